@@ -1,0 +1,168 @@
+import * as v from 'valibot';
+import { parseDurationMs } from './duration.ts';
+
+/**
+ * The settings file `.github/clearml-ci.yml`, as people write it. `templates/clearml-ci.schema.json` is made from it.
+ * What a key means and holds when it is left out: the README's table.
+ */
+const Text = v.pipe(
+  v.string('must be text (put it in quotes)'),
+  v.trim(),
+  v.minLength(1, 'must not be empty'),
+);
+
+const Name = v.pipe(Text, v.minLength(3, 'must have at least 3 characters (ClearML refuses shorter names)'));
+
+const Duration = v.pipe(
+  Text,
+  v.check((text) => parseDurationMs(text) !== undefined, 'must be a duration such as 30s, 90m, 2h or 1h30m'),
+  v.transform((text) => parseDurationMs(text) ?? 0),
+);
+
+const RelativePath = v.pipe(
+  Text,
+  v.check(isInside, 'must be a path inside the repository, relative to its root'),
+);
+
+const Flag = v.boolean('must be true or false');
+
+const Scalar = v.union([v.string(), v.number(), v.boolean()], 'must be a text, a number, true or false');
+
+const Seed = v.pipe(
+  v.number('must be a whole number'),
+  v.safeInteger('must be a whole number'),
+  v.minValue(0, 'must not be negative'),
+);
+
+const Seeds = v.union(
+  [
+    v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(100)),
+    v.pipe(
+      v.array(Seed),
+      v.minLength(1),
+      v.maxLength(100),
+      v.check((seeds) => new Set(seeds).size === seeds.length),
+    ),
+  ],
+  'must be a number of seeds (1 to 100), or a list of different whole numbers',
+);
+
+const Tolerance = v.union(
+  [v.pipe(v.number(), v.finite(), v.minValue(0)), v.pipe(v.string(), v.regex(/^\d+(?:\.\d+)?\s*%$/))],
+  'must be a number that is not negative, or a percentage such as "1%"',
+);
+
+const MetricSchema = v.pipe(
+  v.strictObject(
+    {
+      metric: Text,
+      goal: v.optional(v.picklist(['maximize', 'minimize'], 'must be maximize or minimize')),
+      value: v.optional(v.picklist(['last', 'min', 'max'], 'must be last, min or max'), 'last'),
+      tolerance: v.optional(Tolerance, 0),
+      gate: v.optional(v.picklist(['fail', 'warn', 'off'], 'must be fail, warn or off'), 'off'),
+      detect: v.optional(
+        v.pipe(
+          v.number('must be a number'),
+          v.finite('must be finite'),
+          v.gtValue(0, 'must be greater than 0'),
+        ),
+      ),
+    },
+    describeObjectIssue,
+  ),
+  v.forward(
+    v.partialCheck(
+      [['goal'], ['gate']],
+      ({ goal, gate }) => gate === 'off' || goal !== undefined,
+      'is required where gate is fail or warn: maximize or minimize',
+    ),
+    ['goal'],
+  ),
+);
+
+const Runs = v.pipe(
+  v.number('must be a whole number'),
+  v.integer('must be a whole number'),
+  v.minValue(1, 'must be at least 1'),
+  v.maxValue(100, 'must be at most 100'),
+);
+
+const BaselineSchema = v.lazy((input) => {
+  if (input === 'none') return v.literal('none');
+  if (isRecord(input) && 'task' in input) return v.strictObject({ task: Text }, describeObjectIssue);
+  if (isRecord(input) && 'tag' in input) return v.strictObject({ tag: Text }, describeObjectIssue);
+  if (isRecord(input)) {
+    return v.strictObject({ branch: v.optional(Text), runs: v.optional(Runs, 10) }, describeObjectIssue);
+  }
+  return v.never('must be { branch: …, runs: … }, { task: ID }, { tag: … } or none');
+});
+
+const ConfigSchema = v.strictObject(
+  {
+    project: v.optional(Name),
+    'task-name': v.optional(Name),
+    queue: v.optional(Text),
+    'entry-point': v.optional(RelativePath),
+    'working-dir': v.optional(RelativePath),
+    requirements: v.optional(RelativePath),
+    'docker-image': v.optional(Text),
+    'docker-args': v.optional(Text),
+    params: v.optional(v.record(Text, Scalar, 'must be a mapping of names to values')),
+    tags: v.optional(v.array(Text, 'must be a list')),
+    paths: v.optional(v.pipe(v.array(Text, 'must be a list'), v.minLength(1, 'must not be empty'))),
+    reuse: v.optional(Flag),
+    supersede: v.optional(Flag),
+    seeds: v.optional(Seeds),
+    'seed-param': v.optional(Text),
+    timeout: v.optional(Duration),
+    'queue-timeout': v.optional(Duration),
+    metrics: v.optional(v.array(MetricSchema, 'must be a list')),
+    baseline: v.optional(BaselineSchema),
+  },
+  describeObjectIssue,
+);
+
+/** The settings file's content; durations in ms. */
+export type Config = v.InferOutput<typeof ConfigSchema>;
+
+/** One entry of `metrics`: how a metric counts. */
+export type MetricRule = v.InferOutput<typeof MetricSchema>;
+
+/** What the pull request is compared with. */
+export type BaselineRule = NonNullable<Config['baseline']>;
+
+export interface ConfigIssue {
+  /** Keys and indices from the root to the place. */
+  readonly path: ReadonlyArray<string | number>;
+  readonly message: string;
+}
+
+/** Checks the settings file's content: the config, or every mistake in it. Nothing (an empty file) is a valid config. */
+export function parseConfig(
+  content: unknown,
+): { readonly config: Config } | { readonly issues: readonly ConfigIssue[] } {
+  const result = v.safeParse(ConfigSchema, content ?? {});
+  if (result.success) return { config: Object.freeze(result.output) };
+  return {
+    issues: result.issues.map((issue) => ({
+      path: (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key))),
+      message: issue.message,
+    })),
+  };
+}
+
+/** Keys that the object at the given path may have; for the error that names them. */
+function describeObjectIssue(issue: v.BaseIssue<unknown>): string {
+  if (issue.expected === 'never') return 'is not a setting';
+  if (issue.expected === 'Object') return 'must be a mapping of keys to values';
+  return 'is required';
+}
+
+/** A relative path that stays inside: no drive, no root, no way up. */
+function isInside(path: string): boolean {
+  return !/^(?:[\\/]|[a-z]:)/i.test(path) && !path.split(/[\\/]/).includes('..') && !/\p{Cc}/u.test(path);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

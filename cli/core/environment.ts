@@ -1,0 +1,130 @@
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+
+/** Environment variables; one that is set to nothing is left out (an absent repository secret is an empty string). */
+export type Environment = Readonly<Record<string, string>>;
+
+/** Merges variables, the earlier source winning, and leaves out those that are set to nothing. */
+export function mergeEnvironments(
+  ...sources: ReadonlyArray<Readonly<Record<string, string | undefined>>>
+): Environment {
+  const merged: Record<string, string> = {};
+  for (const source of [...sources].reverse()) {
+    for (const [name, value] of Object.entries(source)) {
+      if (value !== undefined && value.trim() !== '') merged[name] = value;
+    }
+  }
+  return Object.freeze(merged);
+}
+
+/** Whether a GitHub Actions runner runs us. */
+export function isActions(env: Environment): boolean {
+  return env.GITHUB_ACTIONS === 'true';
+}
+
+/** Where ClearML is, and who we are there. Hosts have no trailing slash. */
+export interface ClearmlAccess {
+  readonly apiHost: string;
+  readonly webHost: string;
+  readonly filesHost: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
+
+/** @throws Failure (usage) naming every variable that is missing or is no URL. */
+export function readClearmlAccess(env: Environment): ClearmlAccess {
+  const accessKey = env.CLEARML_API_ACCESS_KEY?.trim();
+  const secretKey = env.CLEARML_API_SECRET_KEY?.trim();
+  const missing = [
+    ...(accessKey === undefined ? ['CLEARML_API_ACCESS_KEY'] : []),
+    ...(secretKey === undefined ? ['CLEARML_API_SECRET_KEY'] : []),
+  ];
+  if (accessKey === undefined || secretKey === undefined) {
+    throw new Failure(`${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} not set`, {
+      exitCode: EXIT_CODES.usage,
+      remedy: isActions(env)
+        ? 'The workflow fills them from the repository secrets ACCESS_KEY and SECRET_KEY (Settings > Secrets and variables > Actions); a pull request from a fork or by Dependabot gets no secrets.'
+        : 'Create credentials in ClearML (Settings > Workspace > Create new credentials) and put them into the environment or into a .env file here; .env.example shows how.',
+    });
+  }
+  return { ...readClearmlHosts(env), accessKey, secretKey };
+}
+
+/**
+ * The three ClearML hosts. Those that are not given are derived from the API host as the SDK does
+ * (`api.` becomes `app.` and `files.`, port 8008 becomes 8080 and 8081).
+ *
+ * @throws Failure (usage) when a variable is no http(s) URL.
+ */
+export function readClearmlHosts(env: Environment): Pick<ClearmlAccess, 'apiHost' | 'webHost' | 'filesHost'> {
+  const apiHost = readHost(env, 'CLEARML_API_HOST') ?? 'https://api.clear.ml';
+  return {
+    apiHost,
+    webHost: readHost(env, 'CLEARML_WEB_HOST') ?? deriveHost(apiHost, 'app', '8080'),
+    filesHost: readHost(env, 'CLEARML_FILES_HOST') ?? deriveHost(apiHost, 'files', '8081'),
+  };
+}
+
+function readHost(env: Environment, name: string): string | undefined {
+  const text = env[name]?.trim();
+  if (text === undefined) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
+    throw new Failure(`${name} is not an http(s) URL`, {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give it with its scheme, as in https://api.clear.ml or http://localhost:8008.',
+    });
+  }
+  return url.href.replace(/[?#].*$/, '').replace(/\/+$/, '');
+}
+
+function deriveHost(apiHost: string, prefix: string, port: string): string {
+  const url = new URL(apiHost);
+  if (url.port === '8008') url.port = port;
+  else if (url.hostname.startsWith('api.')) url.hostname = `${prefix}.${url.hostname.slice('api.'.length)}`;
+  else if (url.hostname.startsWith('api-')) url.hostname = `${prefix}-${url.hostname.slice('api-'.length)}`;
+  return url.href.replace(/\/+$/, '');
+}
+
+/**
+ * Every text in the environment that must never leave the process: keys, tokens, and the user info of URLs
+ * (proxies and hosts).
+ */
+export function listSecrets(env: Environment): string[] {
+  const secrets: string[] = [];
+  for (const [name, value] of Object.entries(env)) {
+    if (SECRET_VARIABLES.has(name)) secrets.push(value, value.trim());
+    if (/^https?:\/\/[^/]*@/i.test(value) && URL.canParse(value)) {
+      const { username, password } = new URL(value);
+      for (const part of [password, username]) {
+        secrets.push(part, safelyDecode(part));
+      }
+      if (password !== '')
+        secrets.push(`${username}:${password}`, `${safelyDecode(username)}:${safelyDecode(password)}`);
+    }
+  }
+  const access = env.CLEARML_API_ACCESS_KEY?.trim();
+  const secret = env.CLEARML_API_SECRET_KEY?.trim();
+  if (access !== undefined && secret !== undefined) secrets.push(`${access}:${secret}`);
+  return [...new Set(secrets)].filter((text) => text !== '');
+}
+
+const SECRET_VARIABLES = new Set([
+  'CLEARML_API_ACCESS_KEY',
+  'CLEARML_API_SECRET_KEY',
+  'CLEARML_AUTH_TOKEN',
+  'ACCESS_KEY',
+  'SECRET_KEY',
+  'GH_TOKEN',
+  'GITHUB_TOKEN',
+  'ACTIONS_RUNTIME_TOKEN',
+  'ACTIONS_ID_TOKEN_REQUEST_TOKEN',
+]);
+
+function safelyDecode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,21 @@
+import type { ExitCode } from './exit-code.ts';
+
+/**
+ * A failure that is the user's or the world's, not ours: shown as a sentence that says what happened and one that
+ * says why it usually does and what to do, without a stack. Anything else that is thrown counts as a bug.
+ */
+export class Failure extends Error {
+  override readonly name = 'Failure';
+  /** Why this usually happens and what to do next. */
+  readonly remedy: string;
+  readonly exitCode: ExitCode;
+
+  constructor(
+    message: string,
+    options: { readonly remedy: string; readonly exitCode: ExitCode; readonly cause?: unknown },
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.remedy = options.remedy;
+    this.exitCode = options.exitCode;
+  }
+}

@@ -1,0 +1,155 @@
+import * as v from 'valibot';
+import type { Environment } from './environment.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+
+/** What GitHub tells about the run: from the variables and the event file. */
+export interface GithubRun {
+  /** `owner/name` of the repository whose workflow runs. */
+  readonly repository: string | undefined;
+  readonly pullRequest: number | undefined;
+  /** Code that the event is about: a pull request's head, never its merge commit. */
+  readonly code: CodeLocation | undefined;
+  /** The branch the pull request is to be merged into; the branch itself on a push. */
+  readonly baseBranch: string | undefined;
+  /** The repository's main branch (`main`), if the event tells. */
+  readonly defaultBranch: string | undefined;
+  readonly eventName: string | undefined;
+  readonly runId: string | undefined;
+  readonly runAttempt: string | undefined;
+  readonly workflow: string | undefined;
+  readonly job: string | undefined;
+  readonly actor: string | undefined;
+  /** No trailing slash. */
+  readonly serverUrl: string;
+  /** No trailing slash. */
+  readonly apiUrl: string;
+}
+
+export interface CodeLocation {
+  readonly cloneUrl: string;
+  readonly branch: string;
+  readonly commit: string;
+}
+
+const RepositorySchema = v.object({ clone_url: v.string(), default_branch: v.optional(v.string()) });
+
+const EventSchema = v.object({
+  repository: v.optional(RepositorySchema),
+  pull_request: v.optional(
+    v.object({
+      number: v.number(),
+      head: v.object({ ref: v.string(), sha: v.string(), repo: v.nullish(RepositorySchema) }),
+      base: v.object({ ref: v.string() }),
+    }),
+  ),
+  /** issue_comment and friends on a pull request. */
+  issue: v.optional(v.object({ number: v.number(), pull_request: v.optional(v.unknown()) })),
+  /** merge_group's head and base. */
+  merge_group: v.optional(v.object({ head_sha: v.string(), head_ref: v.string(), base_ref: v.string() })),
+});
+
+/**
+ * Puts together what the runner tells. Without an event (locally) only what the variables say is known.
+ *
+ * @param event the parsed event file; its shape is checked here
+ * @throws Failure (usage) when PR_NUMBER is no number or the event is not GitHub's
+ */
+export function readGithubRun(env: Environment, event: unknown): GithubRun {
+  const parsed = event === undefined ? undefined : v.safeParse(EventSchema, event);
+  if (parsed !== undefined && !parsed.success) {
+    throw new Failure(
+      `the event file does not look like GitHub's (${v.getDotPath(parsed.issues[0]) ?? 'root'})`,
+      {
+        exitCode: EXIT_CODES.usage,
+        remedy:
+          'GITHUB_EVENT_PATH is set by the runner; outside Actions, leave it out or let it name a real event file.',
+      },
+    );
+  }
+  const data = parsed?.output;
+  return Object.freeze({
+    repository: readRepository(env),
+    pullRequest:
+      readPullRequestNumber(env) ??
+      data?.pull_request?.number ??
+      (data?.issue?.pull_request ? data.issue.number : undefined),
+    code: locateCode(env, data),
+    baseBranch:
+      data?.pull_request?.base.ref ??
+      data?.merge_group?.base_ref.replace(/^refs\/heads\//, '') ??
+      readBranch(env),
+    defaultBranch: data?.repository?.default_branch,
+    eventName: env.GITHUB_EVENT_NAME,
+    runId: env.GITHUB_RUN_ID,
+    runAttempt: env.GITHUB_RUN_ATTEMPT,
+    workflow: env.GITHUB_WORKFLOW,
+    job: env.GITHUB_JOB,
+    actor: env.GITHUB_ACTOR,
+    serverUrl: (env.GITHUB_SERVER_URL ?? 'https://github.com').replace(/\/+$/, ''),
+    apiUrl: (env.GITHUB_API_URL ?? 'https://api.github.com').replace(/\/+$/, ''),
+  });
+}
+
+function locateCode(
+  env: Environment,
+  event: v.InferOutput<typeof EventSchema> | undefined,
+): CodeLocation | undefined {
+  if (event === undefined) return undefined;
+  if (event.pull_request !== undefined) {
+    const { head } = event.pull_request;
+    if (!head.repo) {
+      throw new Failure('the repository that the pull request comes from was deleted', {
+        exitCode: EXIT_CODES.usage,
+        remedy:
+          'Its code cannot be cloned any more: push the branch to another repository and open the pull request again.',
+      });
+    }
+    return { cloneUrl: head.repo.clone_url, branch: head.ref, commit: head.sha };
+  }
+  const cloneUrl = event.repository?.clone_url;
+  const commit = event.merge_group?.head_sha ?? env.GITHUB_SHA;
+  const branch =
+    event.merge_group?.head_ref.replace(/^refs\/heads\//, '') ??
+    readBranch(env) ??
+    event.repository?.default_branch;
+  return cloneUrl === undefined || commit === undefined || branch === undefined
+    ? undefined
+    : { cloneUrl, branch, commit };
+}
+
+function readBranch(env: Environment): string | undefined {
+  const ref = env.GITHUB_REF;
+  return ref?.startsWith('refs/heads/') === true ? ref.slice('refs/heads/'.length) : undefined;
+}
+
+function readRepository(env: Environment): string | undefined {
+  const repository = env.GITHUB_REPOSITORY;
+  if (repository === undefined || isRepositoryName(repository)) return repository;
+  throw new Failure('GITHUB_REPOSITORY is not of the form owner/name', {
+    exitCode: EXIT_CODES.usage,
+    remedy: 'Give it as in GITHUB_REPOSITORY=acme/digits.',
+  });
+}
+
+/** Whether it is `owner/name`. */
+export function isRepositoryName(text: string): boolean {
+  return /^[\w.-]+\/[\w.-]+$/.test(text);
+}
+
+function readPullRequestNumber(env: Environment): number | undefined {
+  const text = env.PR_NUMBER;
+  if (text === undefined) return undefined;
+  const number = parsePullRequestNumber(text);
+  if (number !== undefined) return number;
+  throw new Failure('PR_NUMBER is not the number of a pull request', {
+    exitCode: EXIT_CODES.usage,
+    remedy: 'Give a whole number, as in PR_NUMBER=7, or leave it out: the event file has it.',
+  });
+}
+
+/** The number of a pull request (`7` or `#7`); undefined for anything else. */
+export function parsePullRequestNumber(text: string): number | undefined {
+  const digits = /^#?([1-9]\d{0,9})$/.exec(text.trim())?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

@@ -1,0 +1,73 @@
+/** ClearML's task statuses. */
+export const TASK_STATUSES = [
+  'created',
+  'queued',
+  'in_progress',
+  'stopped',
+  'closed',
+  'failed',
+  'completed',
+  'publishing',
+  'published',
+  'unknown',
+] as const;
+
+export type TaskStatus = (typeof TASK_STATUSES)[number];
+
+/** Whether a task with this status did what it was launched for. */
+export function isSuccess(status: TaskStatus): boolean {
+  return status === 'completed' || status === 'published';
+}
+
+/** Whether a task with this status is over. A draft (`created`) is not running, but it has not run either. */
+export function isEnded(status: TaskStatus): boolean {
+  return isSuccess(status) || status === 'failed' || status === 'stopped' || status === 'closed';
+}
+
+/**
+ * Keys in a task's `runtime` that say where it came from. They survive the agent and the SDK, which add their own keys
+ * to the same map, and a query finds them (`runtime.KEY`).
+ */
+export const RUNTIME_KEYS = {
+  /** Everything that decides the result, hashed: two tasks with the same key are the same training. */
+  key: 'ci_key',
+  /** Repository, project and task name, hashed. */
+  pipeline: 'ci_pipeline',
+  /** Git tree (or the objects of `paths`, hashed) that is trained. */
+  code: 'ci_code',
+  /** Pull request's number. */
+  pullRequest: 'ci_pull_request',
+  /** GITHUB_RUN_ID of the run that launched it. */
+  run: 'ci_run',
+  /** GITHUB_RUN_ATTEMPT of that run. */
+  attempt: 'ci_attempt',
+  /** What GitHub event launched it; `launch` outside Actions. */
+  event: 'ci_event',
+  /** Drawn for each launch: tells whose a task is whose creation was not answered. */
+  launch: 'ci_launch',
+} as const;
+
+/** The tag that ties a task to a pull request: `pr:7`. */
+export function tagPullRequest(pullRequest: number): string {
+  return `pr:${pullRequest}`;
+}
+
+/**
+ * Where ClearML's web app shows the task's console.
+ *
+ * @param apiVersion the server's; the path changed with 2.31. Unknown counts as new.
+ */
+export function formatTaskUrl(
+  webHost: string,
+  task: { readonly id: string; readonly projectId: string | undefined },
+  apiVersion: string | undefined,
+): string {
+  const [major = 0, minor = 0] = (apiVersion ?? '2.31').split('.').map(Number);
+  const page = major > 2 || (major === 2 && minor >= 31) ? 'tasks' : 'experiments';
+  return `${webHost}/projects/${task.projectId ?? '*'}/${page}/${task.id}/output/log`;
+}
+
+/** A ClearML id: 32 hexadecimal digits. */
+export function isTaskId(text: string): boolean {
+  return /^[0-9a-f]{32}$/.test(text);
+}

@@ -1,0 +1,105 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { type Config, type ConfigIssue, parseConfig } from '../core/config.ts';
+import { EXIT_CODES } from '../core/exit-code.ts';
+import { Failure } from '../core/failure.ts';
+
+const DEFAULT_PATH = '.github/clearml-ci.yml';
+
+/**
+ * Reads the settings file. The default one may be missing; one that was named may not.
+ *
+ * @param path as the user gave it with `--config`
+ * @throws Failure (usage) that lists every mistake, each with its line
+ */
+export async function readConfigFile(cwd: string, path: string | undefined): Promise<Config> {
+  const name = path ?? DEFAULT_PATH;
+  let text: string;
+  try {
+    text = await readFile(resolve(cwd, name), 'utf8');
+  } catch (cause) {
+    if (path === undefined && isMissing(cause)) return {};
+    throw new Failure(`${name} cannot be read (${describe(cause)})`, {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give the path of the settings file relative to the working directory, or leave --config out.',
+      cause,
+    });
+  }
+  // Loaded only where there is a file: it costs as much as all other packages of a launch together.
+  const { LineCounter, parseDocument, isMap, isSeq, isScalar } = await import('yaml');
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  if (document.errors.length > 0) {
+    throw failConfig(
+      name,
+      document.errors.map(
+        (error) =>
+          `line ${error.linePos?.[0].line ?? '?'}: ${error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? ''}`,
+      ),
+      'It is no valid YAML.',
+    );
+  }
+  let content: unknown;
+  try {
+    // A handful of aliases is plenty for settings; more is an attempt to fill the memory.
+    content = document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw failConfig(name, [describe(cause)], 'It is no valid YAML.');
+  }
+  const result = parseConfig(content);
+  if ('config' in result) return result.config;
+
+  const locate = ({ path: keys }: ConfigIssue): number => {
+    let node: unknown = document.contents;
+    let offset = hasRange(node) ? node.range[0] : 0;
+    for (const key of keys) {
+      if (isMap(node)) {
+        const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+        if (pair === undefined) break;
+        if (hasRange(pair.key)) offset = pair.key.range[0];
+        node = pair.value;
+      } else if (isSeq(node)) {
+        node = node.items[Number(key)];
+        if (hasRange(node)) offset = node.range[0];
+      } else break;
+    }
+    return lines.linePos(offset).line;
+  };
+  throw failConfig(
+    name,
+    result.issues
+      .map((issue) => ({ line: locate(issue), text: `${formatPath(issue.path)} ${issue.message}` }))
+      .sort((a, b) => a.line - b.line)
+      .map(({ line, text: what }) => `line ${line}: ${what}`),
+    'The README lists the settings; templates/clearml-ci.schema.json lets an editor check them.',
+  );
+}
+
+function failConfig(name: string, mistakes: readonly string[], remedy: string): Failure {
+  const count = mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`;
+  return new Failure(`${name} has ${count}\n${mistakes.map((line) => `  ${name}: ${line}`).join('\n')}`, {
+    exitCode: EXIT_CODES.usage,
+    remedy,
+  });
+}
+
+/** `metrics[0].goal` */
+function formatPath(path: ReadonlyArray<string | number>): string {
+  if (path.length === 0) return 'the file';
+  return path
+    .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${key}`))
+    .join('');
+}
+
+function hasRange(node: unknown): node is { range: [number, number, number] } {
+  return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+function describe(error: unknown): string {
+  if (error instanceof Error) return 'code' in error ? String(error.code) : error.message;
+  return String(error);
+}

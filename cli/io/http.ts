@@ -1,0 +1,163 @@
+import { promisify } from 'node:util';
+import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import type { Environment } from '../core/environment.ts';
+import type { Clock } from '../core/world.ts';
+
+/** One exchange. Redirects are not followed: they would carry the credentials elsewhere. */
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** For the whole exchange, from the connection to the answer's last byte. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+}
+
+/**
+ * No answer came. `unsent`: the request certainly was not applied (no connection). `lost`: it may have been.
+ * `isPermanent`: another try won't help (an unknown certificate authority).
+ */
+export class TransportError extends Error {
+  override readonly name = 'TransportError';
+  readonly kind: 'unsent' | 'lost';
+  readonly isPermanent: boolean;
+
+  constructor(message: string, kind: 'unsent' | 'lost', isPermanent: boolean, cause: unknown) {
+    super(message, { cause });
+    this.kind = kind;
+    this.isPermanent = isPermanent;
+  }
+}
+
+export interface Http {
+  /** @throws TransportError, or the signal's reason */
+  send(request: HttpRequest): Promise<HttpResponse>;
+  /** For clients that bring their own `fetch` (Octokit). */
+  readonly dispatcher: Dispatcher;
+  /** Ends every connection, also those with a request under way. */
+  close(): Promise<void>;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** HTTP over undici, through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. */
+export function createHttp(env: Environment, clock: Clock): Http {
+  const dispatcher = new EnvHttpProxyAgent({
+    // Lower case wins where both are set, as in curl.
+    httpProxy: env.http_proxy ?? env.HTTP_PROXY ?? '',
+    httpsProxy: env.https_proxy ?? env.HTTPS_PROXY ?? '',
+    noProxy: env.no_proxy ?? env.NO_PROXY ?? '',
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+    // The time limit is ours, for the whole exchange: a slow drip would pass undici's.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+
+  async function send(exchange: HttpRequest): Promise<HttpResponse> {
+    const limit = new AbortController();
+    const timeUp = clock.sleep(exchange.timeoutMs, limit.signal).then(
+      () =>
+        limit.abort(
+          new TransportError(`no answer within ${exchange.timeoutMs / 1000} s`, 'lost', false, undefined),
+        ),
+      () => undefined,
+    );
+    const stop = () => limit.abort(exchange.signal?.reason);
+    if (exchange.signal?.aborted === true) stop();
+    exchange.signal?.addEventListener('abort', stop, { once: true });
+    try {
+      const answer = await request(exchange.url, {
+        dispatcher,
+        method: exchange.method,
+        headers: { 'accept-encoding': 'gzip', ...exchange.headers },
+        body: exchange.body ?? null,
+        signal: limit.signal,
+      });
+      const headers = flattenHeaders(answer.headers);
+      const text = await decodeBody(
+        Buffer.from(await answer.body.arrayBuffer()),
+        headers['content-encoding'],
+      );
+      return { status: answer.statusCode, headers, text };
+    } catch (error) {
+      if (limit.signal.aborted) throw limit.signal.reason;
+      throw toTransportError(error);
+    } finally {
+      exchange.signal?.removeEventListener('abort', stop);
+      limit.abort();
+      await timeUp;
+    }
+  }
+
+  return { send, dispatcher, close: () => dispatcher.destroy() };
+}
+
+function flattenHeaders(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name.toLowerCase(),
+      Array.isArray(value) ? value.join(', ') : (value ?? ''),
+    ]),
+  );
+}
+
+async function decodeBody(body: Buffer, encoding: string | undefined): Promise<string> {
+  if (encoding !== 'gzip') return body.toString('utf8');
+  // Loaded only where an answer is compressed: most are small and are not.
+  const { gunzip } = await import('node:zlib');
+  return (await promisify(gunzip)(body)).toString('utf8');
+}
+
+const CERTIFICATE_ERROR = /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT)/;
+
+const UNSENT_CODES = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'UND_ERR_CONNECT_TIMEOUT',
+  // What the proxy answers to CONNECT: the request itself was never sent.
+  'UND_ERR_PRX_TLS',
+]);
+
+function toTransportError(error: unknown): TransportError {
+  const code = findCode(error);
+  const message = describeTransportError(error, code);
+  if (CERTIFICATE_ERROR.test(code)) return new TransportError(message, 'unsent', true, error);
+  const isProxyRefusal = error instanceof Error && /Proxy response|HTTP Tunneling/i.test(error.message);
+  return new TransportError(
+    message,
+    UNSENT_CODES.has(code) || isProxyRefusal ? 'unsent' : 'lost',
+    false,
+    error,
+  );
+}
+
+function describeTransportError(error: unknown, code: string): string {
+  if (code === 'ECONNREFUSED') return 'the connection was refused';
+  if (code === 'ENOTFOUND') return 'the host name is unknown (DNS)';
+  if (code === 'EAI_AGAIN') return 'the name server did not answer (DNS)';
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'no connection was made in time';
+  if (code === 'ECONNRESET' || code === 'UND_ERR_SOCKET') return 'the connection was cut';
+  if (CERTIFICATE_ERROR.test(code)) return `the server's certificate is not trusted (${code})`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The system's code, which undici and Node put on the error, on its cause, or (happy eyeballs) on the first of many. */
+function findCode(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  if (error instanceof AggregateError) return findCode(error.errors[0]);
+  return findCode(error.cause);
+}

@@ -1,0 +1,74 @@
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Clock, Signal, World } from '../core/world.ts';
+
+/** Whether the module is the file that node was told to run (links followed), not one that a test imports. */
+export function isEntry(moduleUrl: string): boolean {
+  const script = process.argv[1];
+  if (script === undefined) return false;
+  try {
+    return realpathSync(script) === fileURLToPath(moduleUrl);
+  } catch {
+    return false;
+  }
+}
+
+/** Runs a program's `main` in this process and lets its exit code be the process's. */
+export async function runAsProcess(main: (world: World) => Promise<number>): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    // Whoever reads us may close the pipe early (`| head -1`); that is no failure of ours.
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+  process.exitCode = await main(createWorld());
+  endEvenIfBusy(process.exitCode);
+}
+
+/**
+ * Ends the process though something still holds it: a socket of an interrupted request, say. The timer does not hold
+ * it itself, and output still under way has its time.
+ */
+function endEvenIfBusy(exitCode: number): void {
+  setTimeout(() => process.exit(exitCode), 500).unref();
+}
+
+function createWorld(): World {
+  return {
+    argv: process.argv.slice(2),
+    env: process.env,
+    cwd: process.cwd(),
+    stdout: process.stdout,
+    stderr: process.stderr,
+    clock: systemClock,
+    random: Math.random,
+    onSignal: (listener) => {
+      const signals: Signal[] = ['SIGINT', 'SIGTERM'];
+      const forward = (signal: NodeJS.Signals) => listener(signal as Signal);
+      for (const signal of signals) process.on(signal, forward);
+      return () => {
+        for (const signal of signals) process.off(signal, forward);
+      };
+    },
+  };
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted === true) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const onAbort = () => {
+        clearTimeout(timer);
+        reject(signal?.reason as Error);
+      };
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      }, ms);
+      signal?.addEventListener('abort', onAbort, { once: true });
+    }),
+};

@@ -1,0 +1,170 @@
+import { type Command, CommanderError } from 'commander';
+import { type Environment, isActions, listSecrets } from '../core/environment.ts';
+import { EXIT_CODE_MEANINGS, EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
+import { Failure } from '../core/failure.ts';
+import { createRedactor, type Redact } from '../core/redaction.ts';
+import { formatAnnotation, neutralizeCommands } from '../core/workflow-command.ts';
+import type { Clock, Signal, World } from '../core/world.ts';
+import { readEnvironment } from './env-file.ts';
+
+/** What a running program holds: its environment, its two voices and the wish of whoever started it to end it. */
+export interface Session {
+  readonly env: Environment;
+  readonly cwd: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly redact: Redact;
+  readonly voice: Voice;
+  /** Aborted, with an `Interruption` as the reason, at the first SIGINT or SIGTERM. */
+  readonly interruption: AbortSignal;
+}
+
+/** Both streams, free of secrets and of anything that the runner would take for a command. */
+export interface Voice {
+  /** One line or more of the result: stdout. */
+  result(text: string): void;
+  /** A line of talk: stderr. */
+  say(text: string): void;
+  /** A line of talk that should not be missed; in Actions an annotation too. */
+  warn(text: string): void;
+  /** An annotation, in Actions only. */
+  annotate(...annotation: Parameters<typeof formatAnnotation>): void;
+  /** stderr is a terminal: what changes may be drawn over. */
+  readonly isTerminal: boolean;
+  /** Colours are welcome: a terminal, and no NO_COLOR. */
+  readonly isColored: boolean;
+  readonly columns: number;
+  /** Text drawn as it is, without a line end: for live lines on a terminal. Secrets are taken out. */
+  draw(text: string): void;
+}
+
+/** Why a program ends early: somebody sent it a signal. */
+export class Interruption extends Error {
+  override readonly name = 'Interruption';
+  readonly signal: Signal;
+  readonly exitCode: ExitCode;
+
+  constructor(signal: Signal) {
+    super(`interrupted by ${signal}`);
+    this.signal = signal;
+    this.exitCode = signal === 'SIGINT' ? EXIT_CODES.interrupted : EXIT_CODES.terminated;
+  }
+}
+
+const ISSUES_URL = 'the issue tracker of the repository these programs came from';
+
+/**
+ * Runs one program: reads the environment, parses the arguments, calls `action`, and turns whatever comes of it into an
+ * exit code and, where it failed, a message. A second SIGINT ends it at once with the first signal's code.
+ *
+ * @param createCommand the options; it is given the chance to read none of them (`--help` and `--version` end here)
+ */
+export async function runProgram(
+  world: World,
+  createCommand: () => Command,
+  action: (command: Command, session: Session) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const interruption = new AbortController();
+  let endAtOnce: (exitCode: ExitCode) => void = () => undefined;
+  const hurry = new Promise<ExitCode>((resolve) => {
+    endAtOnce = resolve;
+  });
+  const unsubscribe = world.onSignal((signal) => {
+    const first: unknown = interruption.signal.reason;
+    if (!(first instanceof Interruption)) interruption.abort(new Interruption(signal));
+    else if (signal === 'SIGINT') endAtOnce(first.exitCode);
+  });
+  let voice = createVoice(world, {}, (text) => text);
+  try {
+    const env = await readEnvironment(world.env, world.cwd);
+    const redact = createRedactor(listSecrets(env));
+    voice = createVoice(world, env, redact);
+    const command = parseArguments(world, createCommand(), voice);
+    if (command === undefined) return EXIT_CODES.done;
+    const session: Session = {
+      env,
+      cwd: world.cwd,
+      clock: world.clock,
+      random: world.random,
+      redact,
+      voice,
+      interruption: interruption.signal,
+    };
+    return await Promise.race([action(command, session), hurry]);
+  } catch (error) {
+    return reportError(error, voice);
+  } finally {
+    unsubscribe();
+  }
+}
+
+/** @returns undefined where `--help` or `--version` was all that was asked for. */
+function parseArguments(world: World, command: Command, voice: Voice): Command | undefined {
+  command.exitOverride().configureOutput({
+    writeOut: (text) => void voice.result(text.trimEnd()),
+    // Our own message follows, in the form all errors have.
+    writeErr: () => undefined,
+    outputError: () => undefined,
+    getOutHelpWidth: () => Math.min(world.stdout.columns ?? 100, 120),
+    getOutHasColors: () => false,
+  });
+  try {
+    return command.parse(world.argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    throw new Failure(error.message.replace(/^error: /, '').trim(), {
+      exitCode: EXIT_CODES.usage,
+      remedy: `${command.name()} --help lists the arguments and options.`,
+      cause: error,
+    });
+  }
+}
+
+function reportError(error: unknown, voice: Voice): ExitCode {
+  if (error instanceof Interruption) {
+    voice.say(error.message);
+    return error.exitCode;
+  }
+  if (error instanceof Failure) {
+    voice.say(`error: ${error.message}\n${error.remedy}`);
+    voice.annotate('error', `${error.message}\n${error.remedy}`);
+    return error.exitCode;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  voice.say(
+    `error: a bug of ours: ${error instanceof Error ? error.message : String(error)}\n` +
+      `Please report it, with the lines below, in ${ISSUES_URL}.\n${stack}`,
+  );
+  voice.annotate('error', `a bug of ours: ${error instanceof Error ? error.message : String(error)}`);
+  return EXIT_CODES.bug;
+}
+
+function createVoice(world: World, env: Environment, redact: Redact): Voice {
+  const inActions = isActions(env);
+  const clean = (text: string) => (inActions ? neutralizeCommands(redact(text)) : redact(text));
+  const isTerminal = world.stderr.isTTY === true && !inActions;
+  const annotate: Voice['annotate'] = (level, message, place) => {
+    if (inActions) world.stderr.write(`${formatAnnotation(level, redact(message), place)}\n`);
+  };
+  return {
+    result: (text) => void world.stdout.write(`${clean(text)}\n`),
+    say: (text) => void world.stderr.write(`${clean(text)}\n`),
+    warn: (text) => {
+      if (inActions) annotate('warning', text);
+      else world.stderr.write(`${clean(`warning: ${text}`)}\n`);
+    },
+    annotate,
+    isTerminal,
+    // Any value of NO_COLOR counts (no-color.org), the empty one not.
+    isColored: isTerminal && env.NO_COLOR === undefined,
+    columns: world.stderr.columns ?? 80,
+    draw: (text) => void world.stderr.write(redact(text)),
+  };
+}
+
+/** The part of `--help` that all programs share: examples, then the exit codes. */
+export function formatHelpEnd(examples: readonly string[]): string {
+  const codes = EXIT_CODE_MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`);
+  return `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}\n\nExit codes:\n${codes.join('\n')}`;
+}
