@@ -1,0 +1,90 @@
+import type { Config } from './config.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import { nameRepository } from './git-url.ts';
+import type { GithubRun } from './github-event.ts';
+
+/** The two names that say which training this is, on every branch. */
+export interface Names {
+  readonly project: string;
+  readonly taskName: string;
+}
+
+/** What `--project`, `--task-name`, `--entry-point` and `--working-dir` gave. */
+export interface NameOptions {
+  readonly project?: string | undefined;
+  readonly taskName?: string | undefined;
+  readonly entryPoint?: string | undefined;
+  readonly workingDir?: string | undefined;
+}
+
+export const DEFAULT_QUEUE = 'default';
+export const DEFAULT_ENTRY_POINT = 'train_model.py';
+export const DEFAULT_TIMEOUT_MS = 60 * 60_000;
+export const DEFAULT_QUEUE_TIMEOUT_MS = 30 * 60_000;
+export const DEFAULT_SEED_PARAM = 'Args/seed';
+
+/**
+ * The project's and the task's name: as given, else the repository's name and `working-dir/entry-point` without its
+ * ending.
+ *
+ * @param cloneUrl where the code is, for the repository's name outside Actions
+ * @throws Failure (usage) when a name is too short for ClearML
+ */
+export function resolveNames(
+  options: NameOptions,
+  config: Config,
+  run: Pick<GithubRun, 'repository'>,
+  cloneUrl: string | undefined,
+): Names {
+  const repositoryName =
+    run.repository?.split('/')[1] ?? (cloneUrl === undefined ? undefined : nameRepository(cloneUrl));
+  const project = options.project ?? config.project ?? repositoryName;
+  if (project === undefined) {
+    throw new Failure('the project has no name', {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'Give --project, or `project` in the settings file: outside a repository there is no name to fall back to.',
+    });
+  }
+  const entryPoint = resolveEntryPoint(options, config);
+  const workingDir = resolveWorkingDir(options, config);
+  const taskName =
+    options.taskName ??
+    config['task-name'] ??
+    `${workingDir === '.' ? '' : `${workingDir}/`}${entryPoint.replace(/^-m\s+/, '').replace(/\.[^./]+$/, '')}`;
+  for (const [option, name] of [
+    ['--project', project],
+    ['--task-name', taskName],
+  ] as const) {
+    if ([...name.trim()].length < 3) {
+      throw new Failure(`${option} "${name}" is shorter than 3 characters`, {
+        exitCode: EXIT_CODES.usage,
+        remedy: `ClearML refuses such names; give a longer one with ${option} or in the settings file.`,
+      });
+    }
+  }
+  return { project: project.trim(), taskName: taskName.trim() };
+}
+
+/** The program that is run, relative to the working directory. */
+export function resolveEntryPoint(options: NameOptions, config: Config): string {
+  return normalizePath('--entry-point', options.entryPoint ?? config['entry-point'] ?? DEFAULT_ENTRY_POINT);
+}
+
+/** The working directory, relative to the repository's root, without `./` and slashes at its ends. */
+export function resolveWorkingDir(options: NameOptions, config: Config): string {
+  return normalizePath('--working-dir', options.workingDir ?? config['working-dir'] ?? '.');
+}
+
+function normalizePath(option: string, path: string): string {
+  const parts = path.trim().split('/');
+  if (path.trim() === '' || path.trim().startsWith('/') || parts.includes('..') || /[\p{Cc}\\]/u.test(path)) {
+    throw new Failure(`${option} "${path}" is not a path inside the repository`, {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'Give it relative to the repository’s root (the entry point: to the working directory), with forward slashes.',
+    });
+  }
+  return parts.filter((part) => part !== '' && part !== '.').join('/') || '.';
+}
