@@ -1,0 +1,316 @@
+import { expect, test } from '@jest/globals';
+import { createSimulatedClock } from '../dev/simulated-clock.ts';
+import { type AbortServer, type AbortState, abortTasks, isOfPullRequest, isOursToAbort } from './abort.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import type { TaskStatus } from './task.ts';
+import type { Clock } from './world.ts';
+
+const A = 'a'.repeat(32);
+const B = 'b'.repeat(32);
+
+interface FakeTask {
+  status: TaskStatus;
+  statusMessage: string;
+  startedAtMs: number | undefined;
+  statusChangedAtMs: number | undefined;
+}
+
+/** A server whose tasks change by what the test says happens at each call. */
+function createServer(
+  clock: Clock,
+  tasks: Record<string, Partial<FakeTask>>,
+  on: Partial<Record<'read' | 'stop' | 'dequeue', (task: FakeTask, id: string, nth: number) => void>> = {},
+) {
+  const startMs = clock.now();
+  const all = new Map<string, FakeTask>(
+    Object.entries(tasks).map(([id, task]) => [
+      id,
+      {
+        status: 'in_progress',
+        statusMessage: '',
+        startedAtMs: startMs - 600_000,
+        statusChangedAtMs: startMs - 600_000,
+        ...task,
+      },
+    ]),
+  );
+  const calls: string[] = [];
+  const counts = { read: 0, stop: 0, dequeue: 0 };
+  const apply = (kind: 'read' | 'stop' | 'dequeue', ids: readonly string[]) => {
+    expect(ids.length).toBeGreaterThan(0);
+    counts[kind] += 1;
+    if (kind !== 'read')
+      calls.push(`${(clock.now() - startMs) / 1000} ${kind} ${ids.map((id) => id[0]).join()}`);
+    for (const id of ids) {
+      const task = all.get(id);
+      if (task !== undefined) on[kind]?.(task, id, counts[kind]);
+    }
+  };
+  const server: AbortServer = {
+    readStates: async (ids) => {
+      apply('read', ids);
+      return new Map<string, AbortState>(
+        ids.flatMap((id): Array<[string, AbortState]> => {
+          const task = all.get(id);
+          return task === undefined ? [] : [[id, { ...task }]];
+        }),
+      );
+    },
+    stop: async (ids) => apply('stop', ids),
+    dequeue: async (ids) => apply('dequeue', ids),
+  };
+  return { server, calls, counts, seconds: () => (clock.now() - startMs) / 1000, all };
+}
+
+function endByAgent(task: FakeTask): void {
+  task.status = 'stopped';
+  task.statusMessage = 'Changed by clearml-agent worker:0';
+}
+
+test('a stop that the agent forgets is sent again every second until the task has ended', async () => {
+  const clock = createSimulatedClock();
+  const { server, calls, seconds } = createServer(
+    clock,
+    { [A]: { startedAtMs: clock.now() } },
+    { read: (task, _id, nth) => (nth === 8 ? endByAgent(task) : undefined) },
+  );
+  const outcome = await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  expect(outcome).toEqual({ ended: [A], unconfirmed: [], lastError: undefined });
+  expect(calls).toEqual([0, 0.25, 1.25, 2.25, 3.25, 4.25, 5.25].map((at) => `${at} stop a`));
+  expect(seconds()).toBe(6.25);
+});
+
+test('a queued task is dequeued, and an agent that had just taken it is noticed and stopped', async () => {
+  const clock = createSimulatedClock();
+  const { server, calls } = createServer(
+    clock,
+    { [A]: { status: 'queued', startedAtMs: undefined } },
+    {
+      dequeue: (task) => {
+        task.status = 'created';
+      },
+      read: (task, _id, nth) => {
+        if (nth === 3) Object.assign(task, { status: 'in_progress', startedAtMs: clock.now() });
+      },
+      stop: (task) => endByAgent(task),
+    },
+  );
+  const outcome = await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  expect(outcome.ended).toEqual([A]);
+  expect(calls).toEqual(['0 dequeue a', '1.25 stop a']);
+});
+
+test('a dequeued task counts as ended once it has stayed a draft for two seconds', async () => {
+  const clock = createSimulatedClock();
+  const { server, calls, seconds } = createServer(
+    clock,
+    { [A]: { status: 'queued' } },
+    {
+      dequeue: (task) => {
+        task.status = 'created';
+      },
+    },
+  );
+  await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  expect(calls).toEqual(['0 dequeue a']);
+  expect(seconds()).toBe(2.25);
+});
+
+test('a task that stays queued although it was dequeued (it was in two queues) is stopped', async () => {
+  const clock = createSimulatedClock();
+  const { server, calls } = createServer(
+    clock,
+    { [A]: { status: 'queued', startedAtMs: undefined } },
+    {
+      stop: (task) => {
+        task.status = 'stopped';
+      },
+    },
+  );
+  const outcome = await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  expect(outcome.ended).toEqual([A]);
+  expect(calls.map((call) => call.split(' ')[1])).toEqual(['dequeue', 'dequeue', 'dequeue', 'stop']);
+});
+
+test('a task stopped while its agent was starting is watched until nothing can set it running again', async () => {
+  const clock = createSimulatedClock();
+  const { server, calls, seconds } = createServer(
+    clock,
+    { [A]: { startedAtMs: clock.now() } },
+    {
+      stop: (task, _id, nth) => {
+        if (nth === 1)
+          Object.assign(task, {
+            status: 'stopped',
+            statusMessage: 'Stopped by ci',
+            statusChangedAtMs: clock.now(),
+          });
+        else endByAgent(task);
+      },
+      read: (task, _id, nth) => {
+        if (nth === 5) Object.assign(task, { status: 'in_progress', statusMessage: 'launch by agent' });
+      },
+    },
+  );
+  await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  expect(calls).toEqual(['0 stop a', '3.25 stop a']);
+  expect(seconds()).toBe(4.25);
+});
+
+test.each([
+  ['completed', { status: 'completed' }],
+  ['failed', { status: 'failed' }],
+  ['published', { status: 'published' }],
+  ['closed', { status: 'closed' }],
+  ['a draft', { status: 'created' }],
+  ['stopped long ago', { status: 'stopped', statusMessage: 'Stopped by somebody' }],
+  [
+    'stopped by its agent a moment ago',
+    { status: 'stopped', statusMessage: 'Changed by clearml-agent w:0', statusChangedAtMs: 1_000_000 },
+  ],
+] as Array<[string, Partial<FakeTask>]>)(
+  'a task that is %s has ended at the first look',
+  async (_name, task) => {
+    const clock = createSimulatedClock();
+    const { server, calls, seconds } = createServer(clock, { [A]: task });
+    const outcome = await abortTasks(server, [A, A], {
+      clock,
+      reason: 'r',
+      deadlineMs: clock.now() + 60_000,
+    });
+    expect(outcome.ended).toEqual([A]);
+    expect(calls).toEqual([]);
+    expect(seconds()).toBe(0);
+  },
+);
+
+test('a task that is gone has ended, and one request serves all tasks that are left', async () => {
+  const clock = createSimulatedClock();
+  const { server, counts } = createServer(clock, { [B]: {} }, { stop: (task) => endByAgent(task) });
+  const outcome = await abortTasks(server, [A, B], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  expect(outcome.ended).toEqual([A, B]);
+  expect(counts).toEqual({ read: 2, stop: 1, dequeue: 0 });
+});
+
+test('what has not ended by the deadline is unconfirmed, and the deadline is kept', async () => {
+  const clock = createSimulatedClock();
+  const { server, seconds } = createServer(clock, { [A]: {}, [B]: { status: 'failed' } });
+  const outcome = await abortTasks(server, [A, B], { clock, reason: 'r', deadlineMs: clock.now() + 9000 });
+  expect(outcome).toEqual({ ended: [B], unconfirmed: [A], lastError: undefined });
+  expect(seconds()).toBe(9);
+});
+
+test('a deadline passes also while the server keeps a request waiting', async () => {
+  const clock = createSimulatedClock();
+  const silent: AbortServer = {
+    readStates: (_ids, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
+      }),
+    stop: async () => undefined,
+    dequeue: async () => undefined,
+  };
+  const outcome = await abortTasks(silent, [A], { clock, reason: 'r', deadlineMs: clock.now() + 9000 });
+  expect(outcome.unconfirmed).toEqual([A]);
+});
+
+test('requests that fail are tried again, and the last failure is told where it did not help', async () => {
+  const clock = createSimulatedClock();
+  const { server, all } = createServer(clock, { [A]: {} }, { stop: (task) => endByAgent(task) });
+  const down = new Failure('down', { exitCode: EXIT_CODES.unavailable, remedy: 'wait' });
+  let failures = 3;
+  const flaky: AbortServer = {
+    ...server,
+    readStates: async (ids, signal) => {
+      if (failures > 0) {
+        failures -= 1;
+        throw down;
+      }
+      return server.readStates(ids, signal);
+    },
+  };
+  const options = { clock, reason: 'r', deadlineMs: clock.now() + 60_000 };
+  expect((await abortTasks(flaky, [A], options)).ended).toEqual([A]);
+  expect(all.get(A)?.status).toBe('stopped');
+
+  failures = 1000;
+  const outcome = await abortTasks(flaky, [A], { ...options, deadlineMs: clock.now() + 5000 });
+  expect(outcome).toEqual({ ended: [], unconfirmed: [A], lastError: down });
+});
+
+test('refused credentials end the attempt at once', async () => {
+  const clock = createSimulatedClock();
+  const refused = new Failure('no', { exitCode: EXIT_CODES.refused, remedy: 'key' });
+  const { server } = createServer(clock, { [A]: {} });
+  const attempt = abortTasks({ ...server, readStates: () => Promise.reject(refused) }, [A], {
+    clock,
+    reason: 'r',
+    deadlineMs: clock.now() + 60_000,
+  });
+  await expect(attempt).rejects.toBe(refused);
+});
+
+test('the caller can end the attempt', async () => {
+  const clock = createSimulatedClock();
+  const hurry = new AbortController();
+  const { server } = createServer(
+    clock,
+    { [A]: {} },
+    { read: (_task, _id, nth) => (nth === 3 ? hurry.abort(new Error('hurry')) : undefined) },
+  );
+  const attempt = abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    deadlineMs: clock.now() + 60_000,
+    signal: hurry.signal,
+  });
+  await expect(attempt).rejects.toThrow('hurry');
+});
+
+test.each([
+  ['this run launched it', { ci_run: '5', ci_launch: 'x' }, [], '5', true],
+  [
+    'this run launched it, its pull request has its tag on it',
+    { ci_run: '5', ci_pull_request: '7' },
+    ['ci', 'pr:7'],
+    '5',
+    true,
+  ],
+  ['another pull request reuses it', { ci_run: '5', ci_pull_request: '7' }, ['pr:7', 'pr:8'], '5', false],
+  ['a pull request reuses what a push launched', { ci_run: '5' }, ['pr:8'], '5', false],
+  ['another run launched it', { ci_run: '4', ci_launch: 'x' }, [], '5', false],
+  ['somebody launched it outside Actions', { ci_launch: 'x' }, [], '5', false],
+  ['a run launched it and we are outside Actions', { ci_run: '5', ci_launch: 'x' }, [], undefined, false],
+  ['we launched it outside Actions', { ci_launch: 'x' }, [], undefined, true],
+  ['it has no mark of ours', {}, [], undefined, false],
+  ['it has no mark of ours, in Actions', {}, [], '5', false],
+] as Array<[string, Record<string, string>, string[], string | undefined, boolean]>)(
+  'whose a task is: %s',
+  async (_name, runtime, tags, runId, isOurs) => {
+    expect(await isOursToAbort({ runtime, tags, user: 'me' }, { runId }, async () => 'me')).toBe(isOurs);
+  },
+);
+
+test('a task that somebody else launched outside Actions is not ours, and who we are is asked only there', async () => {
+  let asked = 0;
+  const readUser = async () => {
+    asked += 1;
+    return 'me';
+  };
+  const task = { runtime: { ci_launch: 'x' }, tags: [], user: 'other' };
+  expect(await isOursToAbort(task, { runId: undefined }, readUser)).toBe(false);
+  expect(asked).toBe(1);
+  expect(await isOursToAbort(task, { runId: '5' }, readUser)).toBe(false);
+  expect(asked).toBe(1);
+});
+
+test("a pull request's tasks are those of its pipeline and number that no other one has reused", () => {
+  const runtime = { ci_pipeline: 'p', ci_pull_request: '7' };
+  const of = { pipeline: 'p', pullRequest: 7 };
+  expect(isOfPullRequest({ runtime, tags: ['pr:7'], user: undefined }, of)).toBe(true);
+  expect(isOfPullRequest({ runtime, tags: ['pr:7', 'pr:9'], user: undefined }, of)).toBe(false);
+  expect(isOfPullRequest({ runtime, tags: [], user: undefined }, { ...of, pullRequest: 8 })).toBe(false);
+  expect(isOfPullRequest({ runtime, tags: [], user: undefined }, { ...of, pipeline: 'q' })).toBe(false);
+  expect(isOfPullRequest({ runtime: {}, tags: ['pr:7'], user: undefined }, of)).toBe(false);
+});

@@ -1,0 +1,14 @@
+import * as v from 'valibot';
+import { TASK_STATUSES } from '../core/task.ts';
+
+/** A task's status. One that a later server may invent counts as `unknown`: it is waited for. */
+export const StatusSchema = v.fallback(v.picklist(TASK_STATUSES), 'unknown');
+
+/** A point in time (`2026-11-24T06:38:42.442000+00:00`) as ms since 1970; undefined where the server has none. */
+export const ServerTimeSchema = v.pipe(
+  v.nullish(v.string()),
+  v.transform((text) => {
+    const ms = text === null || text === undefined ? Number.NaN : Date.parse(text);
+    return Number.isNaN(ms) ? undefined : ms;
+  }),
+);
