@@ -1,0 +1,198 @@
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import { identifyRepository, isCloneUrl, stripCredentials } from './git-url.ts';
+import type { CodeLocation } from './github-event.ts';
+import type { Code } from './launch-plan.ts';
+import { hashText } from './pipeline.ts';
+
+/** A checkout as git sees it. */
+export interface Checkout {
+  /** Absolute path of its top folder. */
+  readonly root: string;
+  /** URL to clone from, as configured: it may hold credentials. */
+  readonly cloneUrl: string;
+  readonly commit: string;
+  /** Branch of the remote that holds the commit; undefined where no remote branch known here does. */
+  readonly pushedBranch: string | undefined;
+  /** Name of the branch that is checked out; undefined where none is. */
+  readonly branch: string | undefined;
+  /** Changes to tracked files against the commit, as ClearML's SDK takes them; empty for none. */
+  readonly diff: string;
+  /** How many files git does not track and does not ignore. */
+  readonly untrackedFiles: number;
+}
+
+/** An object of a commit's tree. */
+export interface TreeEntry {
+  readonly mode: string;
+  readonly objectId: string;
+  /** From the repository's root, with forward slashes. */
+  readonly path: string;
+}
+
+/** The three arguments of `launch-training-task`. */
+export interface CodeArguments {
+  readonly cloneUrl: string | undefined;
+  readonly branch: string | undefined;
+  readonly commit: string | undefined;
+}
+
+/** Reads of the local checkout; each is made only where it is needed. */
+export interface CheckoutReader {
+  /** @throws Failure (usage) where there is no usable checkout */
+  readCheckout(): Promise<Checkout>;
+  /** undefined where the commit is not in the local checkout, or there is none */
+  readTreeId(commit: string): Promise<string | undefined>;
+  listTree(commit: string): Promise<readonly TreeEntry[] | undefined>;
+}
+
+/** What to train, and what the user should know about it. */
+export interface LocatedCode {
+  readonly location: CodeLocation;
+  readonly diff: string;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Finds out which code is meant: the arguments, what they leave open from the event, else from the local checkout.
+ *
+ * @throws Failure (usage) when they leave something open that nothing else tells, when the local commit is not on the
+ *   remote, or when it has changes and `--diff` was not given
+ */
+export async function locateCode(
+  args: CodeArguments,
+  eventCode: CodeLocation | undefined,
+  reader: CheckoutReader,
+  sendsDiff: boolean,
+): Promise<LocatedCode> {
+  checkArguments(args);
+  if (args.cloneUrl !== undefined && args.branch !== undefined && args.commit !== undefined) {
+    return describe({ cloneUrl: args.cloneUrl, branch: args.branch, commit: args.commit }, sendsDiff);
+  }
+  if (eventCode !== undefined) {
+    return describe(fillIn(args, eventCode, 'the event'), sendsDiff);
+  }
+  const checkout = await reader.readCheckout();
+  const { pushedBranch } = checkout;
+  if (pushedBranch === undefined) {
+    throw new Failure(`commit ${checkout.commit.slice(0, 10)} is on no branch of the remote`, {
+      exitCode: EXIT_CODES.usage,
+      remedy: `An agent could not clone it: push it first (git push${checkout.branch === undefined ? '' : ` -u origin ${checkout.branch}`}), or run git fetch if it was pushed from elsewhere.`,
+    });
+  }
+  const location = fillIn(
+    args,
+    { cloneUrl: checkout.cloneUrl, branch: pushedBranch, commit: checkout.commit },
+    'the local checkout',
+  );
+  if (checkout.diff !== '' && !sendsDiff) {
+    throw new Failure('tracked files have changes that are not committed', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Commit and push them, or send them along with --diff.',
+    });
+  }
+  const { untrackedFiles } = checkout;
+  return {
+    location: { ...location, cloneUrl: stripCredentials(location.cloneUrl) },
+    diff: sendsDiff ? checkout.diff : '',
+    warnings:
+      untrackedFiles === 0
+        ? []
+        : [
+            `${untrackedFiles} untracked ${untrackedFiles === 1 ? 'file is' : 'files are'} not part of what is trained: git add and commit what the training needs`,
+          ],
+  };
+}
+
+function describe(location: CodeLocation, sendsDiff: boolean): LocatedCode {
+  return {
+    location: { ...location, cloneUrl: stripCredentials(location.cloneUrl) },
+    diff: '',
+    warnings: sendsDiff ? ['--diff has no effect: the commit does not come from the local checkout'] : [],
+  };
+}
+
+function fillIn(args: CodeArguments, source: CodeLocation, sourceName: string): CodeLocation {
+  const isOtherRepository =
+    args.cloneUrl !== undefined && identifyRepository(args.cloneUrl) !== identifyRepository(source.cloneUrl);
+  if (
+    isOtherRepository ||
+    (args.branch !== undefined && args.branch !== source.branch && args.commit === undefined)
+  ) {
+    throw new Failure(
+      `which commit of the given ${isOtherRepository ? 'repository' : 'branch'} is meant is not said`,
+      {
+        exitCode: EXIT_CODES.usage,
+        remedy: `Give repository URL, branch and commit; ${sourceName} is about ${isOtherRepository ? 'another repository' : `branch ${source.branch}`}.`,
+      },
+    );
+  }
+  return {
+    cloneUrl: args.cloneUrl ?? source.cloneUrl,
+    branch: args.branch ?? source.branch,
+    commit: args.commit ?? source.commit,
+  };
+}
+
+function checkArguments({ cloneUrl, branch, commit }: CodeArguments): void {
+  if (cloneUrl !== undefined && !isCloneUrl(cloneUrl)) {
+    throw new Failure('the repository URL is none that git can clone', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give it as https://github.com/acme/digits.git or git@github.com:acme/digits.git.',
+    });
+  }
+  if (branch !== undefined && !isBranchName(branch)) {
+    throw new Failure('the branch is no valid name of a git branch', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give its name as git branch shows it, without refs/heads/.',
+    });
+  }
+  if (commit !== undefined && !/^[0-9a-f]{40}(?:[0-9a-f]{24})?$/i.test(commit)) {
+    throw new Failure('the commit is no full commit id', {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'Give all 40 hexadecimal digits, as git rev-parse HEAD prints them: a short id or a branch can change its meaning.',
+    });
+  }
+}
+
+/** The rules of git-check-ref-format that matter to us: shell signs are allowed in a branch's name, blanks are not. */
+function isBranchName(name: string): boolean {
+  return name !== '' && !/^[-/.]|[\s\p{Cc}~^:?*[\\]|\.\.|@\{|\/\/|[/.]$|\.lock$/u.test(name);
+}
+
+/**
+ * The code's identity: the commit's tree (its message and parents decide nothing), or with `paths` a hash of those
+ * files' objects; where the commit can't be read locally, the commit.
+ *
+ * @throws Failure (usage) when no file matches `paths`
+ */
+export async function identifyCode(
+  located: LocatedCode,
+  paths: readonly string[] | undefined,
+  reader: CheckoutReader,
+): Promise<Code> {
+  const { location, diff } = located;
+  return { ...location, diff, codeId: await computeCodeId(location.commit, paths, reader) };
+}
+
+async function computeCodeId(
+  commit: string,
+  paths: readonly string[] | undefined,
+  reader: CheckoutReader,
+): Promise<string> {
+  if (paths === undefined) return (await reader.readTreeId(commit)) ?? commit;
+  const tree = await reader.listTree(commit);
+  if (tree === undefined) return commit;
+  const { default: picomatch } = await import('picomatch');
+  const isMatch = picomatch([...paths], { dot: true });
+  const entries = tree.filter((entry) => isMatch(entry.path));
+  if (entries.length === 0) {
+    throw new Failure(`no file of commit ${commit.slice(0, 10)} matches paths (${paths.join(', ')})`, {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'paths in the settings file are patterns from the repository’s root, such as train_model.py or src/**.',
+    });
+  }
+  return hashText(JSON.stringify(entries.map(({ mode, objectId, path }) => [mode, objectId, path])));
+}

@@ -1,0 +1,303 @@
+import type { Config } from './config.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import { toWebUrl } from './git-url.ts';
+import type { CodeLocation, GithubRun } from './github-event.ts';
+import { hashPipeline, hashText, identifyPipelineRepository } from './pipeline.ts';
+import {
+  DEFAULT_QUEUE,
+  DEFAULT_SEED_PARAM,
+  type NameOptions,
+  resolveEntryPoint,
+  resolveNames,
+  resolveWorkingDir,
+} from './settings.ts';
+import { RUNTIME_KEYS, tagPullRequest } from './task.ts';
+
+/** The options of `launch-training-task`, as they were given. */
+export interface LaunchOptions extends NameOptions {
+  readonly queue?: string | undefined;
+  readonly requirements?: string | undefined;
+  readonly dockerImage?: string | undefined;
+  readonly dockerArgs?: string | undefined;
+  /** `[Section/]name=value`, in order. */
+  readonly param?: readonly string[] | undefined;
+  readonly tag?: readonly string[] | undefined;
+  readonly seeds?: string | undefined;
+  readonly reuse?: boolean | undefined;
+  readonly supersede?: boolean | undefined;
+  readonly requireWorker?: boolean | undefined;
+}
+
+/** The code to train, with what its identity is made of. */
+export interface Code extends CodeLocation {
+  /** The git tree, or the hashed objects of `paths`, or the commit where it can't be read locally. */
+  readonly codeId: string;
+  /** Uncommitted changes to tracked files that go with the task; empty for none. */
+  readonly diff: string;
+}
+
+/** Everything that is known before ClearML is asked. */
+export interface LaunchPlan {
+  readonly project: string;
+  readonly queue: string;
+  readonly pipelineHash: string;
+  readonly pullRequest: number | undefined;
+  readonly commit: string;
+  readonly tasks: readonly PlannedTask[];
+  readonly reuse: boolean;
+  readonly supersede: boolean;
+  readonly requireWorker: boolean;
+  readonly run: GithubRun;
+}
+
+export interface PlannedTask {
+  /** Hash of everything that decides the result. */
+  readonly key: string;
+  readonly seed: number | undefined;
+  /** The body of `tasks.create` but for `project`, whose id is not known yet, and the launch's own token. */
+  readonly document: TaskDocument;
+}
+
+/** The body of ClearML's `tasks.create`; every hyperparameter value is a text (recording 095). */
+export interface TaskDocument {
+  readonly name: string;
+  readonly type: 'training';
+  readonly comment: string;
+  readonly tags: readonly string[];
+  readonly script: {
+    readonly repository: string;
+    readonly branch: string;
+    readonly version_num: string;
+    readonly entry_point: string;
+    readonly working_dir: string;
+    readonly diff: string;
+    readonly requirements?: { readonly pip: string };
+  };
+  readonly hyperparams?: Readonly<Record<string, Readonly<Record<string, HyperParameter>>>>;
+  readonly container?: { readonly image?: string; readonly arguments?: string };
+  readonly runtime: Readonly<Record<string, string>>;
+}
+
+interface HyperParameter {
+  readonly section: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+/**
+ * Plans the tasks of a launch, one a seed.
+ *
+ * @param requirementsText content of the requirements file, where one was named
+ * @throws Failure (usage) when options contradict each other or are malformed
+ */
+export async function planLaunch(input: {
+  readonly options: LaunchOptions;
+  readonly config: Config;
+  readonly run: GithubRun;
+  readonly code: Code;
+  readonly requirementsText: string | undefined;
+}): Promise<LaunchPlan> {
+  const { options, config, run, code, requirementsText } = input;
+  const { project, taskName } = resolveNames(options, config, run, code.cloneUrl);
+  const repository = identifyPipelineRepository(run.repository, run.serverUrl, code.cloneUrl);
+  const pipelineHash = await hashPipeline({ repository, project, taskName });
+  const entryPoint = resolveEntryPoint(options, config);
+  const workingDir = resolveWorkingDir(options, config);
+  const params = resolveParams(options.param ?? [], config.params ?? {});
+  const seedParam = toParamPath(config['seed-param'] ?? DEFAULT_SEED_PARAM);
+  const seeds = resolveSeeds(options.seeds, config.seeds);
+  if (seeds !== undefined && params.has(seedParam)) {
+    throw new Failure(`the seed is given twice: by seeds and by the param ${seedParam}`, {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'Leave one of them out; seed-param in the settings file names the param that seeds are written to.',
+    });
+  }
+  const dockerImage = options.dockerImage ?? config['docker-image'];
+  const dockerArgs = options.dockerArgs ?? config['docker-args'];
+  const shared = [
+    pipelineHash,
+    code.codeId,
+    code.diff,
+    entryPoint,
+    workingDir,
+    requirementsText,
+    dockerImage,
+    dockerArgs,
+  ];
+  const groupHash = await hashText(JSON.stringify([KEY_VERSION, ...shared, sortParams(params)]));
+  const tags = [
+    'ci',
+    ...(run.pullRequest === undefined ? [] : [tagPullRequest(run.pullRequest)]),
+    `branch:${code.branch}`,
+    ...(seeds === undefined ? [] : [`seeds:${groupHash.slice(0, 8)}`]),
+    ...(config.tags ?? []),
+    ...(options.tag ?? []),
+  ];
+  const tasks = await Promise.all(
+    (seeds ?? [undefined]).map(async (seed): Promise<PlannedTask> => {
+      const withSeed = new Map(params);
+      if (seed !== undefined) withSeed.set(seedParam, String(seed));
+      const key = await hashText(JSON.stringify([KEY_VERSION, ...shared, sortParams(withSeed)]));
+      return {
+        key,
+        seed,
+        document: {
+          name: taskName,
+          type: 'training',
+          comment: describeOrigin(run, code),
+          tags: [...new Set(tags)],
+          script: {
+            repository: code.cloneUrl,
+            branch: code.branch,
+            version_num: code.commit,
+            entry_point: entryPoint,
+            working_dir: workingDir,
+            diff: code.diff,
+            ...(requirementsText === undefined ? {} : { requirements: { pip: requirementsText } }),
+          },
+          ...(withSeed.size === 0 ? {} : { hyperparams: groupParams(withSeed) }),
+          ...(dockerImage === undefined && dockerArgs === undefined
+            ? {}
+            : {
+                container: {
+                  ...(dockerImage === undefined ? {} : { image: dockerImage }),
+                  ...(dockerArgs === undefined ? {} : { arguments: dockerArgs }),
+                },
+              }),
+          runtime: listRuntime(key, pipelineHash, run, code),
+        },
+      };
+    }),
+  );
+  return {
+    project,
+    queue: options.queue ?? config.queue ?? DEFAULT_QUEUE,
+    pipelineHash,
+    pullRequest: run.pullRequest,
+    commit: code.commit,
+    tasks,
+    reuse: options.reuse ?? config.reuse ?? true,
+    supersede: options.supersede ?? config.supersede ?? true,
+    requireWorker: options.requireWorker === true,
+    run,
+  };
+}
+
+/** Counts up when the meaning of a key changes, so that tasks of older versions are not taken for the same training. */
+const KEY_VERSION = 1;
+
+function listRuntime(key: string, pipelineHash: string, run: GithubRun, code: Code): Record<string, string> {
+  const values: Record<string, string | undefined> = {
+    [RUNTIME_KEYS.key]: key,
+    [RUNTIME_KEYS.pipeline]: pipelineHash,
+    [RUNTIME_KEYS.code]: code.codeId,
+    [RUNTIME_KEYS.pullRequest]: run.pullRequest?.toString(),
+    [RUNTIME_KEYS.run]: run.runId,
+    [RUNTIME_KEYS.attempt]: run.runAttempt,
+    [RUNTIME_KEYS.event]: run.eventName ?? 'launch',
+  };
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+/** What a person who finds the task in ClearML wants to know: where it came from and who started it. */
+function describeOrigin(run: GithubRun, code: Code): string {
+  const repositoryUrl =
+    run.repository === undefined ? toWebUrl(code.cloneUrl) : `${run.serverUrl}/${run.repository}`;
+  const lines = [
+    run.pullRequest === undefined || repositoryUrl === undefined
+      ? undefined
+      : `Pull request: ${repositoryUrl}/pull/${run.pullRequest}`,
+    `Commit: ${repositoryUrl === undefined ? code.commit : `${repositoryUrl}/commit/${code.commit}`} (branch ${code.branch})`,
+    code.diff === '' ? undefined : 'With uncommitted changes: see the task’s execution tab',
+    run.runId === undefined || repositoryUrl === undefined
+      ? undefined
+      : `Run: ${repositoryUrl}/actions/runs/${run.runId}${run.runAttempt === undefined ? '' : `/attempts/${run.runAttempt}`}`,
+    `Started by: ${run.actor ?? 'a person'}, ${run.eventName === undefined ? 'from the command line' : `event ${run.eventName}`}`,
+  ];
+  return lines.filter((line) => line !== undefined).join('\n');
+}
+
+/** All params by their path (`Args/lr`); a flag wins over the settings file, a later flag over an earlier one. */
+function resolveParams(
+  flags: readonly string[],
+  configured: Readonly<Record<string, string | number | boolean>>,
+): Map<string, string> {
+  const params = new Map(
+    Object.entries(configured).map(([name, value]) => [toParamPath(name), String(value)] as const),
+  );
+  for (const flag of flags) {
+    const separator = flag.indexOf('=');
+    if (separator < 1) {
+      throw new Failure(`--param "${flag}" is not of the form [Section/]name=value`, {
+        exitCode: EXIT_CODES.usage,
+        remedy:
+          'For example --param learning_rate=0.01 (section Args, where argparse’s arguments are) or --param General/depth=3.',
+      });
+    }
+    params.set(toParamPath(flag.slice(0, separator)), flag.slice(separator + 1));
+  }
+  return params;
+}
+
+/** `Args/name` for a name without a section. */
+function toParamPath(name: string): string {
+  const [section, ...rest] = name.trim().split('/');
+  const path = rest.length === 0 ? `Args/${section}` : `${section}/${rest.join('/')}`;
+  if (path.startsWith('/') || path.endsWith('/') || /\p{Cc}/u.test(path)) {
+    throw new Failure(`the param "${name}" has no section or no name`, {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give [Section/]name, for example learning_rate or General/depth.',
+    });
+  }
+  return path;
+}
+
+function sortParams(params: ReadonlyMap<string, string>): Array<[string, string]> {
+  return [...params].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
+function groupParams(params: ReadonlyMap<string, string>): Record<string, Record<string, HyperParameter>> {
+  const sections = new Map<string, Record<string, HyperParameter>>();
+  for (const [path, value] of params) {
+    const separator = path.indexOf('/');
+    const section = path.slice(0, separator);
+    const name = path.slice(separator + 1);
+    sections.set(section, { ...sections.get(section), [name]: { section, name, value } });
+  }
+  return Object.fromEntries(sections);
+}
+
+/** `--seeds 3` means 1, 2, 3; `--seeds 4,7` names them. undefined: one task, no seed set. */
+function resolveSeeds(
+  flag: string | undefined,
+  configured: number | readonly number[] | undefined,
+): readonly number[] | undefined {
+  const seeds = flag === undefined ? configured : parseSeeds(flag);
+  if (seeds === undefined) return undefined;
+  if (typeof seeds !== 'number') return seeds;
+  return seeds === 1 ? undefined : Array.from({ length: seeds }, (_, index) => index + 1);
+}
+
+function parseSeeds(flag: string): number | readonly number[] {
+  const text = flag.trim();
+  const parts = text.split(',').map((part) => part.trim());
+  const numbers = parts.map(Number);
+  const areWhole = parts.every((part) => /^\d{1,15}$/.test(part));
+  const isCount = parts.length === 1 && !text.includes(',');
+  const isValid =
+    areWhole && (isCount ? numbers[0] !== undefined && numbers[0] >= 1 && numbers[0] <= 100 : true);
+  if (!isValid || new Set(numbers).size !== numbers.length || numbers.length > 100) {
+    throw new Failure(
+      `--seeds "${flag}" is neither a number of seeds (1 to 100) nor a list of different whole numbers`,
+      {
+        exitCode: EXIT_CODES.usage,
+        remedy: 'For example --seeds 3 (seeds 1, 2 and 3) or --seeds 7,11,13.',
+      },
+    );
+  }
+  return isCount ? (numbers[0] ?? 1) : numbers;
+}

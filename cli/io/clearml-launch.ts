@@ -1,0 +1,235 @@
+import * as v from 'valibot';
+import type { KnownTask, LaunchServer, Queue } from '../core/launch.ts';
+import { escapeRegExp } from '../core/redaction.ts';
+import { isTaskId, RUNTIME_KEYS } from '../core/task.ts';
+import { AnswerLost, type ClearmlClient, ClearmlRefusal } from './clearml.ts';
+import { StatusSchema } from './clearml-fields.ts';
+
+/** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
+const PAGE_SIZE = 500;
+
+const Id = v.pipe(v.string(), v.minLength(1));
+
+const ProjectsSchema = v.object({ projects: v.array(v.object({ id: Id, name: v.string() })) });
+
+const QueuesSchema = v.object({ queues: v.array(v.object({ name: v.string() })) });
+
+const QueueDetailsSchema = v.object({
+  queues: v.array(
+    v.object({
+      id: Id,
+      name: v.string(),
+      entries: v.optional(v.array(v.object({ task: v.union([Id, v.object({ id: Id })]) })), []),
+      workers: v.optional(v.array(v.unknown()), []),
+    }),
+  ),
+});
+
+const Texts = v.pipe(
+  v.record(v.string(), v.unknown()),
+  v.transform((map) =>
+    Object.fromEntries(
+      Object.entries(map).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    ),
+  ),
+);
+
+const TasksSchema = v.object({
+  tasks: v.array(
+    v.object({
+      id: Id,
+      status: StatusSchema,
+      created: v.string(),
+      project: v.optional(v.nullable(v.string())),
+      script: v.optional(v.object({ version_num: v.optional(v.nullable(v.string())) })),
+      tags: v.optional(v.array(v.string()), []),
+      system_tags: v.optional(v.array(v.string()), []),
+      runtime: v.optional(Texts, {}),
+    }),
+  ),
+});
+
+const TASK_FIELDS = [
+  'id',
+  'status',
+  'created',
+  'project',
+  'script.version_num',
+  'tags',
+  'system_tags',
+  'runtime',
+];
+
+const CreatedSchema = v.object({ id: Id });
+const EnqueuedSchema = v.object({ queue_watched: v.optional(v.boolean()) });
+const AnythingSchema = v.unknown();
+
+/** What a launch asks of ClearML, over its REST API. */
+export function createLaunchServer(client: ClearmlClient, signal?: AbortSignal): LaunchServer {
+  const read = { isRepeatable: true, signal };
+
+  async function findTasks(filter: Readonly<Record<string, unknown>>): Promise<KnownTask[]> {
+    const tasks: KnownTask[] = [];
+    for (let page = 0; ; page += 1) {
+      const answer = await client.call(
+        'tasks.get_all',
+        { ...filter, only_fields: TASK_FIELDS, order_by: ['created'], page, page_size: PAGE_SIZE },
+        TasksSchema,
+        read,
+      );
+      tasks.push(...answer.tasks.map(toKnownTask));
+      if (answer.tasks.length < PAGE_SIZE) return tasks;
+    }
+  }
+
+  async function findProject(name: string): Promise<string | undefined> {
+    const { projects } = await client.call(
+      'projects.get_all',
+      { name: matchExactly(name), only_fields: ['id', 'name'], page: 0, page_size: PAGE_SIZE },
+      ProjectsSchema,
+      read,
+    );
+    return projects.find((project) => project.name === name)?.id;
+  }
+
+  async function findQueueBy(filter: Readonly<Record<string, unknown>>): Promise<Queue[]> {
+    const { queues } = await client.call('queues.get_all_ex', filter, QueueDetailsSchema, read);
+    return queues.map((queue) => ({
+      id: queue.id,
+      name: queue.name,
+      taskIds: queue.entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
+      workers: queue.workers.length,
+    }));
+  }
+
+  return {
+    findProject,
+
+    async ensureProject(name) {
+      try {
+        const { id } = await client.call('projects.create', { name, description: '' }, CreatedSchema, {
+          isRepeatable: false,
+          signal,
+        });
+        return id;
+      } catch (error) {
+        // Somebody else created it in the meantime (recording 073), or our own request landed unanswered.
+        const mayExist =
+          error instanceof AnswerLost || (error instanceof ClearmlRefusal && error.is(400, 801));
+        const id = mayExist ? await findProject(name) : undefined;
+        if (id === undefined) throw error;
+        return id;
+      }
+    },
+
+    async findQueue(nameOrId) {
+      const byName = await findQueueBy({ name: matchExactly(nameOrId) });
+      const named = byName.find((queue) => queue.name === nameOrId);
+      if (named !== undefined || !isTaskId(nameOrId)) return named;
+      return (await findQueueBy({ id: [nameOrId] })).find((queue) => queue.id === nameOrId);
+    },
+
+    async listQueueNames() {
+      const { queues } = await client.call(
+        'queues.get_all',
+        { only_fields: ['name'], page: 0, page_size: PAGE_SIZE },
+        QueuesSchema,
+        read,
+      );
+      return queues.map((queue) => queue.name);
+    },
+
+    async findTasksByKey(keys, pipelineHash) {
+      if (keys.length === 0) return [];
+      const tasks = await findTasks({
+        _any_: {
+          fields: [`runtime.${RUNTIME_KEYS.key}`],
+          pattern: `^(${keys.map(escapeRegExp).join('|')})$`,
+        },
+      });
+      return tasks.filter(
+        ({ runtime }) =>
+          keys.includes(runtime[RUNTIME_KEYS.key] ?? '') && runtime[RUNTIME_KEYS.pipeline] === pipelineHash,
+      );
+    },
+
+    async findUnfinished(pullRequest, pipelineHash) {
+      const tasks = await findTasks({
+        status: ['queued', 'in_progress'],
+        [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
+        [`runtime.${RUNTIME_KEYS.pullRequest}`]: String(pullRequest),
+      });
+      return tasks.filter(
+        ({ status, runtime }) =>
+          (status === 'queued' || status === 'in_progress') &&
+          runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
+          runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest),
+      );
+    },
+
+    async createTask(document, projectId) {
+      try {
+        const body = { ...document, project: projectId };
+        return await client.call('tasks.create', body, CreatedSchema, { isRepeatable: false, signal });
+      } catch (error) {
+        if (error instanceof AnswerLost) return { lost: error };
+        throw error;
+      }
+    },
+
+    async enqueueTask(taskId, queueId) {
+      try {
+        const { queue_watched: isWatched } = await client.call(
+          'tasks.enqueue',
+          { task: taskId, queue: queueId, verify_watched_queue: true },
+          EnqueuedSchema,
+          { isRepeatable: false, signal },
+        );
+        return { isWatched };
+      } catch (error) {
+        if (error instanceof AnswerLost) return { lost: error };
+        if (!(error instanceof ClearmlRefusal)) throw error;
+        // In that queue already (recording 111): somebody, or our own lost request, was faster.
+        if (error.is(400, 706)) return { isWatched: undefined };
+        // Running or ended already (recording 133), or deleted (recording 120).
+        if (error.is(400, 110) || error.is(400, 101)) return { moved: error };
+        throw error;
+      }
+    },
+
+    async deleteDraft(taskId) {
+      try {
+        // Without `force` the server deletes drafts only (recording 136).
+        await client.call('tasks.delete', { task: taskId }, AnythingSchema, { isRepeatable: true, signal });
+      } catch (error) {
+        if (error instanceof ClearmlRefusal && (error.is(400, 123) || error.is(400, 101))) return;
+        throw error;
+      }
+    },
+
+    async addTag(taskId, tag) {
+      await client.call('tasks.update_tags', { ids: [taskId], add_tags: [tag] }, AnythingSchema, {
+        isRepeatable: true,
+        signal,
+      });
+    },
+  };
+}
+
+/** A filter for exactly this name: ClearML takes names for Python regular expressions, unanchored (recording 062). */
+function matchExactly(name: string): string {
+  return `^${escapeRegExp(name)}$`;
+}
+
+function toKnownTask(task: v.InferOutput<typeof TasksSchema>['tasks'][number]): KnownTask {
+  return {
+    id: task.id,
+    projectId: task.project ?? undefined,
+    status: task.status,
+    createdMs: Date.parse(task.created),
+    commit: task.script?.version_num ?? undefined,
+    tags: task.tags,
+    isArchived: task.system_tags.includes('archived'),
+    runtime: task.runtime,
+  };
+}

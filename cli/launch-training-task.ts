@@ -1,0 +1,231 @@
+#!/usr/bin/env tsx
+import { Command } from 'commander';
+import { identifyCode, locateCode } from './core/code.ts';
+import { readClearmlAccess } from './core/environment.ts';
+import { EXIT_CODES, type ExitCode } from './core/exit-code.ts';
+import { readGithubRun } from './core/github-event.ts';
+import { carryOutLaunch, type LaunchResult, surveyLaunch } from './core/launch.ts';
+import { type LaunchOptions, type LaunchPlan, planLaunch } from './core/launch-plan.ts';
+import { formatTaskUrl } from './core/task.ts';
+import type { World } from './core/world.ts';
+import { createClearmlClient } from './io/clearml.ts';
+import { createLaunchServer } from './io/clearml-launch.ts';
+import { removeLaunched, stopSuperseded } from './io/clearml-launch-end.ts';
+import { readConfigFile } from './io/config-file.ts';
+import { readEventFile } from './io/event-file.ts';
+import { createCheckoutReader } from './io/git.ts';
+import { createHttp } from './io/http.ts';
+import { readPackageVersion } from './io/package-version.ts';
+import { isEntry, runAsProcess } from './io/process.ts';
+import { formatHelpEnd, Interruption, runProgram, type Session } from './io/program.ts';
+import { readRequirementsFile } from './io/requirements-file.ts';
+import { writeOutputs } from './io/runner-files.ts';
+
+/** Launch gives up within a minute; what it has created is removed in the rest. */
+const GIVE_UP_MS = 45_000;
+const CLEAN_UP_MS = 9_000;
+
+interface Flags extends LaunchOptions {
+  readonly config?: string;
+  readonly diff?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+function createCommand(): Command {
+  const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
+  return new Command('launch-training-task')
+    .description(
+      'Creates a ClearML task for exactly one commit and puts it into a queue, once: a training that is there already is reused.',
+    )
+    .argument(
+      '[repo-url]',
+      'URL to clone from; left out, it comes from the GitHub event, else from the local checkout',
+    )
+    .argument('[branch]', 'branch that holds the commit')
+    .argument('[commit]', 'full id of the commit to train')
+    .option('--project <name>', "ClearML project (default: the repository's name)")
+    .option('--task-name <name>', 'name of the task (default: working-dir/entry-point without its ending)')
+    .option('--queue <name|id>', 'queue to put the task into (default: default)')
+    .option(
+      '--entry-point <file>',
+      'program to run, relative to the working directory (default: train_model.py)',
+    )
+    .option('--working-dir <folder>', "folder to run it in, relative to the repository's root (default: .)")
+    .option(
+      '--requirements <file>',
+      "requirements file to send along (default: the agent reads the repository's own)",
+    )
+    .option('--docker-image <image>', 'image the agent runs the task in')
+    .option('--docker-args <arguments>', 'arguments for docker run')
+    .option(
+      '--param <[Section/]name=value>',
+      'hyperparameter; repeatable; section Args where none is given',
+      collect,
+    )
+    .option('--tag <tag>', 'further tag; repeatable', collect)
+    .option('--seeds <n|a,b,c>', 'one task a seed: n means seeds 1 to n')
+    .option('--reuse', 'take a task that is the same training instead of a new one (default)')
+    .option('--no-reuse', 'train again')
+    .option('--supersede', "end this pull request's unfinished tasks of older commits (default)")
+    .option('--no-supersede', 'leave them')
+    .option('--require-worker', 'exit 7, and create nothing, when no worker serves the queue')
+    .option('--diff', 'send uncommitted changes of tracked files along')
+    .option('--dry-run', 'print the tasks that would be created; change nothing')
+    .option('--json', 'print one JSON document')
+    .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
+    .version(readPackageVersion())
+    .addHelpText(
+      'after',
+      formatHelpEnd([
+        'launch-training-task',
+        'launch-training-task https://github.com/acme/digits.git main "$(git rev-parse HEAD)" --queue gpu',
+        'launch-training-task --param learning_rate=0.01 --seeds 3 --json',
+        'launch-training-task --dry-run --diff',
+      ]),
+    );
+}
+
+async function run(command: Command, session: Session): Promise<ExitCode> {
+  const { env, cwd, clock, voice } = session;
+  const flags = command.opts<Flags>();
+  const [cloneUrl, branch, commit] = command.args;
+  const reader = createCheckoutReader(cwd);
+  const [config, event, root] = await Promise.all([
+    readConfigFile(cwd, flags.config),
+    readEventFile(env),
+    reader.findRoot(),
+  ]);
+  const github = readGithubRun(env, event);
+  const access = readClearmlAccess(env);
+  const located = await locateCode({ cloneUrl, branch, commit }, github.code, reader, flags.diff === true);
+  for (const warning of located.warnings) voice.warn(warning);
+  const requirementsPath = flags.requirements ?? config.requirements;
+  const [code, requirementsText] = await Promise.all([
+    identifyCode(located, config.paths, reader),
+    requirementsPath === undefined ? undefined : readRequirementsFile(root ?? cwd, requirementsPath),
+  ]);
+  const plan = await planLaunch({ options: flags, config, run: github, code, requirementsText });
+
+  const http = createHttp(env, clock);
+  const deadlineMs = clock.now() + GIVE_UP_MS;
+  const connect = (giveUpAtMs: number) =>
+    createClearmlClient({
+      access,
+      http,
+      clock,
+      redact: session.redact,
+      random: session.random,
+      giveUpAt: () => giveUpAtMs,
+    });
+  const client = connect(deadlineMs);
+  const server = createLaunchServer(client, session.interruption);
+  try {
+    const survey = await surveyLaunch(plan, server);
+    if (flags.dryRun === true) {
+      const documents = plan.tasks.map((task) => {
+        const known = survey.reusable.get(task);
+        return known === undefined
+          ? { ...task.document, project: survey.projectId ?? null }
+          : { id: known.id };
+      });
+      if (survey.projectId === undefined)
+        voice.say(`project "${plan.project}" does not exist yet: it would be created`);
+      voice.result(JSON.stringify({ tasks: documents }, undefined, 2));
+      return EXIT_CODES.done;
+    }
+
+    const token = crypto.randomUUID();
+    let result: LaunchResult;
+    try {
+      const signal = session.interruption;
+      result = await carryOutLaunch(plan, survey, { server, clock, token, deadlineMs, signal });
+      if (signal.aborted) throw signal.reason;
+    } catch (error) {
+      // All or none: what this launch has created, answered or not, goes again.
+      const giveUpAtMs = clock.now() + CLEAN_UP_MS;
+      const left = await removeLaunched(plan, token, {
+        client: connect(giveUpAtMs),
+        clock,
+        deadlineMs: giveUpAtMs,
+        reason: error instanceof Interruption ? `launch was ${error.message}` : 'launch failed',
+      });
+      if (left.message !== undefined) voice.warn(left.message);
+      throw error;
+    }
+
+    const urlOf = (task: { id: string; projectId: string | undefined }) =>
+      formatTaskUrl(access.webHost, task, client.apiVersion);
+    describeResult(result, plan, urlOf, session);
+    const isReused = result.tasks.every((task) => task.isReused);
+    await writeOutputs(env, {
+      'task-id': result.tasks[0]?.id ?? '',
+      'task-ids': result.tasks.map((task) => task.id).join(' '),
+      'task-url': result.tasks[0] === undefined ? '' : urlOf(result.tasks[0]),
+      reused: String(isReused),
+    });
+    if (result.superseded.length > 0) {
+      await stopSuperseded(result.superseded, plan, { client: connect(clock.now() + 60_000), session });
+    }
+    voice.result(
+      flags.json === true ? formatJson(result, urlOf) : result.tasks.map((task) => task.id).join('\n'),
+    );
+    return EXIT_CODES.done;
+  } finally {
+    await http.close();
+  }
+}
+
+function describeResult(
+  result: LaunchResult,
+  plan: LaunchPlan,
+  urlOf: (task: LaunchResult['tasks'][number]) => string,
+  { voice }: Session,
+): void {
+  const { queue } = result;
+  for (const task of result.tasks) {
+    const seed = task.seed === undefined ? '' : ` (seed ${task.seed})`;
+    const what = task.isReused
+      ? `Reusing task ${task.id}${seed}, which is the same training and ${describeStatus(task.status)}`
+      : `Created task ${task.id}${seed} for commit ${plan.commit.slice(0, 10)}`;
+    const where =
+      task.position === undefined
+        ? ''
+        : `, number ${task.position} in queue "${queue.name}" (${countWorkers(queue.workers)})`;
+    voice.say(`${what}${where}\n  ${urlOf(task)}`);
+  }
+  const waits = result.tasks.some((task) => task.status === 'queued');
+  if (waits && !result.isWatched) {
+    voice.warn(
+      `no worker serves the queue "${queue.name}": the training waits until one is started (clearml-agent daemon --queue ${queue.name})`,
+    );
+  }
+}
+
+function describeStatus(status: LaunchResult['tasks'][number]['status']): string {
+  return status === 'in_progress' ? 'is running' : status === 'queued' ? 'waits' : `is ${status}`;
+}
+
+function countWorkers(count: number): string {
+  return count === 0 ? 'no worker' : count === 1 ? '1 worker' : `${count} workers`;
+}
+
+function formatJson(result: LaunchResult, urlOf: (task: LaunchResult['tasks'][number]) => string): string {
+  return JSON.stringify({
+    tasks: result.tasks.map((task) => ({
+      id: task.id,
+      url: urlOf(task),
+      seed: task.seed ?? null,
+      reused: task.isReused,
+      queue: { name: result.queue.name, position: task.position ?? null, workers: result.queue.workers },
+    })),
+    superseded: result.superseded.map((task) => task.id),
+  });
+}
+
+/** Runs the program; the exit code is what it gives. */
+export async function main(world: World): Promise<ExitCode> {
+  return runProgram(world, createCommand, run);
+}
+
+if (isEntry(import.meta.url)) await runAsProcess(main);
