@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { parseDurationMs } from './duration.ts';
+import { DURATION, parseDurationMs } from './duration.ts';
 
 /**
  * The settings file `.github/clearml-ci.yml`, as people write it. `templates/clearml-ci.schema.json` is made from it.
@@ -15,7 +15,7 @@ const Name = v.pipe(Text, v.minLength(3, 'must have at least 3 characters (Clear
 
 const Duration = v.pipe(
   Text,
-  v.check((text) => parseDurationMs(text) !== undefined, 'must be a duration such as 30s, 90m, 2h or 1h30m'),
+  v.regex(DURATION, 'must be a duration such as 30s, 90m, 2h or 1h30m'),
   v.transform((text) => parseDurationMs(text) ?? 0),
 );
 
@@ -87,37 +87,73 @@ const Runs = v.pipe(
   v.maxValue(100, 'must be at most 100'),
 );
 
-const BaselineSchema = v.lazy((input) => {
-  if (input === 'none') return v.literal('none');
-  if (isRecord(input) && 'task' in input) return v.strictObject({ task: Text }, describeObjectIssue);
-  if (isRecord(input) && 'tag' in input) return v.strictObject({ tag: Text }, describeObjectIssue);
-  if (isRecord(input)) {
-    return v.strictObject({ branch: v.optional(Text), runs: v.optional(Runs, 10) }, describeObjectIssue);
-  }
-  return v.never('must be { branch: …, runs: … }, { task: ID }, { tag: … } or none');
+export const BASELINE_FORMS = {
+  none: v.literal('none'),
+  task: v.strictObject({ task: Text }, describeObjectIssue),
+  tag: v.strictObject({ tag: Text }, describeObjectIssue),
+  branch: v.strictObject({ branch: v.optional(Text), runs: v.optional(Runs, 10) }, describeObjectIssue),
+};
+
+/** Lazy, so that a mistake is reported for the form that was meant, not as "none of four". */
+export const BaselineSchema = v.lazy((input) => {
+  if (input === 'none') return BASELINE_FORMS.none;
+  if (!isRecord(input)) return v.never('must be { branch: …, runs: … }, { task: ID }, { tag: … } or none');
+  if ('task' in input) return BASELINE_FORMS.task;
+  if ('tag' in input) return BASELINE_FORMS.tag;
+  return BASELINE_FORMS.branch;
 });
 
-const ConfigSchema = v.strictObject(
+export const ConfigSchema = v.strictObject(
   {
-    project: v.optional(Name),
-    'task-name': v.optional(Name),
-    queue: v.optional(Text),
-    'entry-point': v.optional(RelativePath),
-    'working-dir': v.optional(RelativePath),
-    requirements: v.optional(RelativePath),
-    'docker-image': v.optional(Text),
-    'docker-args': v.optional(Text),
-    params: v.optional(v.record(Text, Scalar, 'must be a mapping of names to values')),
-    tags: v.optional(v.array(Text, 'must be a list')),
-    paths: v.optional(v.pipe(v.array(Text, 'must be a list'), v.minLength(1, 'must not be empty'))),
-    reuse: v.optional(Flag),
-    supersede: v.optional(Flag),
-    seeds: v.optional(Seeds),
-    'seed-param': v.optional(Text),
-    timeout: v.optional(Duration),
-    'queue-timeout': v.optional(Duration),
-    metrics: v.optional(v.array(MetricSchema, 'must be a list')),
-    baseline: v.optional(BaselineSchema),
+    project: setting(
+      Name,
+      "ClearML project; created if there is none of that name. Default: the repository's name.",
+    ),
+    'task-name': setting(
+      Name,
+      'Name of the task, the same on every branch. Default: working-dir/entry-point without its ending.',
+    ),
+    queue: setting(Text, 'Name or id of the queue the task is put into. Default: default.'),
+    'entry-point': setting(RelativePath, 'Program to run, relative to working-dir. Default: train_model.py.'),
+    'working-dir': setting(
+      RelativePath,
+      "Folder to run it in, relative to the repository's root. Default: the root.",
+    ),
+    requirements: setting(
+      RelativePath,
+      "Requirements file of the checkout to send with the task. Default: the agent reads the repository's own.",
+    ),
+    'docker-image': setting(Text, 'Image the agent runs the task in. Default: none.'),
+    'docker-args': setting(Text, 'Arguments for docker run. Default: none.'),
+    params: setting(
+      v.record(Text, Scalar, 'must be a mapping of names to values'),
+      'Hyperparameters by [Section/]name; section Args (argparse) where none is given.',
+    ),
+    tags: setting(v.array(Text, 'must be a list'), 'Further tags of the task.'),
+    paths: setting(
+      v.pipe(v.array(Text, 'must be a list'), v.minLength(1, 'must not be empty')),
+      'Patterns of the files that decide the result; a commit that leaves them alone is not trained again. Default: every file.',
+    ),
+    reuse: setting(Flag, 'Take a task that is the same training instead of a new one. Default: true.'),
+    supersede: setting(Flag, "End the pull request's unfinished tasks of older commits. Default: true."),
+    seeds: setting(
+      Seeds,
+      'One task a seed: a number n means seeds 1 to n; a list names them. Default: one task, no seed set.',
+    ),
+    'seed-param': setting(Text, 'The param that a seed is written to. Default: Args/seed.'),
+    timeout: setting(Duration, 'How long each task may run, from its start: 30s, 90m, 1h30m. Default: 1h.'),
+    'queue-timeout': setting(
+      Duration,
+      'How long a task may wait while no worker serves the queue or one that does stands idle. Default: 30m.',
+    ),
+    metrics: setting(
+      v.array(MetricSchema, 'must be a list'),
+      'Which metrics the comment leads with, and the gate.',
+    ),
+    baseline: setting(
+      BaselineSchema,
+      "What the pull request is compared with. Default: the pull request's base branch.",
+    ),
   },
   describeObjectIssue,
 );
@@ -151,7 +187,7 @@ export function parseConfig(
   };
 }
 
-/** Keys that the object at the given path may have; for the error that names them. */
+/** What is wrong with an object's keys, as the end of a sentence that begins with the key. */
 function describeObjectIssue(issue: v.BaseIssue<unknown>): string {
   if (issue.expected === 'never') return 'is not a setting';
   if (issue.expected === 'Object') return 'must be a mapping of keys to values';
@@ -165,4 +201,9 @@ function isInside(path: string): boolean {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** An optional key, with what an editor says about it. */
+function setting<TSchema extends v.GenericSchema>(schema: TSchema, description: string) {
+  return v.optional(v.pipe(schema, v.description(description)));
 }

@@ -1,11 +1,12 @@
 import parseDuration from 'parse-duration';
 import prettyMilliseconds from 'pretty-ms';
 
-const DURATION = /^(?:\d+(?:\.\d+)?h)?(?:\d+(?:\.\d+)?m)?(?:\d+(?:\.\d+)?s)?(?:\d+ms)?$/;
+/** `250ms`, `30s`, `90m`, `2h`, `1h30m`. */
+export const DURATION = /^(?=\d)(?:\d+(?:\.\d+)?h)?(?:\d+(?:\.\d+)?m)?(?:\d+(?:\.\d+)?s)?(?:\d+ms)?$/;
 
 /** Milliseconds of `250ms`, `30s`, `90m`, `2h`, `1h30m`; undefined for anything else. */
 export function parseDurationMs(text: string): number | undefined {
-  if (text === '' || !DURATION.test(text)) return undefined;
+  if (!DURATION.test(text)) return undefined;
   const ms = parseDuration(text);
   return ms === null || !Number.isFinite(ms) ? undefined : ms;
 }
