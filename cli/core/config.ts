@@ -24,6 +24,9 @@ const RelativePath = v.pipe(
   v.check(isInside, 'must be a path inside the repository, relative to its root'),
 );
 
+/** valibot takes a list for an object with the keys 0, 1, …; people don't. */
+const Mapping = v.custom<Record<string, unknown>>(isRecord, 'must be a mapping of keys to values');
+
 const Flag = v.boolean('must be true or false');
 
 const Scalar = v.union([v.string(), v.number(), v.boolean()], 'must be a text, a number, true or false');
@@ -53,6 +56,7 @@ const Tolerance = v.union(
 );
 
 const MetricSchema = v.pipe(
+  Mapping,
   v.strictObject(
     {
       metric: Text,
@@ -103,59 +107,65 @@ export const BaselineSchema = v.lazy((input) => {
   return BASELINE_FORMS.branch;
 });
 
-export const ConfigSchema = v.strictObject(
-  {
-    project: setting(
-      Name,
-      "ClearML project; created if there is none of that name. Default: the repository's name.",
-    ),
-    'task-name': setting(
-      Name,
-      'Name of the task, the same on every branch. Default: working-dir/entry-point without its ending.',
-    ),
-    queue: setting(Text, 'Name or id of the queue the task is put into. Default: default.'),
-    'entry-point': setting(RelativePath, 'Program to run, relative to working-dir. Default: train_model.py.'),
-    'working-dir': setting(
-      RelativePath,
-      "Folder to run it in, relative to the repository's root. Default: the root.",
-    ),
-    requirements: setting(
-      RelativePath,
-      "Requirements file of the checkout to send with the task. Default: the agent reads the repository's own.",
-    ),
-    'docker-image': setting(Text, 'Image the agent runs the task in. Default: none.'),
-    'docker-args': setting(Text, 'Arguments for docker run. Default: none.'),
-    params: setting(
-      v.record(Text, Scalar, 'must be a mapping of names to values'),
-      'Hyperparameters by [Section/]name; section Args (argparse) where none is given.',
-    ),
-    tags: setting(v.array(Text, 'must be a list'), 'Further tags of the task.'),
-    paths: setting(
-      v.pipe(v.array(Text, 'must be a list'), v.minLength(1, 'must not be empty')),
-      'Patterns of the files that decide the result; a commit that leaves them alone is not trained again. Default: every file.',
-    ),
-    reuse: setting(Flag, 'Take a task that is the same training instead of a new one. Default: true.'),
-    supersede: setting(Flag, "End the pull request's unfinished tasks of older commits. Default: true."),
-    seeds: setting(
-      Seeds,
-      'One task a seed: a number n means seeds 1 to n; a list names them. Default: one task, no seed set.',
-    ),
-    'seed-param': setting(Text, 'The param that a seed is written to. Default: Args/seed.'),
-    timeout: setting(Duration, 'How long each task may run, from its start: 30s, 90m, 1h30m. Default: 1h.'),
-    'queue-timeout': setting(
-      Duration,
-      'How long a task may wait while no worker serves the queue or one that does stands idle. Default: 30m.',
-    ),
-    metrics: setting(
-      v.array(MetricSchema, 'must be a list'),
-      'Which metrics the comment leads with, and the gate.',
-    ),
-    baseline: setting(
-      BaselineSchema,
-      "What the pull request is compared with. Default: the pull request's base branch.",
-    ),
-  },
-  describeObjectIssue,
+export const ConfigSchema = v.pipe(
+  Mapping,
+  v.strictObject(
+    {
+      project: setting(
+        Name,
+        "ClearML project; created if there is none of that name. Default: the repository's name.",
+      ),
+      'task-name': setting(
+        Name,
+        'Name of the task, the same on every branch. Default: working-dir/entry-point without its ending.',
+      ),
+      queue: setting(Text, 'Name or id of the queue the task is put into. Default: default.'),
+      'entry-point': setting(
+        RelativePath,
+        'Program to run, relative to working-dir. Default: train_model.py.',
+      ),
+      'working-dir': setting(
+        RelativePath,
+        "Folder to run it in, relative to the repository's root. Default: the root.",
+      ),
+      requirements: setting(
+        RelativePath,
+        "Requirements file of the checkout to send with the task. Default: the agent reads the repository's own.",
+      ),
+      'docker-image': setting(Text, 'Image the agent runs the task in. Default: none.'),
+      'docker-args': setting(Text, 'Arguments for docker run. Default: none.'),
+      params: setting(
+        v.pipe(Mapping, v.record(Text, Scalar)),
+        'Hyperparameters by [Section/]name; section Args (argparse) where none is given.',
+      ),
+      tags: setting(v.array(Text, 'must be a list'), 'Further tags of the task.'),
+      paths: setting(
+        v.pipe(v.array(Text, 'must be a list'), v.minLength(1, 'must not be empty')),
+        'Patterns of the files that decide the result; a commit that leaves them alone is not trained again. Default: every file.',
+      ),
+      reuse: setting(Flag, 'Take a task that is the same training instead of a new one. Default: true.'),
+      supersede: setting(Flag, "End the pull request's unfinished tasks of older commits. Default: true."),
+      seeds: setting(
+        Seeds,
+        'One task a seed: a number n means seeds 1 to n; a list names them. Default: one task, no seed set.',
+      ),
+      'seed-param': setting(Text, 'The param that a seed is written to. Default: Args/seed.'),
+      timeout: setting(Duration, 'How long each task may run, from its start: 30s, 90m, 1h30m. Default: 1h.'),
+      'queue-timeout': setting(
+        Duration,
+        'How long a task may wait while no worker serves the queue or one that does stands idle. Default: 30m.',
+      ),
+      metrics: setting(
+        v.array(MetricSchema, 'must be a list'),
+        'Which metrics the comment leads with, and the gate.',
+      ),
+      baseline: setting(
+        BaselineSchema,
+        "What the pull request is compared with. Default: the pull request's base branch.",
+      ),
+    },
+    describeObjectIssue,
+  ),
 );
 
 /** The settings file's content; durations in ms. */

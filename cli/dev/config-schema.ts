@@ -3,7 +3,7 @@ import { BASELINE_FORMS, BaselineSchema, ConfigSchema } from '../core/config.ts'
 
 /** The JSON Schema of the settings file, made from the schema that checks it; for editors. */
 export function formatConfigSchema(): string {
-  const options = { typeMode: 'input', errorMode: 'ignore' } as const;
+  const options = { errorMode: 'ignore' } as const;
   const schema = toJsonSchema(ConfigSchema, {
     ...options,
     overrideSchema: ({ valibotSchema, jsonSchema }): JsonSchema => {

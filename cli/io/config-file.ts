@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Config, type ConfigIssue, parseConfig } from '../core/config.ts';
+import { describeSystemError, readErrorCode } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 
@@ -18,8 +19,8 @@ export async function readConfigFile(cwd: string, path: string | undefined): Pro
   try {
     text = await readFile(resolve(cwd, name), 'utf8');
   } catch (cause) {
-    if (path === undefined && isMissing(cause)) return {};
-    throw new Failure(`${name} cannot be read (${describe(cause)})`, {
+    if (path === undefined && readErrorCode(cause) === 'ENOENT') return {};
+    throw new Failure(`${name} cannot be read (${describeSystemError(cause)})`, {
       exitCode: EXIT_CODES.usage,
       remedy: 'Give the path of the settings file relative to the working directory, or leave --config out.',
       cause,
@@ -44,7 +45,7 @@ export async function readConfigFile(cwd: string, path: string | undefined): Pro
     // A handful of aliases is plenty for settings; more is an attempt to fill the memory.
     content = document.toJS({ maxAliasCount: 100 });
   } catch (cause) {
-    throw failConfig(name, [describe(cause)], 'It is no valid YAML.');
+    throw failConfig(name, [describeSystemError(cause)], 'It is no valid YAML.');
   }
   const result = parseConfig(content);
   if ('config' in result) return result.config;
@@ -93,13 +94,4 @@ function formatPath(path: ReadonlyArray<string | number>): string {
 
 function hasRange(node: unknown): node is { range: [number, number, number] } {
   return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
-}
-
-function describe(error: unknown): string {
-  if (error instanceof Error) return 'code' in error ? String(error.code) : error.message;
-  return String(error);
 }

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
 import type { Environment } from '../core/environment.ts';
+import { describeSystemError, readErrorCode } from '../core/error-code.ts';
 import type { Clock } from '../core/world.ts';
 
 /** One exchange. Redirects are not followed: they would carry the credentials elsewhere. */
@@ -135,7 +136,7 @@ function toTransportError(error: unknown): TransportError {
   const code = findCode(error);
   const message = describeTransportError(error, code);
   if (CERTIFICATE_ERROR.test(code)) return new TransportError(message, 'unsent', true, error);
-  const isProxyRefusal = error instanceof Error && /Proxy response|HTTP Tunneling/i.test(error.message);
+  const isProxyRefusal = /Proxy response|HTTP Tunneling/i.test(String(error));
   return new TransportError(
     message,
     UNSENT_CODES.has(code) || isProxyRefusal ? 'unsent' : 'lost',
@@ -151,13 +152,13 @@ function describeTransportError(error: unknown, code: string): string {
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'no connection was made in time';
   if (code === 'ECONNRESET' || code === 'UND_ERR_SOCKET') return 'the connection was cut';
   if (CERTIFICATE_ERROR.test(code)) return `the server's certificate is not trusted (${code})`;
-  return error instanceof Error ? error.message : String(error);
+  return describeSystemError(error);
 }
 
 /** The system's code, which undici and Node put on the error, on its cause, or (happy eyeballs) on the first of many. */
 function findCode(error: unknown): string {
-  if (!(error instanceof Error)) return '';
-  if ('code' in error && typeof error.code === 'string') return error.code;
-  if (error instanceof AggregateError) return findCode(error.errors[0]);
-  return findCode(error.cause);
+  const code = readErrorCode(error);
+  if (code !== undefined || typeof error !== 'object' || error === null) return code ?? '';
+  if ('errors' in error && Array.isArray(error.errors)) return findCode(error.errors[0]);
+  return 'cause' in error ? findCode(error.cause) : '';
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { appendFile } from 'node:fs/promises';
 import type { Environment } from '../core/environment.ts';
+import { describeSystemError } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 
@@ -44,8 +45,4 @@ async function appendToRunnerFile(
       cause,
     });
   }
-}
-
-function describeSystemError(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }

@@ -1,0 +1,223 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { stringify } from 'yaml';
+import { Failure } from '../core/failure.ts';
+import { readConfigFile } from './config-file.ts';
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'config-file-'));
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function read(text: string) {
+  await writeFile(join(folder, 'settings.yml'), text);
+  return readConfigFile(folder, 'settings.yml');
+}
+
+async function readMistakes(text: string): Promise<string> {
+  try {
+    await read(text);
+  } catch (error) {
+    if (error instanceof Failure && error.exitCode === 2) return error.message;
+    throw error;
+  }
+  throw new Error('the settings were accepted');
+}
+
+test('a missing default file is an empty config, a missing named one an error', async () => {
+  expect(await readConfigFile(folder, undefined)).toEqual({});
+  await expect(readConfigFile(folder, 'no-such.yml')).rejects.toMatchObject({
+    exitCode: 2,
+    message: 'no-such.yml cannot be read (ENOENT)',
+  });
+});
+
+test('an empty file is an empty config', async () => {
+  expect(await read('')).toEqual({});
+  expect(await read('# nothing yet\n')).toEqual({});
+});
+
+test("this repository's own settings are valid", async () => {
+  const root = new URL('../..', import.meta.url).pathname;
+  expect(await readConfigFile(root, undefined)).toMatchObject({ queue: 'default' });
+});
+
+test('every key of the contract is understood, durations in milliseconds', async () => {
+  expect(
+    await read(
+      [
+        'project: My ML Project',
+        'task-name: Model Training on Latest Script',
+        'queue: default',
+        'entry-point: train_model.py',
+        'working-dir: .',
+        'requirements: requirements.txt',
+        'docker-image: python:3.11',
+        'docker-args: --ipc=host',
+        'params: { Args/n_estimators: 100, General/fast: true, plain: text }',
+        'tags: [team-a]',
+        'paths: [train_model.py, src/**]',
+        'reuse: true',
+        'supersede: false',
+        'seeds: [1, 5]',
+        'seed-param: Args/seed',
+        'timeout: 1h30m',
+        'queue-timeout: 250ms',
+        'metrics:',
+        '  - metric: test_accuracy/accuracy',
+        '    goal: maximize',
+        '    value: max',
+        '    tolerance: "1%"',
+        '    gate: fail',
+        '    detect: 0.01',
+        'baseline: { branch: main }',
+      ].join('\n'),
+    ),
+  ).toEqual({
+    project: 'My ML Project',
+    'task-name': 'Model Training on Latest Script',
+    queue: 'default',
+    'entry-point': 'train_model.py',
+    'working-dir': '.',
+    requirements: 'requirements.txt',
+    'docker-image': 'python:3.11',
+    'docker-args': '--ipc=host',
+    params: { 'Args/n_estimators': 100, 'General/fast': true, plain: 'text' },
+    tags: ['team-a'],
+    paths: ['train_model.py', 'src/**'],
+    reuse: true,
+    supersede: false,
+    seeds: [1, 5],
+    'seed-param': 'Args/seed',
+    timeout: 5_400_000,
+    'queue-timeout': 250,
+    metrics: [
+      {
+        metric: 'test_accuracy/accuracy',
+        goal: 'maximize',
+        value: 'max',
+        tolerance: '1%',
+        gate: 'fail',
+        detect: 0.01,
+      },
+    ],
+    baseline: { branch: 'main', runs: 10 },
+  });
+});
+
+test('all mistakes are listed at once, each with its line', async () => {
+  const message = await readMistakes(
+    [
+      'queue: [a]',
+      'quue: default',
+      'timeout: soon',
+      'metrics:',
+      '  - goal: maximize',
+      '  - metric: a/b',
+      '    gate: fail',
+      'baseline:',
+      '  runs: 0',
+    ].join('\n'),
+  );
+  expect(message.split('\n')).toEqual([
+    'settings.yml has 6 mistakes',
+    '  settings.yml: line 1: queue must be text (put it in quotes)',
+    '  settings.yml: line 2: quue is not a setting',
+    '  settings.yml: line 3: timeout must be a duration such as 30s, 90m, 2h or 1h30m',
+    '  settings.yml: line 5: metrics[0].metric is required',
+    '  settings.yml: line 6: metrics[1].goal is required where gate is fail or warn: maximize or minimize',
+    '  settings.yml: line 9: baseline.runs must be at least 1',
+  ]);
+});
+
+describe.each([
+  ['a tab', 'queue:\tdefault\n\tproject: x', /line 2/],
+  ['a key that occurs twice', 'queue: a\nqueue: b', /line 2: Map keys must be unique/],
+  ['a list instead of a mapping', '- a\n- b', /line 1: the file must be a mapping/],
+  ['a path that leads out', 'working-dir: ../elsewhere', /line 1: working-dir must be a path inside/],
+  ['too many aliases', `a: &a [1]\nb: [${'*a, '.repeat(200)}*a]`, /alias/i],
+])('%s', (_, text, expected) => {
+  test('is an error that names the line', async () => {
+    expect(await readMistakes(text)).toMatch(expected);
+  });
+});
+
+const VALID = {
+  project: 'My ML Project',
+  'task-name': 'Training',
+  queue: 'default',
+  'entry-point': 'train.py',
+  'working-dir': 'src',
+  requirements: 'requirements.txt',
+  'docker-image': 'python:3.11',
+  'docker-args': '--ipc=host',
+  params: { lr: 1 },
+  tags: ['a'],
+  paths: ['b'],
+  reuse: true,
+  supersede: true,
+  seeds: 3,
+  'seed-param': 'Args/seed',
+  timeout: '1h',
+  'queue-timeout': '30m',
+  metrics: [{ metric: 'a/b', goal: 'minimize', gate: 'warn' }],
+  baseline: { branch: 'main', runs: 3 },
+};
+
+/** For each key a value of a type that it does not take. */
+const WRONG: Readonly<Record<keyof typeof VALID, unknown>> = {
+  project: 5,
+  'task-name': ['a'],
+  queue: true,
+  'entry-point': '/absolute.py',
+  'working-dir': '../up',
+  requirements: 7,
+  'docker-image': { a: 1 },
+  'docker-args': false,
+  params: [1],
+  tags: 'not a list',
+  paths: [],
+  reuse: 'perhaps',
+  supersede: 0,
+  seeds: 0,
+  'seed-param': 1,
+  timeout: 3600,
+  'queue-timeout': '5 minutes',
+  metrics: { metric: 'a' },
+  baseline: 'main',
+};
+
+test('whichever single key or type is wrong, it is named with its line', async () => {
+  const keys = Object.keys(VALID) as Array<keyof typeof VALID>;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.shuffledSubarray(keys, { minLength: 1 }),
+      fc.nat(),
+      fc.oneof(fc.constant('wrong type' as const), fc.constant('unknown key' as const)),
+      fc
+        .string({ minLength: 3, maxLength: 12, unit: fc.constantFrom(...'abcdefgh-') })
+        .filter((key) => !(key in VALID)),
+      async (chosen, position, kind, unknownKey) => {
+        const index = position % chosen.length;
+        const target = chosen[index] ?? 'queue';
+        const entries = chosen.map((key): [string, unknown] =>
+          key === target && kind === 'wrong type' ? [key, WRONG[key]] : [key, VALID[key]],
+        );
+        if (kind === 'unknown key') entries.splice(index, 0, [unknownKey, 'x']);
+        const lines = entries.map(([key, value]) => stringify({ [key]: value }));
+        const line = lines.slice(0, index).join('').split('\n').length;
+        const message = await readMistakes(lines.join(''));
+        const name = kind === 'unknown key' ? unknownKey : target;
+        expect(message).toContain(`line ${line}: ${name} `);
+        expect(message).toMatch(/^settings\.yml has a mistake\n/);
+      },
+    ),
+    { numRuns: 100, seed: 7 },
+  );
+});
