@@ -1,0 +1,46 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { listSecrets } from './environment.ts';
+import { createRedactor, escapeRegExp } from './redaction.ts';
+
+test('a secret goes, plain, base64 and URL-encoded, wherever it stands', () => {
+  fc.assert(
+    fc.property(fc.string({ minLength: 8, unit: 'grapheme-ascii' }), fc.string(), (secret, around) => {
+      fc.pre(!around.includes(secret) && secret.trim().length >= 8 && !'***'.includes(secret));
+      const redact = createRedactor([secret]);
+      const forms = [
+        secret,
+        encodeURIComponent(secret),
+        Buffer.from(secret).toString('base64'),
+        Buffer.from(secret).toString('base64url'),
+      ];
+      for (const form of forms) {
+        expect(redact(`${around}${form}${around}`)).not.toContain(form);
+      }
+    }),
+  );
+});
+
+test('keys, tokens, the user info of proxies and hosts, and the Authorization header count as secrets', () => {
+  const secrets = listSecrets({
+    CLEARML_API_ACCESS_KEY: 'ACCESS-1',
+    CLEARML_API_SECRET_KEY: 'SECRET-2',
+    GH_TOKEN: 'ghp_3',
+    HTTPS_PROXY: 'http://user4:p%40ss5@proxy.example.com:3128',
+    GITHUB_REPOSITORY: 'acme/digits',
+  });
+  const redact = createRedactor(secrets);
+  const authorization = Buffer.from('ACCESS-1:SECRET-2').toString('base64');
+  const text = `ACCESS-1 SECRET-2 ghp_3 user4 p%40ss5 p@ss5 ${authorization} acme/digits proxy.example.com`;
+  expect(redact(text)).toBe('*** *** *** *** *** *** *** acme/digits proxy.example.com');
+});
+
+test('what escapeRegExp gives matches the text and nothing else', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), (text, other) => {
+      const pattern = new RegExp(`^${escapeRegExp(text)}$`);
+      expect(pattern.test(text)).toBe(true);
+      if (other !== text) expect(pattern.test(other)).toBe(false);
+    }),
+  );
+});

@@ -1,0 +1,148 @@
+import { createServer, type IncomingHttpHeaders, request } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+
+/** What goes wrong with one exchange. */
+export type Fault =
+  /** The connection is cut before the server hears of the request. */
+  | { readonly kind: 'cut-before' }
+  /** The server applies the request; the connection is cut before the answer. */
+  | { readonly kind: 'cut-after' }
+  /** The answer is cut in the middle. */
+  | { readonly kind: 'cut-within' }
+  /** Nothing ever comes; `isApplied`: the server heard of it. */
+  | { readonly kind: 'silence'; readonly isApplied: boolean }
+  /** The answer comes byte by byte, never to the end. */
+  | { readonly kind: 'drip' }
+  /** Something else answers; the server hears nothing. */
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body: string;
+    };
+
+/** An exchange that passed. */
+export interface SeenRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  /** Which fault it met, if any. */
+  readonly fault: Fault['kind'] | undefined;
+}
+
+/** A proxy in front of one server that lets a test break chosen exchanges, and counts them all. */
+export interface FaultProxy {
+  readonly url: string;
+  readonly seen: readonly SeenRequest[];
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a proxy in front of `target`.
+ *
+ * @param chooseFault decides each exchange's fate; `index` counts all exchanges from 0
+ * @param latencyMs added before each request is passed on
+ */
+export async function startFaultProxy(
+  target: string,
+  chooseFault: (
+    request: Pick<SeenRequest, 'method' | 'path' | 'body'>,
+    index: number,
+  ) => Fault | undefined = () => undefined,
+  latencyMs = 0,
+): Promise<FaultProxy> {
+  const seen: SeenRequest[] = [];
+  const sockets = new Set<Socket>();
+  const timers = new Set<NodeJS.Timeout>();
+  const base = new URL(target);
+
+  const server = createServer((incoming, outgoing) => {
+    const chunks: Buffer[] = [];
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+    incoming.on('end', () => {
+      const body = Buffer.concat(chunks);
+      const about = { method: incoming.method ?? '', path: incoming.url ?? '', body: body.toString('utf8') };
+      const fault = chooseFault(about, seen.length);
+      seen.push({ ...about, headers: incoming.headers, fault: fault?.kind });
+      if (fault?.kind === 'cut-before') {
+        incoming.socket.destroy();
+        return;
+      }
+      if (fault?.kind === 'answer') {
+        outgoing.writeHead(fault.status, { 'content-type': 'text/html', ...fault.headers }).end(fault.body);
+        return;
+      }
+      if (fault?.kind === 'silence' && !fault.isApplied) return;
+      const forward = () => {
+        const upstream = request(
+          {
+            host: base.hostname,
+            port: base.port,
+            method: incoming.method,
+            path: `${base.pathname.replace(/\/$/, '')}${incoming.url}`,
+            headers: { ...incoming.headers, host: base.host },
+            agent: false,
+          },
+          (answer) => {
+            const parts: Buffer[] = [];
+            answer.on('data', (part: Buffer) => parts.push(part));
+            answer.on('end', () =>
+              deliver(fault, answer.statusCode ?? 502, answer.headers, Buffer.concat(parts)),
+            );
+          },
+        );
+        upstream.on('error', () => incoming.socket.destroy());
+        upstream.end(body);
+      };
+      if (latencyMs > 0) later(latencyMs, forward);
+      else forward();
+
+      function deliver(
+        how: Fault | undefined,
+        status: number,
+        headers: IncomingHttpHeaders,
+        answer: Buffer,
+      ): void {
+        if (how?.kind === 'cut-after') incoming.socket.destroy();
+        else if (how?.kind === 'cut-within') {
+          outgoing.writeHead(status, { ...headers, 'content-length': answer.length });
+          outgoing.write(answer.subarray(0, Math.floor(answer.length / 2)), () => incoming.socket.destroy());
+        } else if (how?.kind === 'drip') {
+          outgoing.writeHead(status, { ...headers, 'content-length': answer.length });
+          let sent = 0;
+          const drip = () => {
+            if (outgoing.destroyed || sent >= answer.length - 1) return;
+            outgoing.write(answer.subarray(sent, sent + 1));
+            sent += 1;
+            later(200, drip);
+          };
+          drip();
+        } else if (how === undefined) outgoing.writeHead(status, headers).end(answer);
+      }
+    });
+  });
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+
+  function later(ms: number, action: () => void): void {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      action();
+    }, ms);
+    timers.add(timer);
+  }
+
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    seen,
+    close: async () => {
+      for (const timer of timers) clearTimeout(timer);
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Clock, Signal, World } from '../core/world.ts';
+import { systemClock } from '../io/process.ts';
+
+/** The three programs. */
+export type ProgramName = 'launch-training-task' | 'check-task-running' | 'create-stats-comment';
+
+/** What came of a run. `signal` is the one that killed it; then there is no exit code. */
+export interface ProgramRun {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly args?: readonly string[];
+  /** The whole environment but PATH and HOME: nothing of ours leaks into a test. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd?: string;
+  /** Node binary; default: the one that runs us. */
+  readonly node?: string;
+  /** Called once the process runs. */
+  readonly onStart?: (process: { kill(signal: NodeJS.Signals): void; readonly pid: number }) => void;
+  /** Called with each piece of stderr as it comes. */
+  readonly onStderr?: (text: string) => void;
+}
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Runs a program as a process, as a user does: `node --import tsx cli/PROGRAM.ts …`. */
+export async function runProgramProcess(program: ProgramName, options: RunOptions): Promise<ProgramRun> {
+  const child = spawn(
+    options.node ?? process.execPath,
+    ['--import', import.meta.resolve('tsx'), `${ROOT}cli/${program}.ts`, ...(options.args ?? [])],
+    {
+      cwd: options.cwd ?? ROOT,
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  options.onStart?.({ kill: (signal) => child.kill(signal), pid: child.pid ?? -1 });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    options.onStderr?.(text);
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (exitCode, signal) => resolve({ exitCode, signal, stdout, stderr }));
+  });
+}
+
+/** Runs a program's `main` in this process: faster, and with another clock where a wait is long. */
+export async function runProgramHere(
+  main: (world: World) => Promise<number>,
+  options: Pick<RunOptions, 'args' | 'env' | 'cwd'> & {
+    readonly clock?: Clock;
+    readonly random?: () => number;
+    readonly onStart?: (send: (signal: Signal) => void) => void;
+  },
+): Promise<Omit<ProgramRun, 'signal'>> {
+  let stdout = '';
+  let stderr = '';
+  const listeners = new Set<(signal: Signal) => void>();
+  options.onStart?.((signal) => {
+    for (const listener of listeners) listener(signal);
+  });
+  const exitCode = await main({
+    argv: options.args ?? [],
+    env: options.env,
+    cwd: options.cwd ?? ROOT,
+    stdout: {
+      write: (text) => {
+        stdout += text;
+      },
+    },
+    stderr: {
+      write: (text) => {
+        stderr += text;
+      },
+    },
+    clock: options.clock ?? systemClock,
+    random: options.random ?? (() => 0.5),
+    onSignal: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  });
+  return { exitCode, stdout, stderr };
+}
