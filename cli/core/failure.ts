@@ -19,3 +19,15 @@ export class Failure extends Error {
     this.exitCode = options.exitCode;
   }
 }
+
+/** Waits for the promise and keeps a failure for later; anything else that goes wrong is thrown at once. */
+export async function settle<T>(
+  promise: Promise<T>,
+): Promise<{ readonly value: T } | { readonly failure: Failure }> {
+  try {
+    return { value: await promise };
+  } catch (error) {
+    if (error instanceof Failure) return { failure: error };
+    throw error;
+  }
+}

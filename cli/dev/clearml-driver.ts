@@ -29,10 +29,14 @@ export function createClearmlDriver(env: Readonly<Record<string, string>>): Clea
     'content-type': 'application/json',
   };
 
-  async function send(endpoint: string, body: string): Promise<TaskDocument> {
+  async function send(
+    endpoint: string,
+    body: string,
+    contentType = 'application/json',
+  ): Promise<TaskDocument> {
     const response = await fetch(`${env.CLEARML_API_HOST}/v2.34/${endpoint}`, {
       method: 'POST',
-      headers,
+      headers: { ...headers, 'content-type': contentType },
       body,
     });
     const answer = (await response.json()) as TaskDocument;
@@ -45,7 +49,11 @@ export function createClearmlDriver(env: Readonly<Record<string, string>>): Clea
 
   const call: ClearmlDriver['call'] = (endpoint, body = {}) => send(endpoint, JSON.stringify(body));
   const addEvents = (events: readonly object[]) =>
-    send('events.add_batch', events.map((event) => JSON.stringify(event)).join('\n'));
+    send(
+      'events.add_batch',
+      events.map((event) => JSON.stringify(event)).join('\n'),
+      'application/json-lines',
+    );
 
   return {
     call,

@@ -1,0 +1,26 @@
+import { expect, test } from '@jest/globals';
+import { defaultCommentKey, formatMarker, hasMarker } from './comment-marker.ts';
+
+test.each(['train', '', 'a b', 'x --> <b>', '--', '%', 'ü\n|', '\ud800', 'a'.repeat(500)])(
+  'the key %j is found again, and only it',
+  (key) => {
+    const marker = formatMarker(key);
+    expect(marker).toMatch(/^<!-- [^<>\n]*[^-\n] -->$/);
+    expect(hasMarker(`${marker}\r\ntext`, key)).toBe(true);
+    expect(hasMarker(marker, `${key}x`)).toBe(false);
+  },
+);
+
+test('a marker that is quoted, or stands elsewhere, does not count', () => {
+  const marker = formatMarker('train');
+  expect(hasMarker(`> ${marker}\nreply`, 'train')).toBe(false);
+  expect(hasMarker(`text\n${marker}`, 'train')).toBe(false);
+  expect(hasMarker('', 'train')).toBe(false);
+});
+
+test('workflow, job and task name make the default key, and do not run into each other', () => {
+  const key = (workflow: string | undefined, job: string | undefined, taskName: string) =>
+    defaultCommentKey({ workflow, job, taskName });
+  expect(key('a', 'b', 'c')).not.toBe(key('ab', '', 'c'));
+  expect(key(undefined, undefined, 'c')).toBe(key('', '', 'c'));
+});

@@ -1,0 +1,24 @@
+import { replaceBroken } from './quotation.ts';
+
+/**
+ * What identifies our comment among all others on a pull request: an HTML comment, which GitHub does not show. The key
+ * is percent-encoded, so that none can end it early or look like another.
+ */
+export function formatMarker(key: string): string {
+  return `<!-- clearml-ci-cd comment: ${encodeURIComponent(replaceBroken(key)).replaceAll('-', '%2D')} -->`;
+}
+
+/** Whether a comment's text carries the marker, as its first line: quoted in a reply it does not count. */
+export function hasMarker(body: string, key: string): boolean {
+  const [firstLine = ''] = body.split(/\r?\n/, 1);
+  return firstLine.trim() === formatMarker(key);
+}
+
+/** The key that tells one workflow's comment from another's, where none is given. */
+export function defaultCommentKey(run: {
+  readonly workflow: string | undefined;
+  readonly job: string | undefined;
+  readonly taskName: string;
+}): string {
+  return [run.workflow ?? '', run.job ?? '', run.taskName].join('\n');
+}

@@ -1,0 +1,147 @@
+import { hasMarker } from './comment-marker.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import type { Clock } from './world.ts';
+
+export interface PullRequestComment {
+  readonly id: number;
+  readonly url: string;
+  readonly body: string;
+  /** Login; undefined where the account is gone. */
+  readonly author: string | undefined;
+}
+
+/** A pull request's comments, read and written with one token. */
+export interface CommentBoard {
+  /** All of them, oldest first. */
+  listComments(): Promise<readonly PullRequestComment[]>;
+  /** Those written or changed since then; ms since 1970, GitHub's clock. */
+  listCommentsSince(sinceMs: number): Promise<readonly PullRequestComment[]>;
+  /** `lost`: it may have been created, and nobody told us. */
+  createComment(body: string): Promise<{ readonly comment: PullRequestComment } | { readonly lost: Failure }>;
+  /** undefined: it is gone. */
+  updateComment(id: number, body: string): Promise<PullRequestComment | undefined>;
+  /** One that is gone already is no failure. */
+  deleteComment(id: number): Promise<void>;
+  /** Whose comments the token writes. */
+  readAuthor(): Promise<string>;
+}
+
+export interface Placement {
+  readonly comment: Pick<PullRequestComment, 'id' | 'url'>;
+  readonly isNew: boolean;
+}
+
+const MAX_ATTEMPTS = 3;
+const PAUSE_AFTER_LOST_MS = 1500;
+/** How far GitHub's clock and ours may be apart. */
+const CLOCK_SKEW_MS = 10 * 60_000;
+
+/**
+ * Puts a text into the one comment that carries the key: the one that is there is updated, else it is created. Only
+ * comments by the token's own author count. However often this is repeated, and whoever does it at the same time, one
+ * comment is left: the oldest; younger ones with the same key by the same author are deleted.
+ *
+ * @param text begins with the key's marker
+ * @param existing the comments as they were listed a moment ago
+ * @throws Failure when GitHub refuses, or its answers get lost again and again
+ */
+export async function placeComment(
+  board: CommentBoard,
+  {
+    key,
+    text,
+    existing,
+    clock,
+    signal,
+  }: {
+    readonly key: string;
+    readonly text: string;
+    readonly existing: readonly PullRequestComment[];
+    readonly clock: Clock;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<Placement> {
+  let author: string | undefined;
+  const selectOwn = async (comments: readonly PullRequestComment[]) => {
+    const marked = comments.filter((comment) => hasMarker(comment.body, key));
+    // Who we are matters only where somebody has set our marker: a question less in most first runs.
+    if (marked.length > 0) author ??= await board.readAuthor();
+    return marked.filter((comment) => isSameAuthor(comment.author, author)).sort((a, b) => a.id - b.id);
+  };
+
+  let lost: Failure | undefined;
+  let own = await selectOwn(existing);
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+    if (own.length > 0) {
+      const updated = await updateOldest(board, own, text);
+      if (updated !== undefined) return { comment: updated, isNew: false };
+    }
+    const sinceMs = clock.now() - CLOCK_SKEW_MS;
+    const created = await board.createComment(text);
+    if ('comment' in created) {
+      author ??= created.comment.author;
+      return await settleRace(
+        board,
+        created.comment,
+        await selectOwn(await board.listCommentsSince(sinceMs)),
+        text,
+      );
+    }
+    lost = created.lost;
+    // It may be there already: looked up before it is tried again.
+    await clock.sleep(PAUSE_AFTER_LOST_MS * attempt, signal);
+    own = await selectOwn(await board.listComments());
+  }
+  if (own.length > 0) {
+    const updated = await updateOldest(board, own, text);
+    if (updated !== undefined) return { comment: updated, isNew: false };
+  }
+  throw (
+    lost ??
+    new Failure('the comment was deleted each time it was written', {
+      exitCode: EXIT_CODES.unavailable,
+      remedy: 'Something else deletes it: look at the other workflows and apps of the repository.',
+    })
+  );
+}
+
+/** Updates the oldest of our comments that is still there, and deletes the younger ones. */
+async function updateOldest(
+  board: CommentBoard,
+  own: readonly PullRequestComment[],
+  text: string,
+): Promise<PullRequestComment | undefined> {
+  for (const [index, { id }] of own.entries()) {
+    const updated = await board.updateComment(id, text);
+    if (updated === undefined) continue;
+    for (const younger of own.slice(index + 1)) await board.deleteComment(younger.id);
+    return updated;
+  }
+  return undefined;
+}
+
+/** Where two create at the same time both look afterwards, and both keep the oldest. */
+async function settleRace(
+  board: CommentBoard,
+  created: PullRequestComment,
+  own: readonly PullRequestComment[],
+  text: string,
+): Promise<Placement> {
+  const others = own.filter((comment) => comment.id !== created.id);
+  const oldest = others[0];
+  if (oldest === undefined) return { comment: created, isNew: true };
+  if (oldest.id > created.id) {
+    for (const younger of others) await board.deleteComment(younger.id);
+    return { comment: created, isNew: true };
+  }
+  const updated = await updateOldest(board, [...others.filter(({ id }) => id < created.id), created], text);
+  return updated === undefined
+    ? { comment: created, isNew: true }
+    : { comment: updated, isNew: updated.id === created.id };
+}
+
+/** GitHub compares logins without case. */
+function isSameAuthor(author: string | undefined, own: string | undefined): boolean {
+  return author !== undefined && own !== undefined && author.toLowerCase() === own.toLowerCase();
+}

@@ -1,0 +1,67 @@
+import type { MetricRule } from './config.ts';
+import { type MetricPick, matchesPattern } from './metrics.ts';
+
+export type Goal = 'maximize' | 'minimize';
+
+/** How a metric counts in a report. */
+export interface MetricRole {
+  /** Position of its rule in the settings file; undefined where no rule names it. */
+  readonly rule: MetricRule | undefined;
+  readonly pick: MetricPick;
+  /** Which direction is better; undefined where neither the settings nor the name tell. */
+  readonly goal: Goal | undefined;
+  /** The goal was read from the metric's name. */
+  readonly isGoalGuessed: boolean;
+}
+
+/** The first rule that names the metric decides; without one its name tells what it can. */
+export function assignRole(name: string, rules: readonly MetricRule[]): MetricRole {
+  const rule = rules.find(({ metric }) => matchesPattern(metric, name));
+  if (rule !== undefined && rule.goal !== undefined) {
+    return { rule, pick: rule.value, goal: rule.goal, isGoalGuessed: false };
+  }
+  const goal = guessGoal(name);
+  return { rule, pick: rule?.value ?? 'last', goal, isGoalGuessed: goal !== undefined };
+}
+
+const SMALLER_IS_BETTER =
+  /(?:^|[^a-z])(?:loss|losses|error|errors|err|mse|rmse|mae|mape|perplexity|ppl|wer|cer|fid|nll|regret|logloss|log_loss|eer|brier)(?:$|[^a-z])/;
+const LARGER_IS_BETTER =
+  /(?:^|[^a-z])(?:accuracy|acc|balanced_accuracy|auc|auroc|roc_auc|auprc|f1|f1_score|fscore|precision|recall|sensitivity|specificity|map|iou|miou|dice|bleu|rouge|meteor|r2|score|reward|psnr|ssim|top1|top5|ndcg|mrr|kappa|mcc)(?:$|[^a-z])/;
+
+/** What a well-known name tells about the direction that is better. */
+export function guessGoal(name: string): Goal | undefined {
+  const words = splitWords(name);
+  const isSmaller = SMALLER_IS_BETTER.test(words);
+  const isLarger = LARGER_IS_BETTER.test(words);
+  return isSmaller === isLarger ? undefined : isSmaller ? 'minimize' : 'maximize';
+}
+
+const ABOUT_RESULT = /(?:^|[^a-z])(?:test|eval|evaluation|holdout|final|best|summary)(?:$|[^a-z])/;
+const ABOUT_VALIDATION = /(?:^|[^a-z])(?:val|valid|validation|dev)(?:$|[^a-z])/;
+const ABOUT_COURSE =
+  /(?:^|[^a-z])(?:lr|learning_rate|epoch|epochs|step|steps|iteration|iterations|time|seconds|sec|ms|duration|throughput|samples_per_second|grad|gradient|gradients|grad_norm|norm|weight|weights|bias|histogram|momentum|memory|mem|eta|batch)(?:$|[^a-z])/;
+
+/**
+ * How much a reader wants to see a metric that no rule names: results on held-out data before those on training data,
+ * well-known measures before others, bookkeeping (learning rate, time, norms) last. Larger is more.
+ */
+export function rateInterest(name: string, isSingle: boolean): number {
+  const words = splitWords(name);
+  return (
+    (guessGoal(name) === undefined ? 0 : 8) +
+    (guessGoal(name) === 'maximize' ? 1 : 0) +
+    (ABOUT_RESULT.test(words) ? 6 : 0) +
+    (ABOUT_VALIDATION.test(words) ? 4 : 0) +
+    (isSingle ? 2 : 0) -
+    (ABOUT_COURSE.test(words) ? 10 : 0)
+  );
+}
+
+/** `testAccuracy/top-1` as `test_accuracy/top_1`. */
+function splitWords(name: string): string {
+  return name
+    .replace(/(\p{Ll})(?=\p{Lu})/gu, '$1_')
+    .toLowerCase()
+    .replace(/[\s.:-]+/g, '_');
+}

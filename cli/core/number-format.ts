@@ -1,0 +1,77 @@
+const DEFAULT_DIGITS = 5;
+/** More digits than this say nothing: what ClearML plots are float32, and float64 has 17 at most. */
+const MAX_DIGITS = 17;
+
+/** A number for people: a few significant digits, exponents only where there is no other way. */
+export function formatNumber(value: number, digits = DEFAULT_DIGITS): string {
+  if (Number.isNaN(value)) return 'NaN';
+  if (!Number.isFinite(value)) return value > 0 ? 'infinity' : '-infinity';
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1e15 || size < 1e-5) return trimZeros(value.toExponential(Math.max(0, digits - 1)));
+  if (Number.isInteger(value) && size < 1e9) return String(value);
+  return trimZeros(Number(value.toPrecision(digits)).toFixed(countDecimals(value, digits)));
+}
+
+/**
+ * Two numbers that are to be compared, with as many digits as it takes to see two digits of their difference.
+ *
+ * @returns both, and the difference `value - base` with its sign
+ */
+export function formatPair(
+  value: number,
+  base: number,
+): { readonly value: string; readonly base: string; readonly change: string } {
+  const change = value - base;
+  const size = Math.max(Math.abs(value), Math.abs(base));
+  let digits = DEFAULT_DIGITS;
+  if (change !== 0 && Number.isFinite(change)) {
+    digits = Math.max(digits, Math.floor(Math.log10(size)) - Math.floor(Math.log10(Math.abs(change))) + 2);
+  }
+  digits = Math.min(digits, MAX_DIGITS);
+  return {
+    value: formatNumber(value, digits),
+    base: formatNumber(base, digits),
+    change: formatChange(change),
+  };
+}
+
+/** A difference: always with its sign, three significant digits. */
+export function formatChange(change: number): string {
+  if (!Number.isFinite(change)) return formatNumber(change);
+  if (change === 0) return '0';
+  return `${change > 0 ? '+' : '-'}${formatNumber(Math.abs(change), 3)}`;
+}
+
+/** A share (0.0123) as a percentage with its sign and two significant digits; undefined where it has no meaning. */
+export function formatPercentChange(change: number, base: number): string | undefined {
+  const share = change / Math.abs(base);
+  if (!Number.isFinite(share)) return undefined;
+  if (share === 0) return '0%';
+  const percent = Math.abs(share * 100);
+  const text =
+    percent >= 1000 ? `${formatNumber(percent, 2)}` : formatNumber(percent, percent >= 100 ? 3 : 2);
+  return `${share > 0 ? '+' : '-'}${text}%`;
+}
+
+/** Bytes for people, in powers of 1000. */
+export function formatBytes(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${formatNumber(value, 3)} ${units[unit]}`;
+}
+
+function countDecimals(value: number, digits: number): number {
+  return Math.min(100, Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(value)))));
+}
+
+function trimZeros(text: string): string {
+  const [mantissa = '', exponent] = text.split('e');
+  const trimmed = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa;
+  return exponent === undefined ? trimmed : `${trimmed}e${exponent.replace('+', '')}`;
+}

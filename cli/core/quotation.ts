@@ -1,0 +1,39 @@
+import { stripAnsi, toSingleLine } from './single-line.ts';
+
+// Marks that turn the direction of what follows, and characters that take no room: names could pass for others.
+const INVISIBLE = /[\p{Cf}\u115f\u1160]/gu;
+const MAX_NAME_LENGTH = 120;
+
+/** Foreign text as it may stand in a code span: one line, nothing invisible, never empty. */
+export function toQuotation(text: string, maxLength = MAX_NAME_LENGTH): string {
+  const line = toSingleLine(replaceBroken(text).replace(INVISIBLE, ''), Number.POSITIVE_INFINITY);
+  const characters = [...line];
+  if (characters.length === 0) return text === '' ? '(empty)' : '(blank)';
+  if (characters.length <= maxLength) return line;
+  // Of a long name both ends tell most.
+  const half = Math.floor((maxLength - 1) / 2);
+  return `${characters.slice(0, maxLength - 1 - half).join('')}…${characters.slice(-half).join('')}`;
+}
+
+/** Foreign text as it may stand in a fenced block: lines kept, each cut to a length that people read. */
+export function toQuotedLines(text: string, maxLineLength = 400): string[] {
+  return stripAnsi(replaceBroken(text))
+    .replace(INVISIBLE, '')
+    .split(/\r\n|[\n\u2028\u2029]/)
+    .map((line) => {
+      // What a terminal shows of a progress bar: the text after the last carriage return.
+      const shown = line
+        .slice(line.lastIndexOf('\r') + 1)
+        .replace(/[^\P{Cc}\t]/gu, '')
+        .trimEnd();
+      const characters = [...shown];
+      return characters.length <= maxLineLength
+        ? shown
+        : `${characters.slice(0, maxLineLength - 1).join('')}…`;
+    });
+}
+
+/** Replaces halves of characters, which are no text that can be sent. */
+export function replaceBroken(text: string): string {
+  return text.replace(/\p{Cs}/gu, '\ufffd');
+}

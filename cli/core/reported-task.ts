@@ -1,0 +1,53 @@
+import type { Metric } from './metrics.ts';
+import type { TaskStatus } from './task.ts';
+
+/** Everything of a task that a report may show. Times in ms since 1970. */
+export interface ReportedTask {
+  readonly id: string;
+  readonly name: string;
+  readonly projectId: string | undefined;
+  readonly status: TaskStatus;
+  readonly statusReason: string;
+  readonly statusMessage: string;
+  readonly createdAtMs: number | undefined;
+  readonly startedAtMs: number | undefined;
+  readonly endedAtMs: number | undefined;
+  /** The newest iteration that anything was reported for. */
+  readonly iteration: number;
+  readonly worker: string | undefined;
+  readonly queueId: string | undefined;
+  readonly tags: readonly string[];
+  readonly isArchived: boolean;
+  readonly runtime: Readonly<Record<string, string>>;
+  readonly script: {
+    readonly repository: string | undefined;
+    readonly branch: string | undefined;
+    readonly commit: string | undefined;
+    readonly entryPoint: string | undefined;
+    readonly workingDir: string | undefined;
+    readonly hasDiff: boolean;
+    /** Packages as the agent installed them, or as they were asked for, one an entry. */
+    readonly packages: readonly string[];
+  };
+  readonly image: string | undefined;
+  /** By `Section/name`. */
+  readonly params: Readonly<Record<string, string>>;
+  /** The training's own. */
+  readonly metrics: readonly Metric[];
+  /** The resource monitor's: the machine's load. */
+  readonly monitors: readonly Metric[];
+  readonly artifacts: readonly Artifact[];
+  readonly outputModels: readonly Model[];
+  readonly inputModels: readonly Model[];
+}
+
+export interface Artifact {
+  readonly name: string;
+  readonly type: string | undefined;
+  readonly sizeBytes: number | undefined;
+}
+
+export interface Model {
+  readonly id: string;
+  readonly name: string;
+}

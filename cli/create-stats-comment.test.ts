@@ -1,0 +1,367 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { main } from './create-stats-comment.ts';
+import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
+import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
+import { createHurriedClock } from './dev/hurried-clock.ts';
+import { runProgramHere, runProgramProcess } from './dev/program-run.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import {
+  type GithubSandbox,
+  type GithubSandboxOptions,
+  startGithubSandbox,
+} from './sandbox/github-server.ts';
+
+const HEAD = '1'.repeat(40);
+const PULL = { number: 7, headSha: HEAD, headRef: 'topic', baseRef: 'main' };
+
+let clearml: ClearmlSandbox;
+let driver: ClearmlDriver;
+let github: GithubSandbox;
+let directory: string;
+const open: Array<{ close(): Promise<void> }> = [];
+
+beforeAll(async () => {
+  clearml = await startClearmlSandbox();
+  driver = createClearmlDriver(clearml.env);
+});
+
+afterAll(() => clearml.close());
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'comment-'));
+  github = await startGithub();
+});
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((one) => one.close()));
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function startGithub(options: GithubSandboxOptions = {}): Promise<GithubSandbox> {
+  const sandbox = await startGithubSandbox({ pulls: [PULL], ...options });
+  open.push(sandbox);
+  return sandbox;
+}
+
+async function startProxy(...options: Parameters<typeof startFaultProxy>): Promise<FaultProxy> {
+  const proxy = await startFaultProxy(...options);
+  open.push(proxy);
+  return proxy;
+}
+
+async function trainTask(
+  accuracy = 0.97,
+  end: 'completed' | 'failed' | 'in_progress' | 'queued' = 'completed',
+): Promise<string> {
+  const id = await driver.createTask({
+    name: 'train digits',
+    script: { repository: 'https://github.com/acme/digits.git', branch: 'topic', version_num: HEAD },
+  });
+  await driver.call('tasks.enqueue', { task: id, queue_name: 'default' });
+  if (end === 'queued') return id;
+  await driver.startTask(id);
+  await driver.reportScalars(id, 'loss', 'train', [2, 1, 0.5]);
+  await driver.reportScalars(id, 'test_accuracy', 'accuracy', [accuracy]);
+  if (end === 'completed') await driver.completeTask(id);
+  if (end === 'failed') await driver.failTask(id);
+  return id;
+}
+
+function makeEnv(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return {
+    ...clearml.env,
+    ...github.env,
+    PR_NUMBER: '7',
+    GITHUB_OUTPUT: join(directory, 'output'),
+    GITHUB_STEP_SUMMARY: join(directory, 'summary.md'),
+    ...extra,
+  };
+}
+
+function run(args: readonly string[], env = makeEnv(), clock = createHurriedClock(20)) {
+  return runProgramHere(main, { args, env, cwd: directory, clock });
+}
+
+function readOutputs(): Record<string, string> {
+  const text = readFileSync(join(directory, 'output'), 'utf8');
+  return Object.fromEntries(
+    [...text.matchAll(/^([\w-]+)<<(\S+)\n([\s\S]*?)\n\2$/gm)].map(([, name, , value]) => [name, value]),
+  );
+}
+
+function writeSettings(text: string): void {
+  writeFileSync(join(directory, 'settings.yml'), text);
+}
+
+describe('the one comment', () => {
+  test('is posted, then updated in place; its URL is the result, and outputs and summary are written', async () => {
+    const task = await trainTask(0.9722);
+    const first = await runProgramProcess('create-stats-comment', {
+      args: [task],
+      env: makeEnv(),
+      cwd: directory,
+    });
+    expect(first).toMatchObject({ exitCode: 0, signal: null });
+    expect(github.comments(7)).toHaveLength(1);
+    expect(github.comments(7)[0]?.body).toContain('`0.9722`');
+    const { id } = github.comments(7)[0] ?? {};
+    expect(first.stdout).toBe(`${github.serverUrl}/acme/digits/pull/7#issuecomment-${id}\n`);
+    expect(first.stderr).toContain('Posted the comment');
+    expect(readOutputs()).toEqual({
+      'comment-url': first.stdout.trim(),
+      'comment-id': String(id),
+      verdict: 'none',
+      metrics: expect.stringContaining('"metric":"test_accuracy/accuracy","value":0.9722'),
+    });
+    expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('`0.9722`');
+
+    const worse = await trainTask(0.8);
+    const second = await runProgramProcess('create-stats-comment', {
+      args: [worse],
+      env: makeEnv(),
+      cwd: directory,
+    });
+    expect(second).toMatchObject({ exitCode: 0, stdout: first.stdout });
+    expect(second.stderr).toContain('Updated the comment');
+    expect(github.comments(7)).toHaveLength(1);
+    expect(github.comments(7)[0]?.body).toContain('`0.8`');
+  });
+
+  test('is found on the second page of comments', async () => {
+    const task = await trainTask();
+    const other = github.addUser('ada');
+    const post = async (body: string) => {
+      const answer = await fetch(`${github.apiUrl}/repos/acme/digits/issues/7/comments`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${other}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ body }),
+      });
+      expect(answer.status).toBe(201);
+    };
+    for (let index = 0; index < 105; index += 1) await post(`comment ${index}`);
+    await run([task]);
+    await run([task]);
+    expect(github.comments(7).filter(({ author }) => author !== 'ada')).toHaveLength(1);
+  });
+
+  test('by somebody else is never updated, though it carries our marker', async () => {
+    const task = await trainTask();
+    const { stdout: text } = await run([task, '--dry-run']);
+    const planted = await fetch(`${github.apiUrl}/repos/acme/digits/issues/7/comments`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${github.addUser('mallory')}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ body: text }),
+    });
+    expect(planted.status).toBe(201);
+    expect((await run([task])).exitCode).toBe(0);
+    expect(github.comments(7).map(({ author }) => author)).toEqual(['mallory', 'github-actions[bot]']);
+    expect((await run([task])).stderr).toContain('Updated');
+    expect(github.comments(7)).toHaveLength(2);
+  });
+
+  test('is found by the login that GitHub names where a person’s token is used', async () => {
+    const task = await trainTask();
+    const env = makeEnv({ GH_TOKEN: github.addUser('ada', 'write') });
+    await run([task], env);
+    await run([task], env);
+    expect(github.comments(7).map(({ author }) => author)).toEqual(['ada']);
+  });
+
+  test('that was deleted is posted anew', async () => {
+    const task = await trainTask();
+    await run([task]);
+    const [comment] = github.comments(7);
+    await fetch(`${github.apiUrl}/repos/acme/digits/issues/comments/${comment?.id}`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${github.token}` },
+    });
+    expect((await run([task])).exitCode).toBe(0);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
+  test('is one a key: jobs with different keys never meet', async () => {
+    const task = await trainTask();
+    await run([task, '--comment-key', 'cpu']);
+    await run([task, '--comment-key', 'gpu']);
+    await run([task, '--comment-key', 'cpu']);
+    expect(github.comments(7)).toHaveLength(2);
+  });
+
+  test.each([
+    ['once', 1],
+    ['twice', 2],
+  ])('is one though the answer to its creation got lost %s', async (_, times) => {
+    const task = await trainTask();
+    let lost = 0;
+    const proxy = await startProxy(github.apiUrl, ({ method }) =>
+      method === 'POST' && lost++ < times ? { kind: 'cut-after' } : undefined,
+    );
+    const { exitCode } = await run([task], makeEnv({ GITHUB_API_URL: proxy.url }));
+    expect(exitCode).toBe(0);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
+  test('is one though its creation never reached GitHub at first', async () => {
+    const task = await trainTask();
+    let cut = 0;
+    const proxy = await startProxy(github.apiUrl, ({ method }) =>
+      method === 'POST' && cut++ < 1 ? { kind: 'cut-before' } : undefined,
+    );
+    expect((await run([task], makeEnv({ GITHUB_API_URL: proxy.url }))).exitCode).toBe(0);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
+  test('is one where two runs create it at the same time', async () => {
+    const task = await trainTask();
+    const runs = await Promise.all([run([task]), run([task]), run([task])]);
+    expect(runs.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0]);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
+  test('is written on GitHub Enterprise Server, under its API path', async () => {
+    const task = await trainTask();
+    github = await startGithub({ apiPath: '/api/v3' });
+    expect((await run([task])).exitCode).toBe(0);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+});
+
+describe('what comes of it', () => {
+  test('a dry run needs no token, prints the Markdown, posts nothing and writes no file', async () => {
+    const task = await trainTask();
+    const { GH_TOKEN: _, ...env } = makeEnv({ GITHUB_API_URL: 'http://127.0.0.1:9' });
+    const { exitCode, stdout } = await run([task, '--dry-run'], env);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('<!-- clearml-ci-cd comment:');
+    expect(stdout).toContain('`test_accuracy/accuracy`');
+    expect(() => readOutputs()).toThrow('ENOENT');
+    expect(() => readFileSync(join(directory, 'summary.md'))).toThrow('ENOENT');
+  });
+
+  test('--json prints the whole report and nothing else', async () => {
+    const task = await trainTask();
+    const { stdout } = await run([task, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      version: 1,
+      verdict: 'none',
+      pullRequest: { repository: 'acme/digits', number: 7, headCommit: HEAD },
+      commit: { id: HEAD, isCurrent: true },
+      tasks: [{ id: task, status: 'completed' }],
+    });
+  });
+
+  test.each([
+    ['failed', 'failed', 0],
+    ['failed', 'failed', 6],
+    ['in_progress', 'pending', 0],
+    ['in_progress', 'pending', 6],
+    ['queued', 'pending', 6],
+  ] as const)('a task that is %s is %s: exit code %i', async (status, verdict, exitCode) => {
+    const task = await trainTask(0.9, status);
+    writeSettings('metrics: [{ metric: test_accuracy/accuracy, goal: maximize, gate: fail }]');
+    const args = [task, '--config', 'settings.yml', ...(exitCode === 0 ? ['--no-gate'] : [])];
+    expect((await run(args)).exitCode).toBe(exitCode);
+    expect(readOutputs().verdict).toBe(verdict);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
+  test('a token without the permission is exit 8, names it, and the report is in the summary and the outputs', async () => {
+    const task = await trainTask();
+    const { exitCode, stderr, stdout } = await run([task], makeEnv({ GH_TOKEN: github.readOnlyToken }));
+    expect(exitCode).toBe(8);
+    expect(stderr).toContain('pull-requests: write');
+    expect(stderr).toContain('fork');
+    expect(stdout).toBe('');
+    expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('test_accuracy');
+    expect(readOutputs()).toMatchObject({ verdict: 'none' });
+    expect(readOutputs()).not.toHaveProperty('comment-id');
+  });
+
+  test.each([
+    ['an unknown token', { GH_TOKEN: 'ghp_unknown' }, 8, 'GH_TOKEN'],
+    ['another secret key', { CLEARML_API_SECRET_KEY: 'wrong' }, 8, 'CLEARML_API_SECRET_KEY'],
+    ['an unknown pull request', { PR_NUMBER: '8' }, 10, 'pull request 8'],
+    ['a GitHub that is not there', { GITHUB_API_URL: 'http://127.0.0.1:9' }, 9, 'GITHUB_API_URL'],
+    ['a ClearML that is not there', { CLEARML_API_HOST: 'http://127.0.0.1:9' }, 9, 'CLEARML_API_HOST'],
+    ['no access key', { CLEARML_API_ACCESS_KEY: '' }, 2, 'CLEARML_API_ACCESS_KEY'],
+    ['no token and no number', { GH_TOKEN: '', PR_NUMBER: '' }, 2, 'GH_TOKEN'],
+  ] as const)('%s', async (_, variables, exitCode, text) => {
+    const task = await trainTask();
+    const result = await run([task], makeEnv(variables));
+    expect(result).toMatchObject({ exitCode, stdout: '' });
+    expect(result.stderr).toContain(text);
+    expect(result.stderr).not.toContain('a bug of ours');
+  });
+
+  test('every variable that is missing is named at once', async () => {
+    const { stderr } = await run(
+      [await trainTask()],
+      makeEnv({ GH_TOKEN: '', PR_NUMBER: '', GITHUB_REPOSITORY: '' }),
+    );
+    for (const name of ['GH_TOKEN', 'PR_NUMBER', 'GITHUB_REPOSITORY']) expect(stderr).toContain(name);
+  });
+
+  test('a task that does not exist is exit 10, one that is not named exit 2', async () => {
+    const unknown = 'ab'.repeat(16);
+    expect(await run([unknown])).toMatchObject({ exitCode: 10, stderr: expect.stringContaining(unknown) });
+    expect((await run(['train'])).exitCode).toBe(10);
+    expect((await run([' '])).exitCode).toBe(2);
+    expect((await run([])).exitCode).toBe(2);
+  });
+
+  test('a rate limit that ends too late is exit 9, with the time to wait', async () => {
+    const task = await trainTask();
+    const clock = createHurriedClock(20);
+    github = await startGithub({ requestsPerHour: 1, now: clock.now });
+    const began = clock.now();
+    const { exitCode, stderr } = await run([task], makeEnv(), clock);
+    expect(exitCode).toBe(9);
+    expect(stderr).toMatch(/rate limit .*\n.*Wait \d+ min/);
+    expect(clock.now() - began).toBeLessThan(60_000);
+  });
+
+  test('what GitHub answers too late is asked again', async () => {
+    const task = await trainTask();
+    let failed = 0;
+    const proxy = await startProxy(github.apiUrl, () =>
+      failed++ < 3 ? { kind: 'answer', status: 502, body: '<html>Bad gateway</html>' } : undefined,
+    );
+    expect((await run([task], makeEnv({ GITHUB_API_URL: proxy.url }))).exitCode).toBe(0);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+});
+
+describe('templates', () => {
+  test('a template of one’s own shapes the comment; values are quoted', async () => {
+    writeFileSync(
+      join(directory, 'own.md'),
+      'Accuracy: {{metric: test_accuracy/accuracy}}, unknown: {{metric: no/such}}\n',
+    );
+    await run([await trainTask(0.9722), '--template', 'own.md']);
+    expect(github.comments(7)[0]?.body.split('\n').slice(1)).toEqual([
+      'Accuracy: `0.9722`, unknown: n/a',
+      '',
+    ]);
+  });
+
+  test('an unknown placeholder is exit 2 and lists the known ones', async () => {
+    writeFileSync(join(directory, 'own.md'), '{{accuracy}} {{#nothing}}{{deep: er}}{{/nothing}}');
+    const { exitCode, stderr } = await run([await trainTask(), '--template', 'own.md']);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('{{accuracy}}, {{nothing}}, {{deep:}}');
+    expect(stderr).toContain('{{lead}}');
+  });
+
+  test.each([
+    ['own.md', '{{#metrics}}', 'own.md'],
+    ['no-such.md', undefined, 'ENOENT'],
+  ])('a template that cannot be used is exit 2: %s', async (name, text, expected) => {
+    if (text !== undefined) writeFileSync(join(directory, name), text);
+    const { exitCode, stderr } = await run([await trainTask(), '--template', name]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(expected);
+  });
+});

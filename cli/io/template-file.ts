@@ -1,0 +1,35 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { EXIT_CODES } from '../core/exit-code.ts';
+import { Failure } from '../core/failure.ts';
+import type { Template } from '../core/template.ts';
+
+const OWN_TEMPLATES = new URL('../../templates/', import.meta.url);
+
+/** The comment's template: the user's own, else ours. @throws Failure (usage) when it can't be read */
+export async function readCommentTemplate(cwd: string, path: string | undefined): Promise<Template> {
+  return path === undefined ? readOwnTemplate('comment.md') : readTemplate(path, resolve(cwd, path));
+}
+
+/** The job summary's template. */
+export async function readSummaryTemplate(): Promise<Template> {
+  return readOwnTemplate('summary.md');
+}
+
+function readOwnTemplate(name: string): Promise<Template> {
+  return readTemplate(`templates/${name}`, new URL(name, OWN_TEMPLATES));
+}
+
+async function readTemplate(name: string, location: string | URL): Promise<Template> {
+  try {
+    return { name, text: await readFile(location, 'utf8') };
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+    throw new Failure(`the template ${name} cannot be read (${code})`, {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'Give --template a file relative to the working directory; templates/comment.md is one to start from.',
+      cause,
+    });
+  }
+}
