@@ -29,6 +29,10 @@ export interface SeenRequest {
   readonly body: string;
   /** Which fault it met, if any. */
   readonly fault: Fault['kind'] | undefined;
+  /** When it came, ms of a monotonic clock. */
+  readonly beganAtMs: number;
+  /** When its answer went; undefined while there is none. */
+  answeredAtMs: number | undefined;
 }
 
 /** A proxy in front of one server that lets a test break chosen exchanges, and counts them all. */
@@ -64,7 +68,14 @@ export async function startFaultProxy(
       const body = Buffer.concat(chunks);
       const about = { method: incoming.method ?? '', path: incoming.url ?? '', body: body.toString('utf8') };
       const fault = chooseFault(about, seen.length);
-      seen.push({ ...about, headers: incoming.headers, fault: fault?.kind });
+      const record: SeenRequest = {
+        ...about,
+        headers: incoming.headers,
+        fault: fault?.kind,
+        beganAtMs: performance.now(),
+        answeredAtMs: undefined,
+      };
+      seen.push(record);
       if (fault?.kind === 'cut-before') {
         incoming.socket.destroy();
         return;

@@ -108,15 +108,14 @@ export function createLaunchServer(client: ClearmlClient, signal?: AbortSignal):
     async ensureProject(name) {
       try {
         const { id } = await client.call('projects.create', { name, description: '' }, CreatedSchema, {
-          isRepeatable: false,
+          isRepeatable: true,
           signal,
         });
         return id;
       } catch (error) {
-        // Somebody else created it in the meantime (recording 073), or our own request landed unanswered.
-        const mayExist =
-          error instanceof AnswerLost || (error instanceof ClearmlRefusal && error.is(400, 801));
-        const id = mayExist ? await findProject(name) : undefined;
+        // Somebody else created it in the meantime, or our own first request landed unanswered (recording 073).
+        const exists = error instanceof ClearmlRefusal && error.is(400, 801);
+        const id = exists ? await findProject(name) : undefined;
         if (id === undefined) throw error;
         return id;
       }

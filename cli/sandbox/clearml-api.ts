@@ -17,6 +17,7 @@ import { parsePythonJson } from './clearml-python.ts';
 import { queueEndpoints } from './clearml-queues.ts';
 import { type Data, isObject } from './clearml-request.ts';
 import { createId, type Store, user } from './clearml-store.ts';
+import { taskLifecycleEndpoints } from './clearml-task-lifecycle.ts';
 import { stopSilentTasks } from './clearml-task-status.ts';
 import { taskEndpoints } from './clearml-tasks.ts';
 import { workerEndpoints } from './clearml-workers.ts';
@@ -29,6 +30,7 @@ export const clearmlEndpoints: Endpoints = {
   ...projectEndpoints,
   ...queueEndpoints,
   ...taskEndpoints,
+  ...taskLifecycleEndpoints,
   ...workerEndpoints,
 };
 
@@ -54,9 +56,9 @@ interface Route {
 
 const badRequestText = 'The browser (or proxy) sent a request that this server could not understand.';
 
-/** Versions below 2 are written as numbers (recordings 030, 032). */
+/** Clients of versions below 2.1 are told versions as numbers (recordings 030, 032). */
 function versionInfo(version: ApiVersion, requested: ApiVersion): string | number {
-  return requested[0] < 2 ? Number(version.join('.')) : version.join('.');
+  return compareVersions(requested, [2, 1]) < 0 ? Number(version.join('.')) : version.join('.');
 }
 
 /** Reads `/v2.34/tasks.create`; the version may be left out (recordings 029-041). */
@@ -103,7 +105,7 @@ function parseBody(request: ReceivedRequest): { data: Data; lines: Record<string
     if (!isObject(value)) throw serverTripped('Data should be a dict');
     return value;
   };
-  if (/json-?lines/i.test(message.headers['content-type'] ?? '')) {
+  if (message.headers['content-type'] === 'application/json-lines') {
     const lines = text.split('\n').filter((line) => line.trim() !== '');
     return { data: {}, lines: lines.map((line) => asObject(parse(line))) };
   }
@@ -117,10 +119,16 @@ function parseQuery(url: string): Data {
   const data: Record<string, unknown> = {};
   for (const [name, value] of new URL(url, 'http://127.0.0.1').searchParams) {
     const list = name.endsWith('[]') ? name.slice(0, -2) : undefined;
-    if (list === undefined) data[name] = value;
+    if (list === undefined) data[name] = queryValue(value);
     else data[list] = [...((data[list] as string[] | undefined) ?? []), value];
   }
   return data;
+}
+
+/** Numbers and booleans are recognized in a query. */
+function queryValue(text: string): unknown {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
+  return /^(true|false)$/i.test(text) ? text.toLowerCase() === 'true' : text;
 }
 
 const compressedFromBytes = 500;
@@ -168,6 +176,12 @@ export interface ClearmlApi {
   answer(request: ReceivedRequest, response: ServerResponse): void;
 }
 
+/** The header, or else the cookie that auth.login has set. */
+function authorizationOf(message: IncomingMessage): string | undefined {
+  const cookie = /(?:^|;\s*)clearml_token_basic=([^;]+)/.exec(message.headers.cookie ?? '')?.[1];
+  return message.headers.authorization ?? (cookie === undefined ? undefined : `Bearer ${cookie}`);
+}
+
 const watchIntervalMs = 15 * 60 * 1000;
 
 /** An API over a store. `onRequest` hears of every request to an endpoint that was understood, before it is carried out. */
@@ -194,8 +208,7 @@ export function createClearmlApi(
     }
     const { endpoint, served } = route;
     info.actual_version = versionInfo(served, version);
-    const authorization = message.headers.authorization;
-    const token = endpoint.open ? undefined : credentials.check(authorization);
+    const token = endpoint.open ? undefined : credentials.check(authorizationOf(message));
     if (endpoint.roles !== undefined) {
       throw new ClearmlApiError(
         403,

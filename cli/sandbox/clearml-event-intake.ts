@@ -2,7 +2,7 @@ import { ClearmlApiError, invalidRequest, serverTripped } from './clearml-error.
 import type { StoredEvent } from './clearml-event-log.ts';
 import { type BatchSummary, hashName, summarize, updateLastMetrics } from './clearml-last-metrics.ts';
 import { getEvents, type Store } from './clearml-store.ts';
-import { updateProgressTime } from './clearml-tasks.ts';
+import { updateProgressTime } from './clearml-task-status.ts';
 
 const eventTypes = ['training_stats_scalar', 'training_stats_vector', 'training_debug_image', 'plot', 'log'];
 /** The iterations of these are no progress. */
@@ -24,6 +24,8 @@ export function addEvents(store: Store, events: readonly Record<string, unknown>
   const changes = new Map<string, TaskChange>();
   let added = 0;
   let unparsable = 0;
+  let lastMs = Number.NaN;
+  let lastText = '';
   checkLockedFlags(events);
   for (const event of events) {
     const problem = findProblem(store, event);
@@ -31,14 +33,19 @@ export function addEvents(store: Store, events: readonly Record<string, unknown>
       errors.set(problem, (errors.get(problem) ?? 0) + 1);
       continue;
     }
-    const { stored, xAxisLabel } = toStored(store, event, worker);
+    const nowMs = store.nowMs();
+    if (nowMs !== lastMs) {
+      lastMs = nowMs;
+      lastText = new Date(nowMs).toISOString();
+    }
+    const stored = toStored(event, worker, nowMs, lastText);
     const taskId = String(stored.task);
     const change = changes.get(taskId) ?? { lastIteration: undefined, scalars: new Map(), stats: new Map() };
     changes.set(taskId, change);
     if (stored.type === 'training_stats_scalar') {
       if (typeof stored.value === 'string')
         throw serverTripped("unsupported operand type(s) for +: 'int' and 'str'");
-      summarize(change.scalars, stored, xAxisLabel);
+      summarize(change.scalars, stored, event.x_axis_label);
     }
     noteProgress(change, stored);
     // The search engine knows no NaN and no infinity (recordings 151, 152).
@@ -74,7 +81,7 @@ function checkLockedFlags(events: readonly Record<string, unknown>[]): void {
 
 function findProblem(store: Store, event: Record<string, unknown>): string | undefined {
   if (event.type === undefined || event.type === null) return "Event must have a 'type' field";
-  const type = String(event.type).replaceAll(' ', '_');
+  const type = eventType(event);
   if (!eventTypes.includes(type)) return `Invalid event type ${type}`;
   if (event.model_event && type === 'log') return 'Task log events are not supported for models';
   if (event.task === undefined || event.task === null) return "Event must have a 'task' field";
@@ -85,25 +92,41 @@ function findProblem(store: Store, event: Record<string, unknown>): string | und
   return !task || (locked && !event.allow_locked) ? `Invalid task id ${event.task}` : undefined;
 }
 
-function toStored(store: Store, event: Record<string, unknown>, worker: string) {
-  const { x_axis_label: xAxisLabel, allow_locked: _flag, ts, values, ...rest } = event;
-  const now = store.nowMs();
-  const iteration = rest.iter === undefined || rest.iter === null ? undefined : Math.trunc(Number(rest.iter));
-  const stored: StoredEvent = {
-    ...rest,
-    ...(iteration !== undefined && { iter: iteration }),
-    ...(values !== undefined && { value: values }),
-    type: String(event.type).replaceAll(' ', '_'),
-    model_event: Boolean(event.model_event),
-    '@timestamp': new Date(now).toISOString(),
-    timestamp: Number(ts ?? rest.timestamp ?? now),
-    worker: rest.worker ?? worker,
-    metric: rest.metric ? String(rest.metric) : '',
-    variant: rest.variant ? String(rest.variant) : '',
-  };
-  if (stored.type === 'plot')
+/** The event as it is kept: a copy, because the request's body is not ours to change. */
+function toStored(
+  event: Record<string, unknown>,
+  worker: string,
+  nowMs: number,
+  nowText: string,
+): StoredEvent {
+  const stored: Record<string, unknown> = { ...event };
+  if ('x_axis_label' in stored) delete stored.x_axis_label;
+  if ('allow_locked' in stored) delete stored.allow_locked;
+  if ('values' in stored) {
+    stored.value = stored.values;
+    delete stored.values;
+  }
+  if ('ts' in stored) {
+    stored.timestamp = stored.ts;
+    delete stored.ts;
+  }
+  if (stored.iter !== undefined && stored.iter !== null) stored.iter = Math.trunc(Number(stored.iter));
+  stored.type = eventType(event);
+  stored.model_event = Boolean(event.model_event);
+  stored['@timestamp'] = nowText;
+  stored.timestamp = Number(stored.timestamp ?? nowMs);
+  stored.worker ??= worker;
+  stored.metric = stored.metric ? String(stored.metric) : '';
+  stored.variant = stored.variant ? String(stored.variant) : '';
+  if (stored.type === 'plot') {
     stored.plot_len = typeof stored.plot_str === 'string' ? stored.plot_str.length : 0;
-  return { stored, xAxisLabel };
+  }
+  return stored as StoredEvent;
+}
+
+/** Spaces in a type count as underscores. */
+function eventType(event: Record<string, unknown>): string {
+  return String(event.type).replaceAll(' ', '_');
 }
 
 function noteProgress(change: TaskChange, event: StoredEvent): void {

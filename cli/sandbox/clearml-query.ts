@@ -111,7 +111,8 @@ function listCondition(field: string, filter: unknown): Condition | undefined {
   if (negate) throw invalidValue('Value is expected after', { operator: '__$not' });
 
   const tests: ((values: unknown[]) => boolean)[] = [];
-  if (included.any.length > 0) tests.push((values) => included.any.some((value) => values.includes(value)));
+  const any = new Set<unknown>(included.any);
+  if (any.size > 0) tests.push((values) => values.some((value) => any.has(value)));
   if (included.all.length > 0) tests.push((values) => included.all.every((value) => values.includes(value)));
   if (excluded.length > 0) tests.push((values) => !excluded.some((value) => values.includes(value)));
   if (tests.length === 0 && !orEmpty) return undefined;

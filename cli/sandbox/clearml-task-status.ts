@@ -156,3 +156,17 @@ export function stopSilentTasks(store: Store): void {
     });
   }
 }
+
+/** Notes who changed a task, and when. */
+export function markChanged(store: Store, task: TaskDocument): void {
+  const now = timeText(store);
+  Object.assign(task, { last_update: now, last_change: now, last_changed_by: user.id });
+}
+
+/** Notes a sign of life; a running task's active duration (whole seconds) grows with it. */
+export function updateProgressTime(store: Store, task: TaskDocument): void {
+  markChanged(store, task);
+  if (task.status === 'in_progress' && task.started !== undefined) {
+    task.active_duration = Math.floor((store.nowMs() - Date.parse(task.started)) / 1000);
+  }
+}

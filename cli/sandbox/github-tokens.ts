@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto';
+import { notFound, Refusal } from './github-refusal.ts';
+
+export type PermissionName = 'contents' | 'issues' | 'pull-requests' | 'statuses';
+
+export type Permissions = Readonly<Partial<Record<PermissionName, 'read' | 'write'>>>;
+
+export type UserRole = 'admin' | 'write' | 'read';
+
+/** Whom a token belongs to. A job's token has permissions, a person's a role in the repository. */
+export type TokenHolder =
+  | {
+      readonly kind: 'job';
+      readonly login: string;
+      readonly permissions: Permissions;
+    }
+  | { readonly kind: 'user'; readonly login: string; readonly role: UserRole };
+
+/** What an operation asks of a job's token: one of the permissions, at least at the level. */
+export interface Need {
+  readonly anyOf: readonly PermissionName[];
+  readonly level: 'read' | 'write';
+}
+
+/** A token's requests in the present hour; `reset` is in seconds since 1970. */
+export interface RateLimit {
+  readonly limit: number;
+  readonly remaining: number;
+  readonly reset: number;
+  readonly used: number;
+}
+
+const HOUR_MS = 3_600_000;
+
+const NEEDS: Readonly<Record<string, Need>> = {
+  'issues/list-comments': { anyOf: ['issues', 'pull-requests'], level: 'read' },
+  'issues/get-comment': { anyOf: ['issues', 'pull-requests'], level: 'read' },
+  'issues/create-comment': { anyOf: ['issues', 'pull-requests'], level: 'write' },
+  'issues/update-comment': { anyOf: ['issues', 'pull-requests'], level: 'write' },
+  'issues/delete-comment': { anyOf: ['issues', 'pull-requests'], level: 'write' },
+  'pulls/list': { anyOf: ['pull-requests'], level: 'read' },
+  'pulls/get': { anyOf: ['pull-requests'], level: 'read' },
+  'repos/list-pull-requests-associated-with-commit': { anyOf: ['pull-requests'], level: 'read' },
+  'repos/list-commits': { anyOf: ['contents'], level: 'read' },
+  'repos/get-commit': { anyOf: ['contents'], level: 'read' },
+  'repos/compare-commits-with-basehead': { anyOf: ['contents'], level: 'read' },
+  'repos/get-branch': { anyOf: ['contents'], level: 'read' },
+  'repos/get-content': { anyOf: ['contents'], level: 'read' },
+  'git/get-commit': { anyOf: ['contents'], level: 'read' },
+  'repos/create-commit-status': { anyOf: ['statuses'], level: 'write' },
+  'repos/list-commit-statuses-for-ref': { anyOf: ['statuses'], level: 'read' },
+  'repos/get-combined-status-for-ref': { anyOf: ['statuses'], level: 'read' },
+};
+
+/** What a job's token needs for an operation; `undefined` where every token may. */
+export function needOf(operationId: string): Need | undefined {
+  return NEEDS[operationId];
+}
+
+/** Throws GitHub's refusal where the holder may not do the operation. */
+export function checkPermission(operationId: string, holder: TokenHolder, isPrivate: boolean): void {
+  const need = NEEDS[operationId];
+  if (need === undefined) return;
+  const isRead = need.level === 'read';
+  // What is public can be read with any token.
+  if (isRead && !isPrivate) return;
+  if (holder.kind === 'user') {
+    // Everybody may comment on a public repository; a status is for those who may push.
+    const isOpenToAll = !need.anyOf.includes('statuses');
+    if (!isRead && holder.role === 'read' && !isOpenToAll) throw notFound();
+    return;
+  }
+  const isGranted = need.anyOf.some((name) => {
+    const level = holder.permissions[name];
+    return level === 'write' || (isRead && level === 'read');
+  });
+  if (!isGranted) throw new Refusal(403, 'Resource not accessible by integration');
+}
+
+/** The tokens that the sandbox gave out, and how many requests each has left. */
+export interface TokenBook {
+  /** Makes a token with the prefix of its kind (`ghs` for a job's, `ghp` for a person's). */
+  add(prefix: string, holder: TokenHolder): string;
+  find(token: string): TokenHolder | undefined;
+  findUser(login: string): (TokenHolder & { kind: 'user' }) | undefined;
+  limitOf(token: string): RateLimit;
+  /** Counts a request. */
+  spend(token: string): void;
+}
+
+export function createTokenBook(requestsPerHour: number, now: () => number): TokenBook {
+  const holders = new Map<string, TokenHolder>();
+  const windows = new Map<string, { count: number; resetMs: number }>();
+  const windowOf = (token: string): { count: number; resetMs: number } => {
+    const present = windows.get(token);
+    if (present !== undefined && now() < present.resetMs) return present;
+    const next = { count: 0, resetMs: now() + HOUR_MS };
+    windows.set(token, next);
+    return next;
+  };
+  return {
+    add(prefix, holder) {
+      const token = `${prefix}_${randomBytes(18).toString('hex')}`;
+      holders.set(token, holder);
+      return token;
+    },
+    find: (token) => holders.get(token),
+    findUser(login) {
+      for (const holder of holders.values())
+        if (holder.kind === 'user' && holder.login === login) return holder;
+      return undefined;
+    },
+    limitOf(token) {
+      const { count, resetMs } = windowOf(token);
+      const used = Math.min(count, requestsPerHour);
+      return {
+        limit: requestsPerHour,
+        remaining: requestsPerHour - used,
+        reset: Math.ceil(resetMs / 1000),
+        used,
+      };
+    },
+    spend(token) {
+      windowOf(token).count += 1;
+    },
+  };
+}
