@@ -151,7 +151,7 @@ function computeSettleMs(state: AbortState, progress: Progress, nowMs: number): 
 }
 
 /** Whether the worker itself says so: it has ended the process. */
-function isSetByAgent(statusMessage: string): boolean {
+export function isSetByAgent(statusMessage: string): boolean {
   return statusMessage.startsWith('Changed by clearml-agent');
 }
 

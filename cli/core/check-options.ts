@@ -1,0 +1,114 @@
+import type { Config } from './config.ts';
+import { parseDurationMs } from './duration.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import { DEFAULT_QUEUE_TIMEOUT_MS, DEFAULT_TIMEOUT_MS } from './settings.ts';
+import { isTaskId } from './task.ts';
+
+/** The options of `check-task-running`, as they were given. */
+export interface CheckFlags {
+  readonly timeout?: string;
+  readonly queueTimeout?: string;
+  readonly pollInterval?: string;
+  readonly onTimeout?: 'abort' | 'leave';
+  readonly onInterrupt?: 'abort' | 'leave';
+  readonly logs?: boolean;
+  readonly outageTimeout?: string;
+  readonly abort?: boolean;
+  readonly project?: string;
+  readonly taskName?: string;
+  readonly json?: boolean;
+  readonly config?: string;
+}
+
+export interface CheckOptions {
+  readonly timeoutMs: number;
+  readonly queueTimeoutMs: number;
+  /** Undefined: adaptive. */
+  readonly pollIntervalMs: number | undefined;
+  readonly outageTimeoutMs: number;
+  readonly onTimeout: 'abort' | 'leave';
+  /** Undefined where it was left open: a person at a terminal only stops watching. */
+  readonly onInterrupt: 'abort' | 'leave' | undefined;
+  readonly showsLogs: boolean;
+}
+
+const DEFAULT_OUTAGE_TIMEOUT_MS = 10 * 60_000;
+const MIN_POLL_INTERVAL_MS = 100;
+
+/** @throws Failure (usage) for a duration that is none */
+export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOptions {
+  const pollIntervalMs = readDurationMs('--poll-interval', flags.pollInterval);
+  if (pollIntervalMs !== undefined && pollIntervalMs < MIN_POLL_INTERVAL_MS) {
+    throw failUsage(
+      `--poll-interval ${flags.pollInterval} is too short`,
+      `Give at least ${MIN_POLL_INTERVAL_MS}ms, or leave it out: the pause then grows with the time.`,
+    );
+  }
+  return {
+    timeoutMs: readDurationMs('--timeout', flags.timeout) ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
+    queueTimeoutMs:
+      readDurationMs('--queue-timeout', flags.queueTimeout) ??
+      config['queue-timeout'] ??
+      DEFAULT_QUEUE_TIMEOUT_MS,
+    pollIntervalMs,
+    outageTimeoutMs: readDurationMs('--outage-timeout', flags.outageTimeout) ?? DEFAULT_OUTAGE_TIMEOUT_MS,
+    onTimeout: flags.onTimeout ?? 'abort',
+    onInterrupt: flags.onInterrupt,
+    showsLogs: flags.logs ?? true,
+  };
+}
+
+function readDurationMs(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = parseDurationMs(text.trim());
+  if (ms !== undefined && ms > 0) return ms;
+  throw failUsage(
+    `${option} "${text}" is not a duration`,
+    'Give it as 250ms, 30s, 90m, 2h or 1h30m, longer than nothing.',
+  );
+}
+
+/**
+ * The task ids that the arguments hold, each once. One argument may hold several, separated by blanks.
+ *
+ * @throws Failure (not found) naming each that can't be an id
+ */
+export function parseTaskIds(args: readonly string[]): string[] {
+  const ids = [...new Set(args.flatMap((arg) => arg.split(/\s+/)).filter((id) => id !== ''))];
+  const malformed = ids.filter((id) => !isTaskId(id));
+  if (malformed.length === 0) return ids;
+  throw new Failure(`${malformed.map((id) => `"${id}"`).join(', ')} can be no task`, {
+    exitCode: EXIT_CODES.notFound,
+    remedy:
+      'A task id has 32 hexadecimal digits; launch-training-task prints it, and it stands in the address of the task’s page.',
+  });
+}
+
+/** @throws Failure (usage) where no task is given to wait for */
+export function requireTaskIds(ids: readonly string[]): void {
+  if (ids.length > 0) return;
+  throw failUsage(
+    'no task id is given',
+    'Give the ids that launch-training-task printed. In a workflow, an empty output means that the launch step failed or was skipped.',
+  );
+}
+
+/** @throws Failure (usage) where options are given that would have no effect */
+export function rejectIdleOptions(flags: CheckFlags, ids: readonly string[]): void {
+  const findsTasks = flags.abort === true && ids.length === 0;
+  for (const [option, value] of [
+    ['--project', flags.project],
+    ['--task-name', flags.taskName],
+  ] as const) {
+    if (value === undefined || findsTasks) continue;
+    throw failUsage(
+      `${option} has no meaning here`,
+      'It says which pipeline’s tasks --abort without ids ends; tasks that are named need no pipeline.',
+    );
+  }
+}
+
+function failUsage(message: string, remedy: string): Failure {
+  return new Failure(message, { exitCode: EXIT_CODES.usage, remedy });
+}

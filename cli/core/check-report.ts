@@ -1,0 +1,110 @@
+import { type Cause, formatCause } from './cause.ts';
+import { formatDuration } from './duration.ts';
+import type { ExitCode } from './exit-code.ts';
+import { toSingleLine } from './single-line.ts';
+import type { TaskStatus } from './task.ts';
+import { combineEnds, type EndReason, EXIT_CODE_BY_END, measureRunMs, type TaskLife } from './task-life.ts';
+
+/** What is told of a task at the end. */
+export interface CheckedTask {
+  readonly id: string;
+  readonly name: string;
+  readonly url: string;
+  readonly status: TaskStatus;
+  readonly statusReason: string;
+  readonly statusMessage: string;
+  /** How long it ran. */
+  readonly durationMs: number;
+  /** Undefined where the wait was interrupted before the task had ended. */
+  readonly end: EndReason | undefined;
+  readonly cause: Cause | undefined;
+}
+
+export function describeChecked(
+  life: TaskLife,
+  about: { readonly url: string; readonly cause: Cause | undefined; readonly nowMs: number },
+): CheckedTask {
+  const { task } = life;
+  return {
+    id: life.id,
+    name: task?.name ?? '',
+    url: about.url,
+    status: life.end === 'deleted' ? 'unknown' : (task?.status ?? 'unknown'),
+    statusReason: task?.statusReason ?? '',
+    statusMessage: task?.statusMessage ?? '',
+    durationMs: measureRunMs(life, about.nowMs),
+    end: life.end,
+    cause: about.cause,
+  };
+}
+
+/** The exit code of tasks that have all come to an end: the first of 3, 4, 7, 124, 0 that occurs. */
+export function decideExitCode(tasks: readonly CheckedTask[]): ExitCode {
+  return combineEnds(tasks.flatMap(({ end }) => end ?? []));
+}
+
+/** The outputs for later steps. */
+export function formatOutputs(tasks: readonly CheckedTask[]): Record<string, string> {
+  const statuses = new Set(tasks.map(({ status }) => status));
+  const exitCode = decideExitCode(tasks);
+  const decisive = tasks.find(
+    ({ end, cause }) => cause !== undefined && end !== undefined && EXIT_CODE_BY_END[end] === exitCode,
+  );
+  return {
+    status: statuses.size > 1 ? 'mixed' : ([...statuses][0] ?? ''),
+    'duration-seconds': String(Math.max(0, ...tasks.map(({ durationMs }) => toSeconds(durationMs)))),
+    cause: decisive?.cause === undefined ? '' : formatCause(decisive.cause),
+  };
+}
+
+/** The JSON document of `--json`. */
+export function formatJson(tasks: readonly CheckedTask[]): string {
+  return JSON.stringify({
+    tasks: tasks.map(({ id, url, status, statusReason, durationMs, cause }) => ({
+      id,
+      url,
+      status,
+      statusReason,
+      durationSeconds: toSeconds(durationMs),
+      cause:
+        cause === undefined
+          ? null
+          : {
+              kind: cause.kind,
+              message: cause.message,
+              file: cause.file ?? null,
+              line: cause.line ?? null,
+            },
+    })),
+  });
+}
+
+function toSeconds(ms: number): number {
+  return Math.round(ms / 1000);
+}
+
+/** The one line that says how a task ended. */
+export function formatHeadline(task: CheckedTask): string {
+  const name = `task ${task.id}${task.name === '' ? '' : ` "${toSingleLine(task.name, 120)}"`}`;
+  if (task.end === 'succeeded') {
+    return `${name} is ${task.status} after ${formatDuration(task.durationMs)}`;
+  }
+  const what = task.end === 'failed' ? 'failed' : 'did not succeed';
+  return `${name} ${what}: ${task.cause === undefined ? task.status : `${task.cause.message}${formatPlaceOf(task.cause)}`}`;
+}
+
+function formatPlaceOf({ file, line }: Cause): string {
+  return file === undefined ? '' : ` (${file}${line === undefined ? '' : `:${line}`})`;
+}
+
+/** What follows the headline: ClearML's own words, what to do, and where to look. */
+export function formatDetails(task: CheckedTask): string {
+  const words = [task.statusReason, task.statusMessage]
+    .map((text) => toSingleLine(text))
+    .filter((text) => text !== '');
+  return [
+    ...(words.length === 0 ? [] : [`ClearML says: ${task.status}, ${words.join('; ')}`]),
+    ...(task.cause === undefined ? [] : [task.cause.advice]),
+    task.url,
+  ].join('\n');
+}

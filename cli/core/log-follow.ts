@@ -1,0 +1,156 @@
+import { isSetByAgent } from './abort.ts';
+import {
+  createLogBudget,
+  createLogReader,
+  type LogEvent,
+  type LogPage,
+  type ReadLogPage,
+  splitLogLines,
+  TAIL_LINES,
+} from './console-log.ts';
+import type { TaskLife } from './task-life.ts';
+import type { Clock } from './world.ts';
+
+/** Follows the console of one task, for a reader of our log and for whoever looks for the cause of a failure. */
+export interface LogFollower {
+  /** Reads what is new, if the task says that there is something. */
+  follow(life: TaskLife): Promise<void>;
+  /** Reads to the end of a task that has ended: its last words may come a little later than its status. */
+  finish(life: TaskLife): Promise<void>;
+  /** The newest lines, for finding a cause. */
+  readonly recent: readonly string[];
+  /** `recent` is all there is. */
+  readonly isComplete: boolean;
+  /** The last lines, for a person. */
+  readonly tail: readonly string[];
+  /** What did not fit into the budget. */
+  readonly rest: ReturnType<typeof createLogBudget>['rest'];
+}
+
+/** Lines in which a cause is looked for: an agent lists some hundred packages before it starts the program. */
+const MAX_RECENT_LINES = 3000;
+/** Messages that hold a console's end; each may hold many lines. */
+const TAIL_BATCH_SIZE = 500;
+/** How long the last words of an agent may take. */
+const LAST_WORDS_TIMEOUT_MS = 8000;
+const LAST_WORDS_PAUSE_MS = 700;
+/** Whose status is older than this has said its last words. */
+const RECENT_END_MS = 30_000;
+
+/** The agent's last line. */
+const LAST_WORDS = /^Process (?:completed successfully|failed, exit code|aborted by user|terminated by user)/;
+
+export function createLogFollower(options: {
+  readonly readPage: ReadLogPage;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly keepColors: boolean;
+  /** Prints lines that fit into the budget. */
+  readonly print: (lines: readonly string[]) => void;
+}): LogFollower {
+  const { clock, signal } = options;
+  const reader = createLogReader(options.readPage);
+  const budget = createLogBudget();
+  let recent: string[] = [];
+  let isComplete = true;
+  let readUpdate: string | undefined;
+  let hasLastWords = false;
+
+  function take(events: readonly LogEvent[]): void {
+    const lines = events.flatMap(({ text }) => splitLogLines(text, options.keepColors));
+    hasLastWords ||= lines.some((line) => LAST_WORDS.test(line));
+    recent.push(...(options.keepColors ? events.flatMap(({ text }) => splitLogLines(text)) : lines));
+    if (recent.length > MAX_RECENT_LINES) {
+      isComplete = false;
+      recent = recent.slice(-MAX_RECENT_LINES);
+    }
+    options.print(budget.take(lines));
+  }
+
+  return {
+    async follow({ task }) {
+      if (task === undefined || task.lastUpdate === readUpdate) return;
+      await reader.read(take);
+      readUpdate = task.lastUpdate;
+    },
+
+    async finish(life) {
+      await reader.read(take);
+      await waitForLastWords(
+        life,
+        clock,
+        signal,
+        () => hasLastWords,
+        () => reader.read(take),
+      );
+    },
+
+    get recent() {
+      return recent;
+    },
+    get isComplete() {
+      return isComplete;
+    },
+    get tail() {
+      return budget.tail;
+    },
+    get rest() {
+      return budget.rest;
+    },
+  };
+}
+
+/** Reads only the end of a console, and only of a task that did not succeed: for whoever wants no log. */
+export function createTailReader(options: {
+  /** Reads the newest messages, oldest first. */
+  readonly readEnd: (batchSize: number) => Promise<LogPage>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}): LogFollower {
+  const { clock, signal } = options;
+  let recent: string[] = [];
+  let isComplete = true;
+
+  async function read(): Promise<void> {
+    const page = await options.readEnd(TAIL_BATCH_SIZE);
+    recent = page.events.flatMap(({ text }) => splitLogLines(text)).slice(-MAX_RECENT_LINES);
+    isComplete = page.total <= page.events.length && recent.length < MAX_RECENT_LINES;
+  }
+
+  return {
+    follow: async () => undefined,
+    async finish(life) {
+      if (life.end === 'succeeded') return;
+      await read();
+      const hasLastWords = () => recent.some((line) => LAST_WORDS.test(line));
+      await waitForLastWords(life, clock, signal, hasLastWords, read);
+    },
+    get recent() {
+      return recent;
+    },
+    get isComplete() {
+      return isComplete;
+    },
+    get tail() {
+      return recent.slice(-TAIL_LINES);
+    },
+    rest: { droppedLines: 0, droppedBytes: 0, tail: [] },
+  };
+}
+
+/** An agent sets the status first and sends the end of the log afterwards, some seconds later where set-up failed. */
+async function waitForLastWords(
+  { task, end }: TaskLife,
+  clock: Clock,
+  signal: AbortSignal,
+  hasLastWords: () => boolean,
+  read: () => Promise<void>,
+): Promise<void> {
+  if (task === undefined || end === 'deleted' || !isSetByAgent(task.statusMessage)) return;
+  const endedAtMs = task.statusChangedAtMs ?? 0;
+  const untilMs = clock.now() + LAST_WORDS_TIMEOUT_MS;
+  while (!hasLastWords() && clock.now() < untilMs && clock.now() - endedAtMs < RECENT_END_MS) {
+    await clock.sleep(LAST_WORDS_PAUSE_MS, signal);
+    await read();
+  }
+}

@@ -1,0 +1,87 @@
+import { formatDuration } from './duration.ts';
+import { toSingleLine } from './single-line.ts';
+import type { QueueState, TaskLife } from './task-life.ts';
+
+/** What a person is told while tasks are waited for. */
+export interface Progress {
+  readonly text: string;
+  /** Another text whenever something has changed, but for the time. */
+  readonly facts: string;
+}
+
+export interface ProgressSources {
+  readonly lives: readonly TaskLife[];
+  readonly queues: ReadonlyMap<string, QueueState>;
+  /** Values to show, by task: `test_accuracy/accuracy 0.93`. */
+  readonly values: ReadonlyMap<string, string>;
+}
+
+/** More tasks than this are counted, not listed. */
+const MAX_LISTED = 4;
+
+/** One line about everything that is still waited for; undefined where nothing is. */
+export function describeProgress(sources: ProgressSources, nowMs: number): Progress | undefined {
+  const { lives } = sources;
+  const waiting = lives.filter((life) => life.end === undefined && life.task !== undefined);
+  if (waiting.length === 0) return undefined;
+  const parts = waiting.map((life) => describeLife(life, sources, nowMs));
+  const facts = parts.map(({ facts: part }) => part).join('; ');
+  if (lives.length === 1) return { text: parts[0]?.text ?? '', facts };
+  const counts = countPhases(lives);
+  if (waiting.length > MAX_LISTED) return { text: counts, facts: counts };
+  const listed = waiting.map((life, index) => `${labelTask(life.id)} ${parts[index]?.text ?? ''}`).join('; ');
+  return { text: `${counts}: ${listed}`, facts: `${counts}: ${facts}` };
+}
+
+function countPhases(lives: readonly TaskLife[]): string {
+  const names = lives.map((life) => (life.end === undefined ? life.phase : 'ended'));
+  return ['running', 'queued', 'draft', 'ended']
+    .map((name) => ({ name, count: names.filter((other) => other === name).length }))
+    .filter(({ count }) => count > 0)
+    .map(({ name, count }) => `${count} ${name}`)
+    .join(', ');
+}
+
+function describeLife(life: TaskLife, sources: ProgressSources, nowMs: number): Progress {
+  const elapsedMs = nowMs - life.phaseSinceMs;
+  const since = elapsedMs < 1000 ? '' : ` for ${formatDuration(elapsedMs)}`;
+  if (life.phase === 'draft') return { text: `a draft in no queue${since}`, facts: 'draft' };
+  if (life.phase === 'queued') {
+    const where = describeQueuePlace(life, sources.queues);
+    return { text: `queued${since}${where}`, facts: `queued${where}` };
+  }
+  const { task } = life;
+  const worker = task?.worker === undefined ? '' : ` on ${toSingleLine(task.worker, 80)}`;
+  const isNamed = task?.machine !== undefined && !task.worker?.startsWith(`${task.machine}:`);
+  const machine = isNamed ? ` (machine ${toSingleLine(task.machine ?? '', 80)})` : '';
+  const iteration = task !== undefined && task.iteration > 0 ? `, iteration ${task.iteration}` : '';
+  const values = sources.values.get(life.id);
+  const shown = `${worker}${machine}${iteration}${values === undefined ? '' : `, ${values}`}`;
+  return { text: `running${since}${shown}`, facts: `running${shown}` };
+}
+
+function describeQueuePlace(life: TaskLife, queues: ReadonlyMap<string, QueueState>): string {
+  const queue = queues.get(life.task?.queueId ?? '');
+  if (queue === undefined) return '';
+  const ahead = queue.entries.indexOf(life.id);
+  const place =
+    ahead < 0 ? '' : `, number ${ahead + 1}${ahead === 0 ? '' : ` (${count(ahead, 'task')} ahead)`}`;
+  return ` in "${toSingleLine(queue.name, 80)}"${place}, ${describeWorkers(queue)}`;
+}
+
+function describeWorkers({ workers }: QueueState): string {
+  if (workers.length === 0) return 'which no worker serves';
+  const busy = workers.filter((worker) => worker.taskId !== undefined).length;
+  if (workers.length === 1) return `1 worker, ${busy === 1 ? 'busy' : 'idle'}`;
+  const state = busy === workers.length ? 'all busy' : busy === 0 ? 'all idle' : `${busy} busy`;
+  return `${workers.length} workers, ${state}`;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** How a task is called beside others: the first digits of its id. */
+export function labelTask(id: string): string {
+  return id.slice(0, 8);
+}

@@ -1,0 +1,215 @@
+import type { TaskOrigin } from './abort.ts';
+import { EXIT_CODES, type ExitCode } from './exit-code.ts';
+import type { WaitingPhase } from './poll-schedule.ts';
+import { isEnded, isSuccess, type TaskStatus } from './task.ts';
+
+/** What one look at a task shows. Times in ms since 1970, by the server's clock. */
+export interface WatchedTask {
+  readonly id: string;
+  readonly name: string;
+  readonly status: TaskStatus;
+  readonly statusReason: string;
+  readonly statusMessage: string;
+  readonly startedAtMs: number | undefined;
+  readonly endedAtMs: number | undefined;
+  readonly statusChangedAtMs: number | undefined;
+  /** Another text whenever the task has reported anything, console lines included. */
+  readonly lastUpdate: string;
+  readonly iteration: number;
+  /** Worker that runs it or ran it: `machine:gpu:0`. */
+  readonly worker: string | undefined;
+  /** Host name of the machine. */
+  readonly machine: string | undefined;
+  readonly projectId: string | undefined;
+  readonly queueId: string | undefined;
+  /** Folder of the repository that the program runs in. */
+  readonly workingDir: string;
+  readonly origin: TaskOrigin;
+}
+
+/** Why a task is not waited for any more. */
+export type EndReason =
+  | 'succeeded'
+  | 'failed'
+  /** The server stopped it because nothing was heard of its worker. */
+  | 'worker-lost'
+  | 'stopped'
+  | 'closed'
+  /** Somebody took it out of the queue. */
+  | 'dequeued'
+  /** Somebody reset it. */
+  | 'reset'
+  | 'deleted'
+  /** It stayed a draft: nobody has put it into a queue. */
+  | 'draft'
+  | 'queue-timeout'
+  | 'timeout';
+
+/** The exit code that each end asks for. */
+export const EXIT_CODE_BY_END: Readonly<Record<EndReason, ExitCode>> = {
+  succeeded: EXIT_CODES.done,
+  failed: EXIT_CODES.failed,
+  'worker-lost': EXIT_CODES.failed,
+  stopped: EXIT_CODES.stopped,
+  closed: EXIT_CODES.stopped,
+  dequeued: EXIT_CODES.stopped,
+  reset: EXIT_CODES.stopped,
+  deleted: EXIT_CODES.stopped,
+  draft: EXIT_CODES.neverStarted,
+  'queue-timeout': EXIT_CODES.neverStarted,
+  timeout: EXIT_CODES.timeout,
+};
+
+const EXIT_CODE_ORDER: readonly ExitCode[] = [
+  EXIT_CODES.failed,
+  EXIT_CODES.stopped,
+  EXIT_CODES.neverStarted,
+  EXIT_CODES.timeout,
+];
+
+/** The exit code of several ends: the first of 3, 4, 7, 124, 0 that occurs. */
+export function combineEnds(ends: readonly EndReason[]): ExitCode {
+  const codes = new Set(ends.map((reason) => EXIT_CODE_BY_END[reason]));
+  return EXIT_CODE_ORDER.find((code) => codes.has(code)) ?? EXIT_CODES.done;
+}
+
+/** How long each wait may last, in ms. */
+export interface Limits {
+  readonly timeoutMs: number;
+  readonly queueTimeoutMs: number;
+}
+
+/** A draft that nobody puts into a queue for this long was never meant to run. */
+const DRAFT_TIMEOUT_MS = 60_000;
+
+/** A task as the watch knows it. Changes with each look. */
+export interface TaskLife {
+  readonly id: string;
+  /** As last seen; undefined before the first look. */
+  task: WatchedTask | undefined;
+  phase: WaitingPhase;
+  /** When we first saw it in this phase, by our clock. */
+  phaseSinceMs: number;
+  /** When we first saw it running, by our clock. */
+  runningSinceMs: number | undefined;
+  /** How long it has waited in the queue while a worker was free for it, or none served the queue. */
+  queueWaitMs: number;
+  /** When the queue was last looked at, and whether it then kept the task waiting for no good reason. */
+  queueSample: { readonly atMs: number; readonly isOpen: boolean } | undefined;
+  /** It has been more than a draft. */
+  wasEnqueued: boolean;
+  /** Looks in a row that did not show it. */
+  missedLooks: number;
+  end: EndReason | undefined;
+}
+
+export function beginLife(id: string, nowMs: number): TaskLife {
+  return {
+    id,
+    task: undefined,
+    phase: 'draft',
+    phaseSinceMs: nowMs,
+    runningSinceMs: undefined,
+    queueWaitMs: 0,
+    queueSample: undefined,
+    wasEnqueued: false,
+    missedLooks: 0,
+    end: undefined,
+  };
+}
+
+/** Takes a look into account; `task` is undefined where the look did not show it. */
+export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs: number): void {
+  if (task === undefined) {
+    life.missedLooks += 1;
+    // Once could be a server that is just starting.
+    if (life.missedLooks > 1) life.end = 'deleted';
+    return;
+  }
+  life.missedLooks = 0;
+  const before = life.task;
+  life.task = task;
+  life.end = judgeEnd(life, task);
+  if (life.end !== undefined) return;
+  const phase = task.status === 'created' ? 'draft' : task.status === 'queued' ? 'queued' : 'running';
+  if (phase !== 'draft') life.wasEnqueued = true;
+  if (phase === life.phase && before !== undefined) return;
+  life.phase = phase;
+  life.phaseSinceMs = nowMs;
+  life.queueSample = undefined;
+  if (phase === 'running') life.runningSinceMs ??= nowMs;
+}
+
+function judgeEnd(life: TaskLife, task: WatchedTask): EndReason | undefined {
+  if (isSuccess(task.status)) return 'succeeded';
+  if (task.status === 'failed') return 'failed';
+  if (task.status === 'closed') return 'closed';
+  if (task.status === 'stopped') return isWorkerLost(task) ? 'worker-lost' : 'stopped';
+  if (task.status !== 'created' || !life.wasEnqueued) return undefined;
+  return life.phase === 'queued' && task.statusReason !== 'reset' ? 'dequeued' : 'reset';
+}
+
+/** The server's watchdog says `Forced stop (non-responsive)`, as reason and as message. */
+export function isWorkerLost(task: Pick<WatchedTask, 'status' | 'statusReason' | 'statusMessage'>): boolean {
+  return task.status === 'stopped' && /non-responsive/i.test(`${task.statusReason} ${task.statusMessage}`);
+}
+
+/** What a queue looks like. */
+export interface QueueState {
+  readonly id: string;
+  readonly name: string;
+  /** Ids of the tasks in it, the next one first. */
+  readonly entries: readonly string[];
+  readonly workers: readonly QueueWorker[];
+}
+
+export interface QueueWorker {
+  readonly name: string;
+  /** Task it is busy with. */
+  readonly taskId: string | undefined;
+}
+
+/**
+ * Takes a look at the queue into account. The clock of the queue time-out stands still while every worker of the queue
+ * is busy: the wait has its good reason. A queue that is gone has no workers.
+ */
+export function observeQueue(life: TaskLife, queue: QueueState | undefined, nowMs: number): void {
+  const workers = queue?.workers ?? [];
+  const isOpen = workers.length === 0 || workers.some((worker) => worker.taskId === undefined);
+  if (life.queueSample?.isOpen === true && isOpen) life.queueWaitMs += nowMs - life.queueSample.atMs;
+  life.queueSample = { atMs: nowMs, isOpen };
+}
+
+/** The time-out that has passed, if any. */
+export function findTimeout(
+  life: TaskLife,
+  limits: Limits,
+  nowMs: number,
+): 'timeout' | 'queue-timeout' | 'draft' | undefined {
+  const elapsedMs = nowMs - life.phaseSinceMs;
+  if (life.phase === 'running') return elapsedMs >= limits.timeoutMs ? 'timeout' : undefined;
+  if (life.phase === 'draft') return elapsedMs >= DRAFT_TIMEOUT_MS ? 'draft' : undefined;
+  return life.queueWaitMs >= limits.queueTimeoutMs ? 'queue-timeout' : undefined;
+}
+
+/** When the next time-out may pass, in ms since 1970; for a queued task: when the queue must be looked at for it. */
+export function findDeadlineMs(life: TaskLife, limits: Limits): number {
+  if (life.phase === 'running') return life.phaseSinceMs + limits.timeoutMs;
+  if (life.phase === 'draft') return life.phaseSinceMs + DRAFT_TIMEOUT_MS;
+  const sample = life.queueSample;
+  if (sample === undefined || !sample.isOpen) return Number.POSITIVE_INFINITY;
+  return sample.atMs + limits.queueTimeoutMs - life.queueWaitMs;
+}
+
+/** How long the training ran, in ms; 0 if it never started. */
+export function measureRunMs(life: TaskLife, nowMs: number): number {
+  const { task } = life;
+  if (task?.startedAtMs === undefined || !hasStarted(task.status)) return 0;
+  const isOver = isEnded(task.status);
+  const endMs = task.endedAtMs ?? (isOver ? (task.statusChangedAtMs ?? nowMs) : nowMs);
+  return Math.max(0, endMs - task.startedAtMs);
+}
+
+function hasStarted(status: TaskStatus): boolean {
+  return status !== 'created' && status !== 'queued';
+}

@@ -1,0 +1,56 @@
+/** What a Python traceback tells. */
+export interface Traceback {
+  /** `ValueError: bad learning rate` */
+  readonly exception: string;
+  /** The innermost frame that lies in the repository. */
+  readonly place: { readonly file: string; readonly line: number } | undefined;
+}
+
+const HEADER = 'Traceback (most recent call last):';
+const FRAME = /^\s+File "([^"]+)", line (\d+)/;
+/** Exception groups draw a margin. */
+const MARGIN = /^\s*[|+] /;
+
+/**
+ * The last traceback of a log.
+ *
+ * @param workingDir folder of the repository that the program ran in: where relative paths start
+ */
+export function findTraceback(lines: readonly string[], workingDir: string): Traceback | undefined {
+  const start = lines.findLastIndex((line) => line.includes(HEADER));
+  if (start < 0) return undefined;
+  let place: Traceback['place'];
+  for (const raw of lines.slice(start + 1)) {
+    const line = raw.replace(MARGIN, '');
+    const frame = FRAME.exec(line);
+    if (frame !== null) {
+      const file = locateInRepository(frame[1] ?? '', workingDir);
+      if (file !== undefined) place = { file, line: Number(frame[2]) };
+    } else if (line.trim() !== '' && !/^\s/.test(line)) return { exception: line.trim(), place };
+  }
+  return undefined;
+}
+
+/**
+ * A path of a traceback as one of the repository; undefined for a library's. The agent checks out into
+ * `…/task_repository/NAME/`.
+ */
+function locateInRepository(path: string, workingDir: string): string | undefined {
+  const normalized = path.replaceAll('\\', '/');
+  if (/\/(?:site|dist)-packages\//.test(normalized) || normalized.startsWith('<')) return undefined;
+  const inside = /\/task_repository\/[^/]+\/(.+)$/.exec(normalized)?.[1];
+  if (inside !== undefined) return inside;
+  if (/^(?:\/|[a-z]:)/i.test(normalized)) return undefined;
+  return joinPath(workingDir, normalized);
+}
+
+/** @returns undefined where it leads out of the repository */
+function joinPath(folder: string, path: string): string | undefined {
+  const parts: string[] = [];
+  for (const part of `${folder}/${path}`.split('/')) {
+    if (part === '..') {
+      if (parts.pop() === undefined) return undefined;
+    } else if (part !== '.' && part !== '') parts.push(part);
+  }
+  return parts.length === 0 ? undefined : parts.join('/');
+}

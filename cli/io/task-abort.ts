@@ -1,0 +1,182 @@
+import * as v from 'valibot';
+import { abortTasks, isOfPullRequest, isOursToAbort } from '../core/abort.ts';
+import type { CheckFlags } from '../core/check-options.ts';
+import { type CheckedTask, describeChecked } from '../core/check-report.ts';
+import type { Config } from '../core/config.ts';
+import { type ClearmlAccess, isActions } from '../core/environment.ts';
+import { EXIT_CODES } from '../core/exit-code.ts';
+import { Failure } from '../core/failure.ts';
+import type { GithubRun } from '../core/github-event.ts';
+import { hashPipeline, identifyPipelineRepository } from '../core/pipeline.ts';
+import { resolveNames } from '../core/settings.ts';
+import { formatTaskUrl, isEnded, RUNTIME_KEYS } from '../core/task.ts';
+import { beginLife, observeTask, type WatchedTask } from '../core/task-life.ts';
+import { failUnknown } from '../core/watch.ts';
+import { type ClearmlClient, createClearmlClient } from './clearml.ts';
+import { createAbortServer } from './clearml-abort.ts';
+import { createWatchServer } from './clearml-watch.ts';
+import { createCheckoutReader } from './git.ts';
+import type { Http } from './http.ts';
+import type { Session } from './program.ts';
+
+/** As long as `--abort` goes on. */
+const ABORT_TIMEOUT_MS = 2 * 60_000;
+/** A request that ends something is tried again by us, with a new look before. */
+const END_REQUEST_TIMEOUT_MS = 3000;
+
+const FoundSchema = v.object({ tasks: v.array(v.object({ id: v.string() })) });
+
+export interface AbortInput {
+  /** None: every unfinished task of this pull request and pipeline. */
+  readonly ids: readonly string[];
+  readonly flags: CheckFlags;
+  readonly config: Config;
+  readonly run: GithubRun;
+  readonly access: ClearmlAccess;
+  readonly http: Http;
+}
+
+/** Ends tasks and makes sure that they have ended. `failure`: what could not be done. */
+export async function abortUntilEnded(
+  input: AbortInput,
+  session: Session,
+): Promise<{ readonly tasks: readonly CheckedTask[]; readonly failure: Failure | undefined }> {
+  const { clock, voice, interruption: signal } = session;
+  const { run, access } = input;
+  const deadlineMs = clock.now() + ABORT_TIMEOUT_MS;
+  const connect = (giveUpAt: (beganAtMs: number) => number) =>
+    createClearmlClient({
+      access,
+      http: input.http,
+      clock,
+      redact: session.redact,
+      random: session.random,
+      giveUpAt,
+    });
+  const client = connect(() => deadlineMs);
+  const server = createWatchServer(client);
+  const pipeline = await resolvePipeline(input, session);
+  const ids = input.ids.length > 0 ? input.ids : await findUnfinished(client, pipeline, signal);
+  if (ids.length === 0) {
+    voice.say(`Nothing to abort: pull request ${pipeline?.pullRequest} has no unfinished task`);
+    return { tasks: [], failure: undefined };
+  }
+
+  const found = await server.readTasks(ids, signal);
+  const isPerson = !isActions(session.env);
+  const mayEnd = async ({ origin }: WatchedTask): Promise<boolean> => {
+    if (pipeline !== undefined && isOfPullRequest(origin, pipeline)) return true;
+    if (input.ids.length === 0) return false;
+    // Whoever names a task at a keyboard means it.
+    return isPerson || isOursToAbort(origin, run, () => server.readUserId(signal));
+  };
+  const ours: string[] = [];
+  for (const task of found.values()) {
+    if (isEnded(task.status) || (await mayEnd(task))) ours.push(task.id);
+    else
+      voice.warn(
+        `task ${task.id} is left as it is: it was not launched by this run, or another pull request uses it too`,
+      );
+  }
+  const { ended, unconfirmed, lastError } =
+    ours.length === 0
+      ? { ended: [], unconfirmed: [], lastError: undefined }
+      : await abortTasks(
+          createAbortServer(connect((beganAtMs) => beganAtMs + END_REQUEST_TIMEOUT_MS)),
+          ours,
+          {
+            clock,
+            reason: describeReason(run),
+            deadlineMs,
+            signal,
+          },
+        );
+
+  const latest = await server.readTasks(ids, signal).catch(() => found);
+  const tasks = ids.flatMap((id) => {
+    const task = latest.get(id) ?? found.get(id);
+    if (task === undefined) return [];
+    const life = beginLife(id, clock.now());
+    observeTask(life, task, clock.now());
+    const url = formatTaskUrl(access.webHost, { id, projectId: task.projectId }, client.apiVersion);
+    return [describeChecked(life, { url, cause: undefined, nowMs: clock.now() })];
+  });
+  for (const task of tasks)
+    if (ended.includes(task.id)) voice.say(`Task ${task.id} has ended: ${task.status}`);
+  if (unconfirmed.length > 0) {
+    const urls = tasks.filter(({ id }) => unconfirmed.includes(id)).map(({ url }) => url);
+    return {
+      tasks,
+      failure: new Failure(
+        `not confirmed: ${unconfirmed.join(', ')} may still run${lastError === undefined ? '' : ` (${lastError.message})`}`,
+        {
+          exitCode: EXIT_CODES.unavailable,
+          remedy: `Look at it in ClearML and abort it there:\n${urls.join('\n')}`,
+          cause: lastError,
+        },
+      ),
+    };
+  }
+  const unknown = ids.filter((id) => !found.has(id));
+  return { tasks, failure: unknown.length === 0 ? undefined : failUnknown(unknown) };
+}
+
+/**
+ * The pull request and pipeline whose tasks are meant; undefined where tasks are named and it is not known.
+ *
+ * @throws Failure (usage) where no tasks are named and the pull request is not known
+ */
+async function resolvePipeline(
+  { ids, flags, config, run }: AbortInput,
+  session: Session,
+): Promise<{ readonly pipeline: string; readonly pullRequest: number } | undefined> {
+  const { pullRequest } = run;
+  if (pullRequest === undefined) {
+    if (ids.length > 0) return undefined;
+    throw new Failure('whose tasks to abort is not said', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give task ids, or set PR_NUMBER: then every unfinished task of that pull request is aborted.',
+    });
+  }
+  try {
+    const cloneUrl =
+      run.code?.cloneUrl ?? (run.repository === undefined ? await readRemote(session.cwd) : undefined);
+    const { project, taskName } = resolveNames(flags, config, run, cloneUrl);
+    const repository = identifyPipelineRepository(run.repository, run.serverUrl, cloneUrl);
+    return { pipeline: await hashPipeline({ repository, project, taskName }), pullRequest };
+  } catch (error) {
+    // Who names tasks need not be in a repository.
+    if (ids.length > 0 && error instanceof Failure) return undefined;
+    throw error;
+  }
+}
+
+async function readRemote(cwd: string): Promise<string> {
+  return (await createCheckoutReader(cwd).readCheckout()).cloneUrl;
+}
+
+async function findUnfinished(
+  client: ClearmlClient,
+  of: { readonly pipeline: string; readonly pullRequest: number } | undefined,
+  signal: AbortSignal,
+): Promise<string[]> {
+  if (of === undefined) return [];
+  const { tasks } = await client.call(
+    'tasks.get_all',
+    {
+      status: ['queued', 'in_progress'],
+      [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline,
+      [`runtime.${RUNTIME_KEYS.pullRequest}`]: String(of.pullRequest),
+      only_fields: ['id'],
+      page: 0,
+      page_size: 500,
+    },
+    FoundSchema,
+    { isRepeatable: true, signal },
+  );
+  return tasks.map(({ id }) => id);
+}
+
+function describeReason(run: GithubRun): string {
+  return run.runId === undefined ? 'aborted from the command line' : `aborted by workflow run ${run.runId}`;
+}
