@@ -217,6 +217,8 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
       durationMs: 0,
     };
     if (step.if === undefined) throw new Error(`The runner does not know what "${name}" is.`);
+    // A step that runs although the run is cancelled is one that is meant to: nothing interrupts it again.
+    const cancel = status().isCancelled ? undefined : options.cancel;
     if (!evaluateCondition(step.if, contexts(), status())) return skipped;
     options.onStep?.(name);
     const startedMs = performance.now();
@@ -258,14 +260,7 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
         : join(options.workspace, evaluateText(workingDirectory, contexts(), status()));
     mkdirSync(cwd, { recursive: true });
     const env = { ...runner, ...workflowEnv, ...jobEnv, ...added, ...stepEnv, ...paths };
-    const wasCancelled = status().isCancelled;
-    const result = await runShell(
-      [...shell, script],
-      cwd,
-      env,
-      wasCancelled ? undefined : options.cancel,
-      options.cancelTimes ?? CANCEL_TIMES,
-    );
+    const result = await runShell([...shell, script], cwd, env, cancel, options.cancelTimes ?? CANCEL_TIMES);
 
     Object.assign(added, parseRunnerFile(readFileSync(paths.GITHUB_ENV, 'utf8')));
     const outcome = result.isCancelled ? 'cancelled' : result.exitCode === 0 ? 'success' : 'failure';
