@@ -1,0 +1,501 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import { createClearmlDriver } from './dev/clearml-driver.ts';
+import { findNodeDirectory } from './dev/node-release.ts';
+import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
+import { readWorkflow, runWorkflowJob, type StepRun, type WorkflowRun } from './dev/workflow-runner.ts';
+import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+interface StepSource {
+  name?: string;
+  if?: string;
+  uses?: string;
+  run?: string;
+  with?: Record<string, unknown>;
+  env?: Record<string, string>;
+}
+
+interface WorkflowSource {
+  on: Record<string, { branches?: string[]; types?: string[] } | null>;
+  permissions: Record<string, string>;
+  concurrency: { group: string; 'cancel-in-progress': boolean };
+  jobs: Record<
+    string,
+    {
+      permissions: Record<string, string>;
+      'timeout-minutes': number;
+      'runs-on': string;
+      strategy?: { matrix: Record<string, string[]> };
+      steps: StepSource[];
+    }
+  >;
+}
+
+function readSource(name: string): { text: string; source: WorkflowSource; steps: StepSource[] } {
+  const text = readFileSync(join(ROOT, '.github/workflows', name), 'utf8');
+  const source = parse(text) as WorkflowSource;
+  return { text, source, steps: Object.values(source.jobs).flatMap((job) => job.steps) };
+}
+
+describe.each(['clearml_ci_cd.yml', 'test.yml'])('%s', (name) => {
+  const { text, source, steps } = readSource(name);
+
+  test("is valid by GitHub's own parser", async () => {
+    await expect(readWorkflow(text)).resolves.toBeDefined();
+  });
+
+  test('grants nothing on top, and gives a reason for each permission of a job', () => {
+    expect(source.permissions).toEqual({});
+    for (const job of Object.values(source.jobs)) {
+      for (const [permission, level] of Object.entries(job.permissions)) {
+        expect(text).toMatch(new RegExp(`^ +${permission}: ${level} # \\S+`, 'm'));
+      }
+    }
+  });
+
+  test('pins every action by commit, with the version beside it', () => {
+    const lines = text.split('\n').filter((line) => /^\s*(- )?uses:/.test(line));
+    expect(lines.length).toBe(steps.filter((step) => step.uses !== undefined).length);
+    for (const line of lines) expect(line).toMatch(/uses: [\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+  });
+
+  test('puts no expression into a script, and leaves no credentials in the checkout', () => {
+    for (const step of steps) expect(step.run ?? '').not.toContain('${{');
+    const checkouts = steps.filter((step) => step.uses?.startsWith('actions/checkout@'));
+    expect(checkouts).toHaveLength(1);
+    expect(checkouts[0]?.with?.['persist-credentials']).toBe(false);
+  });
+
+  test('ends the runs that a newer one replaces', () => {
+    expect(source.concurrency['cancel-in-progress']).toBe(true);
+    expect(source.concurrency.group).toContain('github.workflow');
+  });
+});
+
+describe('clearml_ci_cd.yml', () => {
+  const { source, steps } = readSource('clearml_ci_cd.yml');
+  const job = source.jobs.train;
+
+  test('runs once for each new state of a pull request to main or master', () => {
+    expect(source.on).toEqual({
+      pull_request: { branches: ['main', 'master'], types: ['opened', 'reopened', 'synchronize'] },
+    });
+    expect(source.concurrency.group).toContain('github.event.pull_request.number');
+  });
+
+  test('has no permission but to read the repository and to comment', () => {
+    expect(job?.permissions).toEqual({ contents: 'read', 'pull-requests': 'write' });
+  });
+
+  test('gives the job more time than a training and the wait for a worker may take', () => {
+    expect(job?.['timeout-minutes']).toBeGreaterThan(60 + 30);
+  });
+
+  test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
+    const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('cli/'));
+    expect(programs).toHaveLength(4);
+    for (const run of programs) expect(run).toMatch(/^exec node cli\/[a-z-]+\.ts( |$)/);
+  });
+
+  test('hands ClearML secrets to the steps that run a program, and to no other', () => {
+    for (const step of steps) {
+      const hasSecrets = JSON.stringify(step.env ?? {}).includes('secrets.');
+      expect([step.name, hasSecrets]).toEqual([step.name, step.run?.includes('cli/') === true]);
+    }
+  });
+
+  test('works without a token of its own', () => {
+    const tokens = steps.flatMap((step) => step.env?.GH_TOKEN ?? []);
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: GitHub's expression, not JavaScript's.
+    expect(tokens).toEqual(['${{ secrets.GH_TOKEN || github.token }}']);
+  });
+
+  test('installs no development dependency and runs no script of a package', () => {
+    const installs = steps.map((step) => step.run ?? '').filter((run) => run.includes('npm'));
+    expect(installs).toEqual([expect.stringMatching(/^npm ci --omit=dev --ignore-scripts/)]);
+  });
+});
+
+describe('test.yml', () => {
+  test('runs on every Node.js that is supported, with types, style and tests', () => {
+    const { source, steps } = readSource('test.yml');
+    expect(source.jobs.test?.strategy?.matrix).toEqual({ node: ['20', '22', '24'] });
+    expect(source.jobs.test?.permissions).toEqual({ contents: 'read' });
+    expect(steps.flatMap((step) => step.run ?? [])).toEqual([
+      'npm ci',
+      'npm run typecheck',
+      'npm run lint',
+      'npm test',
+    ]);
+  });
+});
+
+const PULL = 7;
+const node24 = await findNodeDirectory(24);
+/** Elsewhere than on Linux x64 the running Node must be 24 itself: no other can be fetched by npm. */
+const testOnNode24 = node24 === undefined ? test.skip : test;
+/** Each run installs the production dependencies. */
+const RUN_TIMEOUT_MS = 180_000;
+
+const started: { sandbox?: Sandbox; repository?: ScratchRepository; workspaces: string[] } = {
+  workspaces: [],
+};
+
+/** This project as it lies here, committed in a repository of its own: on `main`, and one commit more on `topic`. */
+function copyProject(): ScratchRepository {
+  const repository = createScratchRepository();
+  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  for (const path of listed.split('\0').filter((name) => name !== '' && existsSync(join(ROOT, name)))) {
+    mkdirSync(dirname(join(repository.directory, path)), { recursive: true });
+    cpSync(join(ROOT, path), join(repository.directory, path));
+  }
+  repository.commit('The project', {});
+  repository.git('checkout', '--quiet', '-b', 'topic');
+  repository.commit('A change', { 'change.txt': 'to be trained\n' });
+  return repository;
+}
+
+beforeAll(() => {
+  started.repository = copyProject();
+});
+afterAll(() => started.repository?.remove());
+afterEach(async () => {
+  await started.sandbox?.close();
+  delete started.sandbox;
+  for (const workspace of started.workspaces.splice(0)) rmSync(workspace, { recursive: true, force: true });
+});
+
+interface Scenario {
+  headRepository?: string;
+  actor?: string;
+  /** Default: all that a repository needs. */
+  secrets?: Record<string, string>;
+  vars?: Record<string, string>;
+  cancel?: AbortSignal;
+  onStep?: (name: string) => void;
+}
+
+async function startHere(headRepository: string | undefined, onRequest = (): void => {}): Promise<Sandbox> {
+  const pull = {
+    number: PULL,
+    headRef: 'topic',
+    baseRef: 'main',
+    ...(headRepository === undefined ? {} : { headRepository }),
+  };
+  const gitDir = started.repository?.directory ?? '';
+  started.sandbox = await startSandbox({ clearml: { onRequest }, github: { gitDir, pulls: [pull] } });
+  return started.sandbox;
+}
+
+/** The variables of a runner's machine: Node 24 first on the PATH, and what it needs to reach the npm registry. */
+function describeMachine(): Record<string, string> {
+  const names = ['HOME', 'NODE_EXTRA_CA_CERTS', 'HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy'];
+  const inherited = names.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return {
+    ...Object.fromEntries(inherited),
+    NO_PROXY: [process.env.NO_PROXY ?? process.env.no_proxy ?? '', '127.0.0.1'].join(','),
+    PATH: `${node24}${delimiter}${process.env.PATH}`,
+    npm_config_prefer_offline: 'true',
+  };
+}
+
+/** Runs the workflow as GitHub would for a push to the pull request. */
+async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<WorkflowRun> {
+  const { github, clearml } = sandbox;
+  const event = await github.pullRequestEvent(PULL, 'synchronize', scenario.actor);
+  const workspace = mkdtempSync(join(tmpdir(), 'clearml-ci-workspace-'));
+  started.workspaces.push(workspace);
+  return runWorkflowJob({
+    workflow: readSource('clearml_ci_cd.yml').text,
+    job: 'train',
+    github: {
+      event,
+      event_name: 'pull_request',
+      repository: github.repository,
+      repository_owner: github.repository.split('/')[0],
+      actor: event.sender.login,
+      token: github.token,
+      api_url: github.apiUrl,
+      server_url: github.serverUrl,
+      sha: event.pull_request.merge_commit_sha,
+      ref: `refs/pull/${PULL}/merge`,
+      head_ref: event.pull_request.head.ref,
+      base_ref: event.pull_request.base.ref,
+      run_id: '4711',
+      run_attempt: '1',
+      workflow: 'ClearML CI/CD',
+    },
+    secrets: scenario.secrets ?? {
+      ACCESS_KEY: clearml.accessKey,
+      SECRET_KEY: clearml.secretKey,
+      CLEARML_API_HOST: clearml.apiHost,
+      CLEARML_WEB_HOST: clearml.webHost,
+      CLEARML_FILES_HOST: clearml.filesHost,
+    },
+    vars: scenario.vars ?? {},
+    machineEnv: describeMachine(),
+    workspace,
+    actions: {
+      'actions/checkout': ({ inputs }) => {
+        started.repository?.git('clone', '--quiet', '.', workspace);
+        started.repository?.git('-C', workspace, 'checkout', '--quiet', inputs.ref ?? '');
+        return {};
+      },
+      'actions/setup-node': ({ inputs }) => {
+        expect(inputs['node-version']).toBe('24');
+        return {};
+      },
+    },
+    ...(scenario.cancel === undefined ? {} : { cancel: scenario.cancel }),
+    ...(scenario.onStep === undefined ? {} : { onStep: scenario.onStep }),
+  });
+}
+
+/** Takes the first task that is queued, as an agent would. */
+async function takeTask(sandbox: Sandbox): Promise<string> {
+  const driver = createClearmlDriver(sandbox.clearml.env);
+  for (;;) {
+    const queued = (await driver.listTasks()).find((task) => task.status === 'queued');
+    if (queued !== undefined) {
+      await driver.startTask(queued.id);
+      return queued.id;
+    }
+    await sleep(50);
+  }
+}
+
+const conclusionsOf = (run: WorkflowRun): Record<string, string> =>
+  Object.fromEntries(run.steps.map((step) => [step.name, step.conclusion]));
+
+function stepOf(run: WorkflowRun, name: string): StepRun {
+  const step = run.steps.find((candidate) => candidate.name === name);
+  if (step === undefined) throw new Error(`No step is named "${name}".`);
+  return step;
+}
+
+/** Everything the steps said. */
+const transcriptOf = (run: WorkflowRun): string =>
+  run.steps.map((step) => `== ${step.name}: ${step.conclusion}\n${step.stdout}${step.stderr}`).join('\n');
+
+/** An expectation whose failure shows what happened. */
+function expectConclusion(run: WorkflowRun, conclusion: WorkflowRun['conclusion']): void {
+  if (run.conclusion !== conclusion)
+    throw new Error(`The run ended as ${run.conclusion}:\n${transcriptOf(run)}`);
+}
+
+describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
+  testOnNode24(
+    'train a pull request at each push, and keep one comment',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const driver = createClearmlDriver(sandbox.clearml.env);
+      const trainTo = async (accuracy: number): Promise<string> => {
+        const id = await takeTask(sandbox);
+        await driver.reportScalars(id, 'test_accuracy', 'accuracy', [accuracy]);
+        await driver.completeTask(id);
+        return id;
+      };
+      const [run, id] = await Promise.all([runWorkflow(sandbox), trainTo(0.9375)]);
+      expectConclusion(run, 'success');
+      expect(conclusionsOf(run)).toEqual({
+        'Say why nothing is trained': 'skipped',
+        "Check out the pull request's commit": 'success',
+        'Set up Node.js': 'success',
+        'Install what the programs need': 'success',
+        'Launch the training': 'success',
+        'Wait for the training': 'success',
+        'Report as a comment': 'success',
+        'End the training of a cancelled run': 'skipped',
+      });
+      expect(stepOf(run, 'Launch the training').outputs).toMatchObject({
+        'task-id': id,
+        'task-ids': id,
+        reused: 'false',
+      });
+      expect(stepOf(run, 'Wait for the training').outputs).toMatchObject({ status: 'completed' });
+      const [comment, ...more] = sandbox.github.comments(PULL);
+      expect(more).toEqual([]);
+      expect(comment?.author).toBe('github-actions[bot]');
+      expect(comment?.body).toContain('0.9375');
+      expect(stepOf(run, 'Report as a comment').outputs['comment-id']).toBe(String(comment?.id));
+      const task = await driver.getTask(id);
+      const head = started.repository?.git('rev-parse', 'topic');
+      expect(task.script).toMatchObject({
+        version_num: head,
+        repository: expect.stringMatching(/\/acme\/digits\.git$/),
+      });
+
+      started.repository?.commit('Another change', { 'change.txt': 'to be trained again\n' });
+      const [next] = await Promise.all([runWorkflow(sandbox), trainTo(0.8125)]);
+      expectConclusion(next, 'success');
+      expect(sandbox.github.comments(PULL)).toEqual([
+        expect.objectContaining({ id: comment?.id, body: expect.stringContaining('0.8125') }),
+      ]);
+      for (const secret of [sandbox.clearml.secretKey, sandbox.github.token]) {
+        expect(transcriptOf(run) + transcriptOf(next)).not.toContain(secret);
+      }
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  testOnNode24(
+    'report a training that failed, and fail',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const driver = createClearmlDriver(sandbox.clearml.env);
+      const agent = takeTask(sandbox).then(async (id) => {
+        await driver.logLines(id, ['Traceback (most recent call last):\nValueError: no data']);
+        await driver.failTask(id);
+      });
+      const [run] = await Promise.all([runWorkflow(sandbox), agent]);
+      expectConclusion(run, 'failure');
+      expect(stepOf(run, 'Wait for the training').exitCode).toBe(3);
+      expect(stepOf(run, 'Report as a comment').conclusion).toBe('success');
+      expect(stepOf(run, 'End the training of a cancelled run').conclusion).toBe('skipped');
+      expect(sandbox.github.comments(PULL)).toHaveLength(1);
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  testOnNode24(
+    'end the training when the run is cancelled, and comment nothing',
+    async () => {
+      let step = '';
+      let requests = 0;
+      const sandbox = await startHere(undefined, () => {
+        requests += 1;
+      });
+      const driver = createClearmlDriver(sandbox.clearml.env);
+      const cancel = new AbortController();
+      const onStep = (name: string): void => {
+        step = name;
+      };
+      const agent = takeTask(sandbox).then(async (id) => {
+        requests = 0;
+        // Its first request shows that the program runs, and so that it can hear a signal.
+        while (step !== 'Wait for the training' || requests === 0) await sleep(20);
+        cancel.abort();
+        return id;
+      });
+      const [run, id] = await Promise.all([runWorkflow(sandbox, { cancel: cancel.signal, onStep }), agent]);
+      expectConclusion(run, 'cancelled');
+      expect(stepOf(run, 'Wait for the training')).toMatchObject({ conclusion: 'cancelled', exitCode: 130 });
+      expect(stepOf(run, 'Report as a comment').conclusion).toBe('skipped');
+      expect(stepOf(run, 'End the training of a cancelled run').conclusion).toBe('success');
+      expect((await driver.getTask(id)).status).toBe('stopped');
+      expect(sandbox.github.comments(PULL)).toEqual([]);
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  testOnNode24(
+    'take the task out of the queue when the run is cancelled before the program can hear of it',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const cancel = new AbortController();
+      const onStep = (name: string): void => {
+        if (name === 'Wait for the training') cancel.abort();
+      };
+      const run = await runWorkflow(sandbox, { cancel: cancel.signal, onStep });
+      expectConclusion(run, 'cancelled');
+      expect(stepOf(run, 'Wait for the training')).toMatchObject({ conclusion: 'cancelled', exitCode: null });
+      expect(stepOf(run, 'End the training of a cancelled run').conclusion).toBe('success');
+      const tasks = await createClearmlDriver(sandbox.clearml.env).listTasks();
+      expect(tasks.map((task) => task.status)).toEqual(['created']);
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  const nothingRuns = {
+    "Check out the pull request's commit": 'skipped',
+    'Set up Node.js': 'skipped',
+    'Install what the programs need': 'skipped',
+    'Launch the training': 'skipped',
+    'Wait for the training': 'skipped',
+    'Report as a comment': 'skipped',
+    'End the training of a cancelled run': 'skipped',
+  };
+
+  test.each<[string, Scenario, 'success' | 'failure', RegExp]>([
+    [
+      'a fork',
+      { headRepository: 'mallory/digits', secrets: {} },
+      'failure',
+      /comes from a fork.*push its branch to this repository/,
+    ],
+    [
+      'Dependabot',
+      { actor: 'dependabot[bot]', secrets: {} },
+      'failure',
+      /Dependabot's runs.*as Dependabot secrets/,
+    ],
+    [
+      'a fork where forks may pass',
+      { headRepository: 'mallory/digits', secrets: {}, vars: { CLEARML_CI_FORKS: 'pass' } },
+      'success',
+      /comes from a fork.*CLEARML_CI_FORKS is pass/,
+    ],
+    [
+      'Dependabot where it may pass',
+      { actor: 'dependabot[bot]', secrets: {}, vars: { CLEARML_CI_FORKS: 'pass' } },
+      'success',
+      /Dependabot's runs.*CLEARML_CI_FORKS is pass/,
+    ],
+    [
+      'a fork where the variable holds another word',
+      { headRepository: 'mallory/digits', secrets: {}, vars: { CLEARML_CI_FORKS: 'yes' } },
+      'failure',
+      /comes from a fork/,
+    ],
+  ])('train nothing for %s, and say why', async (_title, scenario, conclusion, reason) => {
+    const sandbox = await startHere(scenario.headRepository);
+    const run = await runWorkflow(sandbox, scenario);
+    expect(conclusionsOf(run)).toEqual({ 'Say why nothing is trained': conclusion, ...nothingRuns });
+    expect(run.conclusion).toBe(conclusion);
+    const { annotations, summary } = stepOf(run, 'Say why nothing is trained');
+    expect(annotations).toEqual([
+      { level: 'notice', title: 'Nothing was trained', message: expect.stringMatching(reason) },
+    ]);
+    expect(summary).toMatch(/^Nothing was trained\. /);
+    expect(summary).toMatch(reason);
+  });
+
+  testOnNode24(
+    'train for Dependabot where it has secrets of its own',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const driver = createClearmlDriver(sandbox.clearml.env);
+      const agent = takeTask(sandbox).then((id) => driver.completeTask(id));
+      const [run] = await Promise.all([runWorkflow(sandbox, { actor: 'dependabot[bot]' }), agent]);
+      expectConclusion(run, 'success');
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  testOnNode24(
+    'fail at the launch where the repository has no keys, and leave no step that claims otherwise',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const run = await runWorkflow(sandbox, { secrets: {} });
+      expect(stepOf(run, 'Launch the training').exitCode).toBe(2);
+      expect(stepOf(run, 'Wait for the training').conclusion).toBe('skipped');
+      expect(stepOf(run, 'Report as a comment').conclusion).toBe('skipped');
+      expect(run.conclusion).toBe('failure');
+    },
+    RUN_TIMEOUT_MS,
+  );
+});
