@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { createClearmlDriver } from './dev/clearml-driver.ts';
+import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { findNodeDirectory } from './dev/node-release.ts';
 import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
 import { readWorkflow, runWorkflowJob, type StepRun, type WorkflowRun } from './dev/workflow-runner.ts';
@@ -265,17 +265,33 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
   });
 }
 
-/** Takes the first task that is queued, as an agent would. */
-async function takeTask(sandbox: Sandbox): Promise<string> {
+/** Runs the workflow while an agent takes the task that it launches, and `train` does the training's part. */
+async function runWithAgent(
+  sandbox: Sandbox,
+  scenario: Scenario,
+  train: (driver: ClearmlDriver, id: string) => Promise<unknown>,
+): Promise<{ run: WorkflowRun; id: string }> {
   const driver = createClearmlDriver(sandbox.clearml.env);
-  for (;;) {
-    const queued = (await driver.listTasks()).find((task) => task.status === 'queued');
-    if (queued !== undefined) {
-      await driver.startTask(queued.id);
-      return queued.id;
+  let isOver = false;
+  const takeTask = async (): Promise<string> => {
+    while (!isOver) {
+      const queued = (await driver.listTasks()).find((task) => task.status === 'queued');
+      if (queued !== undefined) {
+        await driver.startTask(queued.id);
+        await train(driver, queued.id);
+        return queued.id;
+      }
+      await sleep(50);
     }
-    await sleep(50);
-  }
+    throw new Error('The run ended without a task for the agent.');
+  };
+  const running = runWorkflow(sandbox, scenario).finally(() => {
+    isOver = true;
+  });
+  const [run, agent] = await Promise.allSettled([running, takeTask()]);
+  if (run.status === 'rejected') throw run.reason;
+  if (agent.status === 'rejected') throw new Error(transcriptOf(run.value), { cause: agent.reason });
+  return { run: run.value, id: agent.value };
 }
 
 const conclusionsOf = (run: WorkflowRun): Record<string, string> =>
@@ -303,13 +319,11 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     async () => {
       const sandbox = await startHere(undefined);
       const driver = createClearmlDriver(sandbox.clearml.env);
-      const trainTo = async (accuracy: number): Promise<string> => {
-        const id = await takeTask(sandbox);
-        await driver.reportScalars(id, 'test_accuracy', 'accuracy', [accuracy]);
-        await driver.completeTask(id);
-        return id;
+      const trainTo = (accuracy: number) => async (agent: ClearmlDriver, task: string) => {
+        await agent.reportScalars(task, 'test_accuracy', 'accuracy', [accuracy]);
+        await agent.completeTask(task);
       };
-      const [run, id] = await Promise.all([runWorkflow(sandbox), trainTo(0.9375)]);
+      const { run, id } = await runWithAgent(sandbox, {}, trainTo(0.9375));
       expectConclusion(run, 'success');
       expect(conclusionsOf(run)).toEqual({
         'Say why nothing is trained': 'skipped',
@@ -340,7 +354,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       });
 
       started.repository?.commit('Another change', { 'change.txt': 'to be trained again\n' });
-      const [next] = await Promise.all([runWorkflow(sandbox), trainTo(0.8125)]);
+      const { run: next } = await runWithAgent(sandbox, {}, trainTo(0.8125));
       expectConclusion(next, 'success');
       expect(sandbox.github.comments(PULL)).toEqual([
         expect.objectContaining({ id: comment?.id, body: expect.stringContaining('0.8125') }),
@@ -356,12 +370,10 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     'report a training that failed, and fail',
     async () => {
       const sandbox = await startHere(undefined);
-      const driver = createClearmlDriver(sandbox.clearml.env);
-      const agent = takeTask(sandbox).then(async (id) => {
-        await driver.logLines(id, ['Traceback (most recent call last):\nValueError: no data']);
-        await driver.failTask(id);
+      const { run } = await runWithAgent(sandbox, {}, async (agent, task) => {
+        await agent.logLines(task, ['Traceback (most recent call last):\nValueError: no data']);
+        await agent.failTask(task);
       });
-      const [run] = await Promise.all([runWorkflow(sandbox), agent]);
       expectConclusion(run, 'failure');
       expect(stepOf(run, 'Wait for the training').exitCode).toBe(3);
       expect(stepOf(run, 'Report as a comment').conclusion).toBe('success');
@@ -384,14 +396,13 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       const onStep = (name: string): void => {
         step = name;
       };
-      const agent = takeTask(sandbox).then(async (id) => {
+      const scenario = { cancel: cancel.signal, onStep };
+      const { run, id } = await runWithAgent(sandbox, scenario, async () => {
         requests = 0;
         // Its first request shows that the program runs, and so that it can hear a signal.
         while (step !== 'Wait for the training' || requests === 0) await sleep(20);
         cancel.abort();
-        return id;
       });
-      const [run, id] = await Promise.all([runWorkflow(sandbox, { cancel: cancel.signal, onStep }), agent]);
       expectConclusion(run, 'cancelled');
       expect(stepOf(run, 'Wait for the training')).toMatchObject({ conclusion: 'cancelled', exitCode: 130 });
       expect(stepOf(run, 'Report as a comment').conclusion).toBe('skipped');
@@ -478,9 +489,9 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     'train for Dependabot where it has secrets of its own',
     async () => {
       const sandbox = await startHere(undefined);
-      const driver = createClearmlDriver(sandbox.clearml.env);
-      const agent = takeTask(sandbox).then((id) => driver.completeTask(id));
-      const [run] = await Promise.all([runWorkflow(sandbox, { actor: 'dependabot[bot]' }), agent]);
+      const { run } = await runWithAgent(sandbox, { actor: 'dependabot[bot]' }, (agent, task) =>
+        agent.completeTask(task),
+      );
       expectConclusion(run, 'success');
     },
     RUN_TIMEOUT_MS,
