@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type ClearmlAgent, startClearmlAgent } from '../dev/clearml-agent.ts';
 import { type ClearmlDriver, createClearmlDriver, type TaskDocument } from '../dev/clearml-driver.ts';
 import { runCommand } from '../dev/command-run.ts';
+import { runProgramProcess } from '../dev/program-run.ts';
 import { preparePythonEnvironment } from '../dev/python-environment.ts';
 import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './clearml-server.ts';
@@ -321,6 +322,88 @@ test(
       valuesByHand['test_accuracy/accuracy'] ?? Number.NaN,
       2,
     );
+  },
+  5 * MINUTES_MS,
+);
+
+/** Prints all that a launch can hand to a training. */
+const TELLING_TRAINING = `
+import argparse, os
+from importlib.metadata import version
+from clearml import Task
+from clearml.config import config
+from labels import LABELS
+
+config.get("development")["report_use_subprocess"] = False
+task = Task.init(project_name="ignored", task_name="ignored")
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int, default=1)
+parser.add_argument("--name", default="nobody")
+args = parser.parse_args()
+settings = task.connect({"warmup": 5}, name="Schedule")
+print("folder", os.path.relpath(os.getcwd(), os.path.join(__file__, "../../..")))
+print("labels", LABELS, "epochs", args.epochs, "name", args.name, "warmup", settings["warmup"])
+print("iniconfig", version("iniconfig"))
+task.get_logger().report_scalar("test_accuracy", "accuracy", 0.5, 1)
+`;
+
+test(
+  'a launched task reaches the training whole: commit, diff, folder, parameters and requirements',
+  async () => {
+    const launched = createScratchRepository();
+    try {
+      launched.commit('Start', {
+        // Would fail, if it were installed: the launch sends another one along.
+        'requirements.txt': 'clearml==0.0.0\n',
+        'models/digits/train.py': TELLING_TRAINING,
+        'models/digits/labels.py': 'LABELS = "committed"\n',
+        'models/requirements-train.txt': 'clearml==2.1.12\niniconfig==2.1.0\n',
+      });
+      launched.git('remote', 'add', 'origin', launched.directory);
+      launched.git('update-ref', 'refs/remotes/origin/main', 'HEAD');
+      writeFileSync(
+        join(launched.directory, 'models/digits/labels.py'),
+        'LABELS = "changed, not committed"\n',
+      );
+      const launch = () =>
+        runProgramProcess('launch-training-task', {
+          cwd: launched.directory,
+          env: sandbox.env,
+          args: [
+            ...['--project', 'digits', '--queue', 'install', '--diff'],
+            ...['--working-dir', 'models/digits', '--entry-point', 'train.py'],
+            ...['--requirements', 'models/requirements-train.txt'],
+            ...['--param', 'epochs=7', '--param', 'name=a = b, $c', '--param', 'Schedule/warmup=9'],
+          ],
+        });
+
+      const run = await launch();
+      expect(run).toMatchObject({ exitCode: 0 });
+      const id = run.stdout.trim();
+      const before = await clearml.getTask(id);
+      const after = await waitForEnd(id, 4 * MINUTES_MS);
+      expect(after).toMatchObject({ status: 'completed', last_worker: 'tests:install' });
+      const log = await readLog(id);
+      expect(log).toContain('folder models/digits\n');
+      expect(log).toContain('labels changed, not committed epochs 7 name a = b, $c warmup 9\n');
+      expect(log).toContain('iniconfig 2.1.0\n');
+
+      // What the task is found again by survives the agent and the SDK, and so does what people find it by.
+      const ownKeys = Object.entries(before.runtime).filter(([key]) => key.startsWith('ci_'));
+      expect(ownKeys.map(([key]) => key)).toEqual(
+        expect.arrayContaining(['ci_key', 'ci_pipeline', 'ci_code']),
+      );
+      expect(after.runtime).toMatchObject(Object.fromEntries(ownKeys));
+      const { name, project, tags, comment } = before;
+      expect(after).toMatchObject({ name, project, tags, comment });
+      expect(after.hyperparams).toMatchObject({
+        Args: { epochs: { value: '7' }, name: { value: 'a = b, $c' } },
+        Schedule: { warmup: { value: '9' } },
+      });
+      expect(await launch()).toMatchObject({ exitCode: 0, stdout: `${id}\n` });
+    } finally {
+      launched.remove();
+    }
   },
   5 * MINUTES_MS,
 );
