@@ -92,7 +92,7 @@ async function enqueueTraining(args: Readonly<Record<string, string>>, queue = '
 async function waitUntil(
   id: string,
   isReached: (task: TaskDocument) => boolean | Promise<boolean>,
-  timeoutMs = MINUTES_MS,
+  timeoutMs = 2 * MINUTES_MS,
 ): Promise<TaskDocument> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
@@ -199,7 +199,7 @@ test(
         .digest('hex'),
     );
   },
-  MINUTES_MS,
+  3 * MINUTES_MS,
 );
 
 test(
@@ -217,7 +217,7 @@ test(
     expect(await readLog(id)).toMatch(/commit: [0-9a-f]+[\s\S]*epoch 4\/4/);
     expect(task.models.output).toHaveLength(1);
   },
-  MINUTES_MS,
+  3 * MINUTES_MS,
 );
 
 test(
@@ -231,7 +231,7 @@ test(
       (valuesByHand['test_accuracy/accuracy'] ?? 0) - 0.2,
     );
   },
-  MINUTES_MS,
+  3 * MINUTES_MS,
 );
 
 test(
@@ -244,7 +244,7 @@ test(
       /Traceback \(most recent call last\):[\s\S]*train_model\.py", line \d+, in train[\s\S]*ValueError: Solver produced non-finite/,
     );
   },
-  MINUTES_MS,
+  3 * MINUTES_MS,
 );
 
 test(
@@ -255,7 +255,7 @@ test(
     expect(task).toMatchObject({ status: 'failed', status_reason: 'worker execution exit code 2' });
     expect(await readLog(id)).toContain('argument --epochs: 0 is not above 0');
   },
-  MINUTES_MS,
+  3 * MINUTES_MS,
 );
 
 test(
@@ -268,7 +268,7 @@ test(
     expect(task.status).toBe('stopped');
     expect(await readLog(id)).toContain('User aborted: stopping task');
   },
-  MINUTES_MS,
+  3 * MINUTES_MS,
 );
 
 test(
@@ -303,7 +303,7 @@ test(
       await patientAgent.stop();
     }
   },
-  MINUTES_MS,
+  3 * MINUTES_MS,
 );
 
 test(
@@ -416,5 +416,5 @@ test(
     await Promise.all([agent.stop(), installingAgent.stop()]);
     expect((await clearml.call('workers.get_all')).workers).toEqual([]);
   },
-  MINUTES_MS,
+  3 * MINUTES_MS,
 );
