@@ -196,6 +196,74 @@ describe('the exact code', () => {
     expect(task.script).toMatchObject({ branch: 'main', version_num: repository.git('rev-parse', 'HEAD') });
   });
 
+  test.each<[string, object, Record<string, string>]>([
+    ['an issue_comment event', { issue: { number: 7, pull_request: {} } }, {}],
+    ['a dispatch with PR_NUMBER', {}, { PR_NUMBER: '7' }],
+  ])('is not guessed where %s names a pull request but not its head', async (_, event, more) => {
+    const file = join(folder, 'event.json');
+    await writeFile(file, JSON.stringify({ ...event, repository: { clone_url: CLONE_URL } }));
+    const env = {
+      GITHUB_EVENT_PATH: file,
+      GITHUB_SHA: repository.git('rev-parse', 'HEAD'),
+      GITHUB_REF: 'refs/heads/main',
+      ...more,
+    };
+    const refused = await launch([], { env });
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain("the event does not say which commit the pull request's head is");
+    const given = await launch([CLONE_URL, 'feature', 'a'.repeat(40)], { env });
+    expect((await driver.getTask(given.stdout.trim())).tags).toContain('pr:7');
+  });
+
+  test('of a workflow_run is what that run was about', async () => {
+    const file = join(folder, 'event.json');
+    const workflow_run = {
+      head_sha: 'b'.repeat(40),
+      head_branch: 'x',
+      head_repository: { clone_url: CLONE_URL },
+    };
+    await writeFile(file, JSON.stringify({ workflow_run, repository: { clone_url: CLONE_URL } }));
+    const task = await launchTask([], { GITHUB_EVENT_PATH: file, GITHUB_SHA: 'c'.repeat(40) });
+    expect(task.script).toMatchObject({ version_num: 'b'.repeat(40), branch: 'x' });
+  });
+
+  test('is the same however its id is spelled', async () => {
+    const upper = await launchTask([CLONE_URL, 'main', 'A'.repeat(40)]);
+    expect((await launchTask([CLONE_URL, 'main', 'a'.repeat(40)])).id).toBe(upper.id);
+  });
+
+  test('may be pushed to another remote than origin', async () => {
+    repository.commit('Elsewhere', { 'train_model.py': 'print(2)\n' });
+    repository.git('remote', 'add', 'team/fork', 'https://github.com/fork/digits.git');
+    repository.git('update-ref', 'refs/remotes/team/fork/main', 'HEAD');
+    const task = await launchTask();
+    expect(task.script).toMatchObject({ repository: 'https://github.com/fork/digits.git', branch: 'main' });
+  });
+
+  test('is not taken from a remote whose URL would carry a token out', async () => {
+    repository.git('remote', 'set-url', 'origin', 'https://octocat:ghp_inTheUrl@github.com:acme/digits.git');
+    const run = await launch();
+    expect(run.exitCode).toBe(2);
+    expect(run.stderr).toContain('the URL of the checkout’s remote is none that an agent can clone');
+    expect(run.stderr).not.toContain('ghp_');
+  });
+
+  test('with --diff can be applied, whatever git is set to', async () => {
+    repository.git('config', 'diff.noprefix', 'true');
+    await writeFile(join(repository.directory, 'train_model.py'), 'print(3)\n');
+    await writeFile(join(repository.directory, 'docs/guide.md'), Buffer.from([0, 1, 2, 0]));
+    const task = await launchTask(['--diff']);
+    const patch = join(folder, 'patch');
+    await writeFile(patch, task.script.diff);
+    repository.git('checkout', '--', '.');
+    repository.git('apply', patch);
+    expect(await readFile(join(repository.directory, 'docs/guide.md'))).toEqual(Buffer.from([0, 1, 2, 0]));
+    await writeFile(join(repository.directory, 'docs/guide.md'), Buffer.from('latin-1: \u00e9\n', 'latin1'));
+    const refused = await launch(['--diff']);
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain('not UTF-8 text');
+  });
+
   test.each([
     [['http://x'], 'the repository URL is none that git can clone'],
     [['--', '-x', 'main', 'a'.repeat(40)], 'the repository URL is none that git can clone'],
@@ -444,6 +512,21 @@ describe('once', () => {
     expect(task).toMatchObject({ id, status: 'queued' });
   });
 
+  test('a draft that somebody has edited meanwhile is another training', async () => {
+    const { id } = await launchTask(['--param', 'lr=1']);
+    await driver.call('tasks.dequeue', { task: id });
+    const hyperparams = [{ section: 'Args', name: 'lr', value: '999' }];
+    await driver.call('tasks.edit_hyper_params', { task: id, hyperparams });
+    const task = await launchTask(['--param', 'lr=1']);
+    expect(task.id).not.toBe(id);
+    expect(await driver.getTask(id)).toMatchObject({ status: 'created' });
+  });
+
+  test('an option that is set to nothing counts as left out', async () => {
+    const first = await launchTask();
+    expect((await launchTask(['--docker-image', '', '--requirements', ''])).id).toBe(first.id);
+  });
+
   test('another pull request that reuses a task puts its tag on it', async () => {
     const first = await launchTask([], await describePullRequest(7));
     const second = await launchTask([], await describePullRequest(8));
@@ -561,6 +644,88 @@ describe('when an answer gets lost', () => {
   });
 });
 
+describe('taken back', () => {
+  /** Launches and runs `meanwhile` while the launch's enqueue is held up; the launch is then interrupted. */
+  async function interruptAtEnqueue(
+    meanwhile: () => Promise<unknown>,
+    options: { isApplied: boolean; env?: Record<string, string>; args?: string[] },
+  ) {
+    let send: (signal: 'SIGINT') => void = () => undefined;
+    const env = await breakRequests((endpoint) => {
+      if (endpoint !== 'tasks.enqueue') return undefined;
+      setImmediate(() => void meanwhile().then(() => send('SIGINT')));
+      return { kind: 'silence', isApplied: options.isApplied };
+    });
+    return runProgramHere(main, {
+      args: options.args ?? [],
+      cwd: repository.directory,
+      clock: fastClock,
+      env: { ...sandbox.env, ...options.env, ...env },
+      onStart: (deliver) => {
+        send = deliver;
+      },
+    });
+  }
+
+  test.each([
+    ['another pull request', 8],
+    ['a launch without one', undefined],
+  ] as const)('not what %s has taken over meanwhile', async (_, number) => {
+    let taken: TaskDocument = {};
+    const run = await interruptAtEnqueue(
+      async () => {
+        taken = await launchTask(
+          [],
+          number === undefined ? { GITHUB_REPOSITORY: 'acme/digits' } : await describePullRequest(number),
+        );
+      },
+      { isApplied: false, env: await describePullRequest(7) },
+    );
+    expect(run.exitCode).toBe(130);
+    expect(run.stderr).toContain(
+      `task ${taken.id} is left: another pull request uses it (${sandbox.webHost}/`,
+    );
+    expect(await driver.getTask(taken.id)).toMatchObject({ status: 'queued' });
+  });
+
+  test('a draft of an earlier launch that was queued goes back to being a draft', async () => {
+    const { id } = await launchTask();
+    await driver.call('tasks.dequeue', { task: id });
+    const run = await interruptAtEnqueue(async () => undefined, { isApplied: true });
+    expect(run.exitCode).toBe(130);
+    expect(await driver.getTask(id)).toMatchObject({
+      status: 'created',
+      status_reason: 'launch was interrupted by SIGINT',
+    });
+  });
+
+  test('when the outputs cannot be written: what later steps cannot find is not launched', async () => {
+    const run = await launch([], { env: { GITHUB_OUTPUT: join(folder, 'no-such-folder/output') } });
+    expect(run.exitCode).toBe(2);
+    expect(run.stderr).toContain('GITHUB_OUTPUT names a file that cannot be written (ENOENT)');
+    expect(await driver.listTasks()).toEqual([]);
+  });
+
+  test('and a launch whose draft vanishes with another one creates it again', async () => {
+    let vanish = true;
+    const env = await breakRequests((endpoint) => {
+      if (endpoint === 'tasks.enqueue' && vanish) {
+        vanish = false;
+        return {
+          kind: 'hold',
+          until: driver.listTasks().then((tasks) => driver.call('tasks.delete', { task: tasks[0]?.id })),
+        };
+      }
+      return undefined;
+    });
+    const run = await launch([], { env });
+    expect(run.exitCode).toBe(0);
+    expect((await driver.listTasks()).map((task) => [task.id, task.status])).toEqual([
+      [run.stdout.trim(), 'queued'],
+    ]);
+  });
+});
+
 describe('superseded', () => {
   /** Launches for the first commit, then pushes another one. */
   async function launchTwoCommits(second: { id?: string; args?: string[] } = {}) {
@@ -586,6 +751,34 @@ describe('superseded', () => {
   test('not with --no-supersede, nor by an older run that is retried', async () => {
     expect((await launchTwoCommits({ args: ['--no-supersede'] })).report.superseded).toEqual([]);
     expect((await launchTwoCommits({ id: '999' })).report.superseded).toEqual([]);
+  });
+
+  test('not what another pull request has reused since the first look', async () => {
+    const older = await launchTask([], await describePullRequest(7, { id: '1000' }));
+    const oldCommit = repository.git('rev-parse', 'HEAD');
+    repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
+    publish();
+    const reuse = await describePullRequest(8, { head: oldCommit });
+    const env = await breakRequests((endpoint) =>
+      endpoint === 'tasks.create' ? { kind: 'hold', until: launchTask([], reuse) } : undefined,
+    );
+    const run = await launch([], { env: { ...(await describePullRequest(7, { id: '1001' })), ...env } });
+    expect(run.exitCode).toBe(0);
+    expect(await driver.getTask(older.id)).toMatchObject({ status: 'queued' });
+  });
+
+  test('an old task that cannot be ended is a warning: the new one is launched all the same', async () => {
+    const older = await launchTask([], await describePullRequest(7, { id: '1000' }));
+    repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
+    publish();
+    const env = await breakRequests((endpoint) =>
+      endpoint === 'tasks.dequeue' ? { kind: 'answer', status: 403, body: '' } : undefined,
+    );
+    const run = await launch([], { env: { ...(await describePullRequest(7, { id: '1001' })), ...env } });
+    expect(run).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^[0-9a-f]{32}\n$/) });
+    expect(run.stderr).toContain(
+      `task ${older.id} of an older commit is superseded, but that it has ended could not be confirmed`,
+    );
   });
 
   test('nothing that differs in any one field is touched', async () => {
@@ -666,6 +859,29 @@ describe('the right queue', () => {
     await launchTask();
     const run = await launch(['--require-worker', '--param', 'a=1']);
     expect(run.stderr).toContain('number 2 in queue "default" (1 worker)');
+  });
+});
+
+describe('a reused task that waits in another queue', () => {
+  const serve = async (name: string) => {
+    const { queues } = await driver.call('queues.get_all', { name: `^${name}$` });
+    const id = queues[0]?.id ?? (await driver.call('queues.create', { name })).id;
+    await driver.call('workers.register', { worker: `w:${name}`, queues: [id], timeout: 600 });
+    await driver.call('workers.status_report', { worker: `w:${name}`, queues: [id], timestamp: Date.now() });
+  };
+
+  test('is reported, and judged, by that queue', async () => {
+    await serve('served');
+    await launchTask();
+    const unserved = await launch(['--queue', 'served', '--json', '--require-worker']);
+    expect(unserved.exitCode).toBe(7);
+    const warned = await launch(['--queue', 'served', '--json']);
+    expect(JSON.parse(warned.stdout).tasks[0].queue).toEqual({ name: 'default', position: 1, workers: 0 });
+    expect(warned.stderr).toContain('no worker serves the queue "default"');
+
+    await launchTask(['--queue', 'served', '--param', 'a=1']);
+    const served = await launch(['--param', 'a=1', '--require-worker', '--json']);
+    expect(JSON.parse(served.stdout).tasks[0].queue).toEqual({ name: 'served', position: 1, workers: 1 });
   });
 });
 

@@ -4,13 +4,13 @@ import { identifyCode, locateCode } from './core/code.ts';
 import { readClearmlAccess } from './core/environment.ts';
 import { EXIT_CODES, type ExitCode } from './core/exit-code.ts';
 import { readGithubRun } from './core/github-event.ts';
-import { carryOutLaunch, type LaunchResult, surveyLaunch } from './core/launch.ts';
+import { carryOutLaunch, createLaunchRecord, type LaunchResult, surveyLaunch } from './core/launch.ts';
 import { type LaunchOptions, type LaunchPlan, planLaunch } from './core/launch-plan.ts';
 import { formatTaskUrl } from './core/task.ts';
 import type { World } from './core/world.ts';
 import { createClearmlClient } from './io/clearml.ts';
 import { createLaunchServer } from './io/clearml-launch.ts';
-import { removeLaunched, stopSuperseded } from './io/clearml-launch-end.ts';
+import { endSuperseded, takeBackLaunch } from './io/clearml-launch-end.ts';
 import { readConfigFile } from './io/config-file.ts';
 import { readEventFile } from './io/event-file.ts';
 import { createCheckoutReader } from './io/git.ts';
@@ -22,7 +22,7 @@ import { readRequirementsFile } from './io/requirements-file.ts';
 import { writeOutputs } from './io/runner-files.ts';
 
 /** Launch gives up within a minute; what it has created is removed in the rest. */
-const GIVE_UP_MS = 45_000;
+const GIVE_UP_MS = 42_000;
 const CLEAN_UP_MS = 9_000;
 
 interface Flags extends LaunchOptions {
@@ -88,8 +88,8 @@ function createCommand(): Command {
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const { env, cwd, clock, voice } = session;
-  const flags = command.opts<Flags>();
-  const [cloneUrl, branch, commit] = command.args;
+  const flags = dropEmpty(command.opts<Flags>());
+  const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
   const reader = createCheckoutReader(cwd);
   const [config, event, root] = await Promise.all([
     readConfigFile(cwd, flags.config),
@@ -101,10 +101,11 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const located = await locateCode({ cloneUrl, branch, commit }, github.code, reader, flags.diff === true);
   for (const warning of located.warnings) voice.warn(warning);
   const requirementsPath = flags.requirements ?? config.requirements;
-  const [code, requirementsText] = await Promise.all([
+  const [{ code, warnings }, requirementsText] = await Promise.all([
     identifyCode(located, config.paths, reader),
     requirementsPath === undefined ? undefined : readRequirementsFile(root ?? cwd, requirementsPath),
   ]);
+  for (const warning of warnings) voice.warn(warning);
   const plan = await planLaunch({ options: flags, config, run: github, code, requirementsText });
 
   const http = createHttp(env, clock);
@@ -136,44 +137,57 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     }
 
     const token = crypto.randomUUID();
-    let result: LaunchResult;
+    const record = createLaunchRecord();
+    const signal = session.interruption;
+    const urlOf = (task: { id: string; projectId: string | undefined }) =>
+      formatTaskUrl(access.webHost, task, client.apiVersion);
     try {
-      const signal = session.interruption;
-      result = await carryOutLaunch(plan, survey, { server, clock, token, deadlineMs, signal });
-      if (signal.aborted) throw signal.reason;
+      const result = await carryOutLaunch(plan, survey, { server, clock, token, deadlineMs, signal, record });
+      describeResult(result, plan, urlOf, session);
+      // Only what later steps can find is launched.
+      await writeOutputs(env, {
+        'task-id': result.tasks[0]?.id ?? '',
+        'task-ids': result.tasks.map((task) => task.id).join(' '),
+        'task-url': result.tasks[0] === undefined ? '' : urlOf(result.tasks[0]),
+        reused: String(result.tasks.every((task) => task.isReused)),
+      });
+      if (result.superseded.length > 0) {
+        const endDeadlineMs = Math.max(deadlineMs, clock.now() + CLEAN_UP_MS);
+        const outcome = await endSuperseded(result.superseded, plan, {
+          client: connect(endDeadlineMs),
+          clock,
+          deadlineMs: endDeadlineMs,
+          signal,
+        });
+        describeSuperseded(outcome, session);
+      }
+      signal.throwIfAborted();
+      voice.result(
+        flags.json === true ? formatJson(result, urlOf) : result.tasks.map((task) => task.id).join('\n'),
+      );
+      return EXIT_CODES.done;
     } catch (error) {
-      // All or none: what this launch has created, answered or not, goes again.
+      // All or none: what this launch has done, answered or not, is taken back.
       const giveUpAtMs = clock.now() + CLEAN_UP_MS;
-      const left = await removeLaunched(plan, token, {
+      const by = github.runId === undefined ? 'launch' : `launch of run ${github.runId}`;
+      const left = await takeBackLaunch(plan, token, record, {
         client: connect(giveUpAtMs),
         clock,
         deadlineMs: giveUpAtMs,
-        reason: error instanceof Interruption ? `launch was ${error.message}` : 'launch failed',
+        reason: error instanceof Interruption ? `${by} was ${error.message}` : `${by} failed`,
+        urlOf: (id) => urlOf({ id, projectId: survey.projectId }),
       });
-      if (left.message !== undefined) voice.warn(left.message);
+      for (const message of left) voice.warn(message);
       throw error;
     }
-
-    const urlOf = (task: { id: string; projectId: string | undefined }) =>
-      formatTaskUrl(access.webHost, task, client.apiVersion);
-    describeResult(result, plan, urlOf, session);
-    const isReused = result.tasks.every((task) => task.isReused);
-    await writeOutputs(env, {
-      'task-id': result.tasks[0]?.id ?? '',
-      'task-ids': result.tasks.map((task) => task.id).join(' '),
-      'task-url': result.tasks[0] === undefined ? '' : urlOf(result.tasks[0]),
-      reused: String(isReused),
-    });
-    if (result.superseded.length > 0) {
-      await stopSuperseded(result.superseded, plan, { client: connect(clock.now() + 60_000), session });
-    }
-    voice.result(
-      flags.json === true ? formatJson(result, urlOf) : result.tasks.map((task) => task.id).join('\n'),
-    );
-    return EXIT_CODES.done;
   } finally {
     await http.close();
   }
+}
+
+/** An option that is set to nothing counts as left out, as a variable does: `--docker-image "$IMAGE"`. */
+function dropEmpty(flags: Flags): Flags {
+  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== '')) as unknown as Flags;
 }
 
 function describeResult(
@@ -182,8 +196,8 @@ function describeResult(
   urlOf: (task: LaunchResult['tasks'][number]) => string,
   { voice }: Session,
 ): void {
-  const { queue } = result;
   for (const task of result.tasks) {
+    const { queue } = task;
     const seed = task.seed === undefined ? '' : ` (seed ${task.seed})`;
     const what = task.isReused
       ? `Reusing task ${task.id}${seed}, which is the same training and ${describeStatus(task.status)}`
@@ -194,10 +208,24 @@ function describeResult(
         : `, number ${task.position} in queue "${queue.name}" (${countWorkers(queue.workers)})`;
     voice.say(`${what}${where}\n  ${urlOf(task)}`);
   }
-  const waits = result.tasks.some((task) => task.status === 'queued');
-  if (waits && !result.isWatched) {
+  const waitsIn = result.tasks.filter((task) => task.status === 'queued').map((task) => task.queue);
+  const unserved = new Set(waitsIn.filter((queue) => queue.workers === 0).map((queue) => queue.name));
+  for (const name of unserved) {
     voice.warn(
-      `no worker serves the queue "${queue.name}": the training waits until one is started (clearml-agent daemon --queue ${queue.name})`,
+      `no worker serves the queue "${name}": the training waits until one is started (clearml-agent daemon --queue ${name})`,
+    );
+  }
+}
+
+function describeSuperseded(
+  { ended, unconfirmed, why }: Awaited<ReturnType<typeof endSuperseded>>,
+  { voice }: Session,
+): void {
+  for (const id of ended) voice.say(`Ended task ${id} of an older commit: it is superseded`);
+  for (const id of unconfirmed) {
+    const reason = why === undefined ? '' : ` (${why})`;
+    voice.warn(
+      `task ${id} of an older commit is superseded, but that it has ended could not be confirmed${reason}`,
     );
   }
 }
@@ -217,7 +245,7 @@ function formatJson(result: LaunchResult, urlOf: (task: LaunchResult['tasks'][nu
       url: urlOf(task),
       seed: task.seed ?? null,
       reused: task.isReused,
-      queue: { name: result.queue.name, position: task.position ?? null, workers: result.queue.workers },
+      queue: { name: task.queue.name, position: task.position ?? null, workers: task.queue.workers },
     })),
     superseded: result.superseded.map((task) => task.id),
   });

@@ -61,18 +61,29 @@ export interface LocatedCode {
  */
 export async function locateCode(
   args: CodeArguments,
-  eventCode: CodeLocation | undefined,
+  eventCode: CodeLocation | Failure | undefined,
   reader: CheckoutReader,
   sendsDiff: boolean,
 ): Promise<LocatedCode> {
   checkArguments(args);
   if (args.cloneUrl !== undefined && args.branch !== undefined && args.commit !== undefined) {
-    return describe({ cloneUrl: args.cloneUrl, branch: args.branch, commit: args.commit }, sendsDiff);
+    return describe(
+      { cloneUrl: args.cloneUrl, branch: args.branch, commit: args.commit.toLowerCase() },
+      sendsDiff,
+    );
   }
+  if (eventCode instanceof Failure) throw eventCode;
   if (eventCode !== undefined) {
     return describe(fillIn(args, eventCode, 'the event'), sendsDiff);
   }
   const checkout = await reader.readCheckout();
+  if (args.cloneUrl === undefined && !isCloneUrl(checkout.cloneUrl)) {
+    throw new Failure('the URL of the checkout’s remote is none that an agent can clone', {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'git remote -v shows it; give the repository URL, branch and commit as arguments, or set it right with git remote set-url.',
+    });
+  }
   const { pushedBranch } = checkout;
   if (pushedBranch === undefined) {
     throw new Failure(`commit ${checkout.commit.slice(0, 10)} is on no branch of the remote`, {
@@ -130,7 +141,7 @@ function fillIn(args: CodeArguments, source: CodeLocation, sourceName: string): 
   return {
     cloneUrl: args.cloneUrl ?? source.cloneUrl,
     branch: args.branch ?? source.branch,
-    commit: args.commit ?? source.commit,
+    commit: (args.commit ?? source.commit).toLowerCase(),
   };
 }
 
@@ -171,22 +182,30 @@ export async function identifyCode(
   located: LocatedCode,
   paths: readonly string[] | undefined,
   reader: CheckoutReader,
-): Promise<Code> {
+): Promise<{ readonly code: Code; readonly warnings: readonly string[] }> {
   const { location, diff } = located;
-  return { ...location, diff, codeId: await computeCodeId(location.commit, paths, reader) };
+  const { codeId, warnings } = await computeCodeId(location.commit, paths, reader);
+  return { code: { ...location, diff, codeId }, warnings };
 }
 
 async function computeCodeId(
   commit: string,
   paths: readonly string[] | undefined,
   reader: CheckoutReader,
-): Promise<string> {
-  if (paths === undefined) return (await reader.readTreeId(commit)) ?? commit;
+): Promise<{ readonly codeId: string; readonly warnings: readonly string[] }> {
+  if (paths === undefined) return { codeId: (await reader.readTreeId(commit)) ?? commit, warnings: [] };
   const tree = await reader.listTree(commit);
-  if (tree === undefined) return commit;
+  if (tree === undefined) {
+    return {
+      codeId: commit,
+      warnings: [
+        `commit ${commit.slice(0, 10)} cannot be read here, so paths has no effect: check the commit out before this step (and see that git trusts the folder: safe.directory)`,
+      ],
+    };
+  }
   const { default: picomatch } = await import('picomatch');
-  const isMatch = picomatch([...paths], { dot: true });
-  const entries = tree.filter((entry) => isMatch(entry.path));
+  const matchers = paths.map((path) => ({ path, matches: picomatch(toPattern(path), { dot: true }) }));
+  const entries = tree.filter((entry) => matchers.some(({ matches }) => matches(entry.path)));
   if (entries.length === 0) {
     throw new Failure(`no file of commit ${commit.slice(0, 10)} matches paths (${paths.join(', ')})`, {
       exitCode: EXIT_CODES.usage,
@@ -194,5 +213,15 @@ async function computeCodeId(
         'paths in the settings file are patterns from the repository’s root, such as train_model.py or src/**.',
     });
   }
-  return hashText(JSON.stringify(entries.map(({ mode, objectId, path }) => [mode, objectId, path])));
+  const idle = matchers.filter(({ matches }) => !tree.some((entry) => matches(entry.path)));
+  return {
+    codeId: await hashText(JSON.stringify(entries.map(({ mode, objectId, path }) => [mode, objectId, path]))),
+    warnings: idle.map(({ path }) => `no file matches "${path}" of paths in the settings file`),
+  };
+}
+
+/** `/src/` and `src` mean what they say to people: everything in that folder, from the root. */
+function toPattern(path: string): string[] {
+  const pattern = path.replace(/^\.?\/+/, '');
+  return pattern.endsWith('/') ? [`${pattern}**`] : [pattern, `${pattern}/**`];
 }

@@ -94,20 +94,20 @@ export function listSecrets(env: Environment): string[] {
   const secrets: string[] = [];
   for (const [name, value] of Object.entries(env)) {
     if (SECRET_VARIABLES.has(name)) secrets.push(value, value.trim());
-    if (/^https?:\/\/[^/]*@/i.test(value) && URL.canParse(value)) {
-      const { username, password } = new URL(value);
-      for (const part of [password, username]) {
-        secrets.push(part, safelyDecode(part));
-      }
-      if (password !== '')
-        secrets.push(`${username}:${password}`, `${safelyDecode(username)}:${safelyDecode(password)}`);
-    }
+    const userInfo = /^(?:[a-z][a-z0-9+.-]*:\/\/)?([^/\s@]+)@[^\s@]+$/i.exec(value.trim())?.[1];
+    if (userInfo === undefined || !URL_VARIABLES.test(name)) continue;
+    const separator = userInfo.indexOf(':');
+    const parts = separator < 0 ? [userInfo] : [userInfo.slice(0, separator), userInfo.slice(separator + 1)];
+    for (const part of [userInfo, ...parts]) secrets.push(part, safelyDecode(part));
   }
   const access = env.CLEARML_API_ACCESS_KEY?.trim();
   const secret = env.CLEARML_API_SECRET_KEY?.trim();
   if (access !== undefined && secret !== undefined) secrets.push(`${access}:${secret}`);
   return [...new Set(secrets)].filter((text) => text !== '');
 }
+
+/** Variables that hold URLs, in which user names and passwords may stand. */
+const URL_VARIABLES = /(?:_HOST|_URL|_PROXY)$/i;
 
 const SECRET_VARIABLES = new Set([
   'CLEARML_API_ACCESS_KEY',

@@ -5,6 +5,7 @@ describe.each([
   ['https://octocat:ghp_secret@github.com/acme/digits.git', 'https://github.com/acme/digits.git'],
   ['https://ghp_secret@github.com/acme/digits', 'https://github.com/acme/digits'],
   ['ssh://git:pw@github.com:2222/acme/digits.git', 'ssh://git@github.com:2222/acme/digits.git'],
+  ['https://git.example.com/digits.git?private_token=x#y', 'https://git.example.com/digits.git'],
   ['git@github.com:acme/digits.git', 'git@github.com:acme/digits.git'],
   ['file:///srv/digits.git', 'file:///srv/digits.git'],
 ])('%s', (url, expected) => {
@@ -37,6 +38,9 @@ test.each([
   ['ext::sh -c touch', false],
   ['javascript://x/y', false],
   ['https://github.com/a b', false],
+  ['https://octocat:ghp_x@github.com:acme/digits.git', false],
+  ['https::https://u:ghp_x@github.com/acme/digits', false],
+  ['../bare.git', false],
   ['', false],
 ])('%j can be cloned from: %j', (url, expected) => {
   expect(isCloneUrl(url)).toBe(expected);

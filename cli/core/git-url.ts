@@ -6,6 +6,9 @@ export function stripCredentials(cloneUrl: string): string {
   const url = parseUrl(cloneUrl);
   if (url === undefined) return cloneUrl;
   url.password = '';
+  // Where some servers take tokens.
+  url.search = '';
+  url.hash = '';
   if (url.protocol !== 'ssh:' && url.protocol !== 'git+ssh:') url.username = '';
   return url.href;
 }
@@ -46,7 +49,8 @@ export function isCloneUrl(text: string): boolean {
       url.pathname.length > 1
     );
   }
-  return /^[^@/\s:-][^@/\s:]*@[^:/\s-][^:/\s]*:[^\s]+$/.test(text);
+  // user@host:path, where the path is no URL of its own.
+  return /^[^@/\s:-][^@/\s:]*@[^:/\s-][^:/\s]*:(?!\/\/)[^\s@]+$/.test(text);
 }
 
 /** Where a browser finds the repository's web page, if the URL's host has one. */

@@ -8,8 +8,8 @@ export interface GithubRun {
   /** `owner/name` of the repository whose workflow runs. */
   readonly repository: string | undefined;
   readonly pullRequest: number | undefined;
-  /** Code that the event is about: a pull request's head, never its merge commit. */
-  readonly code: CodeLocation | undefined;
+  /** Code that the event is about: a pull request's head, never its merge commit. A failure where it can't be had. */
+  readonly code: CodeLocation | Failure | undefined;
   /** The branch the pull request is to be merged into; the branch itself on a push. */
   readonly baseBranch: string | undefined;
   /** The repository's main branch (`main`), if the event tells. */
@@ -45,6 +45,13 @@ const EventSchema = v.object({
   ),
   /** issue_comment and friends on a pull request. */
   issue: v.optional(v.object({ number: v.number(), pull_request: v.optional(v.unknown()) })),
+  workflow_run: v.optional(
+    v.object({
+      head_sha: v.string(),
+      head_branch: v.nullish(v.string()),
+      head_repository: v.nullish(RepositorySchema),
+    }),
+  ),
   /** merge_group's head and base. */
   merge_group: v.optional(v.object({ head_sha: v.string(), head_ref: v.string(), base_ref: v.string() })),
 });
@@ -91,21 +98,30 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
   });
 }
 
-function locateCode(
-  env: Environment,
-  event: v.InferOutput<typeof EventSchema> | undefined,
-): CodeLocation | undefined {
+type Event = v.InferOutput<typeof EventSchema>;
+
+function locateCode(env: Environment, event: Event | undefined): CodeLocation | Failure | undefined {
   if (event === undefined) return undefined;
   if (event.pull_request !== undefined) {
     const { head } = event.pull_request;
-    if (!head.repo) {
-      throw new Failure('the repository that the pull request comes from was deleted', {
-        exitCode: EXIT_CODES.usage,
-        remedy:
-          'Its code cannot be cloned any more: push the branch to another repository and open the pull request again.',
-      });
-    }
-    return { cloneUrl: head.repo.clone_url, branch: head.ref, commit: head.sha };
+    if (head.repo) return { cloneUrl: head.repo.clone_url, branch: head.ref, commit: head.sha };
+    return new Failure('the repository that the pull request comes from was deleted', {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'Its code cannot be cloned any more: push the branch to another repository and open the pull request again.',
+    });
+  }
+  if (event.issue?.pull_request !== undefined || env.PR_NUMBER !== undefined) {
+    // GITHUB_SHA is the default branch's commit then: trained as the pull request's it would be the wrong code.
+    return new Failure(`the event does not say which commit the pull request's head is`, {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'Give repository URL, branch and commit of the head as arguments, or leave PR_NUMBER out to train the branch itself.',
+    });
+  }
+  if (event.workflow_run !== undefined) {
+    const { head_sha: commit, head_branch: branch, head_repository: source } = event.workflow_run;
+    return source && branch ? { cloneUrl: source.clone_url, branch, commit } : undefined;
   }
   const cloneUrl = event.repository?.clone_url;
   const commit = event.merge_group?.head_sha ?? env.GITHUB_SHA;
@@ -118,9 +134,9 @@ function locateCode(
     : { cloneUrl, branch, commit };
 }
 
+/** The branch, or the tag, that the event is about. */
 function readBranch(env: Environment): string | undefined {
-  const ref = env.GITHUB_REF;
-  return ref?.startsWith('refs/heads/') === true ? ref.slice('refs/heads/'.length) : undefined;
+  return /^refs\/(?:heads|tags)\/(.+)$/.exec(env.GITHUB_REF ?? '')?.[1];
 }
 
 function readRepository(env: Environment): string | undefined {

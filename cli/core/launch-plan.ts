@@ -45,6 +45,8 @@ export interface LaunchPlan {
   readonly pullRequest: number | undefined;
   readonly commit: string;
   readonly tasks: readonly PlannedTask[];
+  /** Tags that a reused task gets where it lacks them. */
+  readonly tagsOfReused: readonly string[];
   readonly reuse: boolean;
   readonly supersede: boolean;
   readonly requireWorker: boolean;
@@ -57,6 +59,19 @@ export interface PlannedTask {
   readonly seed: number | undefined;
   /** The body of `tasks.create` but for `project`, whose id is not known yet, and the launch's own token. */
   readonly document: TaskDocument;
+  readonly content: TaskContent;
+}
+
+/** What a task trains, but for the code itself, in our words; empty means none. */
+export interface TaskContent {
+  readonly entryPoint: string;
+  readonly workingDir: string;
+  readonly diff: string;
+  readonly requirements: string;
+  readonly image: string;
+  readonly imageArguments: string;
+  /** Values by `Section/name`. */
+  readonly params: Readonly<Record<string, string>>;
 }
 
 /** The body of ClearML's `tasks.create`; every hyperparameter value is a text (recording 095). */
@@ -127,11 +142,14 @@ export async function planLaunch(input: {
     dockerArgs,
   ];
   const groupHash = await hashText(JSON.stringify([KEY_VERSION, ...shared, sortParams(params)]));
+  const tagsOfReused = [
+    ...(run.pullRequest === undefined ? [] : [tagPullRequest(run.pullRequest)]),
+    ...(seeds === undefined ? [] : [`seeds:${groupHash.slice(0, 8)}`]),
+  ];
   const tags = [
     'ci',
-    ...(run.pullRequest === undefined ? [] : [tagPullRequest(run.pullRequest)]),
+    ...tagsOfReused,
     `branch:${code.branch}`,
-    ...(seeds === undefined ? [] : [`seeds:${groupHash.slice(0, 8)}`]),
     ...(config.tags ?? []),
     ...(options.tag ?? []),
   ];
@@ -143,6 +161,15 @@ export async function planLaunch(input: {
       return {
         key,
         seed,
+        content: {
+          entryPoint,
+          workingDir,
+          diff: code.diff,
+          requirements: requirementsText ?? '',
+          image: dockerImage ?? '',
+          imageArguments: dockerArgs ?? '',
+          params: Object.fromEntries(withSeed),
+        },
         document: {
           name: taskName,
           type: 'training',
@@ -178,6 +205,7 @@ export async function planLaunch(input: {
     pullRequest: run.pullRequest,
     commit: code.commit,
     tasks,
+    tagsOfReused,
     reuse: options.reuse ?? config.reuse ?? true,
     supersede: options.supersede ?? config.supersede ?? true,
     requireWorker: options.requireWorker === true,

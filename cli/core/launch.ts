@@ -1,7 +1,8 @@
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
-import type { LaunchPlan, PlannedTask, TaskDocument } from './launch-plan.ts';
+import type { LaunchPlan, PlannedTask, TaskContent, TaskDocument } from './launch-plan.ts';
 import { RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
+import { chooseTask, isSameTraining, isSuperseded, TAKEN_OVER_TAG } from './task-choice.ts';
 import type { Clock } from './world.ts';
 
 /** A queue as ClearML shows it. */
@@ -18,6 +19,8 @@ export interface Queue {
 export interface KnownTask {
   readonly id: string;
   readonly projectId: string | undefined;
+  /** The queue that it waits, or waited, in. */
+  readonly queueId: string | undefined;
   readonly status: TaskStatus;
   /** ms since 1970, by the server's clock. */
   readonly createdMs: number;
@@ -25,6 +28,8 @@ export interface KnownTask {
   readonly tags: readonly string[];
   readonly isArchived: boolean;
   readonly runtime: Readonly<Record<string, string>>;
+  /** What it would train; an agent and the SDK add to it once it runs. */
+  readonly content: TaskContent;
 }
 
 /** What a launch asks of ClearML. Every look-up gives only what really matches: the wire's filters widen silently. */
@@ -57,7 +62,7 @@ export interface LaunchServer {
   >;
   /** Deletes a task that is still a draft; one that is no draft any more, or gone, is left alone. */
   deleteDraft(taskId: string): Promise<void>;
-  addTag(taskId: string, tag: string): Promise<void>;
+  addTags(taskId: string, tags: readonly string[]): Promise<void>;
 }
 
 export interface LaunchedTask {
@@ -67,15 +72,14 @@ export interface LaunchedTask {
   /** It was there before this launch. */
   readonly isReused: boolean;
   readonly status: TaskStatus;
+  /** The queue it waits in; where it does not wait, the one the launch was asked for. */
+  readonly queue: Queue;
   /** Place in the queue, from 1; undefined where it does not wait. */
   readonly position: number | undefined;
 }
 
 export interface LaunchResult {
   readonly tasks: readonly LaunchedTask[];
-  readonly queue: Queue;
-  /** Whether a worker listens to the queue. */
-  readonly isWatched: boolean;
   /** Tasks of the same pull request that this launch makes pointless: to be aborted. */
   readonly superseded: readonly KnownTask[];
 }
@@ -86,6 +90,8 @@ export interface Survey {
   readonly queue: Queue;
   /** For each planned task, the one that is taken instead of creating it. */
   readonly reusable: ReadonlyMap<PlannedTask, KnownTask>;
+  /** Other queues in which tasks that are taken wait. */
+  readonly otherQueues: ReadonlyMap<string, Queue>;
   readonly superseded: readonly KnownTask[];
 }
 
@@ -110,17 +116,43 @@ export async function surveyLaunch(plan: LaunchPlan, server: LaunchServer): Prom
     const known = chooseTask(sameKey.filter((candidate) => isSameTraining(candidate, task, plan)));
     if (known !== undefined) reusable.set(task, known);
   }
-  const needsWorker = plan.tasks.some((task) => {
-    const status = reusable.get(task)?.status;
-    return status === undefined || status === 'created' || status === 'queued';
-  });
-  if (plan.requireWorker && needsWorker && queue.workers === 0) {
-    throw new Failure(`no worker serves the queue "${queue.name}"`, {
-      exitCode: EXIT_CODES.neverStarted,
-      remedy: `Start one (clearml-agent daemon --queue ${queue.name}), or name another queue; nothing was created.`,
-    });
+  const otherQueues = await findOtherQueues([...reusable.values()], queue, server);
+  if (plan.requireWorker) {
+    for (const task of plan.tasks) {
+      const known = reusable.get(task);
+      const waitsIn =
+        known === undefined || known.status === 'created'
+          ? queue
+          : known.status === 'queued'
+            ? (otherQueues.get(known.queueId ?? '') ?? queue)
+            : undefined;
+      if (waitsIn?.workers === 0) throw failUnserved(waitsIn);
+    }
   }
-  return { projectId, queue, reusable, superseded: unfinished.filter((task) => isSuperseded(task, plan)) };
+  return {
+    projectId,
+    queue,
+    reusable,
+    otherQueues,
+    superseded: unfinished.filter((task) => isSuperseded(task, plan)),
+  };
+}
+
+/** A task that waits already may do so in another queue than the one this launch names. */
+async function findOtherQueues(
+  tasks: readonly KnownTask[],
+  queue: Queue,
+  server: LaunchServer,
+): Promise<Map<string, Queue>> {
+  const ids = new Set(
+    tasks
+      .filter(({ status, queueId }) => status === 'queued' && queueId !== queue.id)
+      .map(({ queueId }) => queueId),
+  );
+  const others = await Promise.all(
+    [...ids].map((id) => (id === undefined ? undefined : server.findQueue(id))),
+  );
+  return new Map(others.filter((other) => other !== undefined).map((other) => [other.id, other]));
 }
 
 export interface LaunchTools {
@@ -131,81 +163,100 @@ export interface LaunchTools {
   /** When to stop trying, ms since 1970. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
+  /** What this launch has done so far; whoever takes it back reads it. */
+  readonly record: LaunchRecord;
+}
+
+/** What a launch has done, for whoever has to take it back. */
+export interface LaunchRecord {
+  /** Tasks it has created, as far as that was answered. */
+  readonly created: Set<string>;
+  /** Drafts of others that it has asked to be queued, with the tags they had before. */
+  readonly takenOver: Map<string, readonly string[]>;
+  /** Whether some request that changes something was never answered. */
+  hasLostAnswers: boolean;
+}
+
+export function createLaunchRecord(): LaunchRecord {
+  return { created: new Set(), takenOver: new Map(), hasLostAnswers: false };
 }
 
 /**
  * Carries a plan out: what is not there yet is created and queued, once. Each key ends with one queued or running
  * task, however many launches run at once and whichever answers get lost. Either every planned task is there at the
- * end, or this throws and the caller removes what the launch created (`findByToken`).
+ * end, or this throws and the caller takes back what `tools.record` and the token name.
  */
 export async function carryOutLaunch(
   plan: LaunchPlan,
   survey: Survey,
   tools: LaunchTools,
 ): Promise<LaunchResult> {
-  const { server } = tools;
+  const { server, clock, record } = tools;
   const launched = new Map<PlannedTask, LaunchedTask>();
-  const drafts = new Map<PlannedTask, KnownTask>();
-  for (const [task, known] of survey.reusable) {
-    if (known.status === 'created') drafts.set(task, known);
-    else launched.set(task, describeReused(task, known, survey.queue));
+  let reusable: ReadonlyMap<PlannedTask, KnownTask> = survey.reusable;
+  for (;;) {
+    const open = plan.tasks.filter((task) => !launched.has(task));
+    if (open.length === 0) break;
+    // Only the last round's failure counts: a draft that somebody removed meanwhile is created again.
+    if (clock.now() + LANDING_MS >= tools.deadlineMs) throw failVanished();
+    await launchRound(open, reusable, plan, survey, tools, launched);
+    reusable = new Map();
   }
 
-  const missing = plan.tasks.filter((task) => !survey.reusable.has(task));
-  let answersLost = false;
-  const created = new Set<string>();
+  const tasks = plan.tasks.map((task) => launched.get(task)).filter((task) => task !== undefined);
+  const kept = new Set(tasks.map((task) => task.id));
+  if (record.hasLostAnswers) await removeLateArrivals(plan, tools, kept);
+  await tagReused(plan, survey, tasks, server);
+  return { tasks, superseded: survey.superseded.filter((task) => !kept.has(task.id)) };
+}
+
+/** Launches what it can of the open tasks; one whose draft vanishes under its hands stays open. */
+async function launchRound(
+  open: readonly PlannedTask[],
+  reusable: ReadonlyMap<PlannedTask, KnownTask>,
+  plan: LaunchPlan,
+  survey: Survey,
+  tools: LaunchTools,
+  launched: Map<PlannedTask, LaunchedTask>,
+): Promise<void> {
+  const waiting = new Set(open);
+  for (const task of open) {
+    const known = reusable.get(task);
+    if (known === undefined || known.status === 'created') continue;
+    launched.set(task, describeReused(task, known, survey));
+    waiting.delete(task);
+  }
+  if (waiting.size === 0) return;
+
+  const missing = [...waiting].filter((task) => !reusable.has(task));
   if (missing.length > 0) {
-    const projectId = survey.projectId ?? (await server.ensureProject(plan.project));
-    const outcomes = await settleAll(missing.map((task) => createOnce(task, projectId, plan, tools)));
-    for (const outcome of outcomes) {
-      created.add(outcome.id);
-      answersLost ||= outcome.wasLost;
-    }
+    const projectId = survey.projectId ?? (await tools.server.ensureProject(plan.project));
+    await settleAll(missing.map((task) => createOnce(task, projectId, plan, tools)));
   }
-
-  if (missing.length > 0 || drafts.size > 0) {
-    const contenders = [...missing, ...drafts.keys()];
-    const chosen = await chooseAmongContenders(contenders, plan, tools, created);
-    for (const [task, known] of chosen) {
-      if (known.status === 'created') drafts.set(task, known);
-      else {
-        drafts.delete(task);
-        launched.set(task, describeReused(task, known, survey.queue));
-      }
-    }
+  const drafts: Array<readonly [PlannedTask, KnownTask]> = [];
+  for (const [task, known] of await chooseAmongContenders([...waiting], plan, tools)) {
+    if (known.status === 'created') drafts.push([task, known]);
+    else launched.set(task, describeReused(task, known, survey));
   }
-
-  let isWatched = survey.queue.workers > 0;
-  let place = survey.queue.taskIds.length;
+  const { queue } = survey;
+  let place = queue.taskIds.length + [...launched.values()].filter((task) => !task.isReused).length;
   await settleAll(
-    [...drafts].map(async ([task, draft]) => {
-      const outcome = await enqueueOnce(task, draft, survey.queue, plan, tools, created);
-      if (outcome.isWatched !== undefined) isWatched = outcome.isWatched;
-      answersLost ||= outcome.wasLost;
+    drafts.map(async ([task, draft]) => {
+      const outcome = await enqueueOnce(task, draft, queue, plan, tools);
+      if (outcome === undefined) return;
       place += 1;
+      const isDraft = outcome.task.status === 'created';
       launched.set(task, {
         id: outcome.task.id,
         projectId: outcome.task.projectId,
         seed: task.seed,
-        isReused: !created.has(outcome.task.id),
-        status: outcome.task.status === 'created' ? 'queued' : outcome.task.status,
-        position: place,
+        isReused: !tools.record.created.has(outcome.task.id),
+        status: isDraft ? 'queued' : outcome.task.status,
+        queue: outcome.isWatched === true && queue.workers === 0 ? { ...queue, workers: 1 } : queue,
+        position: isDraft || outcome.task.status === 'queued' ? place : undefined,
       });
     }),
   );
-
-  const tasks = plan.tasks.map((task) => launched.get(task)).filter((task) => task !== undefined);
-  if (tasks.length !== plan.tasks.length) throw new Error('a planned task was neither launched nor reused');
-  const kept = new Set(tasks.map((task) => task.id));
-  if (answersLost) await removeLateArrivals(plan, tools, kept);
-  if (plan.pullRequest !== undefined)
-    await tagReused(tagPullRequest(plan.pullRequest), plan, survey, tasks, server);
-  return {
-    tasks,
-    queue: survey.queue,
-    isWatched,
-    superseded: survey.superseded.filter((task) => !kept.has(task.id)),
-  };
 }
 
 /** How often a create whose answer got lost is sent again. The deadline usually comes first. */
@@ -218,22 +269,27 @@ async function createOnce(
   task: PlannedTask,
   projectId: string,
   plan: LaunchPlan,
-  { server, clock, token, deadlineMs, signal }: LaunchTools,
-): Promise<{ id: string; wasLost: boolean }> {
+  { server, clock, token, deadlineMs, signal, record }: LaunchTools,
+): Promise<void> {
   const document: TaskDocument = {
     ...task.document,
     runtime: { ...task.document.runtime, [RUNTIME_KEYS.launch]: token },
   };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await server.createTask(document, projectId);
-    if ('id' in outcome) return { id: outcome.id, wasLost: attempt > 1 };
+    if ('id' in outcome) {
+      record.created.add(outcome.id);
+      return;
+    }
+    record.hasLostAnswers = true;
     if (attempt >= MAX_CREATE_ATTEMPTS || clock.now() + LANDING_MS >= deadlineMs) throw outcome.lost;
     await clock.sleep(LANDING_MS, signal);
-    const landed = (await server.findTasksByKey([task.key], plan.pipelineHash)).filter(
-      (known) => known.runtime[RUNTIME_KEYS.launch] === token,
-    );
-    const oldest = chooseTask(landed);
-    if (oldest !== undefined) return { id: oldest.id, wasLost: true };
+    const known = await server.findTasksByKey([task.key], plan.pipelineHash);
+    const landed = chooseTask(known.filter(({ runtime }) => runtime[RUNTIME_KEYS.launch] === token));
+    if (landed !== undefined) {
+      record.created.add(landed.id);
+      return;
+    }
   }
 }
 
@@ -243,31 +299,22 @@ const SETTLING_MS = 400;
 /**
  * Looks again by key after creating: a task that is queued or further beats a draft, among drafts the oldest wins, and
  * ours that lost are deleted. Where somebody else's draft is in the race, the look is taken twice, since that launch
- * may have looked before our draft was there.
+ * may have looked before our draft was there. A task of which nothing is left is not in the answer.
  */
 async function chooseAmongContenders(
   contenders: readonly PlannedTask[],
   plan: LaunchPlan,
-  { server, clock, signal }: LaunchTools,
-  created: ReadonlySet<string>,
+  { server, clock, signal, record }: LaunchTools,
 ): Promise<Map<PlannedTask, KnownTask>> {
+  const { created } = record;
+  const keys = contenders.map((task) => task.key);
   const look = async () => {
-    const found = await server.findTasksByKey(
-      contenders.map((task) => task.key),
-      plan.pipelineHash,
-    );
-    return new Map(
-      contenders.map((task) => [
-        task,
-        found
-          .filter((known) => isSameTraining(known, task, plan) || created.has(known.id))
-          .filter((known) => known.runtime[RUNTIME_KEYS.key] === task.key),
-      ]),
-    );
+    const found = await server.findTasksByKey(keys, plan.pipelineHash);
+    return contenders.map((task) => [task, filterCandidates(found, task, plan, created)] as const);
   };
   let candidates = await look();
-  const isContested = [...candidates.values()].some(
-    (known) =>
+  const isContested = candidates.some(
+    ([, known]) =>
       known.some((task) => created.has(task.id)) &&
       known.some((task) => task.status === 'created' && !created.has(task.id)),
   );
@@ -278,44 +325,62 @@ async function chooseAmongContenders(
   const chosen = new Map<PlannedTask, KnownTask>();
   for (const [task, known] of candidates) {
     const winner = chooseTask(known);
-    // The server shows at once what it has created; an empty answer can only mean that somebody removed it.
-    if (winner === undefined) throw failVanished();
+    if (winner === undefined) continue;
     chosen.set(task, winner);
-    for (const loser of known) {
-      if (loser.id !== winner.id && created.has(loser.id)) await server.deleteDraft(loser.id);
-    }
+    const losers = known.filter((loser) => loser.id !== winner.id && created.has(loser.id));
+    await Promise.all(losers.map((loser) => server.deleteDraft(loser.id)));
   }
   return chosen;
 }
 
+function filterCandidates(
+  found: readonly KnownTask[],
+  task: PlannedTask,
+  plan: LaunchPlan,
+  created: ReadonlySet<string>,
+): KnownTask[] {
+  return found.filter(
+    (known) =>
+      known.runtime[RUNTIME_KEYS.key] === task.key &&
+      (created.has(known.id) || isSameTraining(known, task, plan)),
+  );
+}
+
+/** @returns undefined where the draft was removed by the launch that it belonged to, and no other is left */
 async function enqueueOnce(
   task: PlannedTask,
   draft: KnownTask,
   queue: Queue,
   plan: LaunchPlan,
-  { server, clock, deadlineMs, signal }: LaunchTools,
-  created: ReadonlySet<string>,
-): Promise<{ task: KnownTask; isWatched: boolean | undefined; wasLost: boolean }> {
+  { server, clock, deadlineMs, signal, record }: LaunchTools,
+): Promise<{ readonly task: KnownTask; readonly isWatched: boolean | undefined } | undefined> {
   let current = draft;
-  let wasLost = false;
   for (;;) {
+    if (!record.created.has(current.id) && !record.takenOver.has(current.id)) {
+      await markTakenOver(current, plan, server);
+      record.takenOver.set(current.id, current.tags);
+    }
     const outcome = await server.enqueueTask(current.id, queue.id);
-    if ('isWatched' in outcome) return { task: current, isWatched: outcome.isWatched, wasLost };
+    if ('isWatched' in outcome) return { task: current, isWatched: outcome.isWatched };
     const failure = 'lost' in outcome ? outcome.lost : outcome.moved;
     if (clock.now() + LANDING_MS >= deadlineMs) throw failure;
     if ('lost' in outcome) {
-      wasLost = true;
+      record.hasLostAnswers = true;
       await clock.sleep(LANDING_MS, signal);
     }
     // Did it land? Or was the draft that we had taken over removed by the launch it belonged to?
-    const known = (await server.findTasksByKey([task.key], plan.pipelineHash)).filter(
-      (candidate) => isSameTraining(candidate, task, plan) || created.has(candidate.id),
-    );
-    const winner = chooseTask(known);
-    if (winner === undefined) throw failVanished(failure);
+    const found = await server.findTasksByKey([task.key], plan.pipelineHash);
+    const winner = chooseTask(filterCandidates(found, task, plan, record.created));
+    if (winner === undefined) return undefined;
     current = winner;
-    if (current.status !== 'created') return { task: current, isWatched: undefined, wasLost };
+    if (current.status !== 'created') return { task: current, isWatched: undefined };
   }
+}
+
+/** Before a draft of another launch is queued: that launch must not take it back any more. */
+async function markTakenOver(draft: KnownTask, plan: LaunchPlan, server: LaunchServer): Promise<void> {
+  const tag = plan.pullRequest === undefined ? TAKEN_OVER_TAG : tagPullRequest(plan.pullRequest);
+  if (!draft.tags.includes(tag)) await server.addTags(draft.id, [tag]);
 }
 
 /** Deletes drafts of this launch that landed after we had given them up. */
@@ -331,22 +396,24 @@ async function removeLateArrivals(
   }
 }
 
+/** Reused tasks get this pull request's tag, and that of their group of seeds. */
 async function tagReused(
-  tag: string,
-  _plan: LaunchPlan,
+  plan: LaunchPlan,
   survey: Survey,
   tasks: readonly LaunchedTask[],
   server: LaunchServer,
 ): Promise<void> {
-  const tagged = new Set(
-    [...survey.reusable.values()].filter((known) => known.tags.includes(tag)).map((known) => known.id),
-  );
+  const known = new Map([...survey.reusable.values()].map(({ id, tags }) => [id, tags]));
   await Promise.all(
-    tasks.filter((task) => task.isReused && !tagged.has(task.id)).map((task) => server.addTag(task.id, tag)),
+    tasks.map(async (task) => {
+      const missing = plan.tagsOfReused.filter((tag) => !known.get(task.id)?.includes(tag));
+      if (task.isReused && missing.length > 0) await server.addTags(task.id, missing);
+    }),
   );
 }
 
-function describeReused(task: PlannedTask, known: KnownTask, queue: Queue): LaunchedTask {
+function describeReused(task: PlannedTask, known: KnownTask, survey: Survey): LaunchedTask {
+  const queue = (known.status === 'queued' && survey.otherQueues.get(known.queueId ?? '')) || survey.queue;
   const index = queue.taskIds.indexOf(known.id);
   return {
     id: known.id,
@@ -354,65 +421,9 @@ function describeReused(task: PlannedTask, known: KnownTask, queue: Queue): Laun
     seed: task.seed,
     isReused: true,
     status: known.status,
+    queue,
     position: known.status === 'queued' && index >= 0 ? index + 1 : undefined,
   };
-}
-
-/** The further a task has come, the better: what is done need not be waited for, what is queued is ahead of a draft. */
-const PREFERENCE: ReadonlyMap<TaskStatus, number> = new Map([
-  ['published', 0],
-  ['completed', 1],
-  ['publishing', 1],
-  ['in_progress', 2],
-  ['queued', 3],
-  ['created', 4],
-]);
-
-/** The best of tasks with the same key; the oldest among equals, so that launches at the same time agree. */
-export function chooseTask(tasks: readonly KnownTask[]): KnownTask | undefined {
-  return [...tasks]
-    .filter((task) => PREFERENCE.has(task.status) && !task.isArchived)
-    .sort(
-      (a, b) =>
-        (PREFERENCE.get(a.status) ?? 9) - (PREFERENCE.get(b.status) ?? 9) ||
-        a.createdMs - b.createdMs ||
-        (a.id < b.id ? -1 : 1),
-    )[0];
-}
-
-/**
- * Whether a task may stand for a planned one. With `--no-reuse` only what this very workflow run has launched and not
- * finished counts, so that a step that is retried does not train twice.
- */
-function isSameTraining(known: KnownTask, task: PlannedTask, plan: LaunchPlan): boolean {
-  if (
-    known.runtime[RUNTIME_KEYS.key] !== task.key ||
-    known.runtime[RUNTIME_KEYS.pipeline] !== plan.pipelineHash
-  )
-    return false;
-  if (plan.reuse) return true;
-  const isUnfinished = ['created', 'queued', 'in_progress'].includes(known.status);
-  return isUnfinished && plan.run.runId !== undefined && known.runtime[RUNTIME_KEYS.run] === plan.run.runId;
-}
-
-/** An unfinished task of the same pull request, of another commit, with none of our keys, from an earlier run. */
-export function isSuperseded(task: KnownTask, plan: LaunchPlan): boolean {
-  // A draft does not run: it is left for the launch that may want it again.
-  if (!['queued', 'in_progress'].includes(task.status)) return false;
-  if (plan.pullRequest === undefined || task.runtime[RUNTIME_KEYS.pullRequest] !== String(plan.pullRequest))
-    return false;
-  if (task.runtime[RUNTIME_KEYS.pipeline] !== plan.pipelineHash) return false;
-  if (task.commit === plan.commit) return false;
-  if (plan.tasks.some(({ key }) => key === task.runtime[RUNTIME_KEYS.key])) return false;
-  if (task.tags.some((tag) => /^pr:\d+$/.test(tag) && tag !== `pr:${plan.pullRequest}`)) return false;
-  const theirs = toRunNumber(task.runtime[RUNTIME_KEYS.run]);
-  const ours = toRunNumber(plan.run.runId);
-  // Without a run number on either side, a task that was there when we looked was created earlier.
-  return theirs === undefined || ours === undefined || theirs < ours;
-}
-
-function toRunNumber(text: string | undefined): bigint | undefined {
-  return text !== undefined && /^\d+$/.test(text) ? BigInt(text) : undefined;
 }
 
 /** Waits for all before the first failure is thrown: nothing is left running behind the caller's back. */
@@ -424,12 +435,18 @@ async function settleAll<T>(promises: ReadonlyArray<Promise<T>>): Promise<T[]> {
   });
 }
 
-function failVanished(cause?: unknown): Failure {
-  return new Failure('the task was removed by somebody before it could be queued', {
+function failVanished(): Failure {
+  return new Failure('the task was removed, again and again, before it could be queued', {
     exitCode: EXIT_CODES.unavailable,
     remedy:
       'Run this step again; if it happens again, look who or what deletes drafts from the ClearML project.',
-    cause,
+  });
+}
+
+function failUnserved(queue: Queue): Failure {
+  return new Failure(`no worker serves the queue "${queue.name}"`, {
+    exitCode: EXIT_CODES.neverStarted,
+    remedy: `Start one (clearml-agent daemon --queue ${queue.name}), or name another queue; nothing was created.`,
   });
 }
 

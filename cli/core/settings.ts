@@ -52,7 +52,7 @@ export function resolveNames(
   const taskName =
     options.taskName ??
     config['task-name'] ??
-    `${workingDir === '.' ? '' : `${workingDir}/`}${entryPoint.replace(/^-m\s+/, '').replace(/\.[^./]+$/, '')}`;
+    `${workingDir === '.' ? '' : `${workingDir}/`}${nameEntryPoint(entryPoint)}`;
   for (const [option, name] of [
     ['--project', project],
     ['--task-name', taskName],
@@ -87,4 +87,11 @@ function normalizePath(option: string, path: string): string {
     });
   }
   return parts.filter((part) => part !== '' && part !== '.').join('/') || '.';
+}
+
+/** `train` of `train.py`, `pkg.train` of `-m pkg.train`. */
+function nameEntryPoint(entryPoint: string): string {
+  return entryPoint.startsWith('-m ')
+    ? entryPoint.slice('-m '.length).trim()
+    : entryPoint.replace(/\.[^./]+$/, '');
 }

@@ -11,6 +11,8 @@ export type Fault =
   | { readonly kind: 'cut-within' }
   /** Nothing ever comes; `isApplied`: the server heard of it. */
   | { readonly kind: 'silence'; readonly isApplied: boolean }
+  /** Passed on only when something else has happened. */
+  | { readonly kind: 'hold'; readonly until: Promise<unknown> }
   /** The answer comes byte by byte, never to the end. */
   | { readonly kind: 'drip' }
   /** Something else answers; the server hears nothing. */
@@ -106,7 +108,8 @@ export async function startFaultProxy(
         upstream.on('error', () => incoming.socket.destroy());
         upstream.end(body);
       };
-      if (latencyMs > 0) later(latencyMs, forward);
+      if (fault?.kind === 'hold') void fault.until.then(forward, forward);
+      else if (latencyMs > 0) later(latencyMs, forward);
       else forward();
 
       function deliver(
@@ -129,7 +132,7 @@ export async function startFaultProxy(
             later(200, drip);
           };
           drip();
-        } else if (how === undefined) outgoing.writeHead(status, headers).end(answer);
+        } else if (how === undefined || how.kind === 'hold') outgoing.writeHead(status, headers).end(answer);
       }
     });
   });

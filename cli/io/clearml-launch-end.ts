@@ -1,99 +1,168 @@
 import * as v from 'valibot';
 import { abortTasks } from '../core/abort.ts';
 import { Failure } from '../core/failure.ts';
-import type { KnownTask } from '../core/launch.ts';
+import type { KnownTask, LaunchRecord } from '../core/launch.ts';
 import type { LaunchPlan } from '../core/launch-plan.ts';
 import { RUNTIME_KEYS } from '../core/task.ts';
+import { isSuperseded, isUsedByOthers } from '../core/task-choice.ts';
 import type { Clock } from '../core/world.ts';
 import type { ClearmlClient } from './clearml.ts';
 import { createAbortServer } from './clearml-abort.ts';
 import { createLaunchServer } from './clearml-launch.ts';
-import type { Session } from './program.ts';
 
-const OwnTasksSchema = v.object({
-  tasks: v.array(v.object({ id: v.string(), runtime: v.optional(v.record(v.string(), v.unknown()), {}) })),
+const TasksSchema = v.object({
+  tasks: v.array(
+    v.object({
+      id: v.string(),
+      tags: v.optional(v.array(v.string()), []),
+      runtime: v.optional(v.record(v.string(), v.unknown()), {}),
+    }),
+  ),
 });
 
+type FoundTask = v.InferOutput<typeof TasksSchema>['tasks'][number];
+
+export interface TakeBackTools {
+  readonly client: ClearmlClient;
+  readonly clock: Clock;
+  readonly deadlineMs: number;
+  /** Shown in ClearML as the tasks' status reason. */
+  readonly reason: string;
+  /** Where a person can look at a task. */
+  readonly urlOf: (taskId: string) => string;
+}
+
 /**
- * Removes everything that a launch has created, whether its creation was answered or not: queued and running tasks are
- * aborted, drafts deleted. Never throws: it runs while another error is on its way.
+ * Takes back what a launch has done, whether it was answered or not: tasks it created are aborted and deleted, drafts of
+ * others that it queued are taken out of the queue again. What another pull request has taken for itself meanwhile is
+ * left. Never throws a Failure: it runs while another error is on its way.
  *
  * @param token the launch's own, on every task it creates
- * @returns what to tell where something could be left
+ * @returns what to tell where something is left
  */
-export async function removeLaunched(
+export async function takeBackLaunch(
   plan: LaunchPlan,
   token: string,
-  tools: {
-    readonly client: ClearmlClient;
-    readonly clock: Clock;
-    readonly deadlineMs: number;
-    readonly reason: string;
-  },
-): Promise<{ readonly message: string | undefined }> {
-  const { client, clock, deadlineMs, reason } = tools;
+  record: LaunchRecord,
+  tools: TakeBackTools,
+): Promise<readonly string[]> {
+  const { client, clock, deadlineMs, reason, urlOf } = tools;
+  const messages = new Set<string>();
   try {
     const server = createLaunchServer(client);
-    const findOwn = async (): Promise<string[]> => {
-      const { tasks } = await client.call(
-        'tasks.get_all',
-        {
-          [`runtime.${RUNTIME_KEYS.launch}`]: token,
-          only_fields: ['id', 'runtime'],
-          page: 0,
-          page_size: 500,
-        },
-        OwnTasksSchema,
-        { isRepeatable: true },
-      );
-      return tasks.filter((task) => task.runtime[RUNTIME_KEYS.launch] === token).map((task) => task.id);
-    };
-    const seen = new Set<string>();
-    // Twice: a create that was under way when we gave up may land a moment later.
+    // Twice: a request that was under way when we gave up may be applied a moment later.
     for (let look = 0; look < 2; look += 1) {
-      if (look > 0) await clock.sleep(1000);
-      const own = (await findOwn()).filter((id) => !seen.has(id));
-      if (own.length === 0) continue;
-      const { ended, unconfirmed } = await abortTasks(createAbortServer(client), own, {
+      if (look > 0) await clock.sleep(Math.min(1000, Math.max(0, deadlineMs - clock.now())));
+      const found = await findDone(client, token, record);
+      const ours = found.filter(
+        (task) => !isUsedByOthers(task, plan.pullRequest, record.takenOver.get(task.id)),
+      );
+      for (const task of found) {
+        if (!ours.includes(task))
+          messages.add(`task ${task.id} is left: another pull request uses it (${urlOf(task.id)})`);
+      }
+      if (ours.length === 0) continue;
+      const ids = ours.map(({ id }) => id);
+      const { ended, unconfirmed } = await abortTasks(createAbortServer(client), ids, {
         clock,
         reason,
         deadlineMs,
       });
-      for (const id of ended) {
-        await server.deleteDraft(id);
-        seen.add(id);
-      }
-      if (unconfirmed.length > 0) {
-        return { message: `not confirmed as ended: task ${unconfirmed.join(', ')}; look at it in ClearML` };
-      }
+      const created = new Set(ours.filter((task) => isCreatedBy(task, token)).map(({ id }) => id));
+      await runInParallel(
+        ended.filter((id) => created.has(id)),
+        (id) => server.deleteDraft(id),
+      );
+      for (const id of unconfirmed)
+        messages.add(`that task ${id} has ended could not be confirmed: ${urlOf(id)}`);
     }
-    return { message: undefined };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    return {
-      message: `whether a task of this launch is left in project "${plan.project}" could not be found out (${error.message}); the next launch of the same code takes it over`,
-    };
+    messages.add(
+      `whether a task of this launch is left in project "${plan.project}" could not be found out (${error.message}); the next launch of the same code takes it over`,
+    );
   }
+  return [...messages];
 }
 
-/** Ends the tasks that this launch makes pointless, and says what came of it. */
-export async function stopSuperseded(
+async function findDone(client: ClearmlClient, token: string, record: LaunchRecord): Promise<FoundTask[]> {
+  const find = async (filter: Readonly<Record<string, unknown>>) => {
+    const { tasks } = await client.call(
+      'tasks.get_all',
+      { ...filter, only_fields: ['id', 'tags', 'runtime'], page: 0, page_size: 500 },
+      TasksSchema,
+      { isRepeatable: true },
+    );
+    return tasks;
+  };
+  const [created, takenOver] = await Promise.all([
+    find({ [`runtime.${RUNTIME_KEYS.launch}`]: token }),
+    // An empty list would find every task there is.
+    record.takenOver.size === 0 ? [] : find({ id: [...record.takenOver.keys()] }),
+  ]);
+  const done = [
+    ...created.filter((task) => isCreatedBy(task, token)),
+    ...takenOver.filter((task) => record.takenOver.has(task.id)),
+  ];
+  return [...new Map(done.map((task) => [task.id, task])).values()];
+}
+
+function isCreatedBy(task: FoundTask, token: string): boolean {
+  return task.runtime[RUNTIME_KEYS.launch] === token;
+}
+
+const PARALLEL_REQUESTS = 8;
+
+async function runInParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const open = [...items];
+  const worker = async () => {
+    for (let item = open.shift(); item !== undefined; item = open.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(PARALLEL_REQUESTS, open.length) }, worker));
+}
+
+/**
+ * Ends the tasks that a launch makes pointless. They are looked at again first: another pull request may have taken one
+ * for itself since.
+ *
+ * @returns what came of each: `ended`, or `unconfirmed` with why
+ */
+export async function endSuperseded(
   tasks: readonly KnownTask[],
   plan: LaunchPlan,
-  { client, session }: { readonly client: ClearmlClient; readonly session: Session },
-): Promise<void> {
-  const { clock, voice, interruption } = session;
-  const by = plan.run.runId === undefined ? 'a newer launch' : `run ${plan.run.runId}`;
-  const reason = `superseded by ${by}: commit ${plan.commit.slice(0, 10)} of pull request ${plan.pullRequest}`;
-  const ids = tasks.map((task) => task.id);
-  const { ended, unconfirmed } = await abortTasks(createAbortServer(client), ids, {
-    clock,
-    reason,
-    deadlineMs: clock.now() + 60_000,
-    signal: interruption,
-  });
-  for (const id of ended) voice.say(`Ended task ${id} of an older commit: it is superseded`);
-  for (const id of unconfirmed) {
-    voice.warn(`task ${id} of an older commit is superseded, but that it has ended could not be confirmed`);
+  tools: {
+    readonly client: ClearmlClient;
+    readonly clock: Clock;
+    readonly deadlineMs: number;
+    readonly signal: AbortSignal;
+  },
+): Promise<{
+  readonly ended: readonly string[];
+  readonly unconfirmed: readonly string[];
+  readonly why: string | undefined;
+}> {
+  const { client, clock, deadlineMs, signal } = tools;
+  let ids = tasks.map((task) => task.id);
+  try {
+    const present = await createLaunchServer(client, signal).findUnfinished(
+      plan.pullRequest ?? 0,
+      plan.pipelineHash,
+    );
+    const still = new Set(present.filter((task) => isSuperseded(task, plan)).map((task) => task.id));
+    ids = ids.filter((id) => still.has(id));
+    if (ids.length === 0) return { ended: [], unconfirmed: [], why: undefined };
+    const by = plan.run.runId === undefined ? 'a newer launch' : `run ${plan.run.runId}`;
+    const reason = `superseded by ${by}: commit ${plan.commit.slice(0, 10)} of pull request ${plan.pullRequest}`;
+    const { ended, unconfirmed, lastError } = await abortTasks(createAbortServer(client), ids, {
+      clock,
+      reason,
+      deadlineMs,
+      signal,
+    });
+    return { ended, unconfirmed, why: lastError?.message };
+  } catch (error) {
+    // The launch itself has succeeded: an old task that cannot be ended is worth a warning, not the new one.
+    if (!(error instanceof Failure)) throw error;
+    return { ended: [], unconfirmed: ids, why: error.message };
   }
 }

@@ -34,6 +34,8 @@ const Texts = v.pipe(
   ),
 );
 
+const Text = v.optional(v.nullable(v.string()));
+
 const TasksSchema = v.object({
   tasks: v.array(
     v.object({
@@ -41,7 +43,18 @@ const TasksSchema = v.object({
       status: StatusSchema,
       created: v.string(),
       project: v.optional(v.nullable(v.string())),
-      script: v.optional(v.object({ version_num: v.optional(v.nullable(v.string())) })),
+      script: v.optional(
+        v.object({
+          version_num: Text,
+          entry_point: Text,
+          working_dir: Text,
+          diff: Text,
+          requirements: v.nullish(v.object({ pip: v.nullish(v.union([v.string(), v.array(v.string())])) })),
+        }),
+      ),
+      hyperparams: v.nullish(v.record(v.string(), v.record(v.string(), v.object({ value: Text }))), {}),
+      container: v.nullish(v.object({ image: Text, arguments: Text }), {}),
+      execution: v.nullish(v.object({ queue: Text }), {}),
       tags: v.optional(v.array(v.string()), []),
       system_tags: v.optional(v.array(v.string()), []),
       runtime: v.optional(Texts, {}),
@@ -54,7 +67,10 @@ const TASK_FIELDS = [
   'status',
   'created',
   'project',
-  'script.version_num',
+  'script',
+  'hyperparams',
+  'container',
+  'execution.queue',
   'tags',
   'system_tags',
   'runtime',
@@ -206,8 +222,8 @@ export function createLaunchServer(client: ClearmlClient, signal?: AbortSignal):
       }
     },
 
-    async addTag(taskId, tag) {
-      await client.call('tasks.update_tags', { ids: [taskId], add_tags: [tag] }, AnythingSchema, {
+    async addTags(taskId, tags) {
+      await client.call('tasks.update_tags', { ids: [taskId], add_tags: tags }, AnythingSchema, {
         isRepeatable: true,
         signal,
       });
@@ -221,14 +237,29 @@ function matchExactly(name: string): string {
 }
 
 function toKnownTask(task: v.InferOutput<typeof TasksSchema>['tasks'][number]): KnownTask {
+  const { script, container } = task;
+  const pip = script?.requirements?.pip ?? '';
+  const params = Object.entries(task.hyperparams ?? {}).flatMap(([section, entries]) =>
+    Object.entries(entries).map(([name, { value }]): [string, string] => [`${section}/${name}`, value ?? '']),
+  );
   return {
     id: task.id,
     projectId: task.project ?? undefined,
+    queueId: task.execution?.queue ?? undefined,
     status: task.status,
     createdMs: Date.parse(task.created),
-    commit: task.script?.version_num ?? undefined,
+    commit: script?.version_num ?? undefined,
     tags: task.tags,
     isArchived: task.system_tags.includes('archived'),
     runtime: task.runtime,
+    content: {
+      entryPoint: script?.entry_point ?? '',
+      workingDir: script?.working_dir ?? '',
+      diff: script?.diff ?? '',
+      requirements: typeof pip === 'string' ? pip : pip.join('\n'),
+      image: container?.image ?? '',
+      imageArguments: container?.arguments ?? '',
+      params: Object.fromEntries(params),
+    },
   };
 }

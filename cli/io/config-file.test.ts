@@ -88,7 +88,7 @@ test('every key of the contract is understood, durations in milliseconds', async
     requirements: 'requirements.txt',
     'docker-image': 'python:3.11',
     'docker-args': '--ipc=host',
-    params: { 'Args/n_estimators': 100, 'General/fast': true, plain: 'text' },
+    params: { 'Args/n_estimators': '100', 'General/fast': true, plain: 'text' },
     tags: ['team-a'],
     paths: ['train_model.py', 'src/**'],
     reuse: true,
@@ -108,6 +108,12 @@ test('every key of the contract is understood, durations in milliseconds', async
       },
     ],
     baseline: { branch: 'main', runs: 10 },
+  });
+});
+
+test('a number among the params is taken as it is written', async () => {
+  expect(await read('params: { a: 3.10, b: 12345678901234567890, c: 1e-3, d: 0x10 }')).toEqual({
+    params: { a: '3.10', b: '12345678901234567890', c: '1e-3', d: '0x10' },
   });
 });
 

@@ -47,6 +47,15 @@ export async function readConfigFile(cwd: string, path: string | undefined): Pro
   } catch (cause) {
     throw failConfig(name, [describeSystemError(cause)], 'It is no valid YAML.');
   }
+  // A number as a hyperparameter is taken as it is written: 3.10 stays 3.10, and an id of 20 digits keeps them all.
+  const params = isMap(document.contents) ? document.contents.get('params') : undefined;
+  if (isMap(params) && isRecord(content) && isRecord(content.params)) {
+    for (const { key, value } of params.items) {
+      if (isScalar(key) && isScalar(value) && typeof value.value === 'number' && value.source !== undefined) {
+        content.params[String(key.value)] = value.source;
+      }
+    }
+  }
   const result = parseConfig(content);
   if ('config' in result) return result.config;
 
@@ -90,6 +99,10 @@ function formatPath(path: ReadonlyArray<string | number>): string {
   return path
     .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${key}`))
     .join('');
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function hasRange(node: unknown): node is { range: [number, number, number] } {

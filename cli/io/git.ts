@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import type { Checkout, CheckoutReader, TreeEntry } from '../core/code.ts';
@@ -36,38 +37,67 @@ export async function readCheckout(cwd: string): Promise<Checkout> {
     branch === undefined
       ? undefined
       : (await tryGit(cwd, ['config', '--get', `branch.${branch}.remote`]))?.trim();
-  const remote = [upstream, 'origin', remotes[0]].find(
+  const preferred = [...new Set([upstream, 'origin', ...remotes])].filter(
     (name) => name !== undefined && remotes.includes(name),
   );
-  if (remote === undefined) {
+  if (preferred.length === 0) {
     throw new Failure('the checkout has no remote', {
       exitCode: EXIT_CODES.usage,
       remedy:
         'An agent clones the code from somewhere: add a remote (git remote add origin URL), push to it, and run this again.',
     });
   }
-  const [url, holders, diff, status] = await Promise.all([
-    git(cwd, ['remote', 'get-url', remote]),
-    git(cwd, [
-      'for-each-ref',
-      '--contains',
-      commit,
-      '--format=%(refname:lstrip=3)',
-      `refs/remotes/${remote}`,
-    ]),
-    git(root, ['diff', '--submodule=diff', '--no-color', '--no-ext-diff', 'HEAD']),
+  const [holders, diff, status] = await Promise.all([
+    git(cwd, ['for-each-ref', '--contains', commit, '--format=%(refname)', 'refs/remotes']),
+    readDiff(root),
     git(root, ['status', '--porcelain', '--untracked-files=normal']),
   ]);
-  const pushed = holders.split('\n').filter((name) => name !== '' && name !== 'HEAD');
+  const pushed = preferred
+    .map((remote) => ({ remote, branch: choosePushedBranch(holders.split('\n'), remote ?? '', branch) }))
+    .find((candidate) => candidate.branch !== undefined);
+  const remote = pushed?.remote ?? preferred[0] ?? 'origin';
   return {
     root,
-    cloneUrl: toCloneUrl(url.trim()),
+    cloneUrl: toCloneUrl((await git(cwd, ['remote', 'get-url', remote])).trim(), root),
     commit,
     branch,
-    pushedBranch: branch !== undefined && pushed.includes(branch) ? branch : pushed[0],
+    pushedBranch: pushed?.branch,
     diff,
     untrackedFiles: status.split('\n').filter((line) => line.startsWith('??')).length,
   };
+}
+
+/** Of the remote's branches that hold the commit: that of the same name, else a main branch, else the first. */
+function choosePushedBranch(
+  refs: readonly string[],
+  remote: string,
+  branch: string | undefined,
+): string | undefined {
+  const prefix = `refs/remotes/${remote}/`;
+  const names = refs
+    .filter((ref) => ref.startsWith(prefix))
+    .map((ref) => ref.slice(prefix.length))
+    .filter((name) => name !== 'HEAD');
+  return [branch, 'main', 'master'].find((name) => name !== undefined && names.includes(name)) ?? names[0];
+}
+
+/**
+ * Changes to tracked files in a form that `git apply` takes, whatever this user's git is set to.
+ *
+ * @throws Failure (usage) where they are no text: ClearML keeps them as one
+ */
+async function readDiff(root: string): Promise<string> {
+  const args = ['diff', '--submodule=diff', '--binary', '--no-color', '--no-ext-diff', '--no-textconv'];
+  const output = await gitBytes(root, [...args, '--src-prefix=a/', '--dst-prefix=b/', 'HEAD']);
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(output);
+  } catch (cause) {
+    throw new Failure('the changes of tracked files are not UTF-8 text', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'ClearML keeps a task’s diff as text: commit and push them instead.',
+      cause,
+    });
+  }
 }
 
 /** The commit's git tree; undefined where the commit is not in this checkout. */
@@ -89,12 +119,14 @@ export async function listTree(cwd: string, commit: string): Promise<TreeEntry[]
 }
 
 async function git(cwd: string, args: readonly string[]): Promise<string> {
+  return (await gitBytes(cwd, args)).toString('utf8');
+}
+
+async function gitBytes(cwd: string, args: readonly string[]): Promise<Buffer> {
   try {
     // Reading must not write: no refreshed index.
-    const { stdout } = await runFile('git', ['--no-optional-locks', ...args], {
-      cwd,
-      maxBuffer: MAX_OUTPUT_BYTES,
-    });
+    const options = { cwd, maxBuffer: MAX_OUTPUT_BYTES, encoding: 'buffer' } as const;
+    const { stdout } = await runFile('git', ['--no-optional-locks', ...args], options);
     return stdout;
   } catch (cause) {
     throw explainGitError(cause, args);
@@ -111,7 +143,7 @@ async function tryGit(cwd: string, args: readonly string[]): Promise<string | un
 
 function explainGitError(error: unknown, args: readonly string[]): Failure {
   const { code, stderr } = error as { code?: unknown; stderr?: unknown };
-  const message = toSingleLine(typeof stderr === 'string' ? stderr : '');
+  const message = toSingleLine(Buffer.isBuffer(stderr) ? stderr.toString('utf8') : '');
   if (code === 'ENOENT') {
     return new Failure('git is not installed, or the working directory does not exist', {
       exitCode: EXIT_CODES.usage,
@@ -133,9 +165,10 @@ function explainGitError(error: unknown, args: readonly string[]): Failure {
   });
 }
 
-/** A remote may be a plain path; an agent on this machine can clone it as a URL. */
-function toCloneUrl(remote: string): string {
-  return remote.startsWith('/') ? pathToFileURL(remote).href : remote;
+/** A remote may be a path; an agent on this machine can clone it as a URL. */
+function toCloneUrl(remote: string, root: string): string {
+  const isPath = remote.startsWith('/') || remote.startsWith('./') || remote.startsWith('../');
+  return isPath ? pathToFileURL(resolve(root, remote)).href : remote;
 }
 
 function splitOnce(text: string, separator: string): [string, string] {

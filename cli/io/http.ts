@@ -2,6 +2,8 @@ import { promisify } from 'node:util';
 import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
 import type { Environment } from '../core/environment.ts';
 import { describeSystemError, readErrorCode } from '../core/error-code.ts';
+import { EXIT_CODES } from '../core/exit-code.ts';
+import { Failure } from '../core/failure.ts';
 import type { Clock } from '../core/world.ts';
 
 /** One exchange. Redirects are not followed: they would carry the credentials elsewhere. */
@@ -52,8 +54,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export function createHttp(env: Environment, clock: Clock): Http {
   const dispatcher = new EnvHttpProxyAgent({
     // Lower case wins where both are set, as in curl.
-    httpProxy: env.http_proxy ?? env.HTTP_PROXY ?? '',
-    httpsProxy: env.https_proxy ?? env.HTTPS_PROXY ?? '',
+    httpProxy: readProxy(env, 'http_proxy', 'HTTP_PROXY'),
+    httpsProxy: readProxy(env, 'https_proxy', 'HTTPS_PROXY'),
     noProxy: env.no_proxy ?? env.NO_PROXY ?? '',
     connect: { timeout: CONNECT_TIMEOUT_MS },
     // The time limit is ours, for the whole exchange: a slow drip would pass undici's.
@@ -98,6 +100,19 @@ export function createHttp(env: Environment, clock: Clock): Http {
   }
 
   return { send, dispatcher, close: () => dispatcher.destroy() };
+}
+
+/** A proxy's URL; as for curl, one without a scheme is http. */
+function readProxy(env: Environment, ...names: readonly string[]): string {
+  const name = names.find((candidate) => env[candidate] !== undefined);
+  if (name === undefined) return '';
+  const text = env[name]?.trim() ?? '';
+  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
+  if (URL.canParse(url) && /^https?:/i.test(url)) return url;
+  throw new Failure(`${name} is no URL of a proxy`, {
+    exitCode: EXIT_CODES.usage,
+    remedy: 'Give it as in http://proxy.example.com:3128.',
+  });
 }
 
 function flattenHeaders(

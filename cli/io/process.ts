@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { Clock, Signal, World } from '../core/world.ts';
 
 /** Whether the module is the file that node was told to run (links followed), not one that a test imports. */
@@ -15,13 +16,24 @@ export function isEntry(moduleUrl: string): boolean {
 
 /** Runs a program's `main` in this process and lets its exit code be the process's. */
 export async function runAsProcess(main: (world: World) => Promise<number>): Promise<void> {
+  let outputFailure: ExitCode = EXIT_CODES.done;
   for (const stream of [process.stdout, process.stderr]) {
     // Whoever reads us may close the pipe early (`| head -1`); that is no failure of ours.
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
+      if (error.code === 'EPIPE') return;
+      const name = stream === process.stdout ? 'stdout' : 'stderr';
+      if (stream === process.stdout) {
+        process.stderr.write(
+          `error: ${name} cannot be written (${error.code ?? error.message})\nLook where it leads to (a full disk?); what was done is said above.\n`,
+        );
+      }
+      outputFailure = EXIT_CODES.usage;
     });
   }
-  process.exitCode = await main(createWorld());
+  const exitCode = await main(createWorld());
+  // A stream's error comes after the write: let it.
+  await new Promise((resolve) => setImmediate(resolve));
+  process.exitCode = exitCode === EXIT_CODES.done ? outputFailure : exitCode;
   endEvenIfBusy(process.exitCode);
 }
 

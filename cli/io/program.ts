@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type Command, CommanderError } from 'commander';
 import { type Environment, isActions, listSecrets } from '../core/environment.ts';
 import { EXIT_CODE_MEANINGS, EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
@@ -65,6 +66,8 @@ export async function runProgram(
   action: (command: Command, session: Session) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const interruption = new AbortController();
+  // Each request under way listens, and there may be hundreds.
+  setMaxListeners(0, interruption.signal);
   let endAtOnce: (exitCode: ExitCode) => void = () => undefined;
   const hurry = new Promise<ExitCode>((resolve) => {
     endAtOnce = resolve;

@@ -140,7 +140,8 @@ async function resolvePipeline(
   }
   try {
     const cloneUrl =
-      run.code?.cloneUrl ?? (run.repository === undefined ? await readRemote(session.cwd) : undefined);
+      (run.code instanceof Failure ? undefined : run.code?.cloneUrl) ??
+      (run.repository === undefined ? await readRemote(session.cwd) : undefined);
     const { project, taskName } = resolveNames(flags, config, run, cloneUrl);
     const repository = identifyPipelineRepository(run.repository, run.serverUrl, cloneUrl);
     return { pipeline: await hashPipeline({ repository, project, taskName }), pullRequest };

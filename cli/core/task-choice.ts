@@ -1,0 +1,88 @@
+import type { KnownTask } from './launch.ts';
+import type { LaunchPlan, PlannedTask, TaskContent } from './launch-plan.ts';
+import { RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
+
+/** Put on a draft by a launch without a pull request that takes it over: whoever created it must not remove it then. */
+export const TAKEN_OVER_TAG = 'taken-over';
+
+/** The further a task has come, the better: what is done need not be waited for, what is queued is ahead of a draft. */
+const PREFERENCE: ReadonlyMap<TaskStatus, number> = new Map([
+  ['published', 0],
+  ['completed', 1],
+  ['publishing', 1],
+  ['in_progress', 2],
+  ['queued', 3],
+  ['created', 4],
+]);
+
+/** The best of tasks with the same key; the oldest among equals, so that launches at the same time agree. */
+export function chooseTask(tasks: readonly KnownTask[]): KnownTask | undefined {
+  return [...tasks]
+    .filter((task) => PREFERENCE.has(task.status) && !task.isArchived)
+    .sort(
+      (a, b) =>
+        (PREFERENCE.get(a.status) ?? 9) - (PREFERENCE.get(b.status) ?? 9) ||
+        a.createdMs - b.createdMs ||
+        (a.id < b.id ? -1 : 1),
+    )[0];
+}
+
+/**
+ * Whether a task may stand for a planned one. With `--no-reuse` only what this very workflow run has launched and not
+ * finished counts, so that a step that is retried does not train twice.
+ */
+export function isSameTraining(known: KnownTask, task: PlannedTask, plan: LaunchPlan): boolean {
+  if (known.runtime[RUNTIME_KEYS.key] !== task.key) return false;
+  if (known.runtime[RUNTIME_KEYS.pipeline] !== plan.pipelineHash) return false;
+  // Until an agent takes a task anybody can edit it in the web page, and its key says nothing of that.
+  const isUntouched = known.status === 'created' || known.status === 'queued';
+  if (isUntouched && !isSameContent(known.content, task.content)) return false;
+  if (plan.reuse) return true;
+  const isUnfinished = isUntouched || known.status === 'in_progress';
+  return isUnfinished && plan.run.runId !== undefined && known.runtime[RUNTIME_KEYS.run] === plan.run.runId;
+}
+
+function isSameContent(a: TaskContent, b: TaskContent): boolean {
+  const flatten = ({ params, ...rest }: TaskContent) =>
+    JSON.stringify([Object.entries(rest).sort(), Object.entries(params).sort()]);
+  return flatten(a) === flatten(b);
+}
+
+/** An unfinished task of the same pull request, of another commit, with none of our keys, from an earlier run. */
+export function isSuperseded(task: KnownTask, plan: LaunchPlan): boolean {
+  // A draft does not run: it is left for the launch that may want it again.
+  if (!['queued', 'in_progress'].includes(task.status)) return false;
+  if (plan.pullRequest === undefined || task.runtime[RUNTIME_KEYS.pullRequest] !== String(plan.pullRequest)) {
+    return false;
+  }
+  if (task.runtime[RUNTIME_KEYS.pipeline] !== plan.pipelineHash) return false;
+  if (task.commit === plan.commit) return false;
+  if (plan.tasks.some(({ key }) => key === task.runtime[RUNTIME_KEYS.key])) return false;
+  if (isUsedByOthers(task, plan.pullRequest)) return false;
+  const theirs = toRunNumber(task.runtime[RUNTIME_KEYS.run]);
+  const ours = toRunNumber(plan.run.runId);
+  // Without a run number on either side, a task that was there when we looked was created earlier.
+  return theirs === undefined || ours === undefined || theirs < ours;
+}
+
+/**
+ * Whether a pull request other than ours, or a launch without one, has taken the task for itself too.
+ *
+ * @param tagsBefore those that it had before we took it over from a launch that left it as a draft
+ */
+export function isUsedByOthers(
+  task: { readonly tags: readonly string[] },
+  pullRequest: number | undefined,
+  tagsBefore: readonly string[] | undefined = undefined,
+): boolean {
+  // Where we took it over, the general mark may be our own.
+  const ours = [
+    ...(pullRequest === undefined ? [] : [tagPullRequest(pullRequest)]),
+    ...(tagsBefore === undefined ? [] : [TAKEN_OVER_TAG, ...tagsBefore]),
+  ];
+  return task.tags.some((tag) => (tag === TAKEN_OVER_TAG || /^pr:\d+$/.test(tag)) && !ours.includes(tag));
+}
+
+function toRunNumber(text: string | undefined): bigint | undefined {
+  return text !== undefined && /^\d+$/.test(text) ? BigInt(text) : undefined;
+}
