@@ -8,8 +8,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { parse } from 'yaml';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { findNodeDirectory } from './dev/node-release.ts';
+import { runProgramHere } from './dev/program-run.ts';
 import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
 import { readWorkflow, runWorkflowJob, type StepRun, type WorkflowRun } from './dev/workflow-runner.ts';
+import { main as launch } from './launch-training-task.ts';
 import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -70,8 +72,8 @@ describe.each(['clearml_ci_cd.yml', 'test.yml'])('%s', (name) => {
   test('puts no expression into a script, and leaves no credentials in the checkout', () => {
     for (const step of steps) expect(step.run ?? '').not.toContain('${{');
     const checkouts = steps.filter((step) => step.uses?.startsWith('actions/checkout@'));
-    expect(checkouts).toHaveLength(1);
-    expect(checkouts[0]?.with?.['persist-credentials']).toBe(false);
+    expect(checkouts.length).toBe(Object.keys(source.jobs).length);
+    for (const checkout of checkouts) expect(checkout.with?.['persist-credentials']).toBe(false);
   });
 
   test('ends the runs that a newer one replaces', () => {
@@ -86,7 +88,7 @@ describe('clearml_ci_cd.yml', () => {
 
   test('runs once for each new state of a pull request to main or master', () => {
     expect(source.on).toEqual({
-      pull_request: { branches: ['main', 'master'], types: ['opened', 'reopened', 'synchronize'] },
+      pull_request: { branches: ['main', 'master'], types: ['opened', 'reopened', 'synchronize', 'closed'] },
     });
     expect(source.concurrency.group).toContain('github.event.pull_request.number');
   });
@@ -101,7 +103,7 @@ describe('clearml_ci_cd.yml', () => {
 
   test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
     const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('cli/'));
-    expect(programs).toHaveLength(4);
+    expect(programs).toHaveLength(5);
     for (const run of programs) expect(run).toMatch(/^exec node cli\/[a-z-]+\.ts( |$)/);
   });
 
@@ -120,7 +122,8 @@ describe('clearml_ci_cd.yml', () => {
 
   test('installs no development dependency and runs no script of a package', () => {
     const installs = steps.map((step) => step.run ?? '').filter((run) => run.includes('npm'));
-    expect(installs).toEqual([expect.stringMatching(/^npm ci --omit=dev --ignore-scripts/)]);
+    expect(installs.length).toBe(Object.keys(source.jobs).length);
+    for (const install of installs) expect(install).toMatch(/^npm ci --omit=dev --ignore-scripts/);
   });
 });
 
@@ -177,6 +180,8 @@ afterEach(async () => {
 });
 
 interface Scenario {
+  /** Default: `train`, at a push. */
+  job?: 'train' | 'closed';
   headRepository?: string;
   actor?: string;
   /** Default: all that a repository needs. */
@@ -216,12 +221,17 @@ function describeMachine(): Record<string, string> {
 /** Runs the workflow as GitHub would for a push to the pull request. */
 async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<WorkflowRun> {
   const { github, clearml } = sandbox;
-  const event = await github.pullRequestEvent(PULL, 'synchronize', scenario.actor);
+  const job = scenario.job ?? 'train';
+  const event = await github.pullRequestEvent(
+    PULL,
+    job === 'closed' ? 'closed' : 'synchronize',
+    scenario.actor,
+  );
   const workspace = mkdtempSync(join(tmpdir(), 'clearml-ci-workspace-'));
   started.workspaces.push(workspace);
   return runWorkflowJob({
     workflow: readSource('clearml_ci_cd.yml').text,
-    job: 'train',
+    job,
     github: {
       event,
       event_name: 'pull_request',
@@ -427,6 +437,29 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       expect(stepOf(run, 'End the training of a cancelled run').conclusion).toBe('success');
       const tasks = await createClearmlDriver(sandbox.clearml.env).listTasks();
       expect(tasks.map((task) => task.status)).toEqual(['created']);
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  testOnNode24(
+    'end the unfinished tasks of a pull request that is closed, but not what another one has reused',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const driver = createClearmlDriver(sandbox.clearml.env);
+      const launchFor = async (pull: number, commit: string): Promise<string> => {
+        const env = { ...sandbox.env, PR_NUMBER: String(pull), GITHUB_RUN_ID: '4000' };
+        const args = ['https://github.com/acme/digits.git', 'topic', commit];
+        const { exitCode, stdout, stderr } = await runProgramHere(launch, { args, env });
+        expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+        return stdout.trim();
+      };
+      const unfinished = await launchFor(PULL, 'a'.repeat(40));
+      const shared = await launchFor(PULL, 'b'.repeat(40));
+      expect(await launchFor(PULL + 1, 'b'.repeat(40))).toBe(shared);
+      const run = await runWorkflow(sandbox, { job: 'closed' });
+      expectConclusion(run, 'success');
+      expect((await driver.getTask(unfinished)).status).toBe('created');
+      expect((await driver.getTask(shared)).status).toBe('queued');
     },
     RUN_TIMEOUT_MS,
   );
