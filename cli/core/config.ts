@@ -55,11 +55,24 @@ const Tolerance = v.union(
   'must be a number that is not negative, or a percentage such as "1%"',
 );
 
+const MinIterations = v.union(
+  [
+    v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+    v.pipe(
+      v.string(),
+      v.regex(/^\d+(?:\.\d+)?\s*%$/),
+      v.check((text) => Number.parseFloat(text) > 0 && Number.parseFloat(text) <= 100),
+    ),
+  ],
+  'must be a number of iterations, or a percentage of the baseline\'s such as "90%"',
+);
+
 const MetricSchema = v.pipe(
   Mapping,
   v.strictObject(
     {
       metric: Text,
+      was: v.optional(Text),
       goal: v.optional(v.picklist(['maximize', 'minimize'], 'must be maximize or minimize')),
       value: v.optional(v.picklist(['last', 'min', 'max'], 'must be last, min or max'), 'last'),
       tolerance: v.optional(Tolerance, 0),
@@ -71,6 +84,7 @@ const MetricSchema = v.pipe(
           v.gtValue(0, 'must be greater than 0'),
         ),
       ),
+      'min-iterations': v.optional(MinIterations),
     },
     describeObjectIssue,
   ),
@@ -81,6 +95,22 @@ const MetricSchema = v.pipe(
       'is required where gate is fail or warn: maximize or minimize',
     ),
     ['goal'],
+  ),
+  v.forward(
+    v.partialCheck(
+      [['detect'], ['tolerance']],
+      ({ detect, tolerance }) => detect === undefined || typeof tolerance === 'string' || detect > tolerance,
+      'must be greater than tolerance: a loss within the tolerance is never a regression',
+    ),
+    ['detect'],
+  ),
+  v.forward(
+    v.partialCheck(
+      [['was'], ['metric']],
+      ({ was, metric }) => was === undefined || (was !== metric && !/[*?]/.test(`${metric}${was}`)),
+      'names one metric by another: neither name may hold * or ?, and they must differ',
+    ),
+    ['was'],
   ),
 );
 
@@ -98,13 +128,27 @@ export const BASELINE_FORMS = {
   branch: v.strictObject({ branch: v.optional(Text), runs: v.optional(Runs, 10) }, describeObjectIssue),
 };
 
-/** Lazy, so that a mistake is reported for the form that was meant, not as "none of four". */
-export const BaselineSchema = v.lazy((input) => {
-  if (input === 'none') return BASELINE_FORMS.none;
-  if (!isRecord(input)) return v.never('must be { branch: …, runs: … }, { task: ID }, { tag: … } or none');
+const BASELINE_WORDS = '{ branch: …, runs: … }, { task: ID } or { tag: … }';
+
+/** Lazy, so that a mistake is reported for the form that was meant, not as "none of three". */
+const OneBaseline = v.lazy((input) => {
+  if (!isRecord(input)) return v.never(`must be ${BASELINE_WORDS}`);
   if ('task' in input) return BASELINE_FORMS.task;
   if ('tag' in input) return BASELINE_FORMS.tag;
   return BASELINE_FORMS.branch;
+});
+
+const BaselineList = v.pipe(
+  v.array(OneBaseline),
+  v.minLength(1, 'must not be empty (no baseline: none)'),
+  v.maxLength(5, 'must be at most 5 baselines'),
+);
+
+/** One baseline, several (a fixed anchor beside the moving one), or `none`. */
+export const BaselineSchema = v.lazy((input) => {
+  if (input === 'none') return BASELINE_FORMS.none;
+  if (Array.isArray(input)) return BaselineList;
+  return isRecord(input) ? OneBaseline : v.never(`must be ${BASELINE_WORDS}, a list of these, or none`);
 });
 
 export const ConfigSchema = v.pipe(
@@ -161,7 +205,15 @@ export const ConfigSchema = v.pipe(
       ),
       baseline: setting(
         BaselineSchema,
-        "What the pull request is compared with. Default: the pull request's base branch.",
+        "What the pull request is compared with, one or several: it regresses if it does against any. Default: the pull request's base branch.",
+      ),
+      alpha: setting(
+        v.pipe(
+          v.number('must be a number'),
+          v.gtValue(0, 'must be greater than 0'),
+          v.maxValue(0.5, 'must be at most 0.5'),
+        ),
+        'How often the gate may block a pull request that is no worse, all its metrics together. Default: 0.05.',
       ),
     },
     describeObjectIssue,
@@ -174,8 +226,8 @@ export type Config = v.InferOutput<typeof ConfigSchema>;
 /** One entry of `metrics`: how a metric counts. */
 export type MetricRule = v.InferOutput<typeof MetricSchema>;
 
-/** What the pull request is compared with. */
-export type BaselineRule = NonNullable<Config['baseline']>;
+/** What the pull request is compared with: one of `baseline`, or its only one. */
+export type BaselineRule = Exclude<NonNullable<Config['baseline']>, readonly unknown[]>;
 
 export interface ConfigIssue {
   /** Keys and indices from the root to the place. */

@@ -8,8 +8,14 @@ export function formatConfigSchema(): string {
     ...options,
     overrideSchema: ({ valibotSchema, jsonSchema }): JsonSchema => {
       if (valibotSchema !== BaselineSchema) return jsonSchema;
+      const { none, ...forms } = BASELINE_FORMS;
+      const single = Object.values(forms).map((form) => withoutDialect(toJsonSchema(form, options)));
       return {
-        anyOf: Object.values(BASELINE_FORMS).map((form) => withoutDialect(toJsonSchema(form, options))),
+        anyOf: [
+          withoutDialect(toJsonSchema(none, options)),
+          ...single,
+          { type: 'array', minItems: 1, maxItems: 5, items: { anyOf: single } },
+        ],
       };
     },
   });

@@ -1,0 +1,257 @@
+import type { MetricRule } from './config.ts';
+import type { Comparison, GateNote, GateReason, GateRule, MetricVerdict } from './gate-data.ts';
+import { estimateNoise, findMean, type Noise } from './gate-noise.ts';
+import type { HolmResult } from './holm.ts';
+import type { Goal } from './metric-rules.ts';
+import type { Statistics } from './statistics.ts';
+
+/** A loss counts as seen if it would be found in so many of all cases. */
+export const POWER = 0.8;
+
+/** A metric against a baseline: what is known before any statistics. */
+export interface Pair {
+  readonly baseline: string;
+  readonly goal: Goal;
+  readonly rule: MetricRule;
+  /** The pull request's values, one a run. */
+  readonly values: readonly number[];
+  /** The values can't be judged: numbers are given, but no verdict is drawn from them. */
+  readonly isBlocked: boolean;
+  /** Base commits with a value to believe, nearest first. */
+  readonly commits: ReadonlyArray<{ readonly commit: string; readonly values: readonly number[] }>;
+  /** What keeps the base from being compared with. */
+  readonly reasons: readonly GateReason[];
+  readonly notes: readonly GateNote[];
+}
+
+/** A pair in numbers, losses positive where the pull request is worse. */
+export interface Estimate {
+  readonly pair: Pair;
+  readonly commit: string;
+  readonly value: number;
+  readonly base: number;
+  readonly loss: number;
+  readonly tolerance: number;
+  readonly isBeyondTolerance: boolean;
+  readonly runs: { readonly pullRequest: number; readonly base: number };
+  readonly noise: Noise | undefined;
+  readonly rule: GateRule;
+  /** Of the difference of the two means; 0 where no test is drawn. */
+  readonly standardError: number;
+}
+
+/** A difference that is this share of the numbers is rounding, as between float32 and float64. */
+const ROUNDING = 1e-9;
+/** A spread that is this share of the numbers is none: sums in another order differ so. */
+const ZERO_SPREAD = 1e-12;
+/** So many agreeing values make a metric deterministic; a coarse one (of a small test set) agrees by chance once or twice. */
+const DETERMINISTIC_AGREEMENTS = 2;
+
+/** Everything but the significance; undefined where a side has no values. */
+export function estimatePair(pair: Pair): Estimate | undefined {
+  const [nearest] = pair.commits;
+  if (nearest === undefined || pair.values.length === 0) return undefined;
+  const value = findMean(pair.values);
+  const base = findMean(nearest.values);
+  const loss = pair.goal === 'maximize' ? base - value : value - base;
+  const tolerance = resolveTolerance(pair.rule.tolerance, base);
+  const magnitude = Math.max(Math.abs(value), Math.abs(base));
+  const noise = estimateNoise(
+    pair.values,
+    pair.commits.map(({ values }) => values),
+  );
+  const runs = { pullRequest: pair.values.length, base: nearest.values.length };
+  const rule = chooseRule(noise, magnitude);
+  return {
+    pair,
+    commit: nearest.commit,
+    value,
+    base,
+    loss,
+    tolerance,
+    isBeyondTolerance: loss > tolerance + ROUNDING * magnitude,
+    runs,
+    noise,
+    rule,
+    standardError:
+      noise === undefined || !isTest(rule)
+        ? 0
+        : noise.standardDeviation * factorOf(runs.pullRequest, runs.base),
+  };
+}
+
+function chooseRule(noise: Noise | undefined, magnitude: number): GateRule {
+  if (noise === undefined) return 'tolerance';
+  if (noise.standardDeviation > ZERO_SPREAD * magnitude) {
+    return noise.source === 'within-commits' ? 'pooled' : 'successive-differences';
+  }
+  return noise.comparisons >= DETERMINISTIC_AGREEMENTS ? 'deterministic' : 'tolerance';
+}
+
+function isTest(rule: GateRule): boolean {
+  return rule === 'pooled' || rule === 'successive-differences';
+}
+
+/** How far the difference of two means spreads, for a spread of 1 between runs. */
+function factorOf(pullRequest: number, base: number): number {
+  return Math.sqrt(1 / pullRequest + 1 / base);
+}
+
+/** An absolute tolerance; a percentage is one of the baseline's magnitude. */
+function resolveTolerance(tolerance: MetricRule['tolerance'], base: number): number {
+  return typeof tolerance === 'number' ? tolerance : (Number.parseFloat(tolerance) / 100) * Math.abs(base);
+}
+
+/** The p-value of the one-sided test; undefined where there is no test. */
+export function testEstimate(
+  { pair, loss, noise, rule, standardError }: Estimate,
+  { tailOfT }: Statistics,
+): number | undefined {
+  if (noise === undefined || pair.isBlocked || !isTest(rule) || !isInRange(loss, standardError))
+    return undefined;
+  return tailOfT(loss / standardError, noise.degreesOfFreedom);
+}
+
+function isInRange(loss: number, standardError: number): boolean {
+  return Number.isFinite(loss) && Number.isFinite(standardError);
+}
+
+/** What can be said of a pair that has no numbers to compare. */
+export function describeAbsence(pair: Pair, verdict: 'undecided' | 'none'): Comparison {
+  return {
+    baseline: pair.baseline,
+    verdict,
+    rule: null,
+    commit: pair.commits[0]?.commit ?? null,
+    base: pair.commits[0] === undefined ? null : findMean(pair.commits[0].values),
+    change: null,
+    tolerance: null,
+    runs: { pullRequest: pair.values.length, base: pair.commits[0]?.values.length ?? 0 },
+    history: pair.commits.map(({ values }) => findMean(values)),
+    noise: null,
+    interval: null,
+    pValue: null,
+    correctedPValue: null,
+    missable: null,
+    reasons: pair.reasons,
+    notes: pair.notes,
+  };
+}
+
+/** The verdict of a pair, and all that a reader needs to follow it. */
+export function decideEstimate(
+  estimate: Estimate,
+  test: (HolmResult & { readonly pValue: number }) | undefined,
+  alpha: number,
+  statistics: Statistics,
+): Comparison {
+  const { pair, noise, rule, standardError, isBeyondTolerance, loss, tolerance } = estimate;
+  const comparison: Comparison = {
+    ...describeAbsence(pair, 'undecided'),
+    rule,
+    change: estimate.value - estimate.base,
+    tolerance,
+    noise:
+      noise === undefined
+        ? null
+        : { standardDeviation: noise.standardDeviation, degreesOfFreedom: noise.degreesOfFreedom },
+  };
+  if (!isInRange(loss, standardError)) {
+    return { ...comparison, reasons: [...pair.reasons, { kind: 'out-of-range' }] };
+  }
+  if (pair.isBlocked) return comparison;
+
+  if (test === undefined || noise === undefined) {
+    if (rule !== 'deterministic' && tolerance === 0) {
+      return { ...comparison, reasons: [...pair.reasons, { kind: 'noise-unknown' }] };
+    }
+    const missable = rule === 'deterministic' ? tolerance : null;
+    const interval = rule === 'deterministic' ? 0 : null;
+    return conclude({ ...comparison, missable, interval }, pair, isBeyondTolerance, () => null);
+  }
+
+  const smallestLoss = (pullRequest: number, base: number, degreesOfFreedom: number): number => {
+    const error = noise.standardDeviation * factorOf(pullRequest, base);
+    const search = { probability: test.level, degreesOfFreedom, power: POWER };
+    return error * statistics.smallestLoss({ ...search, tolerance: tolerance / error });
+  };
+  const { runs } = estimate;
+  return conclude(
+    {
+      ...comparison,
+      interval: standardError * statistics.criticalT(test.level, noise.degreesOfFreedom),
+      pValue: test.pValue,
+      correctedPValue: test.corrected,
+      missable: smallestLoss(runs.pullRequest, runs.base, noise.degreesOfFreedom),
+    },
+    pair,
+    isBeyondTolerance && test.corrected <= alpha,
+    (detect) =>
+      findNeededRuns(
+        runs,
+        (pullRequest, base) =>
+          smallestLoss(
+            pullRequest,
+            base,
+            noise.degreesOfFreedom + (pullRequest - runs.pullRequest) + (base - runs.base),
+          ) <= detect,
+      ),
+  );
+}
+
+function conclude(
+  comparison: Comparison,
+  { rule }: Pair,
+  isRegression: boolean,
+  findNeeded: (detect: number) => { readonly pullRequest: number; readonly base: number } | null,
+): Comparison {
+  if (isRegression) return { ...comparison, verdict: 'regression' };
+  const { detect } = rule;
+  const { missable } = comparison;
+  if (detect !== undefined && (missable === null || missable > detect * (1 + ROUNDING))) {
+    const reason: GateReason = {
+      kind: 'too-few-runs',
+      detect,
+      missable,
+      needed: missable === null ? null : findNeeded(detect),
+    };
+    return { ...comparison, verdict: 'undecided', reasons: [...comparison.reasons, reason] };
+  }
+  return { ...comparison, verdict: 'pass' };
+}
+
+const MAX_RUNS = 100;
+
+/**
+ * How many further runs would see the loss: of the pull request alone if that can do, else on both sides, equally many in
+ * the end; null where even 100 a side do not.
+ */
+function findNeededRuns(
+  runs: { readonly pullRequest: number; readonly base: number },
+  sees: (pullRequest: number, base: number) => boolean,
+): { readonly pullRequest: number; readonly base: number } | null {
+  const alone = findSmallest(runs.pullRequest, (count) => sees(count, runs.base));
+  if (alone !== undefined) return { pullRequest: alone - runs.pullRequest, base: 0 };
+  const start = Math.max(runs.pullRequest, runs.base);
+  const both = findSmallest(start, (count) => sees(count, count));
+  return both === undefined ? null : { pullRequest: both - runs.pullRequest, base: both - runs.base };
+}
+
+/** The smallest count from `start` to 100 that does, given that more always do if fewer do. */
+function findSmallest(start: number, does: (count: number) => boolean): number | undefined {
+  let low = start;
+  let high = MAX_RUNS;
+  if (high < low || !does(high)) return undefined;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (does(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return high;
+}
+
+/** The worst of several: a metric regresses if it does against any baseline. */
+export function pickWorst(verdicts: readonly MetricVerdict[]): MetricVerdict {
+  const order = ['regression', 'undecided', 'pass'] as const;
+  return order.find((verdict) => verdicts.includes(verdict)) ?? 'none';
+}

@@ -1,0 +1,154 @@
+import type { MetricRule } from './config.ts';
+import type { EXIT_CODES } from './exit-code.ts';
+import type { Noise } from './gate-noise.ts';
+import type { Goal } from './metric-rules.ts';
+import type { ValueDoubt } from './suspicious-value.ts';
+import type { TaskStatus } from './task.ts';
+
+/** A metric of one run: the number that counts (`value` in its rule). */
+export interface GateValue {
+  readonly value: number;
+  /** Why it is no measurement (`doubtValue`); undefined where it is one. */
+  readonly doubt?: ValueDoubt | undefined;
+}
+
+/** A task. */
+export interface GateRun {
+  readonly task: string;
+  /** null where the task has no seed. */
+  readonly seed: string | null;
+  readonly status: TaskStatus;
+  /** null where not known. */
+  readonly iterations: number | null;
+  /** By the metric's name. */
+  readonly values: ReadonlyMap<string, GateValue>;
+}
+
+/** A commit with all its runs. */
+export interface GateCommit {
+  readonly commit: string;
+  readonly runs: readonly GateRun[];
+}
+
+/** What the pull request is compared with: its history, or why there is none. */
+export type GateBaseline = {
+  /** For people: a branch, a tag, a task. */
+  readonly name: string;
+} & ({ readonly history: readonly [GateCommit, ...GateCommit[]] } | { readonly absence: BaselineAbsence });
+
+export type BaselineAbsence =
+  /** Nothing of this pipeline was ever trained there: the first run of a new repository. */
+  | 'no-history'
+  /** There are tasks, but the look-up did not reach them. */
+  | 'unreached'
+  /** GitHub was not asked, or did not tell. */
+  | 'unknown';
+
+export interface GateInput {
+  readonly rules: readonly MetricRule[];
+  readonly alpha: number;
+  readonly pullRequest: readonly GateRun[];
+  /** The moving one first, fixed anchors after it; histories nearest commit first. */
+  readonly baselines: readonly GateBaseline[];
+}
+
+/** What decided. */
+export type GateRule =
+  /** t-test, variance within commits. */
+  | 'pooled'
+  /** t-test, variance from successive commits. */
+  | 'successive-differences'
+  /** The base never varied: any loss beyond the tolerance is one. */
+  | 'deterministic'
+  /** Noise unknown: the tolerance alone. */
+  | 'tolerance';
+
+/** Why a run has no measurement of a metric. */
+export type MeasurementProblem = 'not-completed' | 'missing' | ValueDoubt;
+
+/** Why a metric can't be judged. Tasks are ids. */
+export type GateReason =
+  | { readonly kind: MeasurementProblem; readonly tasks: readonly string[] }
+  | { readonly kind: 'too-few-iterations'; readonly tasks: readonly string[]; readonly required: number }
+  /** The base has tasks, none of them with this metric (`was` names an old name). */
+  | { readonly kind: 'missing-in-baseline' }
+  /** The base's tasks have the metric, none of them a number to believe. */
+  | { readonly kind: 'unmeasured-in-baseline' }
+  | { readonly kind: 'baseline-unreached' | 'baseline-unknown' }
+  /** One run on each side, and no tolerance that could decide alone. */
+  | { readonly kind: 'noise-unknown' }
+  /** Numbers too large to compute with. */
+  | { readonly kind: 'out-of-range' }
+  | {
+      readonly kind: 'too-few-runs';
+      readonly detect: number;
+      /** The smallest loss that these runs see; null where the noise is unknown. */
+      readonly missable: number | null;
+      /** Further runs that would decide; null where the noise is unknown, or 100 a side are not enough. */
+      readonly needed: { readonly pullRequest: number; readonly base: number } | null;
+    };
+
+/** What a reader should know although it decides nothing. */
+export type GateNote =
+  | { readonly kind: 'no-history' }
+  | { readonly kind: 'fewer-iterations'; readonly tasks: readonly string[]; readonly baseline: number }
+  /** Different seeds, bit-identical results: counted as one run. */
+  | { readonly kind: 'seed-not-used'; readonly side: 'pull-request' | 'base'; readonly runs: number }
+  /** The nearest commit has no number to believe; an older one stands in. */
+  | { readonly kind: 'nearest-unmeasured'; readonly commit: string }
+  | { readonly kind: 'renamed'; readonly was: string };
+
+export type MetricVerdict = 'pass' | 'regression' | 'undecided' | 'none';
+
+/** A metric against one baseline. Everything in the metric's own unit. */
+export interface Comparison {
+  readonly baseline: string;
+  readonly verdict: MetricVerdict;
+  /** null where nothing was judged. */
+  readonly rule: GateRule | null;
+  /** The commit compared with. */
+  readonly commit: string | null;
+  /** Mean over that commit's runs. */
+  readonly base: number | null;
+  /** Value minus base. */
+  readonly change: number | null;
+  /** The tolerance that held. */
+  readonly tolerance: number | null;
+  /** How many runs count on each side; bit-identical ones once. */
+  readonly runs: { readonly pullRequest: number; readonly base: number };
+  /** Means of the base commits that were looked at, nearest first. */
+  readonly history: readonly number[];
+  readonly noise: Pick<Noise, 'standardDeviation' | 'degreesOfFreedom'> | null;
+  /** Half width of the range around `base` that chance explains: a mean beyond it, on the worse side, is significant. */
+  readonly interval: number | null;
+  readonly pValue: number | null;
+  /** After Holm's correction over all gated metrics and baselines. */
+  readonly correctedPValue: number | null;
+  /** The smallest loss that these runs see in 4 of 5 cases; null where the noise is unknown. */
+  readonly missable: number | null;
+  readonly reasons: readonly GateReason[];
+  readonly notes: readonly GateNote[];
+}
+
+export interface MetricJudgement {
+  /** Its name; the rule's pattern where it matched nothing. */
+  readonly metric: string;
+  readonly gate: 'fail' | 'warn';
+  readonly goal: Goal;
+  readonly verdict: MetricVerdict;
+  /** Mean over the pull request's runs; null where none measured it. */
+  readonly value: number | null;
+  /** What keeps the pull request's own runs from being judged. */
+  readonly reasons: readonly GateReason[];
+  /** One a baseline, in their order. */
+  readonly comparisons: readonly Comparison[];
+}
+
+export interface GateResult {
+  /** The first that holds (public contract). Here `failed` and `pending` are about the pull request's tasks. */
+  readonly verdict: 'failed' | 'pending' | 'none' | 'regression' | 'undecided' | 'pass';
+  /** What the gate says as an exit code, if it may object: 0, 5 or 6. */
+  readonly exitCode: typeof EXIT_CODES.done | typeof EXIT_CODES.regression | typeof EXIT_CODES.undecided;
+  /** In the order of the rules, then by name. */
+  readonly metrics: readonly MetricJudgement[];
+}

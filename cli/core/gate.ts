@@ -1,0 +1,241 @@
+import type { MetricRule } from './config.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import {
+  decideEstimate,
+  describeAbsence,
+  estimatePair,
+  type Pair,
+  pickWorst,
+  testEstimate,
+} from './gate-comparison.ts';
+import type {
+  Comparison,
+  GateBaseline,
+  GateInput,
+  GateNote,
+  GateReason,
+  GateResult,
+  GateRun,
+  MeasurementProblem,
+  MetricJudgement,
+} from './gate-data.ts';
+import { findMean } from './gate-noise.ts';
+import { type DistinctRuns, dropRepeats, findShortest, isAlwaysZero, measureRun } from './gate-runs.ts';
+import { correctHolm } from './holm.ts';
+import { assignRole, type Goal } from './metric-rules.ts';
+import type { Statistics } from './statistics.ts';
+import { isEnded, isSuccess } from './task.ts';
+
+/** How often the gate may object to a pull request that is no worse, where the settings do not say. */
+export const DEFAULT_ALPHA = 0.05;
+
+/**
+ * Judges the gated metrics. A metric regresses where its best estimate is worse than the nearest base commit's by more
+ * than the tolerance and, where the noise is known, a one-sided t-test says that chance does not explain it; all gated
+ * metrics and baselines together raise a false alarm in at most `alpha` of the unchanged pull requests. Whatever was not
+ * measured is undecided, never a pass.
+ */
+export function judgeGate(input: GateInput, statistics: Statistics): GateResult {
+  const gated = listGated(input);
+  const names = gated.map(({ name, rule }) => ({ name, was: rule.was }));
+  const pullRequest = dropRepeats(input.pullRequest, names);
+  const bases = input.baselines.map((baseline): Base => {
+    if (!('history' in baseline)) return { baseline, commits: [] };
+    const commits = baseline.history.map(({ commit, runs }) => ({ commit, ...dropRepeats(runs, names) }));
+    return { baseline, commits };
+  });
+  const drafts = gated.map((metric) => draftMetric(metric, pullRequest, bases));
+
+  const estimates = new Map(drafts.flatMap(({ pairs }) => pairs.map((pair) => [pair, estimatePair(pair)])));
+  const tests = [...estimates].flatMap(([pair, estimate]) => {
+    const pValue = estimate === undefined ? undefined : testEstimate(estimate, statistics);
+    return pValue === undefined ? [] : [{ pair, pValue }];
+  });
+  const corrections = correctHolm(
+    tests.map(({ pValue }) => pValue),
+    input.alpha,
+  );
+  const results = new Map(
+    tests.flatMap(({ pair, pValue }, index) => {
+      const correction = corrections[index];
+      return correction === undefined ? [] : [[pair, { ...correction, pValue }] as const];
+    }),
+  );
+
+  const metrics = drafts.map(({ metric, value, reasons, pairs }): MetricJudgement => {
+    const comparisons = pairs.map((pair): Comparison => {
+      const estimate = estimates.get(pair);
+      if (estimate !== undefined) return decideEstimate(estimate, results.get(pair), input.alpha, statistics);
+      return describeAbsence(pair, pair.reasons.length > 0 || pair.isBlocked ? 'undecided' : 'none');
+    });
+    const verdict =
+      reasons.length > 0 ? 'undecided' : pickWorst(comparisons.map((comparison) => comparison.verdict));
+    const { name, gate, goal } = metric;
+    return { metric: name, gate, goal, verdict, value, reasons, comparisons };
+  });
+  return { ...sumUp(input.pullRequest, metrics), metrics };
+}
+
+interface GatedMetric {
+  readonly name: string;
+  readonly rule: MetricRule;
+  readonly gate: 'fail' | 'warn';
+  readonly goal: Goal;
+}
+
+/**
+ * The metrics that a rule gates: those of the pull request, and those of the nearest base commit, so that one that is
+ * gone is missed. A gated rule that fits none of them stands for a missing metric too.
+ */
+function listGated({ rules, pullRequest, baselines }: GateInput): GatedMetric[] {
+  const own = pullRequest.flatMap(({ values }) => [...values.keys()]);
+  const [nearest] = baselines.flatMap((baseline) => ('history' in baseline ? [baseline.history[0]] : []));
+  const oldNames = new Set(rules.map(({ was }) => was));
+  const expected = (nearest?.runs ?? [])
+    .flatMap(({ values }) => [...values.keys()])
+    .filter((name) => !oldNames.has(name));
+  const byRule = new Map<MetricRule, string[]>(rules.map((rule) => [rule, []]));
+  for (const name of [...new Set([...own, ...expected])].sort()) {
+    const { rule } = assignRole(name, rules);
+    if (rule !== undefined) byRule.get(rule)?.push(name);
+  }
+  return [...byRule].flatMap(([rule, names]) => {
+    const { gate, goal } = rule;
+    if (gate === 'off' || goal === undefined) return [];
+    return (names.length > 0 ? names : [rule.metric]).map((name) => ({ name, rule, gate, goal }));
+  });
+}
+
+interface Base {
+  readonly baseline: GateBaseline;
+  readonly commits: ReadonlyArray<DistinctRuns & { readonly commit: string }>;
+}
+
+interface MetricDraft {
+  readonly metric: GatedMetric;
+  readonly value: number | null;
+  readonly reasons: readonly GateReason[];
+  readonly pairs: readonly Pair[];
+}
+
+function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: readonly Base[]): MetricDraft {
+  // The pull request reports the metric by its present name, whatever it was called before.
+  const { name, rule, goal } = metric;
+  const isZeroUsual = bases.some(({ commits }) =>
+    isAlwaysZero(
+      commits.map(({ runs }) => runs),
+      { name, was: rule.was },
+    ),
+  );
+  const values: number[] = [];
+  const problems = new Map<MeasurementProblem, string[]>();
+  for (const run of pullRequest.runs) {
+    const measurement = measureRun(run, { name }, isZeroUsual);
+    if ('value' in measurement) values.push(measurement.value);
+    else problems.set(measurement.problem, [...(problems.get(measurement.problem) ?? []), run.task]);
+  }
+  const reasons: GateReason[] = [...problems].map(([kind, tasks]) => ({ kind, tasks }));
+  if (pullRequest.runs.length === 0) reasons.push({ kind: 'missing', tasks: [] });
+  reasons.push(...checkIterations(rule['min-iterations'], pullRequest.runs, bases));
+  return {
+    metric,
+    value: values.length === 0 ? null : findMean(values),
+    reasons,
+    pairs: bases.map((base) => ({
+      baseline: base.baseline.name,
+      goal,
+      rule,
+      values,
+      isBlocked: reasons.length > 0,
+      ...draftBase({ name, was: rule.was }, base, pullRequest, isZeroUsual),
+    })),
+  };
+}
+
+function checkIterations(
+  minimum: MetricRule['min-iterations'],
+  runs: readonly GateRun[],
+  bases: readonly Base[],
+): GateReason[] {
+  if (minimum === undefined) return [];
+  const [baseline] = bases.flatMap(({ commits }) => findShortest(commits[0]?.runs ?? []) ?? []);
+  const required =
+    typeof minimum === 'number' ? minimum : (Number.parseFloat(minimum) / 100) * (baseline ?? 0);
+  const tasks = runs.filter(({ iterations }) => (iterations ?? 0) < required).map(({ task }) => task);
+  return tasks.length === 0 ? [] : [{ kind: 'too-few-iterations', tasks, required: Math.ceil(required) }];
+}
+
+function draftBase(
+  name: { readonly name: string; readonly was: string | undefined },
+  { baseline, commits }: Base,
+  pullRequest: DistinctRuns,
+  isZeroUsual: boolean,
+): Pick<Pair, 'commits' | 'reasons' | 'notes'> {
+  if ('absence' in baseline) {
+    return {
+      commits: [],
+      reasons: baseline.absence === 'no-history' ? [] : [{ kind: `baseline-${baseline.absence}` }],
+      notes: baseline.absence === 'no-history' ? [{ kind: 'no-history' }] : [],
+    };
+  }
+  const measurements = commits.map(({ commit, runs }) => ({
+    commit,
+    found: runs.map((run) => measureRun(run, name, isZeroUsual)),
+  }));
+  const measured = measurements.flatMap(({ commit, found }) => {
+    const values = found.flatMap((measurement) => ('value' in measurement ? [measurement.value] : []));
+    return values.length === 0 ? [] : [{ commit, values }];
+  });
+  const [nearest] = measured;
+  if (nearest === undefined) {
+    const isMissing = measurements.every(({ found }) =>
+      found.every((measurement) => 'problem' in measurement && measurement.problem === 'missing'),
+    );
+    return {
+      commits: [],
+      reasons: [{ kind: isMissing ? 'missing-in-baseline' : 'unmeasured-in-baseline' }],
+      notes: [],
+    };
+  }
+  const notes: GateNote[] = [];
+  const source = commits.find(({ commit }) => commit === nearest.commit);
+  if (nearest.commit !== commits[0]?.commit)
+    notes.push({ kind: 'nearest-unmeasured', commit: nearest.commit });
+  if (name.was !== undefined && source?.runs.every(({ values }) => !values.has(name.name)) === true) {
+    notes.push({ kind: 'renamed', was: name.was });
+  }
+  if (pullRequest.seedless > 0) {
+    notes.push({ kind: 'seed-not-used', side: 'pull-request', runs: pullRequest.seedless });
+  }
+  if (source !== undefined && source.seedless > 0) {
+    notes.push({ kind: 'seed-not-used', side: 'base', runs: source.seedless });
+  }
+  const iterations = findShortest(source?.runs ?? []) ?? 0;
+  const fewer = pullRequest.runs.filter((run) => run.iterations !== null && run.iterations < iterations);
+  if (fewer.length > 0) {
+    notes.push({ kind: 'fewer-iterations', tasks: fewer.map(({ task }) => task), baseline: iterations });
+  }
+  return { commits: measured, reasons: [], notes };
+}
+
+function sumUp(
+  runs: readonly GateRun[],
+  metrics: readonly MetricJudgement[],
+): Pick<GateResult, 'verdict' | 'exitCode'> {
+  const blocking = metrics.filter(({ gate }) => gate === 'fail');
+  const isUndecided = blocking.length > 0 ? EXIT_CODES.undecided : EXIT_CODES.done;
+  if (runs.some(({ status }) => isEnded(status) && !isSuccess(status))) {
+    return { verdict: 'failed', exitCode: isUndecided };
+  }
+  if (runs.some(({ status }) => !isSuccess(status))) return { verdict: 'pending', exitCode: isUndecided };
+  const blocks = pickWorst(blocking.map(({ verdict }) => verdict));
+  return {
+    verdict: pickWorst(metrics.map(({ verdict }) => verdict)),
+    exitCode:
+      blocks === 'regression'
+        ? EXIT_CODES.regression
+        : blocks === 'undecided'
+          ? EXIT_CODES.undecided
+          : EXIT_CODES.done,
+  };
+}

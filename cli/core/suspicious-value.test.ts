@@ -1,0 +1,133 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { doubtValue, needsConsole, type ValueOrigin } from './suspicious-value.ts';
+
+/** From the console of a real run (recording clients/agent-logs/nan.json): its loss was NaN at iteration 3. */
+const NAN_LINE =
+  "2026-11-24 07:32:36,777 - clearml - INFO - NaN value encountered. Reporting it as '0.0'. Use clearml.Logger.set_reporting_nan_value to assign another value";
+const INF_LINE =
+  "2026-11-24 07:32:36,777 - clearml - INFO - inf value encountered. Reporting it as '0.0'. Use clearml.Logger.set_reporting_inf_value to assign another value";
+
+function print(...lines: readonly string[]): NonNullable<ValueOrigin['console']> {
+  return { lines: ['epoch 1', ...lines, 'epoch 2'], isWhole: true };
+}
+
+function origin(values: readonly number[], more: Partial<ValueOrigin> = {}): ValueOrigin {
+  const pick = more.pick ?? 'last';
+  const min = Math.min(...values);
+  const max = Math.max(...values);
+  const last = values.at(-1) ?? 0;
+  return {
+    value: pick === 'last' ? last : pick === 'min' ? min : max,
+    pick,
+    first: values[0] ?? 0,
+    min,
+    max,
+    series: values,
+    console: print(),
+    ...more,
+  };
+}
+
+/** What ClearML kept of the recorded run's `loss/train`: the NaN became its smallest value. */
+const RECORDED = {
+  first: 0.3749857320347829,
+  min: 0,
+  max: 0.3749857320347829,
+  console: print(NAN_LINE),
+};
+
+test("the recorded run's smallest loss, a NaN, is no measurement", () => {
+  expect(doubtValue({ ...RECORDED, pick: 'min', value: 0 })).toBe('replaced');
+});
+
+test("the recorded run's last loss, sound again, is one", () => {
+  expect(doubtValue({ ...RECORDED, pick: 'last', value: 0.17522126436526175 })).toBeUndefined();
+});
+
+describe.each<readonly [what: string, origin: ValueOrigin, expected: ReturnType<typeof doubtValue>]>([
+  ['a NaN', origin([0.3, Number.NaN]), 'not-a-number'],
+  ['an infinity', origin([0.3, Number.POSITIVE_INFINITY]), 'infinite'],
+  ['a negative infinity', origin([0.3, Number.NEGATIVE_INFINITY]), 'infinite'],
+  ['a loss that turned NaN', origin([0.37, 0.3, 0.26, 0.24, 0], { console: print(NAN_LINE) }), 'replaced'],
+  ['a loss that turned infinite', origin([0.37, 0.9, 1e30, 0], { console: print(INF_LINE) }), 'replaced'],
+  ['a loss that was NaN from the start', origin([0, 0, 0], { console: print(NAN_LINE) }), 'replaced'],
+  [
+    'a loss reported as another number in place of NaN',
+    origin([0.4, 0.3, -1], { console: print(NAN_LINE.replace("'0.0'", "'-1.0'")) }),
+    'replaced',
+  ],
+  [
+    'a zero of minus zero’s sign after the warning',
+    origin([0.4, 0.3, 0], { console: print(NAN_LINE.replace("'0.0'", "'-0.0'")) }),
+    'replaced',
+  ],
+  ['a falling loss that jumps to zero, no warning', origin([0.37, 0.3, 0.26, 0.24, 0]), 'unexpected-zero'],
+  ['an exploding loss that jumps to zero', origin([0.5, 3, 1e5, 0, 0, 0]), 'unexpected-zero'],
+  [
+    'a dip to zero where the smallest counts',
+    origin([0.3, 0.28, 0, 0.26], { pick: 'min' }),
+    'unexpected-zero',
+  ],
+  ['a zero after a single other value', origin([0.3, 0]), 'unexpected-zero'],
+  ['a zero whose course is unknown', origin([0.3, 0.1, 0], { series: undefined }), 'unexpected-zero'],
+  ['zeros only, console unknown', origin([0, 0, 0], { console: undefined }), 'unexpected-zero'],
+  [
+    'zeros only, the console’s end read',
+    origin([0, 0], { console: { ...print(), isWhole: false } }),
+    'unexpected-zero',
+  ],
+  [
+    'a zero explained by the console’s end',
+    origin([0.2, 0.1, 0], { console: { ...print(NAN_LINE), isWhole: false } }),
+    'replaced',
+  ],
+  ['a lone zero, console unknown', origin([0], { console: undefined }), 'unexpected-zero'],
+])('%s', (_, value, expected) => {
+  test('is no measurement', () => {
+    expect(doubtValue(value)).toBe(expected);
+  });
+});
+
+describe.each<readonly [what: string, origin: ValueOrigin]>([
+  ['an ordinary value', origin([0.37, 0.3, 0.26])],
+  ['an ordinary value in a run that warned', origin([0.37, 0, 0.26], { console: print(NAN_LINE) })],
+  ['an error rate that falls to zero in its usual steps', origin([0.05, 0.03, 0.02, 0.01, 0])],
+  ['a loss that halves until it is zero', origin([1, 0.5, 0.25, 0.125, 0.0625, 0.03, 0])],
+  ['a linear schedule that ends at zero', origin([0.4, 0.3, 0.2, 0.1, 0])],
+  ['a loss that underflows', origin([1, 1e-3, 1e-6, 1e-9, 1e-12, 0, 0, 0])],
+  ['an accuracy that starts from zero, smallest counts', origin([0, 0.1, 0.2, 0.3], { pick: 'min' })],
+  ['a count that is always zero, console read', origin([0, 0, 0])],
+  ['a single zero, console read', origin([0])],
+])('%s', (_, value) => {
+  test('is a measurement', () => {
+    expect(doubtValue(value)).toBeUndefined();
+  });
+});
+
+test('whatever the course, a zero that the console explains is never believed', () => {
+  const course = fc.array(fc.double({ min: -100, max: 100, noNaN: true }), { maxLength: 30 });
+  fc.assert(
+    fc.property(course, fc.constantFrom(NAN_LINE, INF_LINE), (values, line) => {
+      expect(doubtValue(origin([...values, 0], { console: print(line) }))).toBe('replaced');
+    }),
+    { seed: 7 },
+  );
+});
+
+test('the unit of a metric does not decide whether its zero is believed', () => {
+  const course = fc.array(fc.double({ min: 1e-3, max: 1, noNaN: true }), { minLength: 1, maxLength: 12 });
+  fc.assert(
+    fc.property(course, fc.integer({ min: -20, max: 20 }), (values, exponent) => {
+      const scaled = values.map((value) => value * 2 ** exponent);
+      expect(doubtValue(origin([...scaled, 0]))).toBe(doubtValue(origin([...values, 0])));
+    }),
+    { seed: 7 },
+  );
+});
+
+test('the console is worth a request only for an exact zero', () => {
+  expect(needsConsole({ value: 0 })).toBe(true);
+  expect(needsConsole({ value: -0 })).toBe(true);
+  expect(needsConsole({ value: 1e-300 })).toBe(false);
+});

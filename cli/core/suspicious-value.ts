@@ -1,0 +1,93 @@
+/** Why a number is no measurement. */
+export type ValueDoubt =
+  | 'not-a-number'
+  | 'infinite'
+  /** ClearML's SDK put this number in the place of a NaN or an infinity, as the console says. */
+  | 'replaced'
+  /** An exact 0.0, which the SDK reports for a NaN, that the metric's course does not lead to. */
+  | 'unexpected-zero';
+
+/** What is known about where a value comes from. */
+export interface ValueOrigin {
+  /** The number that counts: the last, the smallest or the largest, as the settings say. */
+  readonly value: number;
+  /** Which of these it is. */
+  readonly pick: 'last' | 'min' | 'max';
+  /** The metric's first, smallest and largest values (`last_metrics`). */
+  readonly first: number;
+  readonly min: number;
+  readonly max: number;
+  /** The metric's values in the order of the iterations; undefined where they were not read. */
+  readonly series?: readonly number[] | undefined;
+  /** The run's console, or its end; undefined where it was not read. */
+  readonly console?: { readonly lines: readonly string[]; readonly isWhole: boolean } | undefined;
+}
+
+/**
+ * Why a value must not be taken for a measurement; undefined where nothing speaks against it.
+ *
+ * The SDK reports NaN and infinities as 0.0 (or another number that the training chose), says so on the console the
+ * first time, and then once in a thousand times (clearml 2.1.12, `MetricsEventAdapter._convert_np_nan_inf`; recorded in
+ * clients/agent-logs/nan.json). So a diverged loss arrives as a perfect one. A 0.0 is believed if the metric's course
+ * leads to it, or if it was never anything else and the whole console was read and holds no warning. A value other than the
+ * replacement is believed whatever the console says: later iterations may have been sound again.
+ */
+export function doubtValue(origin: ValueOrigin): ValueDoubt | undefined {
+  const { value, console, series } = origin;
+  if (Number.isNaN(value)) return 'not-a-number';
+  if (!Number.isFinite(value)) return 'infinite';
+  if (console !== undefined && listReplacements(console.lines).includes(value)) return 'replaced';
+  if (value !== 0) return undefined;
+  const isAlwaysZero = origin.first === 0 && origin.min === 0 && origin.max === 0;
+  if (isAlwaysZero) return console?.isWhole === true ? undefined : 'unexpected-zero';
+  return series !== undefined && leadsToZero(series, origin.pick) ? undefined : 'unexpected-zero';
+}
+
+/** Whether the console must be read to judge a value: only for an exact 0.0, and only then is a request worth it. */
+export function needsConsole(origin: Pick<ValueOrigin, 'value'>): boolean {
+  return origin.value === 0;
+}
+
+const REPLACEMENT =
+  /(?:NaN|inf) value encountered\. Reporting it as '([^']{1,40})'\. Use clearml\.Logger\.set_reporting_/g;
+
+/** The numbers that the SDK says it reported in the place of NaN and infinities. */
+function listReplacements(lines: readonly string[]): number[] {
+  return lines.flatMap((line) => [...line.matchAll(REPLACEMENT)].map(([, number]) => Number(number)));
+}
+
+/** How many values on a side of a zero tell what steps the metric makes. */
+const NEIGHBOURS = 10;
+/** The metric has come near enough if the rest is at most so many of its biggest steps towards zero, … */
+const STEPS_LEFT = 3;
+/** … or this share of its usual magnitude. */
+const SHARE_LEFT = 1e-3;
+
+/** Whether the zero that counts is where the course of the metric leads, from both sides where it has two. */
+function leadsToZero(series: readonly number[], pick: ValueOrigin['pick']): boolean {
+  const end = pick === 'last' ? series.length - 1 : series.indexOf(0);
+  if (end < 0 || series[end] !== 0 || series.some((value) => !Number.isFinite(value))) return false;
+  let start = end;
+  let stop = end;
+  while (series[start - 1] === 0) start -= 1;
+  while (series[stop + 1] === 0) stop += 1;
+  const sizes = series.map(Math.abs);
+  const usual = findMedian(sizes.filter((size) => size > 0));
+  const sides = [
+    sizes.slice(Math.max(0, start - NEIGHBOURS), start).reverse(),
+    sizes.slice(stop + 1, stop + 1 + NEIGHBOURS),
+  ].filter((side) => side.length > 0);
+  return sides.length > 0 && sides.every((side) => comesNear(side, usual));
+}
+
+/** @param sizes magnitudes beside the zero, the nearest first */
+function comesNear(sizes: readonly number[], usual: number): boolean {
+  const [nearest = Number.POSITIVE_INFINITY] = sizes;
+  const biggestStep = Math.max(0, ...sizes.slice(1).map((size, index) => size - (sizes[index] ?? size)));
+  return nearest <= SHARE_LEFT * usual || nearest <= STEPS_LEFT * biggestStep;
+}
+
+function findMedian(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
