@@ -55,16 +55,22 @@ const Tolerance = v.union(
   'must be a number that is not negative, or a percentage such as "1%"',
 );
 
+const MIN_ITERATIONS_WORDS =
+  'must be a number of iterations, or a percentage of those of the baseline such as "90%"';
+
 const MinIterations = v.union(
   [
-    v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+    v.pipe(v.number(), v.safeInteger(MIN_ITERATIONS_WORDS), v.minValue(1, MIN_ITERATIONS_WORDS)),
     v.pipe(
       v.string(),
-      v.regex(/^\d+(?:\.\d+)?\s*%$/),
-      v.check((text) => Number.parseFloat(text) > 0 && Number.parseFloat(text) <= 100),
+      v.regex(/^\d+(?:\.\d+)?\s*%$/, MIN_ITERATIONS_WORDS),
+      v.check((text) => {
+        const percent = Number.parseFloat(text);
+        return Number.isNaN(percent) || (percent > 0 && percent <= 100);
+      }, MIN_ITERATIONS_WORDS),
     ),
   ],
-  'must be a number of iterations, or a percentage of the baseline\'s such as "90%"',
+  MIN_ITERATIONS_WORDS,
 );
 
 const MetricSchema = v.pipe(

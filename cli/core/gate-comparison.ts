@@ -179,6 +179,7 @@ export function decideEstimate(
   return conclude(
     {
       ...comparison,
+      notes: [...pair.notes, ...describeBalance(runs)],
       interval: standardError * statistics.criticalT(test.level, noise.degreesOfFreedom),
       pValue: test.pValue,
       correctedPValue: test.corrected,
@@ -197,6 +198,11 @@ export function decideEstimate(
           ) <= detect,
       ),
   );
+}
+
+/** Where noise is skewed, only the same number of runs on the other side cancels it, and a single one shows none. */
+function describeBalance({ pullRequest, base }: Estimate['runs']): GateNote[] {
+  return pullRequest === base && base > 1 ? [] : [{ kind: 'uneven-runs', pullRequest, base }];
 }
 
 function conclude(

@@ -94,6 +94,8 @@ export type GateNote =
   | { readonly kind: 'fewer-iterations'; readonly tasks: readonly string[]; readonly baseline: number }
   /** Different seeds, bit-identical results: counted as one run. */
   | { readonly kind: 'seed-not-used'; readonly side: 'pull-request' | 'base'; readonly runs: number }
+  /** The claimed rate of false alarms is for equally many runs, two or more, a side (README, "The gate"). */
+  | { readonly kind: 'uneven-runs'; readonly pullRequest: number; readonly base: number }
   /** The nearest commit has no number to believe; an older one stands in. */
   | { readonly kind: 'nearest-unmeasured'; readonly commit: string }
   | { readonly kind: 'renamed'; readonly was: string };

@@ -18,4 +18,6 @@ test("an editor that uses it accepts this repository's settings and marks a wron
   expect(validate({ quue: 'default' })).toBe(false);
   expect(validate({ baseline: { tag: 'production' } })).toBe(true);
   expect(validate({ baseline: { tag: 'production', runs: 3 } })).toBe(false);
+  expect(validate({ baseline: [{ branch: 'main' }, { tag: 'production' }] })).toBe(true);
+  expect(validate({ baseline: ['none'] })).toBe(false);
 });

@@ -76,7 +76,10 @@ test('every key of the contract is understood, durations in milliseconds', async
         '    tolerance: "1%"',
         '    gate: fail',
         '    detect: 0.01',
+        '    min-iterations: "90%"',
+        '    was: accuracy/test',
         'baseline: { branch: main }',
+        'alpha: 0.01',
       ].join('\n'),
     ),
   ).toEqual({
@@ -105,9 +108,12 @@ test('every key of the contract is understood, durations in milliseconds', async
         tolerance: '1%',
         gate: 'fail',
         detect: 0.01,
+        'min-iterations': '90%',
+        was: 'accuracy/test',
       },
     ],
     baseline: { branch: 'main', runs: 10 },
+    alpha: 0.01,
   });
 });
 
@@ -142,6 +148,48 @@ test('all mistakes are listed at once, each with its line', async () => {
   ]);
 });
 
+test('several baselines are a list: a fixed anchor beside the moving one', async () => {
+  expect(await read('baseline: [{ branch: main, runs: 5 }, { tag: production }]')).toEqual({
+    baseline: [{ branch: 'main', runs: 5 }, { tag: 'production' }],
+  });
+  expect(await readMistakes('baseline: [{ branch: main }, { tag: [] }]')).toContain(
+    'baseline[1].tag must be text',
+  );
+  expect(await readMistakes('baseline: [none]')).toContain('baseline[0] must be { branch: …, runs: … }');
+  expect(await readMistakes('baseline: []')).toContain('baseline must not be empty');
+});
+
+describe.each([
+  [
+    'a loss within the tolerance that must be seen',
+    'tolerance: 0.02\n    detect: 0.02',
+    'detect must be greater than tolerance',
+  ],
+  ['an old name for a pattern', 'metric: a/*\n    was: b', 'was names one metric by another'],
+  ['an old name that is the present one', 'metric: a\n    was: a', 'was names one metric by another'],
+  [
+    'no iterations at all',
+    'min-iterations: 0',
+    'min-iterations must be a number of iterations, or a percentage',
+  ],
+  [
+    'more iterations than there are',
+    'min-iterations: "101%"',
+    'min-iterations must be a number of iterations',
+  ],
+])('%s', (_, lines, expected) => {
+  test('is an error', async () => {
+    const metric = lines.startsWith('metric') ? '' : 'metric: a\n    ';
+    expect(await readMistakes(`metrics:\n  - ${metric}${lines}\n`)).toContain(`metrics[0].${expected}`);
+  });
+});
+
+test('alpha is a share that is neither nothing nor more than half', async () => {
+  expect(await readMistakes('alpha: 0')).toContain('alpha must be greater than 0');
+  expect(await readMistakes('alpha: 0.6')).toContain('alpha must be at most 0.5');
+  expect(await readMistakes('alpha: "5%"')).toContain('alpha must be a number');
+});
+
 describe.each([
   ['a tab', 'queue:\tdefault\n\tproject: x', /line 2/],
   ['a key that occurs twice', 'queue: a\nqueue: b', /line 2: Map keys must be unique/],
@@ -174,6 +222,7 @@ const VALID = {
   'queue-timeout': '30m',
   metrics: [{ metric: 'a/b', goal: 'minimize', gate: 'warn' }],
   baseline: { branch: 'main', runs: 3 },
+  alpha: 0.05,
 };
 
 /** For each key a value of a type that it does not take. */
@@ -197,6 +246,7 @@ const WRONG: Readonly<Record<keyof typeof VALID, unknown>> = {
   'queue-timeout': '5 minutes',
   metrics: { metric: 'a' },
   baseline: 'main',
+  alpha: 5,
 };
 
 test('whichever single key or type is wrong, it is named with its line', async () => {

@@ -1,0 +1,157 @@
+import type { Comparison, GateNote, GateReason, GateRule, MetricJudgement } from './gate-data.ts';
+import { formatNumber } from './number-format.ts';
+
+/**
+ * What the gate says of a metric against one baseline, in plain sentences for people without statistics. They hold our
+ * words and numbers only: no name, branch or task that others chose.
+ */
+export function explainComparison(
+  metric: Pick<MetricJudgement, 'goal' | 'value' | 'reasons'>,
+  comparison: Comparison,
+): string[] {
+  const reasons = [...metric.reasons, ...comparison.reasons].map(explainReason);
+  const isJudged = comparison.verdict === 'pass' || comparison.verdict === 'regression';
+  return [
+    ...reasons,
+    ...(isJudged ? [explainVerdict(metric, comparison), explainSight(comparison)] : []),
+    ...comparison.notes.map(explainNote),
+  ].filter((sentence) => sentence !== '');
+}
+
+/** How a metric was judged, in a few words that name the numbers of runs. */
+export function explainRule({ rule, runs, noise }: Comparison): string {
+  if (rule === null) return 'Not compared.';
+  const sides = `${countRuns(runs.pullRequest)} against ${countRuns(runs.base)}`;
+  const spread = noise === null ? '' : formatNumber(noise.standardDeviation, 2);
+  const words: Readonly<Record<GateRule, string>> = {
+    pooled: `t-test, ${sides}; runs of the same code differ by ${spread} (standard deviation).`,
+    'successive-differences': `t-test, ${sides}; runs of successive commits differ by ${spread} (standard deviation).`,
+    deterministic: `Direct comparison, ${sides}; runs of the base never differed.`,
+    tolerance: `Direct comparison, ${sides}; how much runs differ by chance is not known.`,
+  };
+  return words[rule];
+}
+
+function explainVerdict(
+  { goal, value }: Pick<MetricJudgement, 'goal' | 'value'>,
+  { verdict, rule, change, base, tolerance, correctedPValue }: Comparison,
+): string {
+  if (change === null || base === null || value === null || tolerance === null) return '';
+  const loss = goal === 'maximize' ? -change : change;
+  const size = formatNumber(Math.abs(loss), 3);
+  const allowed = tolerance > 0 ? `, more than the tolerance of ${formatNumber(tolerance, 3)}` : '';
+  if (verdict === 'regression') {
+    const chance =
+      correctedPValue === null
+        ? rule === 'deterministic'
+          ? ', and runs of the base never differed'
+          : ''
+        : `; by chance, ${formatShare(correctedPValue)} of pull requests that change nothing would look as bad`;
+    return `Worse by ${size}${allowed}${chance}.`;
+  }
+  if (loss === 0) return 'The same as the base.';
+  if (loss < 0)
+    return `Better by ${size}${correctedPValue === null ? '' : '; whether by chance was not tested'}.`;
+  if (tolerance > 0 && loss <= tolerance * (1 + 1e-9)) {
+    return `Worse by ${size}, within the tolerance of ${formatNumber(tolerance, 3)}.`;
+  }
+  return correctedPValue === null
+    ? `Worse by ${size}, which is rounding.`
+    : `Worse by ${size}, which chance explains: up to ${formatShare(correctedPValue)} of pull requests that change nothing would look as bad.`;
+}
+
+/** What a pass could have missed. */
+function explainSight({ verdict, rule, missable, tolerance }: Comparison): string {
+  if (verdict !== 'pass') return '';
+  if (missable === null) {
+    return 'How small a loss these runs would show is not known: more seeds would tell.';
+  }
+  if (rule === 'deterministic') {
+    return tolerance === 0
+      ? 'Any loss would have been seen.'
+      : `Any loss of more than ${formatNumber(missable, 3)} would have been seen.`;
+  }
+  return `These runs see a loss of ${formatNumber(missable, 2)} in 4 of 5 cases; a smaller one can slip through.`;
+}
+
+/** Why a metric could not be judged, and what would help. */
+export function explainReason(reason: GateReason): string {
+  switch (reason.kind) {
+    case 'not-completed':
+      return `${countTasks(reason.tasks)} did not complete.`;
+    case 'missing':
+      return reason.tasks.length === 0
+        ? 'There is no run that could have it.'
+        : `${countTasks(reason.tasks)} did not report it.`;
+    case 'not-a-number':
+      return `${countTasks(reason.tasks)} reported NaN.`;
+    case 'infinite':
+      return `${countTasks(reason.tasks)} reported an infinite value.`;
+    case 'replaced':
+      return `${countTasks(reason.tasks)} had NaN or an infinity, which ClearML reports as another number: it is no measurement.`;
+    case 'unexpected-zero':
+      return `${countTasks(reason.tasks)} reported exactly 0, which the curve does not lead to: ClearML reports NaN as 0, so it is not believed.`;
+    case 'too-few-iterations':
+      return `${countTasks(reason.tasks)} ran fewer than the ${reason.required} iterations that min-iterations asks for.`;
+    case 'missing-in-baseline':
+      return 'No run of the base has it. If it was renamed, name the old one with `was`; if it is new, gate it once the base has it.';
+    case 'unmeasured-in-baseline':
+      return 'No run of the base has a number that can be believed: train the base branch again.';
+    case 'baseline-unreached':
+      return 'The base branch has been trained, but not in the part of its history that was looked at: train its newest commit.';
+    case 'baseline-unknown':
+      return 'GitHub did not tell what the base is.';
+    case 'noise-unknown':
+      return 'How much runs differ by chance is not known, and no tolerance is set: launch with seeds, or set a tolerance.';
+    case 'out-of-range':
+      return 'The numbers are too large to compute with.';
+    case 'too-few-runs':
+      return `${
+        reason.missable === null
+          ? 'It is not known whether these runs would show'
+          : `These runs see a loss of ${formatNumber(reason.missable, 2)} in 4 of 5 cases, but are asked for`
+      } one of ${formatNumber(reason.detect, 3)}; ${explainNeed(reason)}`;
+  }
+}
+
+function explainNeed({ missable, needed }: Extract<GateReason, { readonly kind: 'too-few-runs' }>): string {
+  if (missable === null) return 'more seeds would tell.';
+  if (needed === null) return 'even 100 seeds on each side would not do.';
+  if (needed.base === 0) return `${countMore(needed.pullRequest)} would decide.`;
+  return `${countMore(needed.pullRequest)} here and ${needed.base} more on the base commit would decide.`;
+}
+
+/** What a reader should know although it decides nothing. */
+export function explainNote(note: GateNote): string {
+  switch (note.kind) {
+    case 'no-history':
+      return 'The base branch has no history yet: nothing to compare with.';
+    case 'fewer-iterations':
+      return `${countTasks(note.tasks)} ran fewer iterations than the base's ${note.baseline}.`;
+    case 'seed-not-used':
+      return `${note.runs} seeds gave bit-identical results ${note.side === 'base' ? 'on the base' : 'here'}: the training does not use its seed, so they count as one run.`;
+    case 'uneven-runs':
+      return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: the claimed rate of false alarms is for equally many seeds, two or more, on both sides. With fewer, lopsided noise raises more.`;
+    case 'nearest-unmeasured':
+      return 'The nearest base commit has no number that can be believed: an older one stands in.';
+    case 'renamed':
+      return 'The base has it under its old name.';
+  }
+}
+
+function countRuns(count: number): string {
+  return count === 1 ? '1 run' : `${count} runs`;
+}
+
+function countTasks(tasks: readonly string[]): string {
+  return tasks.length === 1 ? 'A task' : `${tasks.length} tasks`;
+}
+
+function countMore(count: number): string {
+  return count === 1 ? '1 more seed' : `${count} more seeds`;
+}
+
+/** `2.3%`; small ones as a bound. */
+function formatShare(share: number): string {
+  return share < 0.001 ? 'fewer than 0.1%' : `${formatNumber(100 * share, 2)}%`;
+}

@@ -1,0 +1,662 @@
+import { readFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { MetricRule } from './config.ts';
+import { judgeGate } from './gate.ts';
+import type {
+  BaselineAbsence,
+  Comparison,
+  GateBaseline,
+  GateResult,
+  GateRun,
+  GateValue,
+  MetricJudgement,
+} from './gate-data.ts';
+import { explainComparison, explainRule } from './gate-words.ts';
+import { loadStatistics, type Statistics } from './statistics.ts';
+
+let statistics: Statistics;
+
+beforeAll(async () => {
+  statistics = await loadStatistics();
+});
+
+type Values = Readonly<Record<string, number | GateValue>>;
+
+function rule(more: Partial<MetricRule> = {}): MetricRule {
+  return { metric: 'test/acc', goal: 'maximize', value: 'last', tolerance: 0, gate: 'fail', ...more };
+}
+
+function run(values: Values | number, index: number, more: Partial<GateRun> = {}): GateRun {
+  const byName: Values = typeof values === 'number' ? { 'test/acc': values } : values;
+  return {
+    task: `task-${index + 1}`,
+    seed: `${index + 1}`,
+    status: 'completed',
+    iterations: 100,
+    values: new Map(
+      Object.entries(byName).map(([name, value]) => [name, typeof value === 'number' ? { value } : value]),
+    ),
+    ...more,
+  };
+}
+
+function runs(...values: ReadonlyArray<Values | number>): GateRun[] {
+  return values.map((value, index) => run(value, index));
+}
+
+/** A branch whose commits have these runs, nearest first. */
+function branch(...commits: ReadonlyArray<readonly GateRun[]>): GateBaseline {
+  const [nearest, ...older] = commits.map((found, index) => ({ commit: `commit-${index + 1}`, runs: found }));
+  if (nearest === undefined) throw new Error('a history has at least one commit');
+  return { name: 'main', history: [nearest, ...older] };
+}
+
+function judge(
+  pullRequest: readonly GateRun[],
+  baselines: GateBaseline | readonly GateBaseline[],
+  rules: MetricRule | readonly MetricRule[] = rule(),
+  alpha = 0.05,
+): GateResult {
+  return judgeGate({ rules: [rules].flat(), alpha, pullRequest, baselines: [baselines].flat() }, statistics);
+}
+
+function only(result: GateResult): MetricJudgement & { readonly comparison: Comparison } {
+  const [metric, ...others] = result.metrics;
+  const [comparison] = metric?.comparisons ?? [];
+  if (metric === undefined || comparison === undefined || others.length > 0)
+    throw new Error('not one metric');
+  return { ...metric, comparison };
+}
+
+/** Three seeds of a base commit with a spread of 0.01. */
+const BASE = [0.91, 0.9, 0.92] as const;
+
+describe('the rule', () => {
+  interface Case {
+    readonly pullRequest: readonly number[];
+    readonly history: ReadonlyArray<readonly number[]>;
+    readonly df: number;
+    readonly sd?: number;
+    readonly t: number;
+    readonly p: number;
+  }
+
+  test('gives the p-value of the textbook test, as SciPy computes it', async () => {
+    const fixture: { readonly twoSample: readonly Case[]; readonly pooled: readonly Case[] } = JSON.parse(
+      await readFile(new URL('fixtures/statistics.json', import.meta.url), 'utf8'),
+    );
+    const cases = [...fixture.twoSample, ...fixture.pooled];
+    expect(cases.length).toBe(7);
+    for (const { pullRequest, history, df, sd, p } of cases) {
+      const { comparison } = only(
+        judge(runs(...pullRequest), branch(...history.map((values) => runs(...values)))),
+      );
+      expect(comparison.rule).toBe('pooled');
+      expect(comparison.noise?.degreesOfFreedom).toBe(df);
+      if (sd !== undefined) expect(comparison.noise?.standardDeviation).toBeCloseTo(sd, 12);
+      expect(Math.abs((comparison.pValue ?? Number.NaN) / p - 1)).toBeLessThan(1e-6);
+    }
+  });
+
+  test('blocks a loss that chance does not explain, and says how it knows', () => {
+    const result = judge(runs(0.85, 0.86, 0.84), branch(runs(...BASE)));
+    expect(result).toMatchObject({ verdict: 'regression', exitCode: 5 });
+    const metric = only(result);
+    expect(metric.comparison).toMatchObject({
+      rule: 'pooled',
+      commit: 'commit-1',
+      runs: { pullRequest: 3, base: 3 },
+      notes: [],
+    });
+    expect(metric.value).toBeCloseTo(0.85, 12);
+    expect(metric.comparison.base).toBeCloseTo(0.91, 12);
+    expect(metric.comparison.change).toBeCloseTo(-0.06, 12);
+    expect(explainComparison(metric, metric.comparison)).toEqual([
+      'Worse by 0.06; by chance, fewer than 0.1% of pull requests that change nothing would look as bad.',
+    ]);
+    expect(explainRule(metric.comparison)).toBe(
+      't-test, 3 runs against 3 runs; runs of the same code differ by 0.01 (standard deviation).',
+    );
+  });
+
+  test('passes a loss that chance explains, and says what it could have missed', () => {
+    const result = judge(runs(0.905, 0.895, 0.915), branch(runs(...BASE)));
+    expect(result).toMatchObject({ verdict: 'pass', exitCode: 0 });
+    const metric = only(result);
+    // SciPy 1.17.1: 0.01 * sqrt(2/3) * brentq(nct.sf(t.isf(0.05, 4), 4, x) - 0.8) = 0.02482
+    expect(metric.comparison.missable).toBeCloseTo(0.02482, 4);
+    expect(explainComparison(metric, metric.comparison)).toEqual([
+      'Worse by 0.005, which chance explains: up to 29% of pull requests that change nothing would look as bad.',
+      'These runs see a loss of 0.025 in 4 of 5 cases; a smaller one can slip through.',
+    ]);
+  });
+
+  test('takes a larger value for worse where the goal is to minimize', () => {
+    const loss = (...values: readonly number[]) => runs(...values.map((value) => ({ 'test/loss': value })));
+    const minimize = rule({ metric: 'test/loss', goal: 'minimize' });
+    expect(judge(loss(0.5, 0.51, 0.52), branch(loss(0.3, 0.31, 0.32)), minimize).verdict).toBe('regression');
+    expect(judge(loss(0.1, 0.11, 0.12), branch(loss(0.3, 0.31, 0.32)), minimize).verdict).toBe('pass');
+  });
+
+  test('compares with the nearest commit only, whatever the older ones were', () => {
+    const base = branch(runs(...BASE), runs(0.5, 0.51, 0.52), runs(0.99, 0.98, 0.97));
+    const { comparison } = only(judge(runs(0.9, 0.91, 0.92), base));
+    expect(comparison).toMatchObject({ verdict: 'pass', commit: 'commit-1' });
+    expect(comparison.noise?.degreesOfFreedom).toBe(8);
+    expect(comparison.noise?.standardDeviation).toBeCloseTo(0.01, 12);
+    expect(comparison.history.map((mean) => mean.toFixed(3))).toEqual(['0.910', '0.510', '0.980']);
+  });
+
+  test('takes the noise from successive differences where the base has one run a commit', () => {
+    const base = branch(...[0.9, 0.92, 0.91, 0.93].map((value) => runs(value)));
+    const { comparison } = only(judge(runs(0.9), base));
+    expect(comparison.rule).toBe('successive-differences');
+    // Squared differences 4, 1, 4 (in 1e-4), halved and averaged over 3; 2 * 3² / (3 * 4 - 4) degrees of freedom.
+    expect(comparison.noise?.standardDeviation).toBeCloseTo(Math.sqrt((9e-4 / 3) * 0.5), 12);
+    expect(comparison.noise?.degreesOfFreedom).toBeCloseTo(18 / 8, 12);
+    expect(comparison.notes).toEqual([{ kind: 'uneven-runs', pullRequest: 1, base: 1 }]);
+  });
+
+  test('adds what the seeds of the pull request tell to the successive differences', () => {
+    const base = branch(...[0.9, 0.92, 0.91, 0.93].map((value) => runs(value)));
+    const { comparison } = only(judge(runs(0.9, 0.92), base));
+    expect(comparison.noise?.degreesOfFreedom).toBeCloseTo(18 / 8 + 1, 12);
+  });
+
+  test('lets a loss within the tolerance pass, however significant', () => {
+    const metric = only(
+      judge(runs(0.89, 0.8901, 0.8899), branch(runs(0.9, 0.9001, 0.8999)), rule({ tolerance: 0.02 })),
+    );
+    expect(metric.comparison.pValue).toBeLessThan(1e-4);
+    expect(metric.verdict).toBe('pass');
+    expect(explainComparison(metric, metric.comparison)[0]).toBe(
+      'Worse by 0.01, within the tolerance of 0.02.',
+    );
+  });
+
+  test('takes a percentage of the magnitude of the baseline for a tolerance', () => {
+    const values = (value: number) => runs({ 'test/acc': value });
+    const within = only(judge(values(-202), branch(values(-200)), rule({ tolerance: '1%' })));
+    expect(within).toMatchObject({ verdict: 'pass', comparison: { rule: 'tolerance', tolerance: 2 } });
+    expect(judge(values(-202.1), branch(values(-200)), rule({ tolerance: '1%' })).verdict).toBe('regression');
+  });
+
+  test('corrects for the number of gated metrics', () => {
+    const values = (a: readonly number[], others: readonly number[]) =>
+      a.map((value, index) => ({ 'm/1': value, 'm/2': others[index] ?? 0, 'm/3': others[index] ?? 0 }));
+    const own = values([0.89, 0.895, 0.885], [0.91, 0.9, 0.92]);
+    const base = branch(runs(...values(BASE, BASE)));
+    const one = judge(runs(...own), base, rule({ metric: 'm/1' }));
+    expect(one.metrics[0]?.comparisons[0]?.correctedPValue).toBeLessThan(0.05);
+    expect(one.verdict).toBe('regression');
+    const three = judge(runs(...own), base, rule({ metric: 'm/*' }));
+    expect(three.metrics.map(({ metric }) => metric)).toEqual(['m/1', 'm/2', 'm/3']);
+    expect(three.metrics[0]?.comparisons[0]?.correctedPValue).toBeCloseTo(
+      3 * (one.metrics[0]?.comparisons[0]?.pValue ?? 0),
+      12,
+    );
+    expect(three.verdict).toBe('pass');
+  });
+
+  test('obeys the alpha of the settings', () => {
+    const own = runs(0.89, 0.895, 0.885);
+    expect(judge(own, branch(runs(...BASE)), rule(), 0.05).verdict).toBe('regression');
+    expect(judge(own, branch(runs(...BASE)), rule(), 0.001).verdict).toBe('pass');
+  });
+});
+
+describe('noise that is not known', () => {
+  test('leaves the decision to the tolerance', () => {
+    const tolerant = rule({ tolerance: 0.01 });
+    const worse = only(judge(runs(0.88), branch(runs(0.9)), tolerant));
+    expect(worse).toMatchObject({ verdict: 'regression', comparison: { rule: 'tolerance', pValue: null } });
+    const pass = only(judge(runs(0.895), branch(runs(0.9)), tolerant));
+    expect(pass).toMatchObject({ verdict: 'pass', comparison: { missable: null } });
+    expect(explainComparison(pass, pass.comparison)).toEqual([
+      'Worse by 0.005, within the tolerance of 0.01.',
+      'How small a loss these runs would show is not known: more seeds would tell.',
+    ]);
+  });
+
+  test('is undecided without a tolerance', () => {
+    const result = judge(runs(0.9), branch(runs(0.9)));
+    expect(result).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+    expect(only(result).comparison.reasons).toEqual([{ kind: 'noise-unknown' }]);
+  });
+
+  test('lets a loss of exactly the tolerance pass, although 0.95 - 0.945 is more than 0.005 in binary', () => {
+    expect(0.95 - 0.945).toBeGreaterThan(0.005);
+    expect(judge(runs(0.945), branch(runs(0.95)), rule({ tolerance: 0.005 })).verdict).toBe('pass');
+  });
+});
+
+describe('zero variance', () => {
+  const constant = branch(...[0.9, 0.9, 0.9].map((value) => runs(value)));
+
+  test('makes any drop of a deterministic metric a regression', () => {
+    const metric = only(judge(runs(0.8999), constant));
+    expect(metric).toMatchObject({
+      verdict: 'regression',
+      comparison: { rule: 'deterministic', pValue: null },
+    });
+    expect(explainComparison(metric, metric.comparison)[0]).toBe(
+      'Worse by 0.0001, and runs of the base never differed.',
+    );
+  });
+
+  test('lets the same value pass, and says that any loss would have been seen', () => {
+    const metric = only(judge(runs(0.9), constant));
+    expect(metric).toMatchObject({ verdict: 'pass', comparison: { missable: 0 } });
+    expect(explainComparison(metric, metric.comparison)).toEqual([
+      'The same as the base.',
+      'Any loss would have been seen.',
+    ]);
+  });
+
+  test('of two agreeing values is no evidence: coarse metrics agree by chance', () => {
+    const two = branch(runs(0.9), runs(0.9));
+    expect(judge(runs(0.8), two).verdict).toBe('undecided');
+    expect(judge(runs(0.8), two, rule({ tolerance: 0.01 })).verdict).toBe('regression');
+  });
+
+  test('over different seeds means that the seed is not used: said, and no significance is drawn from it', () => {
+    const metric = only(judge(runs(0.8, 0.8, 0.8), branch(runs(0.9, 0.9, 0.9))));
+    expect(metric).toMatchObject({
+      verdict: 'undecided',
+      comparison: {
+        pValue: null,
+        runs: { pullRequest: 1, base: 1 },
+        reasons: [{ kind: 'noise-unknown' }],
+        notes: [
+          { kind: 'seed-not-used', side: 'pull-request', runs: 3 },
+          { kind: 'seed-not-used', side: 'base', runs: 3 },
+        ],
+      },
+    });
+    expect(explainComparison(metric, metric.comparison)).toContain(
+      '3 seeds gave bit-identical results here: the training does not use its seed, so they count as one run.',
+    );
+  });
+
+  test('over different seeds is judged by how the commits differ, as single runs are', () => {
+    const base = branch(...[0.9, 0.92, 0.91, 0.93].map((value) => runs(value, value, value)));
+    expect(only(judge(runs(0.9, 0.9, 0.9), base)).comparison).toMatchObject({
+      rule: 'successive-differences',
+      runs: { pullRequest: 1, base: 1 },
+    });
+  });
+
+  test('of one coarse metric does not mean that the seed is not used where another metric varies', () => {
+    const values = (a: number, b: number) => ({ 'm/coarse': a, 'm/fine': b });
+    const base = branch(runs(values(0.9, 0.31), values(0.9, 0.32), values(0.9, 0.33)));
+    const [coarse] = judge(
+      runs(values(0.9, 0.31), values(0.9, 0.32), values(0.8, 0.33)),
+      base,
+      rule({ metric: 'm/*' }),
+    ).metrics;
+    expect(coarse?.comparisons[0]).toMatchObject({ runs: { pullRequest: 3, base: 3 }, notes: [] });
+  });
+
+  test('of a seed that was run twice counts once', () => {
+    const twice = [run(0.9, 0), run(0.9, 1, { seed: '1' }), run(0.92, 2)];
+    expect(only(judge(runs(0.9, 0.91), branch(twice))).comparison.runs.base).toBe(2);
+  });
+});
+
+describe('a loss that must not slip through (detect)', () => {
+  test('is undecided where the runs cannot see it, and names how many seeds would', () => {
+    const base = branch(...Array.from({ length: 10 }, () => runs(...BASE)));
+    const metric = only(judge(runs(0.91, 0.9, 0.92), base, rule({ detect: 0.0185 })));
+    expect(metric.verdict).toBe('undecided');
+    const [reason] = metric.comparison.reasons;
+    expect(reason).toMatchObject({
+      kind: 'too-few-runs',
+      detect: 0.0185,
+      needed: { pullRequest: 3, base: 0 },
+    });
+    expect(explainComparison(metric, metric.comparison)).toEqual([
+      'These runs see a loss of 0.021 in 4 of 5 cases, but are asked for one of 0.0185; 3 more seeds would decide.',
+    ]);
+    // With that many it does decide, with one fewer it does not: their spread is 0.01 too.
+    const half = 0.01 / Math.SQRT2;
+    const six = runs(0.92, 0.9, 0.92, 0.9, 0.91 + half, 0.91 - half);
+    expect(judge(six, base, rule({ detect: 0.0185 })).verdict).toBe('pass');
+    const five = runs(0.92, 0.9, 0.92, 0.9, 0.91);
+    expect(judge(five, base, rule({ detect: 0.0185 })).verdict).toBe('undecided');
+  });
+
+  test('asks for seeds on both sides where those of the pull request alone can never do', () => {
+    const metric = only(judge(runs(0.91, 0.9, 0.92), branch(runs(...BASE)), rule({ detect: 0.01 })));
+    expect(metric.comparison.reasons[0]).toMatchObject({ needed: { pullRequest: 11, base: 11 } });
+  });
+
+  test('says so where not even 100 seeds a side do', () => {
+    const metric = only(judge(runs(0.91, 0.9, 0.92), branch(runs(...BASE)), rule({ detect: 1e-4 })));
+    expect(metric.comparison.reasons[0]).toMatchObject({ kind: 'too-few-runs', needed: null });
+  });
+
+  test('is undecided where the noise is unknown, even with a tolerance', () => {
+    const metric = only(judge(runs(0.9), branch(runs(0.9)), rule({ tolerance: 0.01, detect: 0.02 })));
+    expect(metric.verdict).toBe('undecided');
+    expect(metric.comparison.reasons).toEqual([
+      { kind: 'too-few-runs', detect: 0.02, missable: null, needed: null },
+    ]);
+  });
+
+  test('does not keep a regression from being one', () => {
+    expect(judge(runs(0.5, 0.51, 0.52), branch(runs(...BASE)), rule({ detect: 1e-4 })).verdict).toBe(
+      'regression',
+    );
+  });
+});
+
+describe('fails closed:', () => {
+  const base = branch(runs(...BASE));
+  const good = [0.95, 0.96] as const;
+
+  test.each<readonly [what: string, third: GateRun, kind: string]>([
+    ['a run that did not report the metric', run({ other: 1 }, 2), 'missing'],
+    ['a NaN', run(Number.NaN, 2), 'not-a-number'],
+    ['an infinity', run(Number.POSITIVE_INFINITY, 2), 'infinite'],
+    ['a number that stands for a NaN', run({ 'test/acc': { value: 0, doubt: 'replaced' } }, 2), 'replaced'],
+    ['an unlikely zero', run({ 'test/acc': { value: 0, doubt: 'unexpected-zero' } }, 2), 'unexpected-zero'],
+  ])('%s in one of three runs is undecided', (_, third, kind) => {
+    const result = judge([...runs(...good), third], base);
+    expect(result).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+    expect(only(result).reasons).toEqual([{ kind, tasks: ['task-3'] }]);
+    expect(only(result).comparison.pValue).toBeNull();
+  });
+
+  test.each([
+    ['failed', 'failed'],
+    ['stopped', 'failed'],
+    ['closed', 'failed'],
+    ['queued', 'pending'],
+    ['in_progress', 'pending'],
+    ['unknown', 'pending'],
+  ] as const)('a task that is %s makes the verdict %s', (status, verdict) => {
+    const result = judge([...runs(...good), run(0.95, 2, { status })], base);
+    expect(result).toMatchObject({ verdict, exitCode: 6 });
+    expect(only(result)).toMatchObject({ verdict: 'undecided', reasons: [{ kind: 'not-completed' }] });
+    const warning = judge([run(0.95, 2, { status })], base, rule({ gate: 'warn' }));
+    expect(warning).toMatchObject({ verdict, exitCode: 0 });
+  });
+
+  test('no run at all is undecided', () => {
+    expect(judge([], base)).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+  });
+
+  test('a gated metric that nobody reports is undecided, named by its pattern', () => {
+    const result = judge(runs(...good), base, [rule(), rule({ metric: 'val/*' })]);
+    expect(result).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+    expect(result.metrics[1]).toMatchObject({ metric: 'val/*', reasons: [{ kind: 'missing' }] });
+  });
+
+  test('a metric of a pattern that the base has and the pull request lost is undecided', () => {
+    const result = judge(
+      runs({ 'test/a': 1 }, { 'test/a': 1.1 }),
+      branch(runs({ 'test/a': 1, 'test/b': 1 }, { 'test/a': 1.1, 'test/b': 1.1 })),
+      rule({ metric: 'test/*' }),
+    );
+    expect(result.metrics.map(({ metric, verdict }) => [metric, verdict])).toEqual([
+      ['test/a', 'pass'],
+      ['test/b', 'undecided'],
+    ]);
+  });
+
+  test('fewer iterations than the base are said, and undecided with min-iterations', () => {
+    const short = [0, 1, 2].map((index) => run(0.95 + index / 100, index, { iterations: 90 }));
+    expect(only(judge(short, base)).comparison).toMatchObject({
+      verdict: 'pass',
+      notes: [{ kind: 'fewer-iterations', tasks: ['task-1', 'task-2', 'task-3'], baseline: 100 }],
+    });
+    expect(judge(short, base, rule({ 'min-iterations': 90 })).verdict).toBe('pass');
+    expect(judge(short, base, rule({ 'min-iterations': '90%' })).verdict).toBe('pass');
+    const strict = judge(short, base, rule({ 'min-iterations': '95%' }));
+    expect(only(strict).reasons).toMatchObject([{ kind: 'too-few-iterations', required: 95 }]);
+    expect(strict).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+    expect(judge(short, base, rule({ 'min-iterations': 91 })).verdict).toBe('undecided');
+    const unknown = short.map((each) => ({ ...each, iterations: null }));
+    expect(judge(unknown, base, rule({ 'min-iterations': 1 })).verdict).toBe('undecided');
+  });
+
+  test('a metric that the base does not have is undecided, with the remedy', () => {
+    const metric = only(judge(runs(...good), branch(runs({ 'old/acc': 0.9 }, { 'old/acc': 0.91 }))));
+    expect(metric).toMatchObject({
+      verdict: 'undecided',
+      comparison: { reasons: [{ kind: 'missing-in-baseline' }] },
+    });
+    expect(explainComparison(metric, metric.comparison)[0]).toMatch(/name the old one with `was`/);
+  });
+
+  test('a renamed metric is compared with its old name', () => {
+    const metric = only(
+      judge(runs(...good), branch(runs({ 'old/acc': 0.9 }, { 'old/acc': 0.91 })), rule({ was: 'old/acc' })),
+    );
+    expect(metric).toMatchObject({
+      metric: 'test/acc',
+      verdict: 'pass',
+      comparison: { notes: [{ kind: 'renamed', was: 'old/acc' }] },
+    });
+  });
+
+  test('a pull request that still reports the old name only has not the metric', () => {
+    const old = runs({ 'old/acc': 0.9 }, { 'old/acc': 0.91 });
+    const result = judge(old, branch(old), rule({ was: 'old/acc' }));
+    expect(result.verdict).toBe('undecided');
+    expect(only(result).reasons[0]?.kind).toBe('missing');
+  });
+
+  test('a base commit without a number to believe is passed over, and that is said', () => {
+    const diverged = runs({ 'test/acc': { value: 0, doubt: 'replaced' } });
+    expect(only(judge(runs(...good), branch(diverged, runs(...BASE)))).comparison).toMatchObject({
+      verdict: 'pass',
+      commit: 'commit-2',
+      notes: expect.arrayContaining([{ kind: 'nearest-unmeasured', commit: 'commit-2' }]),
+    });
+    const nothing = judge(runs(...good), branch(diverged, diverged));
+    expect(only(nothing).comparison.reasons).toEqual([{ kind: 'unmeasured-in-baseline' }]);
+    expect(nothing.exitCode).toBe(6);
+  });
+
+  test('a metric that is 0 on the whole base branch may be 0, unless the console warns', () => {
+    const zero: GateValue = { value: 0, doubt: 'unexpected-zero' };
+    const failures = rule({ metric: 'failures', goal: 'minimize' });
+    const history = branch(...[1, 2, 3].map(() => runs({ failures: zero })));
+    expect(judge(runs({ failures: zero }), history, failures).verdict).toBe('pass');
+    expect(judge(runs({ failures: 1 }), history, failures).verdict).toBe('regression');
+    expect(judge(runs({ failures: { value: 0, doubt: 'replaced' } }), history, failures).verdict).toBe(
+      'undecided',
+    );
+    expect(judge(runs({ failures: zero }), branch(runs({ failures: zero })), failures).verdict).toBe(
+      'undecided',
+    );
+  });
+
+  test('numbers too large to compute with are undecided', () => {
+    expect(only(judge(runs(1e308, -1e308), branch(runs(1e308, -1e308)))).comparison.reasons).toEqual([
+      { kind: 'out-of-range' },
+    ]);
+  });
+});
+
+describe('the baseline', () => {
+  const absent = (absence: BaselineAbsence): GateBaseline => ({ name: 'main', absence });
+
+  test('that has no history yet passes with a notice', () => {
+    const result = judge(runs(0.9), absent('no-history'));
+    expect(result).toMatchObject({ verdict: 'none', exitCode: 0 });
+    const metric = only(result);
+    expect(explainComparison(metric, metric.comparison)).toEqual([
+      'The base branch has no history yet: nothing to compare with.',
+    ]);
+  });
+
+  test('that has no history yet does not let a NaN pass', () => {
+    expect(judge(runs(Number.NaN), absent('no-history'))).toMatchObject({
+      verdict: 'undecided',
+      exitCode: 6,
+    });
+  });
+
+  test.each(['unreached', 'unknown'] as const)('that is %s is undecided, not "no history"', (absence) => {
+    const result = judge(runs(0.9, 0.91), absent(absence));
+    expect(result).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+    expect(only(result).comparison.reasons).toEqual([{ kind: `baseline-${absence}` }]);
+  });
+
+  test('may be several: a metric regresses if it does against any', () => {
+    const anchor: GateBaseline = { ...branch(runs(0.99, 0.98, 0.97)), name: 'anchor' };
+    const own = runs(0.9, 0.91, 0.92);
+    const result = judge(own, [branch(runs(...BASE)), anchor]);
+    expect(result).toMatchObject({ verdict: 'regression', exitCode: 5 });
+    expect(result.metrics[0]?.comparisons.map(({ baseline, verdict }) => [baseline, verdict])).toEqual([
+      ['main', 'pass'],
+      ['anchor', 'regression'],
+    ]);
+    const [main, fixed] = result.metrics[0]?.comparisons ?? [];
+    expect(fixed?.correctedPValue).toBeCloseTo(2 * (fixed?.pValue ?? 0), 12);
+    expect(main?.correctedPValue).toBe(main?.pValue);
+    expect(judge(own, [absent('no-history'), anchor]).verdict).toBe('regression');
+    expect(judge(own, [branch(runs(...BASE)), absent('unreached')]).verdict).toBe('undecided');
+  });
+
+  test('may be none, which judges nothing', () => {
+    expect(judge(runs(0.9), [])).toMatchObject({ verdict: 'none', exitCode: 0 });
+  });
+});
+
+describe('the verdict and exit code', () => {
+  const bad = { 'a/x': 0.5, 'b/x': 0.9 };
+  const values = [bad, { 'a/x': 0.51, 'b/x': 0.91 }, { 'a/x': 0.52, 'b/x': 0.92 }];
+  const base = branch(
+    runs({ 'a/x': 0.9, 'b/x': 0.9 }, { 'a/x': 0.91, 'b/x': 0.91 }, { 'a/x': 0.92, 'b/x': 0.92 }),
+  );
+
+  test.each<readonly [string, ReadonlyArray<Partial<MetricRule>>, string, number]>([
+    ['nothing gated', [{ metric: 'a/x', gate: 'off' }], 'none', 0],
+    ['a regression that fails', [{ metric: 'a/x' }, { metric: 'b/x' }], 'regression', 5],
+    ['a regression that warns', [{ metric: 'a/x', gate: 'warn' }, { metric: 'b/x' }], 'regression', 0],
+    [
+      'a regression that warns, undecided that fails',
+      [{ metric: 'a/x', gate: 'warn' }, { metric: 'c' }],
+      'regression',
+      6,
+    ],
+    ['a regression that fails, undecided that fails', [{ metric: 'a/x' }, { metric: 'c' }], 'regression', 5],
+    ['undecided that warns', [{ metric: 'b/x' }, { metric: 'c', gate: 'warn' }], 'undecided', 0],
+    ['undecided that fails', [{ metric: 'b/x' }, { metric: 'c' }], 'undecided', 6],
+    ['passes', [{ metric: 'b/x' }], 'pass', 0],
+  ])('%s', (_, rules, verdict, exitCode) => {
+    expect(judge(runs(...values), base, rules.map(rule))).toMatchObject({ verdict, exitCode });
+  });
+
+  test('the first rule that names a metric decides about it', () => {
+    const rules = [rule({ metric: 'a/x', gate: 'off' }), rule({ metric: '*' })];
+    expect(judge(runs(...values), base, rules).metrics.map(({ metric }) => metric)).toEqual(['b/x']);
+  });
+});
+
+describe('whatever the numbers,', () => {
+  const value = fc.integer({ min: -8000, max: 8000 }).map((eighths) => eighths / 8);
+  const sample = fc.array(value, { minLength: 1, maxLength: 5 });
+  const history = fc.array(sample, { minLength: 1, maxLength: 6 });
+  const settings = { seed: 7, numRuns: 300 } as const;
+  const judgeValues = (
+    own: readonly number[],
+    base: ReadonlyArray<readonly number[]>,
+    more: Partial<MetricRule> = {},
+  ) => judge(runs(...own), branch(...base.map((values) => runs(...values))), rule(more));
+
+  test('turning signs and goal round turns nothing else round', () => {
+    const turn = (values: readonly number[]) => values.map((each) => -each);
+    fc.assert(
+      fc.property(sample, history, (own, base) => {
+        const a = only(judgeValues(own, base));
+        const b = only(judgeValues(turn(own), base.map(turn), { goal: 'minimize' }));
+        expect(b.verdict).toBe(a.verdict);
+        expect(b.comparison.pValue).toEqual(a.comparison.pValue);
+      }),
+      settings,
+    );
+  });
+
+  test('the unit of a metric does not matter', () => {
+    fc.assert(
+      fc.property(sample, history, fc.integer({ min: -30, max: 30 }), (own, base, exponent) => {
+        const scale = (values: readonly number[]) => values.map((each) => each * 2 ** exponent);
+        const a = only(judgeValues(own, base));
+        const b = only(judgeValues(scale(own), base.map(scale)));
+        expect(b.verdict).toBe(a.verdict);
+        expect(b.comparison.pValue ?? -1).toBeCloseTo(a.comparison.pValue ?? -1, 9);
+      }),
+      settings,
+    );
+  });
+
+  test('lowering every run of the pull request never turns a regression into a pass', () => {
+    fc.assert(
+      fc.property(sample, history, fc.integer({ min: 1, max: 1000 }), (own, base, step) => {
+        fc.pre(judgeValues(own, base).verdict === 'regression');
+        expect(
+          judgeValues(
+            own.map((each) => each - step),
+            base,
+          ).verdict,
+        ).toBe('regression');
+      }),
+      { ...settings, numRuns: 100 },
+    );
+  });
+
+  test('a regression is a loss, lies beyond the interval, and its corrected p-value is at most alpha', () => {
+    fc.assert(
+      fc.property(sample, history, (own, base) => {
+        const { verdict, comparison } = only(judgeValues(own, base));
+        if (comparison.pValue === null || comparison.change === null || comparison.interval === null) return;
+        const isBeyond = -comparison.change > comparison.interval * (1 + 1e-6);
+        const isWithin = -comparison.change < comparison.interval * (1 - 1e-6);
+        expect(comparison.correctedPValue).toBeGreaterThanOrEqual(comparison.pValue);
+        if (isBeyond) expect(verdict).toBe('regression');
+        if (isWithin) expect(verdict).toBe('pass');
+      }),
+      settings,
+    );
+  });
+
+  test('a run without a measurement never passes', () => {
+    const hole = fc.constantFrom<Values>(
+      {},
+      { 'test/acc': Number.NaN },
+      { 'test/acc': Number.NEGATIVE_INFINITY },
+      { 'test/acc': { value: 1e6, doubt: 'replaced' } },
+    );
+    fc.assert(
+      fc.property(sample, hole, history, (own, missing, base) => {
+        const pullRequest = runs(...own, missing);
+        const result = judge(
+          pullRequest,
+          branch(...base.map((values) => runs(...values))),
+          rule({ tolerance: 1e9 }),
+        );
+        expect(result).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+      }),
+      settings,
+    );
+  });
+
+  test('every pass says what it could have missed, every undecided why', () => {
+    fc.assert(
+      fc.property(sample, history, fc.constantFrom(0, 0.1, '5%'), (own, base, tolerance) => {
+        const metric = only(judgeValues(own, base, { tolerance }));
+        const sentences = explainComparison(metric, metric.comparison);
+        if (metric.verdict === 'pass')
+          expect(sentences.join(' ')).toMatch(/slip through|would have been seen|is not known/);
+        if (metric.verdict === 'undecided') expect(metric.comparison.reasons.length).toBeGreaterThan(0);
+        expect(sentences.join(' ')).not.toMatch(/NaN|undefined|null|infinity/);
+      }),
+      { ...settings, numRuns: 100 },
+    );
+  });
+});

@@ -1,0 +1,128 @@
+import { readFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { loadStatistics } from '../core/statistics.ts';
+import { formatTable, listBrokenClaims, type Row, simulateGate } from './gate-simulation.ts';
+
+const DRAWS = 300;
+let rows: readonly Row[];
+
+beforeAll(async () => {
+  rows = simulateGate({ draws: DRAWS, seed: 11, statistics: await loadStatistics() });
+}, 120_000);
+
+/** Five binomial standard errors of a measured share: among the 120 cells a sound one leaves it once in 10,000 tests. */
+function errorOf(share: number, draws = DRAWS): number {
+  return 5 * Math.sqrt((Math.max(share, 0.01) * (1 - Math.min(share, 0.99))) / draws);
+}
+
+function find(rule: RegExp, design: Partial<Row['design']> = {}): Row {
+  const [row] = rows.filter(
+    (each) =>
+      rule.test(each.rule) &&
+      Object.entries(design).every(([key, value]) => each.design[key as keyof Row['design']] === value),
+  );
+  if (row === undefined) throw new Error(`no row ${rule.source}`);
+  return row;
+}
+
+test('with as many seeds on both sides false alarms stay at what is claimed, whatever the noise', () => {
+  const claimed = rows.filter(({ isClaimed }) => isClaimed);
+  expect(claimed.length).toBe(4);
+  for (const { falseAlarms } of claimed) {
+    for (const [noise, rate] of Object.entries(falseAlarms)) {
+      const bound = noise === 'normal' ? 0.05 : 0.07;
+      expect(rate).toBeLessThanOrEqual(bound + errorOf(bound));
+    }
+  }
+});
+
+test('with 10 commits of 3 seeds it finds a loss of 2 sigma in three of four cases, on a moving base too', () => {
+  const { power } = find(/this gate/, { commits: 10, runs: 3, seeds: 3, metrics: 1 });
+  for (const [noise, floor] of [
+    ['normal', 0.77],
+    ['drifting base', 0.76],
+    ['improving base', 0.77],
+  ] as const) {
+    expect(power[noise]).toBeGreaterThan(floor - errorOf(floor));
+    expect(power[noise]).toBeLessThan(floor + errorOf(floor));
+  }
+});
+
+describe('the rules of the peers', () => {
+  test('that compare one run with the best of ten are wrong in ten of eleven cases', () => {
+    const { falseAlarms } = find(/best ever/);
+    expect(Math.abs(falseAlarms.normal - 10 / 11)).toBeLessThan(errorOf(10 / 11));
+  });
+
+  test('that allow a fixed loss of one sigma are wrong in a quarter: P(N(0, 2) > 1) = 0.24', () => {
+    const { falseAlarms } = find(/tolerance of 1 sigma/);
+    expect(Math.abs(falseAlarms.normal - 0.2398)).toBeLessThan(errorOf(0.24));
+  });
+
+  test('that test five metrics without a correction are wrong in 1 - 0.95^5 = 23%', () => {
+    const { falseAlarms } = find(/uncorrected/);
+    expect(Math.abs(falseAlarms.normal - 0.2262)).toBeLessThan(errorOf(0.2262));
+  });
+
+  test('that take the history for one sample are right on a steady base, wrong on a drifting, blind on an improving', () => {
+    const { falseAlarms, power } = find(/one sample/, { runs: 3 });
+    expect(Math.abs(falseAlarms.normal - 0.05)).toBeLessThan(errorOf(0.05));
+    expect(falseAlarms['drifting base']).toBeGreaterThan(0.05 + errorOf(0.05));
+    expect(power['improving base']).toBeLessThan(power.normal / 3);
+  });
+});
+
+describe("the README's table", () => {
+  let lines: string[];
+
+  beforeAll(async () => {
+    const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+    const [, table = ''] =
+      /<!-- npm run simulate-gate -- --write -->(.*?)<!-- end of simulate-gate -->/s.exec(readme) ?? [];
+    lines = table.trim().split('\n');
+  });
+
+  const cellsOf = (line = '') => line.split('|').map((cell) => cell.trim());
+
+  test('has the rows and columns that the simulation prints', () => {
+    const printed = formatTable(rows).split('\n');
+    expect(lines.slice(0, 2)).toEqual(printed.slice(0, 2));
+    expect(lines.map((line) => cellsOf(line).slice(0, 5))).toEqual(
+      printed.map((line) => cellsOf(line).slice(0, 5)),
+    );
+  });
+
+  test('holds rates that a simulation with fewer draws comes to, within its binomial error', () => {
+    expect(lines.length).toBe(rows.length + 2);
+    for (const [index, { falseAlarms, power }] of rows.entries()) {
+      const cells = cellsOf(lines[index + 2]).slice(5);
+      const shown = [...cells.slice(0, 5), ...(cells[5] ?? '').split('/')].map((cell) => Number(cell) / 100);
+      const measured = [...Object.values(falseAlarms), ...Object.values(power)];
+      expect(shown.length).toBe(measured.length);
+      for (const [at, rate] of measured.entries()) {
+        expect(Math.abs((shown[at] ?? Number.NaN) - rate)).toBeLessThan(errorOf(shown[at] ?? 0) + 0.01);
+      }
+    }
+  });
+});
+
+test('a rate above what is claimed, or a power below the floor, is called broken', () => {
+  const row = find(/this gate/, { commits: 10, runs: 3, seeds: 3, metrics: 1 });
+  const good = { ...row, falseAlarms: { ...row.falseAlarms, normal: 0.05, skewed: 0.07 } };
+  const others = { 'heavy tails': 0.05, 'drifting base': 0.05, 'improving base': 0.05 };
+  const power = { normal: 0.77, 'drifting base': 0.76, 'improving base': 0.77 };
+  const sound = { ...good, falseAlarms: { ...good.falseAlarms, ...others }, power };
+  expect(listBrokenClaims([sound], 3000)).toEqual([]);
+  expect(
+    listBrokenClaims(
+      [{ ...sound, falseAlarms: { ...sound.falseAlarms, normal: 0.0625, skewed: 0.071 } }],
+      3000,
+    ),
+  ).toEqual([expect.stringMatching(/normal: 6\.3 false alarms/), expect.stringMatching(/skewed: 7\.1/)]);
+  expect(listBrokenClaims([{ ...sound, power: { ...power, normal: 0.7 } }], 3000)).toEqual([
+    expect.stringMatching(/power 70\.0/),
+  ]);
+  expect(listBrokenClaims([{ ...sound, isClaimed: false, power: { ...power, normal: 0 } }], 3000)).toEqual(
+    [],
+  );
+});

@@ -1,0 +1,39 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { loadStatistics } from '../core/statistics.ts';
+import { formatTable, listBrokenClaims, simulateGate } from './gate-simulation.ts';
+
+/** The README's table stands between these. */
+const BEGIN = '<!-- npm run simulate-gate -- --write -->';
+const END = '<!-- end of simulate-gate -->';
+
+const { values } = parseArgs({
+  options: {
+    draws: { type: 'string', default: '3000' },
+    seed: { type: 'string', default: '7' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const draws = Number(values.draws);
+const seed = Number(values.seed);
+
+const rows = simulateGate({ draws, seed, statistics: await loadStatistics() });
+const table = formatTable(rows);
+process.stdout.write(`${table}\n`);
+
+if (values.write) {
+  const readme = new URL('../../README.md', import.meta.url);
+  const text = await readFile(readme, 'utf8');
+  const [before, rest] = text.split(BEGIN);
+  const after = rest?.split(END)[1];
+  if (before === undefined || after === undefined) throw new Error(`README.md has no ${BEGIN} … ${END}`);
+  await writeFile(readme, `${before}${BEGIN}\n\n${table}\n\n${END}${after}`);
+}
+
+const broken = listBrokenClaims(rows, draws);
+process.stderr.write(
+  broken.length === 0
+    ? `${draws} draws a cell, seed ${seed}: every claimed rate is held\n`
+    : `${draws} draws a cell, seed ${seed}: claims broken\n${broken.map((line) => `  ${line}\n`).join('')}`,
+);
+process.exitCode = broken.length === 0 ? 0 : 1;
