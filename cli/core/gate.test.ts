@@ -441,6 +441,18 @@ describe('fails closed:', () => {
     });
   });
 
+  test('a renamed metric is not missed under its old name by another pattern', () => {
+    const result = judge(
+      runs({ 'new/acc': 0.9, 'test/f1': 0.8 }, { 'new/acc': 0.91, 'test/f1': 0.81 }),
+      branch(runs({ 'test/acc': 0.9, 'test/f1': 0.8 }, { 'test/acc': 0.91, 'test/f1': 0.81 })),
+      [rule({ metric: 'new/acc', was: 'test/acc' }), rule({ metric: 'test/*' })],
+    );
+    expect(result.metrics.map(({ metric, verdict }) => [metric, verdict])).toEqual([
+      ['new/acc', 'pass'],
+      ['test/f1', 'pass'],
+    ]);
+  });
+
   test('a pull request that still reports the old name only has not the metric', () => {
     const old = runs({ 'old/acc': 0.9 }, { 'old/acc': 0.91 });
     const result = judge(old, branch(old), rule({ was: 'old/acc' }));
@@ -522,8 +534,9 @@ describe('the baseline', () => {
     expect(judge(own, [branch(runs(...BASE)), absent('unreached')]).verdict).toBe('undecided');
   });
 
-  test('may be none, which judges nothing', () => {
+  test('may be none, which judges nothing but does not let a NaN pass', () => {
     expect(judge(runs(0.9), [])).toMatchObject({ verdict: 'none', exitCode: 0 });
+    expect(judge(runs(Number.NaN), [])).toMatchObject({ verdict: 'undecided', exitCode: 6 });
   });
 });
 
