@@ -32,7 +32,7 @@ export interface Placement {
   readonly isNew: boolean;
 }
 
-const MAX_ATTEMPTS = 3;
+const MAX_ATTEMPTS = 5;
 const PAUSE_AFTER_LOST_MS = 1500;
 /** How far GitHub's clock and ours may be apart. */
 const CLOCK_SKEW_MS = 10 * 60_000;

@@ -3,6 +3,8 @@ import type { AddressInfo, Socket } from 'node:net';
 
 /** What goes wrong with one exchange. */
 export type Fault =
+  /** The connection is reset as soon as it is made, and for the next moment no other is taken. */
+  | { readonly kind: 'refuse' }
   /** The connection is cut before the server hears of the request. */
   | { readonly kind: 'cut-before' }
   /** The server applies the request; the connection is cut before the answer. */
@@ -82,6 +84,11 @@ export async function startFaultProxy(
         incoming.socket.destroy();
         return;
       }
+      if (fault?.kind === 'refuse') {
+        incoming.socket.resetAndDestroy();
+        refuse();
+        return;
+      }
       if (fault?.kind === 'answer') {
         outgoing.writeHead(fault.status, { 'content-type': 'text/html', ...fault.headers }).end(fault.body);
         return;
@@ -141,6 +148,15 @@ export async function startFaultProxy(
     socket.on('close', () => sockets.delete(socket));
   });
 
+  /** Takes no connection for a moment: whoever tries again at once is refused by the system. */
+  function refuse(): void {
+    if (!server.listening) return;
+    server.close();
+    later(60, () => {
+      if (!isClosed) server.listen(port, '127.0.0.1');
+    });
+  }
+
   function later(ms: number, action: () => void): void {
     const timer = setTimeout(() => {
       timers.delete(timer);
@@ -149,11 +165,14 @@ export async function startFaultProxy(
     timers.add(timer);
   }
 
+  let isClosed = false;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     seen,
     close: async () => {
+      isClosed = true;
       for (const timer of timers) clearTimeout(timer);
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
