@@ -1,7 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { main as check } from './check-task-running.ts';
 import { main as comment } from './create-stats-comment.ts';
 import { type Cell, listCells, recordRequests, runCell, type Scenario } from './dev/fault-matrix.ts';
@@ -12,9 +9,6 @@ beforeAll(async () => {
   for (const name of ['mdast-util-to-markdown', 'mdast-util-gfm-table', 'mustache', '@octokit/rest'])
     await import(name);
 });
-
-const folder = mkdtempSync(join(tmpdir(), 'fault-matrix-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const SCENARIOS: readonly Scenario[] = [
   {

@@ -1,4 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Clock, World } from '../core/world.ts';
 import { systemClock } from '../io/process.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
@@ -6,7 +8,7 @@ import { type ClearmlDriver, createClearmlDriver } from './clearml-driver.ts';
 import { type Fault, type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 import { type ProgramName, runProgramHere } from './program-run.ts';
 
-/** What can go wrong with one request, by name. `forever` tells whether it may go on for the rest of the run. */
+/** What can go wrong with one request, by name. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
   'connection refused': { kind: 'refuse' },
   'reset before it was applied': { kind: 'cut-before' },
@@ -125,6 +127,7 @@ async function runScenario(
     github: { pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }] },
   });
   const proxies: FaultProxy[] = [];
+  const folder = await mkdtemp(join(tmpdir(), 'fault-matrix-'));
   try {
     const driver = createClearmlDriver(sandbox.clearml.env);
     const { args, env } = await scenario.prepare(sandbox, driver);
@@ -152,12 +155,23 @@ async function runScenario(
       env: {
         ...sandbox.env,
         ...env,
+        GITHUB_OUTPUT: join(folder, 'output'),
+        GITHUB_STEP_SUMMARY: join(folder, 'summary.md'),
         CLEARML_API_HOST: await breakService('clearml', sandbox.clearml.apiHost),
         GITHUB_API_URL: await breakService('github', sandbox.github.apiUrl),
       },
     });
     const tookMs = hastyClock.now() - beganAtMs;
+    const written = [
+      run.stdout,
+      run.stderr,
+      await readIfThere(join(folder, 'output')),
+      await readIfThere(join(folder, 'summary.md')),
+      JSON.stringify(sandbox.github.comments(7)),
+      JSON.stringify(await driver.listTasks()),
+    ].join('\n');
     const problems = [
+      listSecretForms(sandbox).some((secret) => written.includes(secret)) ? 'a secret leaked' : undefined,
       await scenario.judge({ ...run, sandbox, driver, repetition: cell?.repetition }),
       tookMs > scenario.limitMs ? `it took ${Math.round(tookMs / 1000)} s` : undefined,
       /\n\s+at .*\.ts:\d+/.test(run.stderr) ? 'a stack was shown' : undefined,
@@ -169,7 +183,20 @@ async function runScenario(
   } finally {
     await Promise.all(proxies.map((proxy) => proxy.close()));
     await sandbox.close();
+    await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Keys and token, plain, URL-encoded, base64 and as the Authorization header. */
+function listSecretForms({ clearml, github }: Sandbox): string[] {
+  const secrets = [
+    clearml.accessKey,
+    clearml.secretKey,
+    github.token,
+    `${clearml.accessKey}:${clearml.secretKey}`,
+  ];
+  const encode = (secret: string) => Buffer.from(secret).toString('base64').replace(/=+$/, '');
+  return secrets.flatMap((secret) => [secret, encodeURIComponent(secret), encode(secret)]);
 }
 
 /**
@@ -194,6 +221,6 @@ function nameEndpoint(service: MatrixRequest['service'], method: string, path: s
 }
 
 /** The text of a file; empty where there is none. */
-export async function readIfThere(file: string): Promise<string> {
+async function readIfThere(file: string): Promise<string> {
   return readFile(file, 'utf8').catch(() => '');
 }

@@ -1,0 +1,137 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
+import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
+import { type ProgramName, type ProgramRun, runProgramProcess } from './dev/program-run.ts';
+import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+
+let sandbox: Sandbox;
+let driver: ClearmlDriver;
+
+beforeEach(async () => {
+  sandbox = await startSandbox({
+    github: { pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }] },
+  });
+  driver = createClearmlDriver(sandbox.clearml.env);
+});
+
+afterEach(() => sandbox.close());
+
+/**
+ * Runs a program that is killed at its n-th request, before or after the server has applied it.
+ *
+ * @returns how the run ended, and how many requests it made
+ */
+async function runAndKill(
+  program: ProgramName,
+  args: readonly string[],
+  at: number,
+  isApplied: boolean,
+): Promise<{ run: ProgramRun; requests: number }> {
+  const proxies: FaultProxy[] = [];
+  let requests = 0;
+  let kill: () => void = () => undefined;
+  const watch = async (target: string) => {
+    const proxy = await startFaultProxy(target, () => {
+      requests += 1;
+      if (requests !== at) return undefined;
+      // The request goes on its way; the program is gone before it is answered.
+      setImmediate(kill);
+      return { kind: 'silence', isApplied };
+    });
+    proxies.push(proxy);
+    return proxy.url;
+  };
+  try {
+    const run = await runProgramProcess(program, {
+      args,
+      cwd: '/',
+      env: {
+        ...sandbox.env,
+        PR_NUMBER: '7',
+        GITHUB_RUN_ID: '1000',
+        CLEARML_API_HOST: await watch(sandbox.clearml.apiHost),
+        GITHUB_API_URL: await watch(sandbox.github.apiUrl),
+      },
+      onStart: (child) => {
+        kill = () => child.kill('SIGKILL');
+      },
+    });
+    return { run, requests };
+  } finally {
+    await Promise.all(proxies.map((proxy) => proxy.close()));
+  }
+}
+
+/** Kills the program at each request, each time runs the step again, and hands over what is there then. */
+async function killEverywhere(
+  program: ProgramName,
+  prepare: () => Promise<readonly string[]>,
+  judge: (rerun: ProgramRun) => Promise<void>,
+): Promise<void> {
+  let cells = 0;
+  for (let at = 1; ; at += 1) {
+    let isOver = false;
+    for (const isApplied of [false, true]) {
+      await sandbox.close();
+      sandbox = await startSandbox({
+        github: { pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }] },
+      });
+      driver = createClearmlDriver(sandbox.clearml.env);
+      const args = await prepare();
+      const { run, requests } = await runAndKill(program, args, at, isApplied);
+      isOver = requests < at;
+      if (isOver) break;
+      expect(run.signal).toBe('SIGKILL');
+      const again = await runAndKill(program, args, Number.POSITIVE_INFINITY, true);
+      expect({ at, isApplied, ...again.run }).toMatchObject({ exitCode: 0 });
+      await judge(again.run);
+      cells += 1;
+    }
+    if (isOver) break;
+  }
+  expect(cells).toBeGreaterThan(2);
+}
+
+async function createEndedTask(): Promise<string> {
+  const id = await driver.createTask();
+  await driver.call('tasks.enqueue', { task: id, queue: (await driver.call('queues.get_default')).id });
+  await driver.startTask(id);
+  await driver.reportScalars(id, 'test_accuracy', 'accuracy', [0.5, 0.75]);
+  await driver.completeTask(id);
+  return id;
+}
+
+describe('killed at any of its requests, and then run again,', () => {
+  test('launch ends with one queued task, and names it', async () => {
+    await killEverywhere(
+      'launch-training-task',
+      async () => ['https://github.com/acme/digits.git', 'main', 'a'.repeat(40)],
+      async ({ stdout }) => {
+        const tasks = await driver.listTasks();
+        expect(
+          tasks.filter((task) => task.status !== 'created').map((task) => [task.id, task.status]),
+        ).toEqual([[stdout.trim(), 'queued']]);
+      },
+    );
+  }, 300_000);
+
+  test('check gives the same result', async () => {
+    await killEverywhere(
+      'check-task-running',
+      async () => [await createEndedTask()],
+      async ({ stdout }) => expect(stdout).toBe('completed\n'),
+    );
+  }, 300_000);
+
+  test('comment leaves one comment', async () => {
+    await killEverywhere(
+      'create-stats-comment',
+      async () => [await createEndedTask()],
+      async () => {
+        expect(sandbox.github.comments(7)).toEqual([
+          expect.objectContaining({ body: expect.stringContaining('0.75') }),
+        ]);
+      },
+    );
+  }, 300_000);
+});
