@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { main } from './check-task-running.ts';
 import { hashPipeline } from './core/pipeline.ts';
-import type { Clock } from './core/world.ts';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
+import { createHurriedClock } from './dev/hurried-clock.ts';
 import { type ProgramRun, type RunOptions, runProgramHere, runProgramProcess } from './dev/program-run.ts';
-import { systemClock } from './io/process.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 
 /** What the program asked the server for, by task: `tasks.get_all`, … */
@@ -78,15 +77,6 @@ function check(
       options.onStart?.(process);
     },
   });
-}
-
-/** Time passes 60 times faster, from now on. */
-function createFastClock(): Clock {
-  const startMs = Date.now();
-  return {
-    now: () => startMs + (Date.now() - startMs) * 60,
-    sleep: (ms, signal) => systemClock.sleep(ms / 60, signal),
-  };
 }
 
 async function createTask(fields: object = {}): Promise<string> {
@@ -193,7 +183,7 @@ describe('a task that has ended', () => {
       );
       expect(run.stderr).toContain(`${sandbox.webHost}/projects/${projectId}/tasks/`);
     },
-    30_000,
+    60_000,
   );
 });
 
@@ -289,7 +279,7 @@ describe('a wait', () => {
       ],
     });
     expect(run.stderr).toContain('epoch 1');
-  }, 30_000);
+  }, 60_000);
 
   test('for several tasks ends with the worst of them, each once and in the order given', async () => {
     const run = await waits['of several tasks']();
@@ -303,7 +293,7 @@ describe('a wait', () => {
     );
     // While both were unfinished, one request asked for both.
     expect(looks.filter(({ body }) => body.includes(run.ids[0] ?? '')).length).toBeGreaterThan(0);
-  }, 30_000);
+  }, 60_000);
 
   test.each([
     ['for a task that is taken out of the queue', 'created', 'taken out of the queue'],
@@ -316,14 +306,14 @@ describe('a wait', () => {
       expect(run).toMatchObject({ exitCode: 4, stdout: `${status}\n` });
       expect(run.stderr).toContain(words);
     },
-    30_000,
+    60_000,
   );
 
   test('past the time-out ends the task and exits with 124', async () => {
     const run = await waits['until the time-out, of a task of ours']();
     expect(run).toMatchObject({ exitCode: 124, stdout: 'stopped\n' });
     expect(await statusOf(run.ids[0] ?? '')).toBe('stopped');
-  }, 30_000);
+  }, 60_000);
 
   test.each([
     ['until the time-out, of a task that another run launched', 'workflow run 999 launched it'],
@@ -336,7 +326,7 @@ describe('a wait', () => {
       expect(run.stderr).toContain(words);
       expect(await statusOf(run.ids[0] ?? '')).toBe('in_progress');
     },
-    30_000,
+    60_000,
   );
 
   test('past the queue time-out takes the task out of the queue and exits with 7', async () => {
@@ -344,7 +334,7 @@ describe('a wait', () => {
     expect(run).toMatchObject({ exitCode: 7, stdout: 'created\n' });
     expect(await statusOf(run.ids[0] ?? '')).toBe('created');
     expect(run.stderr).toContain('no worker serves the queue "default"');
-  }, 30_000);
+  }, 60_000);
 
   test('for a task that stays a draft ends after a minute with 7', async () => {
     const id = await createTask();
@@ -352,11 +342,11 @@ describe('a wait', () => {
       args: [id],
       env: sandbox.env,
       cwd: folder,
-      clock: createFastClock(),
+      clock: createHurriedClock(60),
     });
     expect(run).toMatchObject({ exitCode: 7, stdout: 'created\n' });
     expect(run.stderr).toContain('it is a draft in no queue');
-  }, 30_000);
+  }, 60_000);
 });
 
 describe('a signal', () => {
@@ -430,7 +420,7 @@ describe('a signal', () => {
     expect(runs[0]).toMatchObject({ exitCode: 130, stdout: 'stopped\n' });
     expect(runs[1]).toMatchObject({ exitCode: 143, stdout: 'created\n' });
     expect(await Promise.all(ids.map(statusOf))).toEqual(['stopped', 'created']);
-  }, 40_000);
+  }, 60_000);
 
   test('leaves a task that somebody else shares or launched, and says why', async () => {
     const { runs, ids } = await foreign();
@@ -438,26 +428,26 @@ describe('a signal', () => {
     expect(runs[0].stderr).toContain('another pull request uses it too');
     expect(runs[1].stderr).toContain('it was not launched by launch-training-task');
     expect(await Promise.all(ids.map(statusOf))).toEqual(['in_progress', 'in_progress']);
-  }, 40_000);
+  }, 60_000);
 
   test('with --on-interrupt leave leaves also what is ours', async () => {
     const { run, id } = await leaving();
     expect(run).toMatchObject({ exitCode: 130, stdout: 'in_progress\n' });
     expect(await statusOf(id)).toBe('in_progress');
-  }, 40_000);
+  }, 60_000);
 
   test('gives up after nine seconds and says so; SIGTERM after SIGINT is the runner’s habit and changes nothing', async () => {
     const { run, id, tookMs } = await stubborn();
     expect(run.exitCode).toBe(130);
     expect(run.stderr).toContain(`not confirmed: task ${id} may still run`);
     expect(tookMs).toBeGreaterThan(9000);
-  }, 40_000);
+  }, 60_000);
 
   test('that comes as a second SIGINT ends the program at once', async () => {
     const run = await hurried();
     expect(run.exitCode).toBe(130);
     expect(run.stderr).not.toContain('not confirmed');
-  }, 40_000);
+  }, 60_000);
 });
 
 describe('--abort', () => {
@@ -488,20 +478,20 @@ describe('--abort', () => {
     const { ids, run } = await named();
     expect(run).toMatchObject({ exitCode: 0, stdout: 'created\nstopped\ncreated\n' });
     expect(await Promise.all(ids.map(statusOf))).toEqual(['created', 'stopped', 'created']);
-  }, 40_000);
+  }, 60_000);
 
   test('in Actions leaves what is not this run’s, and says so', async () => {
     const { ids, run } = await inRun();
     expect(run).toMatchObject({ exitCode: 0, stdout: 'stopped\nin_progress\n' });
     expect(run.stderr).toContain(`task ${ids[1]} is left as it is`);
-  }, 40_000);
+  }, 60_000);
 
   test('without ids ends every unfinished task of the pull request and pipeline, and no other', async () => {
     const { ours, others, run } = await ofPullRequest();
     expect(run.exitCode).toBe(0);
     expect(await Promise.all(ours.map(statusOf))).toEqual(['created', 'stopped']);
     expect(new Set(await Promise.all(others.map(statusOf)))).toEqual(new Set(['in_progress']));
-  }, 40_000);
+  }, 60_000);
 
   test('without ids and with nothing to end is done at once', async () => {
     const args = ['--abort', '--json'];
@@ -555,12 +545,12 @@ describe('what is refused before anything is waited for', () => {
         args: [unknown],
         env: { ...env, ...changed },
         cwd: folder,
-        clock: createFastClock(),
+        clock: createHurriedClock(60),
       });
     expect((await runWith({ CLEARML_API_SECRET_KEY: '' })).exitCode).toBe(2);
     expect((await runWith({ CLEARML_API_SECRET_KEY: 'wrong' })).exitCode).toBe(8);
     expect((await runWith({ CLEARML_API_HOST: 'http://127.0.0.1:9' })).exitCode).toBe(9);
-  }, 20_000);
+  }, 60_000);
 });
 
 /** Acts on what the program says, one step after the other; each looks only at what was said since the one before. */

@@ -71,7 +71,8 @@ export const RECOGNISERS: readonly Recogniser[] = [
     recognise: ({ log }) => {
       if (!has(log, /clearml_agent: ERROR: Failed cloning repository|Repository cloning failed:/))
         return undefined;
-      const reason = findMatch(log, /^(fatal: .+)/) ?? findMatch(log, /^(Repository cloning failed: .+)/);
+      // Git's first complaint is the one that tells; what follows is its general advice.
+      const reason = log.find((line) => line.startsWith('fatal: '));
       return {
         kind: 'setup',
         message: `the agent could not clone the repository${reason === undefined ? '' : `: ${reason}`}`,
@@ -110,7 +111,35 @@ export const RECOGNISERS: readonly Recogniser[] = [
     },
   },
   {
-    name: 'docker-image',
+    name: 'missing-working-dir',
+    recognise: ({ log }) => {
+      const line = log[log.findIndex((text) => text.includes(EXECUTION_STARTS)) + 2] ?? '';
+      const path = /^\[Errno 2\] No such file or directory: '\S*\/task_repository\/[^/]+\/([^']+)'$/.exec(
+        line,
+      )?.[1];
+      return path === undefined
+        ? undefined
+        : {
+            kind: 'setup',
+            message: `the folder ${path} is not in the repository`,
+            advice: 'Correct working-dir; it is relative to the root of the repository.',
+          };
+    },
+  },
+  {
+    name: 'bad-diff',
+    recognise: ({ log }) => {
+      if (!has(log, 'Failed applying git diff')) return undefined;
+      const reason = findMatch(log, /error: (patch failed: .+?)(?:\\n|$)/);
+      return {
+        kind: 'setup',
+        message: `the agent could not apply the uncommitted changes${reason === undefined ? '' : `: ${reason}`}`,
+        advice: 'Commit and push them instead of sending them along with --diff.',
+      };
+    },
+  },
+  {
+    name: 'docker-failed',
     recognise: ({ log }) => {
       const reason = findMatch(log, /^docker: (.+)/) ?? findMatch(log, /^(Unable to find image .+)/);
       return reason === undefined || has(log, EXECUTION_STARTS)
@@ -196,43 +225,25 @@ export const RECOGNISERS: readonly Recogniser[] = [
     },
   },
   {
-    name: 'agent-error',
-    recognise: ({ log }) => {
-      const message = findMatch(log, /clearml_agent: ERROR: (.+)/);
-      return message === undefined || has(log, EXECUTION_STARTS)
-        ? undefined
-        : {
-            kind: 'setup',
-            message: `the agent could not prepare the training: ${message}`,
-            advice: 'The lines above the error say what it tried last.',
-          };
-    },
-  },
-  {
-    name: 'setup-exit-code',
-    recognise: (evidence) => {
-      const code = findExitCode(evidence);
-      const wasSetUp = !evidence.isLogComplete || has(evidence.log, EXECUTION_STARTS);
-      return code === undefined || wasSetUp || evidence.log.length === 0
-        ? undefined
-        : {
-            kind: 'setup',
-            message: `the agent could not prepare the training (exit code ${code})`,
-            advice: 'The end of the log says what it tried last.',
-          };
-    },
-  },
-  {
     name: 'exit-code',
     recognise: (evidence) => {
       const code = findExitCode(evidence);
-      return code === undefined
-        ? undefined
-        : {
-            kind: 'training',
-            message: `the training ended itself with exit code ${code}`,
-            advice: 'The end of the log may say why; the program chose this code (sys.exit).',
-          };
+      if (code === undefined) return undefined;
+      // Of a log that is cut the beginning is missing: then the training was well under way.
+      const hasBegun = !evidence.isLogComplete || has(evidence.log, EXECUTION_STARTS);
+      if (hasBegun || evidence.log.length === 0) {
+        return {
+          kind: 'training',
+          message: `the training ended itself with exit code ${code}`,
+          advice: 'The end of the log may say why; the program chose this code (sys.exit).',
+        };
+      }
+      const reason = findMatch(evidence.log, /clearml_agent: ERROR: (.+)/) ?? `exit code ${code}`;
+      return {
+        kind: 'setup',
+        message: `the agent could not prepare the training: ${reason}`,
+        advice: 'The end of the log says what it tried last.',
+      };
     },
   },
 ];

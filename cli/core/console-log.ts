@@ -44,6 +44,8 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
   let newestMs = 0;
   /** Nothing has been forgotten: reading all again is possible. */
   let isComplete = true;
+  /** How many the server counts that it does not give. */
+  let unexplained = 0;
 
   async function readFrom(startMs: number, onEvents: (events: readonly LogEvent[]) => void): Promise<number> {
     const inThisReading = new Map<string, number>();
@@ -54,6 +56,8 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
       total = page.total;
       const fresh: LogEvent[] = [];
       for (const event of page.events) {
+        // From a server that ignores the time they would come for ever.
+        if (event.timestampMs <= afterMs) continue;
         const key = identifyEvent(event);
         const nth = (inThisReading.get(key) ?? 0) + 1;
         inThisReading.set(key, nth);
@@ -65,7 +69,6 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
       }
       if (fresh.length > 0) onEvents(fresh);
       const last = page.events.at(-1);
-      // A server that ignored the time would be asked for ever.
       if (last === undefined || page.events.length < BATCH_SIZE || last.timestampMs <= afterMs) return total;
       afterMs = last.timestampMs;
     }
@@ -81,7 +84,9 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
   return {
     async read(onEvents) {
       const total = await readFrom(Math.max(0, newestMs - OVERLAP_MS), onEvents);
-      if (total > seenTotal && isComplete) await readFrom(0, onEvents);
+      if (total > seenTotal + unexplained && isComplete) {
+        unexplained = Math.max(0, (await readFrom(0, onEvents)) - seenTotal);
+      }
       forgetOldest();
     },
   };

@@ -37,8 +37,9 @@ const LAST_WORDS_PAUSE_MS = 700;
 /** Whose status is older than this has said its last words. */
 const RECENT_END_MS = 30_000;
 
-/** The agent's last line. */
-const LAST_WORDS = /^Process (?:completed successfully|failed, exit code|aborted by user|terminated by user)/;
+/** The agent's last line, or the one of its process that prepares the training. */
+const LAST_WORDS =
+  /^(?:Process (?:completed successfully|failed, exit code|aborted by user|terminated by user)|clearml_agent: ERROR: )/;
 
 export function createLogFollower(options: {
   readonly readPage: ReadLogPage;

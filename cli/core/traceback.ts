@@ -18,7 +18,7 @@ const MARGIN = /^\s*[|+] /;
  */
 export function findTraceback(lines: readonly string[], workingDir: string): Traceback | undefined {
   const start = lines.findLastIndex((line) => line.includes(HEADER));
-  if (start < 0) return undefined;
+  if (start < 0) return findSyntaxError(lines, workingDir);
   let place: Traceback['place'];
   for (const raw of lines.slice(start + 1)) {
     const line = raw.replace(MARGIN, '');
@@ -29,6 +29,21 @@ export function findTraceback(lines: readonly string[], workingDir: string): Tra
     } else if (line.trim() !== '' && !/^\s/.test(line)) return { exception: line.trim(), place };
   }
   return undefined;
+}
+
+/** A program that Python can't even read has no traceback: the place stands alone before the error. */
+function findSyntaxError(lines: readonly string[], workingDir: string): Traceback | undefined {
+  const end = lines.findLastIndex((line) => /^(?:SyntaxError|IndentationError|TabError): /.test(line));
+  if (end < 0) return undefined;
+  const frame = lines
+    .slice(Math.max(0, end - 4), end)
+    .map((line) => FRAME.exec(line))
+    .findLast((match) => match !== null);
+  const file = frame && locateInRepository(frame[1] ?? '', workingDir);
+  return {
+    exception: lines[end] ?? '',
+    place: file === undefined ? undefined : { file, line: Number(frame?.[2]) },
+  };
 }
 
 /**

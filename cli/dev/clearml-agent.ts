@@ -13,6 +13,8 @@ export interface ClearmlAgent {
   log(): string;
   /** Ends it and all that it started, a running training included, and removes its files. */
   stop(): Promise<void>;
+  /** The same without a word to the server, as a machine that loses its power does. */
+  kill(): Promise<void>;
 }
 
 export interface ClearmlAgentOptions {
@@ -30,6 +32,8 @@ export interface ClearmlAgentOptions {
   readonly packages: 'prepared' | 'install';
   /** How often it asks the queue and looks after its task; default 300, where the agent's own is 5000. */
   readonly pollIntervalMs?: number;
+  /** Runs each task in a container of this image, or the task's own; the docker client must be there. */
+  readonly dockerImage?: string;
 }
 
 /** Of clearml.conf: what saves time, or keeps the agent from asking the internet. */
@@ -62,7 +66,8 @@ export async function startClearmlAgent(options: ClearmlAgentOptions): Promise<C
   writeFileSync(join(home, 'clearml.conf'), SETTINGS);
   const noProxy = [process.env.NO_PROXY ?? process.env.no_proxy, '127.0.0.1', 'localhost'];
   const daemon = ['-m', 'clearml_agent', 'daemon', '--foreground', '--cpu-only', '--create-queue'];
-  const agent = spawn(options.python, [...daemon, '--queue', options.queue], {
+  const docker = options.dockerImage === undefined ? [] : ['--docker', options.dockerImage];
+  const agent = spawn(options.python, [...daemon, '--queue', options.queue, ...docker], {
     env: {
       ...Object.fromEntries(Object.entries(process.env).filter(([name]) => INHERITED.test(name))),
       NO_PROXY: noProxy.filter(Boolean).join(','),
@@ -100,6 +105,10 @@ export async function startClearmlAgent(options: ClearmlAgentOptions): Promise<C
   async function stop(): Promise<void> {
     agent.kill('SIGTERM'); // It takes itself off the server's list of workers.
     await Promise.race([exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })]);
+    await kill();
+  }
+
+  async function kill(): Promise<void> {
     killGroup(agent);
     await closed;
     await rm(home, { recursive: true, force: true });
@@ -112,7 +121,7 @@ export async function startClearmlAgent(options: ClearmlAgentOptions): Promise<C
     await stop();
     throw new Error(`clearml-agent does not listen to ${options.queue}: ${problem}\n${log.slice(-2000)}`);
   }
-  return { workerId: options.workerId, log: () => log, stop };
+  return { workerId: options.workerId, log: () => log, stop, kill };
 }
 
 function usePrepared(python: string): Record<string, string> {

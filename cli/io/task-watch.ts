@@ -246,6 +246,15 @@ export async function watchUntilEnd(
     tellEnding(report);
   }
 
+  /** The wait ends early and nothing can be done about the tasks: the server does not do what is asked. */
+  function tellLeft(): void {
+    const unfinished = watch.lives.filter(({ task }) => task !== undefined && !isOver(task));
+    if (unfinished.length === 0) return;
+    out.say(
+      `What runs goes on unwatched; running this step again waits for it:\n${unfinished.map(urlOf).join('\n')}`,
+    );
+  }
+
   /** As the tasks are now, or where that can't be found out in time, as last seen. */
   async function lookFresh(lives: readonly TaskLife[]): Promise<readonly WatchedTask[]> {
     try {
@@ -276,7 +285,10 @@ export async function watchUntilEnd(
     await watch.run(interruption);
     return { tasks: watch.lives.map(checked), exitCode: decideExitCode(watch.lives.map(checked)) };
   } catch (error) {
-    if (!(error instanceof Interruption)) throw error;
+    if (!(error instanceof Interruption)) {
+      tellLeft();
+      throw error;
+    }
     await endInterrupted(error);
     await lookFresh(watch.lives);
     out.say(error.message);

@@ -1,0 +1,116 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
+import { runProgramProcess } from './dev/program-run.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+
+// What real agents left behind (core/fixtures/causes), told by the program. How each is recognised: core/cause.test.ts.
+
+const FIXTURES = fileURLToPath(new URL('core/fixtures/causes/', import.meta.url));
+
+interface Fixture {
+  readonly status: 'failed' | 'stopped';
+  readonly statusReason: string;
+  readonly statusMessage: string;
+  readonly log: readonly string[];
+}
+
+let sandbox: ClearmlSandbox;
+let driver: ClearmlDriver;
+let folder: string;
+
+beforeAll(async () => {
+  sandbox = await startClearmlSandbox();
+  driver = createClearmlDriver(sandbox.env);
+  folder = await mkdtemp(join(tmpdir(), 'check-cause-'));
+});
+
+afterAll(async () => {
+  await sandbox.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A task that has ended as the recorded one did. */
+async function replay(name: string): Promise<{ id: string; fixture: Fixture }> {
+  const fixture: Fixture = JSON.parse(await readFile(join(FIXTURES, `${name}.json`), 'utf8'));
+  const id = await driver.createTask({ name, script: { working_dir: '.' } });
+  await driver.startTask(id);
+  await driver.logLines(id, [`${fixture.log.join('\n')}\n`]);
+  await driver.call(`tasks.${fixture.status}`, {
+    task: id,
+    force: true,
+    status_reason: fixture.statusReason,
+    status_message: fixture.statusMessage,
+  });
+  return { id, fixture };
+}
+
+function check(args: readonly string[], env: Record<string, string> = {}) {
+  return runProgramProcess('check-task-running', { args, cwd: folder, env: { ...sandbox.env, ...env } });
+}
+
+test('for every way to fail the kind of cause, and the place where there is one, are told', async () => {
+  const names = (await readdir(FIXTURES)).map((file) => basename(file, '.json')).sort();
+  const tasks = await Promise.all(names.map(replay));
+  const run = await check(['--json', '--no-logs', ...tasks.map(({ id }) => id)]);
+  expect(run.exitCode).toBe(3);
+  const found = JSON.parse(run.stdout).tasks.map(
+    ({ cause }: { cause: { kind: string; file: string | null; line: number | null } }, index: number) => [
+      names[index],
+      cause.kind,
+      ...(cause.file === null ? [] : [`${cause.file}:${cause.line}`]),
+    ],
+  );
+  expect(found).toEqual([
+    ['abort', 'training'],
+    ['argument-error', 'training'],
+    ['bad-diff', 'setup'],
+    ['chained-exception', 'training', 'chained-exception.py:8'],
+    ['clone-failed', 'setup'],
+    ['crash', 'training'],
+    ['docker-failed', 'setup'],
+    ['exception', 'training', 'lib/model.py:3'],
+    ['exception-in-library', 'training', 'exception-in-library.py:6'],
+    ['exit-after-caught', 'training'],
+    ['exit-code', 'training'],
+    ['killed', 'out-of-memory'],
+    ['memory-error', 'out-of-memory', 'memory-error.py:5'],
+    ['missing-commit', 'setup'],
+    ['missing-entry-point', 'setup'],
+    ['missing-module', 'training', 'missing-module.py:3'],
+    ['missing-requirement', 'setup'],
+    ['missing-working-dir', 'setup'],
+    ['out-of-memory', 'out-of-memory'],
+    ['stopped', 'stopped'],
+    ['syntax-error', 'training', 'syntax-error.py:3'],
+    ['worker-lost', 'worker-lost'],
+  ]);
+}, 60_000);
+
+test('in Actions the exception stands on its line of the diff, with the reason, the log, the link and what to do', async () => {
+  const { id, fixture } = await replay('exception');
+  const run = await check([id], { GITHUB_ACTIONS: 'true' });
+  expect(run).toMatchObject({ exitCode: 3, stdout: 'failed\n' });
+  const url = `${sandbox.webHost}/projects/*/tasks/${id}/output/log`;
+  const headline = `task ${id} "exception" failed: ValueError: bad learning rate 3 (lib/model.py:3)`;
+  expect(run.stderr).toContain(`error: ${headline}\n`);
+  expect(run.stderr).toContain(
+    'ClearML says: failed, worker execution exit code 1; Changed by clearml-agent gpu-box:0\n',
+  );
+  expect(run.stderr).toContain(`${fixture.log.slice(-40).join('\n')}\n`);
+  expect(run.stderr).toContain(`Correct the training and push: that trains the new commit.\n${url}\n`);
+  expect(run.stderr.match(/^::error .*$/gm)).toEqual([
+    `::error file=lib/model.py,line=3::${headline}%0ACorrect the training and push: that trains the new commit.%0A${url}`,
+  ]);
+}, 60_000);
+
+test('a task that has ended long ago is told at once, and again the same', async () => {
+  const { id } = await replay('clone-failed');
+  const first = await check([id]);
+  const again = await check([id]);
+  expect(again).toEqual(first);
+  expect(first.exitCode).toBe(3);
+}, 60_000);

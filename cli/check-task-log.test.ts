@@ -1,0 +1,195 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
+import { runProgramProcess } from './dev/program-run.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+
+let sandbox: ClearmlSandbox;
+let driver: ClearmlDriver;
+let folder: string;
+
+beforeAll(async () => {
+  sandbox = await startClearmlSandbox();
+  driver = createClearmlDriver(sandbox.env);
+  folder = await mkdtemp(join(tmpdir(), 'check-log-'));
+});
+
+afterAll(async () => {
+  await sandbox.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const ESCAPE = '\u001b';
+
+/** Everything a training may print, and what a person is to see of it. */
+const PRINTED: ReadonlyArray<(nth: number) => readonly [sent: string, seen: string]> = [
+  (nth) => [`epoch ${nth} loss ${1 / nth}`, `epoch ${nth} loss ${1 / nth}`],
+  (nth) => [`same line`, `same line${nth < 0 ? '!' : ''}`],
+  () => ['', ''],
+  (nth) => [`  1%|#   ${nth}\r 50%|##  ${nth}\r100%|####${nth}`, `100%|####${nth}`],
+  (nth) => [`${ESCAPE}[32mINFO${ESCAPE}[0m step ${nth}`, `INFO step ${nth}`],
+  (nth) => [`${ESCAPE}]0;title${nth}\u0007visible`, 'visible'],
+  () => [
+    '::error file=train_model.py,line=1::not an error',
+    '::error file=train_model.py,line=1::not an error',
+  ],
+  () => ['::set-output name=verdict::pass', '::set-output name=verdict::pass'],
+  () => ['::add-mask::e', '::add-mask::e'],
+  () => ['  ::stop-commands::mine', '  ::stop-commands::mine'],
+  () => ['::mine::', '::mine::'],
+  () => ['::endgroup::', '::endgroup::'],
+  () => ['loss ##[error]also mid-line', 'loss ##[error]also mid-line'],
+  (nth) => [`ложь 損失 ${nth}`, `ложь 損失 ${nth}`],
+];
+
+/** Messages that hold the given number of lines, in a mixture that is the same each time. */
+function composeLog(lineCount: number): Array<{ text: string; seen: string[] }> {
+  const messages: Array<{ text: string; seen: string[] }> = [];
+  let state = 42;
+  const draw = (below: number) => {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    return Math.floor((state / 2147483648) * below);
+  };
+  for (let nth = 1; nth <= lineCount; ) {
+    const size = Math.min(1 + draw(50), lineCount - nth + 1);
+    const lines = Array.from(
+      { length: size },
+      (_, index) => PRINTED[draw(PRINTED.length)]?.(nth + index) ?? ['', ''],
+    );
+    messages.push({
+      text: `${lines.map(([sent]) => sent).join('\n')}\n`,
+      seen: lines.map(([, seen]) => seen),
+    });
+    nth += size;
+  }
+  return messages;
+}
+
+async function send(id: string, events: ReadonlyArray<{ timestamp: number; msg: string }>): Promise<void> {
+  const body = events.map((event) =>
+    JSON.stringify({ type: 'log', task: id, level: 'DEBUG', worker: 'w:0', ...event }),
+  );
+  const response = await fetch(`${sandbox.apiHost}/events.add_batch`, {
+    method: 'POST',
+    headers: {
+      authorization: `Basic ${btoa(`${sandbox.accessKey}:${sandbox.secretKey}`)}`,
+      'content-type': 'application/json-lines',
+    },
+    body: body.join('\n'),
+  });
+  expect(response.status).toBe(200);
+}
+
+/** Takes the output for what the runner takes it for: commands, or lines between `stop-commands` and its token. */
+function readAsRunner(output: string): { log: string[]; commands: string[]; talk: string[] } {
+  const log: string[] = [];
+  const commands: string[] = [];
+  const talk: string[] = [];
+  let token: string | undefined;
+  for (const line of output.replace(/\n$/, '').split(/\r\n|\n|\r/)) {
+    const command = /^\s*::([^: ]+)[^:]*::(.*)$/.exec(line);
+    if (token !== undefined) {
+      if (line.trim() === `::${token}::`) token = undefined;
+      else log.push(line);
+    } else if (command?.[1] === 'stop-commands') token = command[2];
+    else if (command !== null || line.includes('##[')) commands.push(command?.[1] ?? line);
+    else talk.push(line);
+  }
+  expect(token).toBeUndefined();
+  return { log, commands, talk };
+}
+
+/** Watches a task in Actions while `act` lets it live. */
+async function watch(act: (id: string) => Promise<void>) {
+  const id = await driver.createTask({ name: 'train' });
+  await driver.startTask(id);
+  let begin: () => void = () => undefined;
+  const isRunning = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  const finished = runProgramProcess('check-task-running', {
+    args: [id, '--poll-interval', '100ms'],
+    cwd: folder,
+    env: { ...sandbox.env, GITHUB_ACTIONS: 'true' },
+    onStderr: (text) => {
+      if (text.includes('running')) begin();
+    },
+  });
+  await isRunning;
+  await act(id);
+  return finished;
+}
+
+test('200,000 hostile lines come out as they went in, once each, and command nothing', async () => {
+  const messages = composeLog(200_000);
+  const late = Array.from({ length: 50 }, (_, index) => `late line ${index}`);
+  const run = await watch(async (id) => {
+    const batchSize = Math.ceil(messages.length / 10);
+    for (let start = 0; start < messages.length; start += batchSize) {
+      // The first two batches tie at one time: more than a page of the server's holds.
+      const timestampOf = (index: number) => 1_700_000_000_000 + Math.max(0, index - 2 * batchSize);
+      const batch = messages.slice(start, start + batchSize);
+      await send(
+        id,
+        batch.map(({ text }, index) => ({ timestamp: timestampOf(start + index), msg: text })),
+      );
+    }
+    await send(
+      id,
+      late.map((msg, index) => ({ timestamp: 1_600_000_000_000 + index, msg })),
+    );
+    await driver.completeTask(id);
+  });
+  expect(run.exitCode).toBe(0);
+  const { log, commands } = readAsRunner(run.stderr);
+  const inOrder = log.filter((line) => !line.startsWith('late line'));
+  const expected = messages.flatMap(({ seen }) => seen);
+  expect(inOrder.length).toBe(200_000);
+  expect(inOrder.findIndex((line, index) => line !== expected[index])).toBe(-1);
+  expect(log.filter((line) => line.startsWith('late line'))).toEqual(late);
+  expect(new Set(commands)).toEqual(new Set(['group', 'endgroup']));
+}, 60_000);
+
+test('beyond 8 MiB the middle is left out with a count, and the last forty lines come all the same', async () => {
+  const lines = Array.from({ length: 120_000 }, (_, index) => `${index} ${'x'.repeat(90)}`);
+  const run = await watch(async (id) => {
+    for (let start = 0; start < lines.length; start += 60_000) {
+      const msg = `${lines.slice(start, start + 60_000).join('\n')}\n`;
+      await send(id, [{ timestamp: 1_700_000_000_000 + start, msg }]);
+    }
+    await driver.failTask(id, 'worker execution exit code 3');
+  });
+  expect(run.exitCode).toBe(3);
+  const { log, talk } = readAsRunner(run.stderr);
+  const tail = lines.slice(-40);
+  const left = Number(
+    talk.map((line) => /^(\d+) lines \(\d+ bytes\) of the log are left out/.exec(line)?.[1]).join(''),
+  );
+  const passed = lines.length - 40 - left;
+  expect(left).toBeGreaterThan(30_000);
+  expect(lines.slice(0, passed).join('\n').length).toBeLessThanOrEqual(8 * 1024 * 1024);
+  expect(log.length).toBe(passed + 2 * tail.length);
+  expect(log.slice(0, passed).findIndex((line, index) => line !== lines[index])).toBe(-1);
+  // In the folded group, and once more where it is seen without unfolding.
+  expect(log.slice(passed)).toEqual([...tail, ...tail]);
+}, 60_000);
+
+test('--no-logs shows nothing of a log, but the last forty lines of one that failed', async () => {
+  const lines = Array.from({ length: 100 }, (_, index) => `line ${index}`);
+  const [completed, failed] = await Promise.all(
+    (['completeTask', 'failTask'] as const).map(async (end) => {
+      const id = await driver.createTask({ name: 'train' });
+      await driver.startTask(id);
+      await send(id, [{ timestamp: 1_700_000_000_000, msg: lines.join('\n') }]);
+      await driver[end](id);
+      const args = [id, '--no-logs'];
+      return runProgramProcess('check-task-running', { args, cwd: folder, env: sandbox.env });
+    }),
+  );
+  expect(completed).toMatchObject({ exitCode: 0, stderr: expect.not.stringContaining('line 99') });
+  expect(failed?.exitCode).toBe(3);
+  expect(failed?.stderr).toContain(`${lines.slice(-40).join('\n')}\n`);
+  expect(failed?.stderr).not.toContain('line 59\n');
+}, 60_000);

@@ -1,0 +1,114 @@
+import { expect, test } from '@jest/globals';
+import { describeProgress } from './progress.ts';
+import { beginLife, observeTask, type QueueState, type TaskLife, type WatchedTask } from './task-life.ts';
+
+const START_MS = 1_000_000;
+
+function live(id: string, fields: Partial<WatchedTask>): TaskLife {
+  const life = beginLife(id, START_MS);
+  observeTask(
+    life,
+    {
+      id,
+      name: 'train',
+      status: 'in_progress',
+      statusReason: '',
+      statusMessage: '',
+      startedAtMs: undefined,
+      endedAtMs: undefined,
+      statusChangedAtMs: undefined,
+      lastUpdate: '',
+      iteration: 0,
+      worker: undefined,
+      machine: undefined,
+      projectId: 'p',
+      queueId: 'q',
+      workingDir: '.',
+      origin: { runtime: {}, tags: [], user: undefined },
+      ...fields,
+    },
+    START_MS,
+  );
+  return life;
+}
+
+function describeLives(
+  lives: readonly TaskLife[],
+  queue: Partial<QueueState> = {},
+  values: Record<string, string> = {},
+): string | undefined {
+  const queues = new Map([['q', { id: 'q', name: 'gpu', entries: [], workers: [], ...queue }]]);
+  const sources = { lives, queues, values: new Map(Object.entries(values)) };
+  return describeProgress(sources, START_MS + 83_000)?.text;
+}
+
+const busy = (name: string) => ({ name, taskId: 'other' });
+const idle = (name: string) => ({ name, taskId: undefined });
+
+test.each<[string, TaskLife, Partial<QueueState>, string]>([
+  ['a draft', live('a', { status: 'created' }), {}, 'a draft in no queue for 1m 23s'],
+  [
+    'the next one of a queue that nobody serves',
+    live('a', { status: 'queued' }),
+    { entries: ['a', 'b'] },
+    'queued for 1m 23s in "gpu", number 1, which no worker serves',
+  ],
+  [
+    'one that waits behind others for a busy worker',
+    live('a', { status: 'queued' }),
+    { entries: ['x', 'y', 'a'], workers: [busy('w:0')] },
+    'queued for 1m 23s in "gpu", number 3 (2 tasks ahead), 1 worker, busy',
+  ],
+  [
+    'one that waits for several busy workers',
+    live('a', { status: 'queued' }),
+    { entries: ['x', 'a'], workers: [busy('w:0'), busy('w:1')] },
+    'queued for 1m 23s in "gpu", number 2 (1 task ahead), 2 workers, all busy',
+  ],
+  [
+    'one that waits though workers are idle',
+    live('a', { status: 'queued' }),
+    { entries: ['a'], workers: [busy('w:0'), idle('w:1')] },
+    'queued for 1m 23s in "gpu", number 1, 2 workers, 1 busy',
+  ],
+  [
+    'a running one',
+    live('a', { worker: 'gpu-box:gpu:0', machine: 'gpu-box', iteration: 12 }),
+    {},
+    'running for 1m 23s on gpu-box:gpu:0, iteration 12',
+  ],
+  [
+    'a running one whose worker is not called like its machine',
+    live('a', { worker: 'rec-worker:cpu:1', machine: 'vm' }),
+    {},
+    'running for 1m 23s on rec-worker:cpu:1 (machine vm)',
+  ],
+])('%s', (_name, life, queue, text) => {
+  expect(describeLives([life], queue)).toBe(text);
+});
+
+test('the values of the metrics that the settings name are shown', () => {
+  expect(describeLives([live('a', {})], {}, { a: 'test_accuracy/accuracy 0.93' })).toBe(
+    'running for 1m 23s, test_accuracy/accuracy 0.93',
+  );
+});
+
+test('several tasks are counted and listed, many only counted', () => {
+  const ended = live('c'.repeat(32), { status: 'completed' });
+  const few = [live('a'.repeat(32), { iteration: 3 }), live('b'.repeat(32), { status: 'queued' }), ended];
+  expect(describeLives(few, { entries: ['b'.repeat(32)], workers: [busy('w')] })).toBe(
+    '1 running, 1 queued, 1 ended: aaaaaaaa running for 1m 23s, iteration 3; bbbbbbbb queued for 1m 23s in "gpu", number 1, 1 worker, busy',
+  );
+  const many = Array.from({ length: 9 }, (_, index) => live(String(index).repeat(32), {}));
+  expect(describeLives(many)).toBe('9 running');
+});
+
+test('nothing is told where nothing is waited for', () => {
+  expect(describeLives([live('a', { status: 'completed' })])).toBeUndefined();
+});
+
+test('what others wrote cannot break the line', () => {
+  expect(describeLives([live('a', { status: 'queued' })], { name: 'a\n::error::b\u001b[31m' })).toBe(
+    'queued for 1m 23s in "a ::error::b", which no worker serves',
+  );
+});
