@@ -220,10 +220,14 @@ describe('the exact code', () => {
     const workflow_run = {
       head_sha: 'b'.repeat(40),
       head_branch: 'x',
-      head_repository: { clone_url: CLONE_URL },
+      head_repository: { html_url: 'https://github.com/acme/digits' },
     };
     await writeFile(file, JSON.stringify({ workflow_run, repository: { clone_url: CLONE_URL } }));
-    const task = await launchTask([], { GITHUB_EVENT_PATH: file, GITHUB_SHA: 'c'.repeat(40) });
+    const task = await launchTask([], {
+      GITHUB_EVENT_NAME: 'workflow_run',
+      GITHUB_EVENT_PATH: file,
+      GITHUB_SHA: 'c'.repeat(40),
+    });
     expect(task.script).toMatchObject({ version_num: 'b'.repeat(40), branch: 'x' });
   });
 

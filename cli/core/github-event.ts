@@ -45,11 +45,12 @@ const EventSchema = v.object({
   ),
   /** issue_comment and friends on a pull request. */
   issue: v.optional(v.object({ number: v.number(), pull_request: v.optional(v.unknown()) })),
-  workflow_run: v.optional(
+  workflow_run: v.nullish(
     v.object({
       head_sha: v.string(),
       head_branch: v.nullish(v.string()),
-      head_repository: v.nullish(RepositorySchema),
+      // GitHub sends it shortened: without clone_url.
+      head_repository: v.nullish(v.object({ html_url: v.string() })),
     }),
   ),
   /** merge_group's head and base. */
@@ -119,9 +120,9 @@ function locateCode(env: Environment, event: Event | undefined): CodeLocation | 
         'Give repository URL, branch and commit of the head as arguments, or leave PR_NUMBER out to train the branch itself.',
     });
   }
-  if (event.workflow_run !== undefined) {
+  if (event.workflow_run && env.GITHUB_EVENT_NAME === 'workflow_run') {
     const { head_sha: commit, head_branch: branch, head_repository: source } = event.workflow_run;
-    return source && branch ? { cloneUrl: source.clone_url, branch, commit } : undefined;
+    return source && branch ? { cloneUrl: `${source.html_url}.git`, branch, commit } : undefined;
   }
   const cloneUrl = event.repository?.clone_url;
   const commit = event.merge_group?.head_sha ?? env.GITHUB_SHA;

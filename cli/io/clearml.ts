@@ -142,11 +142,11 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
       if (!(error instanceof TransportError)) throw error;
       return {
         reason: redact(error.message),
-        remedy: error.isPermanent
-          ? 'Let NODE_EXTRA_CA_CERTS name the file with your certificate authority, in the environment (Node reads it at start, so not in .env).'
-          : `Look whether the server is up and CLEARML_API_HOST (${redact(access.apiHost)}) and the proxy variables are right.`,
+        remedy:
+          error.remedy ??
+          `Look whether the server is up and CLEARML_API_HOST (${redact(access.apiHost)}) and the proxy variables are right.`,
         mayHaveLanded: error.kind === 'lost',
-        maxAttempts: error.isPermanent ? 1 : Number.POSITIVE_INFINITY,
+        maxAttempts: error.remedy === undefined ? Number.POSITIVE_INFINITY : 1,
         cause: error,
       };
     }

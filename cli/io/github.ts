@@ -320,11 +320,11 @@ function createFetch(options: GithubClientOptions): typeof fetch {
       if (!(error instanceof TransportError)) throw error;
       return {
         reason: redact(error.message),
-        remedy: error.isPermanent
-          ? 'Let NODE_EXTRA_CA_CERTS name the file with your certificate authority, in the environment.'
-          : `Look whether GITHUB_API_URL (${redact(options.apiUrl)}) and the proxy variables are right, and at githubstatus.com.`,
+        remedy:
+          error.remedy ??
+          `Look whether GITHUB_API_URL (${redact(options.apiUrl)}) and the proxy variables are right, and at githubstatus.com.`,
         mayHaveLanded: error.kind === 'lost',
-        isPermanent: error.isPermanent,
+        isPermanent: error.remedy !== undefined,
         cause: error,
       };
     }

@@ -24,18 +24,18 @@ export interface HttpResponse {
 }
 
 /**
- * No answer came. `unsent`: the request certainly was not applied (no connection). `lost`: it may have been.
- * `isPermanent`: another try won't help (an unknown certificate authority).
+ * No answer came. `unsent`: the request certainly was not applied (no connection). `lost`: it may have been. With a
+ * `remedy` another try won't help: what it says must be done first.
  */
 export class TransportError extends Error {
   override readonly name = 'TransportError';
   readonly kind: 'unsent' | 'lost';
-  readonly isPermanent: boolean;
+  readonly remedy: string | undefined;
 
-  constructor(message: string, kind: 'unsent' | 'lost', isPermanent: boolean, cause: unknown) {
-    super(message, { cause });
+  constructor(message: string, kind: 'unsent' | 'lost', options: { cause?: unknown; remedy?: string } = {}) {
+    super(message, { cause: options.cause });
     this.kind = kind;
-    this.isPermanent = isPermanent;
+    this.remedy = options.remedy;
   }
 }
 
@@ -66,10 +66,7 @@ export function createHttp(env: Environment, clock: Clock): Http {
   async function send(exchange: HttpRequest): Promise<HttpResponse> {
     const limit = new AbortController();
     const timeUp = clock.sleep(exchange.timeoutMs, limit.signal).then(
-      () =>
-        limit.abort(
-          new TransportError(`no answer within ${exchange.timeoutMs / 1000} s`, 'lost', false, undefined),
-        ),
+      () => limit.abort(new TransportError(`no answer within ${exchange.timeoutMs / 1000} s`, 'lost')),
       () => undefined,
     );
     const stop = () => limit.abort(exchange.signal?.reason);
@@ -147,17 +144,23 @@ const UNSENT_CODES = new Set([
   'UND_ERR_PRX_TLS',
 ]);
 
-function toTransportError(error: unknown): TransportError {
-  const code = findCode(error);
-  const message = describeTransportError(error, code);
-  if (CERTIFICATE_ERROR.test(code)) return new TransportError(message, 'unsent', true, error);
-  const isProxyRefusal = /Proxy response|HTTP Tunneling/i.test(String(error));
-  return new TransportError(
-    message,
-    UNSENT_CODES.has(code) || isProxyRefusal ? 'unsent' : 'lost',
-    false,
-    error,
-  );
+function toTransportError(cause: unknown): TransportError {
+  const code = findCode(cause);
+  const message = describeTransportError(cause, code);
+  if (CERTIFICATE_ERROR.test(code)) {
+    const remedy =
+      'Let NODE_EXTRA_CA_CERTS name the file with your certificate authority, in the environment (Node reads it at start, so not in .env).';
+    return new TransportError(message, 'unsent', { cause, remedy });
+  }
+  // The proxy answered CONNECT itself: the request was never sent.
+  const refusal = /Proxy response \((\d+)\)/.exec(String(cause))?.[1];
+  if (refusal === '407' || refusal === '403') {
+    const remedy =
+      'Look at HTTPS_PROXY and HTTP_PROXY: name and password stand in the URL (special characters URL-encoded), and NO_PROXY lists the hosts that are reached without it.';
+    return new TransportError(`the proxy refused to connect (${refusal})`, 'unsent', { cause, remedy });
+  }
+  const isUnsent = UNSENT_CODES.has(code) || refusal !== undefined;
+  return new TransportError(message, isUnsent ? 'unsent' : 'lost', { cause });
 }
 
 function describeTransportError(error: unknown, code: string): string {

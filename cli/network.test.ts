@@ -1,0 +1,142 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, request, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { createProxy } from 'proxy';
+import { generate } from 'selfsigned';
+import { createClearmlDriver } from './dev/clearml-driver.ts';
+import { type ProgramName, runProgramProcess } from './dev/program-run.ts';
+import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+
+let sandbox: Sandbox;
+let folder: string;
+let authority: string;
+let keys: Awaited<ReturnType<typeof generate>>;
+const servers: Server[] = [];
+
+beforeAll(async () => {
+  keys = await generate([{ name: 'commonName', value: 'localhost' }], {
+    extensions: [
+      { name: 'basicConstraints', cA: true },
+      { name: 'subjectAltName', altNames: [{ type: 2, value: 'localhost' }] },
+    ],
+  });
+  folder = mkdtempSync(join(tmpdir(), 'network-'));
+  authority = join(folder, 'authority.pem');
+  writeFileSync(authority, keys.cert);
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+beforeEach(async () => {
+  sandbox = await startSandbox({
+    github: { pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }] },
+  });
+});
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+  await sandbox.close();
+});
+
+async function listen(server: Server): Promise<number> {
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+/** HTTPS with a certificate that nobody knows, in front of a server of the sandbox. */
+async function serveEncrypted(target: string): Promise<string> {
+  const { hostname, port } = new URL(target);
+  const server = createHttpsServer({ key: keys.private, cert: keys.cert }, (incoming, outgoing) => {
+    const upstream = request(
+      { hostname, port, method: incoming.method, path: incoming.url, headers: incoming.headers },
+      (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(outgoing);
+      },
+    );
+    incoming.pipe(upstream);
+  });
+  return `https://localhost:${await listen(server as unknown as Server)}`;
+}
+
+/** A real forward proxy that asks for a name and a password; gives its address and what passed through. */
+async function startForwardProxy(): Promise<{ port: number; passed: string[] }> {
+  const passed: string[] = [];
+  const proxy = createProxy(createHttpServer());
+  proxy.authenticate = (incoming) => {
+    const expected = `Basic ${Buffer.from('corp-user:p@ss-w0rd').toString('base64')}`;
+    return incoming.headers['proxy-authorization'] === expected;
+  };
+  for (const event of ['connect', 'request'] as const) {
+    proxy.prependListener(event, (incoming: { method?: string; url?: string }) => {
+      passed.push(`${incoming.method} ${incoming.url}`);
+    });
+  }
+  return { port: await listen(proxy), passed };
+}
+
+async function createEndedTask(): Promise<string> {
+  const driver = createClearmlDriver(sandbox.clearml.env);
+  const id = await driver.createTask();
+  await driver.call('tasks.enqueue', { task: id, queue: (await driver.call('queues.get_default')).id });
+  await driver.startTask(id);
+  await driver.completeTask(id);
+  return id;
+}
+
+const RUNS: ReadonlyArray<readonly [ProgramName, () => Promise<readonly string[]>]> = [
+  ['launch-training-task', async () => ['https://github.com/acme/digits.git', 'main', 'a'.repeat(40)]],
+  ['check-task-running', async () => [await createEndedTask()]],
+  ['create-stats-comment', async () => [await createEndedTask(), '--pr', '7']],
+];
+
+describe.each(RUNS)('%s', (program, prepare) => {
+  const run = async (env: Record<string, string>) =>
+    runProgramProcess(program, { args: await prepare(), cwd: folder, env: { ...sandbox.env, ...env } });
+
+  test('goes through a proxy that asks for a password, for both services, and shows the password nowhere', async () => {
+    const { port, passed } = await startForwardProxy();
+    const proxy = `http://corp-user:p%40ss-w0rd@127.0.0.1:${port}`;
+    const result = await run({ HTTP_PROXY: proxy, HTTPS_PROXY: proxy });
+    expect(result).toMatchObject({ exitCode: 0 });
+    const hosts = passed.map((line) => /127\.0\.0\.1:\d+/.exec(line)?.[0]);
+    expect(hosts).toContain(new URL(sandbox.clearml.apiHost).host);
+    if (program === 'create-stats-comment') expect(hosts).toContain(new URL(sandbox.github.apiUrl).host);
+    expect(result.stdout + result.stderr).not.toMatch(/p(?:@|%40)ss-w0rd/);
+  });
+
+  test('goes around the proxy where NO_PROXY says so', async () => {
+    const { port, passed } = await startForwardProxy();
+    const result = await run({ HTTP_PROXY: `http://127.0.0.1:${port}`, NO_PROXY: 'localhost,127.0.0.1' });
+    expect(result.exitCode).toBe(0);
+    expect(passed).toEqual([]);
+  });
+
+  test('says so when the proxy refuses, without its password', async () => {
+    const { port } = await startForwardProxy();
+    const proxy = `http://corp-user:wr0ng-w0rd@127.0.0.1:${port}`;
+    const result = await run({ HTTP_PROXY: proxy, HTTPS_PROXY: proxy });
+    expect(result.exitCode).toBe(9);
+    expect(result.stderr).not.toContain('wr0ng-w0rd');
+    expect(result.stderr).toContain('the proxy refused to connect (407)');
+  });
+
+  test('trusts a private certificate authority that NODE_EXTRA_CA_CERTS names, for both services', async () => {
+    const env = {
+      CLEARML_API_HOST: await serveEncrypted(sandbox.clearml.apiHost),
+      GITHUB_API_URL: await serveEncrypted(sandbox.github.apiUrl),
+    };
+    expect(await run({ ...env, NODE_EXTRA_CA_CERTS: authority })).toMatchObject({ exitCode: 0 });
+    const refused = await run(env);
+    expect(refused.exitCode).toBe(9);
+    expect(refused.stderr).toContain('NODE_EXTRA_CA_CERTS');
+  });
+});
