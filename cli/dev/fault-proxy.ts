@@ -13,6 +13,8 @@ export type Fault =
   | { readonly kind: 'cut-within' }
   /** Nothing ever comes; `isApplied`: the server heard of it. */
   | { readonly kind: 'silence'; readonly isApplied: boolean }
+  /** The server applies the request; its answer is changed on the way. */
+  | { readonly kind: 'rewrite'; readonly change: (body: string) => string }
   /** Passed on only when something else has happened. */
   | { readonly kind: 'hold'; readonly until: Promise<unknown> }
   /** The answer comes byte by byte, never to the end. */
@@ -139,6 +141,9 @@ export async function startFaultProxy(
             later(200, drip);
           };
           drip();
+        } else if (how?.kind === 'rewrite') {
+          const { 'content-length': _, 'content-encoding': __, ...rest } = headers;
+          outgoing.writeHead(status, rest).end(how.change(answer.toString('utf8')));
         } else if (how === undefined || how.kind === 'hold') outgoing.writeHead(status, headers).end(answer);
       }
     });
