@@ -59,6 +59,7 @@ const hostileText = fc.oneof(
     '##[group]x',
     '$(touch x)',
     '`x`',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: GitHub's expression, not JavaScript's
     '${{ secrets.X }}',
     '../../etc/passwd',
     '/dev/zero',
