@@ -336,6 +336,40 @@ describe('a wait', () => {
     expect(run.stderr).toContain('no worker serves the queue "default"');
   }, 60_000);
 
+  test('tells what has changed at most every 30 s, with the metrics that the settings name', async () => {
+    const settings = join(folder, 'settings.yml');
+    await writeFile(settings, 'metrics:\n  - metric: loss/*\n');
+    const id = await createRunningTask();
+    const hurry = 20;
+    const times: number[] = [];
+    let reported = 0;
+    const run = await runProgramHere(main, {
+      args: [id, '--config', settings, '--poll-interval', '2s'],
+      env: sandbox.env,
+      cwd: folder,
+      clock: createHurriedClock(hurry),
+      onStart: () => {
+        // Something new for every look, for a minute and a half.
+        const timer = setInterval(() => {
+          reported += 1;
+          if (reported < 45) void driver.reportScalars(id, 'loss', 'train', Array(reported).fill(0.5));
+          else {
+            clearInterval(timer);
+            void driver.completeTask(id);
+          }
+        }, 2000 / hurry);
+      },
+      onStderr: (text) => {
+        if (text.startsWith('running')) times.push(Date.now() * hurry);
+      },
+    });
+    expect(run.exitCode).toBe(0);
+    expect(run.stderr).toMatch(/^running for .*, iteration \d+, loss\/train 0\.5$/m);
+    expect(times.length).toBeGreaterThan(2);
+    const pauses = times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0));
+    expect(Math.min(...pauses)).toBeGreaterThan(29_000);
+  }, 60_000);
+
   test('for a task that stays a draft ends after a minute with 7', async () => {
     const id = await createTask();
     const run = await runProgramHere(main, {
@@ -407,13 +441,16 @@ describe('a signal', () => {
     ]);
     return { id, run, tookMs: Date.now() - startedAtMs };
   });
-  const hurried = plan(async () => {
-    const id = await createStubbornTask('stubborn:1');
-    return signalled(id, [
-      [/running/, 'SIGINT'],
-      [/ending/, 'SIGINT'],
-    ]);
-  });
+  const hurried = (['SIGINT', 'SIGTERM'] as const).map((signal) => ({
+    signal,
+    run: plan(async () => {
+      const id = await createStubbornTask(`stubborn:${signal}`);
+      return signalled(id, [
+        [/running/, signal],
+        [/ending/, signal],
+      ]);
+    }),
+  }));
 
   test('in Actions ends the task that this run launched, and the exit code tells which it was', async () => {
     const { runs, ids } = await ours();
@@ -443,10 +480,53 @@ describe('a signal', () => {
     expect(tookMs).toBeGreaterThan(9000);
   }, 60_000);
 
-  test('that comes as a second SIGINT ends the program at once', async () => {
-    const run = await hurried();
-    expect(run.exitCode).toBe(130);
-    expect(run.stderr).not.toContain('not confirmed');
+  test.each(hurried)(
+    '$signal that comes twice ends the program at once',
+    async ({ signal, run: finish }) => {
+      const run = await finish();
+      expect(run.exitCode).toBe(signal === 'SIGINT' ? 130 : 143);
+      expect(run.stderr).not.toContain('not confirmed');
+    },
+    60_000,
+  );
+});
+
+describe('at a terminal', () => {
+  /** The person presses Ctrl-C once the live line shows an iteration. */
+  async function interrupt(id: string, args: readonly string[] = []) {
+    let send: (signal: 'SIGINT') => void = () => undefined;
+    return runProgramHere(main, {
+      args: [id, '--poll-interval', '200ms', ...args],
+      env: sandbox.env,
+      cwd: folder,
+      isTerminal: true,
+      onStart: (start) => {
+        send = start;
+      },
+      onStderr: chain([
+        [/running/, () => driver.reportScalars(id, 'loss', 'train', [0.5, 0.25, 0.125])],
+        [/iteration 2/, () => send('SIGINT')],
+      ]),
+    });
+  }
+  const local = () => createRunningTask({ runtime: { ci_launch: 'token' } });
+
+  test('one live line is drawn over, and Ctrl-C only stops watching', async () => {
+    const id = await local();
+    const run = await interrupt(id);
+    expect(run).toMatchObject({ exitCode: 130, stdout: 'in_progress\n' });
+    expect(run.stderr).toContain('\r\u001b[2Krunning');
+    expect(run.stderr).toContain('Not watching any more; what runs goes on:');
+    // What was drawn last is wiped before anything else is said.
+    expect(run.stderr.split('\r\u001b[2K').at(-1)).not.toContain('running');
+    expect(await statusOf(id)).toBe('in_progress');
+  }, 60_000);
+
+  test('Ctrl-C ends what the same user launched where --on-interrupt says so', async () => {
+    const id = await local();
+    const run = await interrupt(id, ['--on-interrupt', 'abort']);
+    expect(run).toMatchObject({ exitCode: 130, stdout: 'stopped\n' });
+    expect(await statusOf(id)).toBe('stopped');
   }, 60_000);
 });
 

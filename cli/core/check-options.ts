@@ -31,6 +31,8 @@ export interface CheckOptions {
   /** Undefined where it was left open: a person at a terminal only stops watching. */
   readonly onInterrupt: 'abort' | 'leave' | undefined;
   readonly showsLogs: boolean;
+  /** Patterns of the metrics whose last values are told while a task runs. */
+  readonly metrics: readonly string[];
 }
 
 const DEFAULT_OUTAGE_TIMEOUT_MS = 10 * 60_000;
@@ -56,6 +58,7 @@ export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOpt
     onTimeout: flags.onTimeout ?? 'abort',
     onInterrupt: flags.onInterrupt,
     showsLogs: flags.logs ?? true,
+    metrics: (config.metrics ?? []).map(({ metric }) => metric),
   };
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { describeProgress } from './progress.ts';
+import { describeProgress, describeValues } from './progress.ts';
 import { beginLife, observeTask, type QueueState, type TaskLife, type WatchedTask } from './task-life.ts';
 
 const START_MS = 1_000_000;
@@ -111,4 +111,20 @@ test('what others wrote cannot break the line', () => {
   expect(describeLives([live('a', { status: 'queued' })], { name: 'a\n::error::b\u001b[31m' })).toBe(
     'queued for 1m 23s in "a ::error::b", which no worker serves',
   );
+});
+
+test('of the metrics those that the patterns name are shown, in their order and not too many', () => {
+  const metrics = [
+    { name: 'loss/train', value: 0.123456789 },
+    { name: 'loss/validation', value: 0.5 },
+    { name: 'test_accuracy/accuracy', value: 0.93 },
+    { name: ':monitor:gpu/0', value: 12 },
+  ];
+  expect(describeValues(metrics, ['test_accuracy/*', 'loss/*'])).toBe(
+    'test_accuracy/accuracy 0.93, loss/train 0.12346, loss/validation 0.5',
+  );
+  expect(describeValues([...metrics, { name: 'loss/z', value: 1 }], ['loss/*', 'loss/train'])).toBe(
+    'loss/train 0.12346, loss/validation 0.5, loss/z 1',
+  );
+  expect(describeValues(metrics, ['nothing'])).toBeUndefined();
 });

@@ -1,4 +1,6 @@
 import { formatDuration } from './duration.ts';
+import { matchesPattern } from './metrics.ts';
+import { formatNumber } from './number-format.ts';
 import { toSingleLine } from './single-line.ts';
 import type { QueueState, TaskLife } from './task-life.ts';
 
@@ -79,6 +81,22 @@ function describeWorkers({ workers }: QueueState): string {
 
 function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** More values than this are no line any more. */
+const MAX_VALUES = 3;
+
+/** The last values of those metrics that the patterns name, in the patterns' order: `test_accuracy/accuracy 0.93`. */
+export function describeValues(
+  metrics: ReadonlyArray<{ readonly name: string; readonly value: number }>,
+  patterns: readonly string[],
+): string | undefined {
+  const named = new Set(
+    patterns.flatMap((pattern) => metrics.filter(({ name }) => matchesPattern(pattern, name))),
+  );
+  const shown = [...named].slice(0, MAX_VALUES);
+  if (shown.length === 0) return undefined;
+  return shown.map(({ name, value }) => `${toSingleLine(name, 80)} ${formatNumber(value)}`).join(', ');
 }
 
 /** How a task is called beside others: the first digits of its id. */

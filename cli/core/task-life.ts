@@ -98,8 +98,8 @@ export interface TaskLife {
   queueSample: { readonly atMs: number; readonly isOpen: boolean } | undefined;
   /** It has been more than a draft. */
   wasEnqueued: boolean;
-  /** Looks in a row that did not show it. */
-  missedLooks: number;
+  /** Looks in a row that did not show it, or showed it as a draft again: once could be a passing state. */
+  doubts: number;
   end: EndReason | undefined;
 }
 
@@ -113,23 +113,30 @@ export function beginLife(id: string, nowMs: number): TaskLife {
     queueWaitMs: 0,
     queueSample: undefined,
     wasEnqueued: false,
-    missedLooks: 0,
+    doubts: 0,
     end: undefined,
   };
 }
 
 /** Takes a look into account; `task` is undefined where the look did not show it. */
 export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs: number): void {
-  if (task === undefined) {
-    life.missedLooks += 1;
-    // Once could be a server that is just starting.
-    if (life.missedLooks > 1) life.end = 'deleted';
+  const isGone = task === undefined;
+  const isBack = task?.status === 'created' && life.wasEnqueued;
+  life.doubts = isGone || isBack ? life.doubts + 1 : 0;
+  if (isGone) {
+    // A server that is just starting may not know it yet.
+    if (life.doubts > 1) life.end = 'deleted';
     return;
   }
-  life.missedLooks = 0;
   const before = life.task;
   life.task = task;
-  life.end = judgeEnd(life, task);
+  if (isBack) {
+    // Somebody may be moving it to another queue.
+    if (life.doubts > 1)
+      life.end = life.phase === 'queued' && task.statusReason !== 'reset' ? 'dequeued' : 'reset';
+    return;
+  }
+  life.end = judgeEnd(task);
   if (life.end !== undefined) return;
   const phase = task.status === 'created' ? 'draft' : task.status === 'queued' ? 'queued' : 'running';
   if (phase !== 'draft') life.wasEnqueued = true;
@@ -140,13 +147,12 @@ export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs
   if (phase === 'running') life.runningSinceMs ??= nowMs;
 }
 
-function judgeEnd(life: TaskLife, task: WatchedTask): EndReason | undefined {
+function judgeEnd(task: WatchedTask): EndReason | undefined {
   if (isSuccess(task.status)) return 'succeeded';
   if (task.status === 'failed') return 'failed';
   if (task.status === 'closed') return 'closed';
   if (task.status === 'stopped') return isWorkerLost(task) ? 'worker-lost' : 'stopped';
-  if (task.status !== 'created' || !life.wasEnqueued) return undefined;
-  return life.phase === 'queued' && task.statusReason !== 'reset' ? 'dequeued' : 'reset';
+  return undefined;
 }
 
 /** The server's watchdog says `Forced stop (non-responsive)`, as reason and as message. */

@@ -272,6 +272,21 @@ test('a task that was taken out of the queue, or put back by somebody, is told a
   expect(ends.get('draft')).toEqual({ end: 'draft', atMs: MINUTE });
 });
 
+test('a task that is moved to another queue is not taken for one that was taken out', async () => {
+  const { run, ends } = play({
+    tasks: {
+      a: (atMs) => ({
+        status:
+          atMs >= 10 * SECOND && atMs < 11 * SECOND ? 'created' : atMs < MINUTE ? 'queued' : 'completed',
+      }),
+    },
+    queue: () => ({ entries: ['a'], workers: [] }),
+    settings: { pollIntervalMs: 10 * SECOND },
+  });
+  await run();
+  expect(ends.get('a')?.end).toBe('succeeded');
+});
+
 test('a task that one look does not show is looked for again before it counts as deleted', async () => {
   const { run, ends, looks } = play({
     tasks: {

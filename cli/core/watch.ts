@@ -68,8 +68,8 @@ export interface Watch {
 
 /** A queue is looked at less often than the tasks: it costs a request of its own. */
 const QUEUE_PAUSE_MS = 25_000;
-/** Another look at a task that the last one did not show. */
-const MISSED_PAUSE_MS = 1000;
+/** Another look at a task that the last one did not show, or showed as a draft again. */
+const DOUBT_PAUSE_MS = 1000;
 
 export function createWatch(ids: readonly string[], settings: WatchSettings, ports: WatchPorts): Watch {
   const { server, patience, clock, events } = ports;
@@ -166,7 +166,7 @@ export function createWatch(ids: readonly string[], settings: WatchSettings, por
 
   function findNextLookMs(): number {
     const pausesMs = listWaiting().map((life) => {
-      if (life.missedLooks > 0) return MISSED_PAUSE_MS;
+      if (life.doubts > 0) return DOUBT_PAUSE_MS;
       return (
         settings.pollIntervalMs ??
         computePollIntervalMs(life.phase, seenAtMs - life.phaseSinceMs, ports.random())

@@ -63,6 +63,9 @@ export async function runProgramHere(
     readonly clock?: Clock;
     readonly random?: () => number;
     readonly onStart?: (send: (signal: Signal) => void) => void;
+    readonly onStderr?: (text: string) => void;
+    /** A person looks at stderr. */
+    readonly isTerminal?: boolean;
   },
 ): Promise<Omit<ProgramRun, 'signal'>> {
   let stdout = '';
@@ -83,7 +86,9 @@ export async function runProgramHere(
     stderr: {
       write: (text) => {
         stderr += text;
+        options.onStderr?.(text);
       },
+      ...(options.isTerminal === true ? { isTTY: true, columns: 60 } : {}),
     },
     clock: options.clock ?? systemClock,
     random: options.random ?? (() => 0.5),

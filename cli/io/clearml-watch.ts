@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { nameMetric } from '../core/metrics.ts';
 import type { QueueState, WatchedTask } from '../core/task-life.ts';
 import type { WatchServer } from '../core/watch.ts';
 import type { ClearmlClient } from './clearml.ts';
@@ -119,7 +120,7 @@ export function createWatchServer(client: ClearmlClient): WatchServer {
             id,
             Object.values(last_metrics)
               .flatMap((series) => Object.values(series))
-              .map(({ metric, variant, value }) => ({ name: `${metric}/${variant}`, value })),
+              .map(({ metric, variant, value }) => ({ name: nameMetric(metric, variant), value })),
           ]),
       );
     },

@@ -56,7 +56,8 @@ const ISSUES_URL = 'the issue tracker of the repository these programs came from
 
 /**
  * Runs one program: reads the environment, parses the arguments, calls `action`, and turns whatever comes of it into an
- * exit code and, where it failed, a message. A second SIGINT ends it at once with the first signal's code.
+ * exit code and, where it failed, a message. A second SIGINT, or a second SIGTERM, ends it at once with the first
+ * signal's code.
  *
  * @param createCommand the options; it is given the chance to read none of them (`--help` and `--version` end here)
  */
@@ -75,7 +76,8 @@ export async function runProgram(
   const unsubscribe = world.onSignal((signal) => {
     const first: unknown = interruption.signal.reason;
     if (!(first instanceof Interruption)) interruption.abort(new Interruption(signal));
-    else if (signal === 'SIGINT') endAtOnce(first.exitCode);
+    // A runner's SIGTERM after its SIGINT is no wish of its own.
+    else if (signal === 'SIGINT' || first.signal === 'SIGTERM') endAtOnce(first.exitCode);
   });
   let voice = createVoice(world, {}, (text) => text);
   try {

@@ -15,7 +15,7 @@ import type { ClearmlAccess } from '../core/environment.ts';
 import type { ExitCode } from '../core/exit-code.ts';
 import { createLogFollower, createTailReader, type LogFollower } from '../core/log-follow.ts';
 import { createPatience } from '../core/outage.ts';
-import { describeProgress, labelTask } from '../core/progress.ts';
+import { describeProgress, describeValues, labelTask } from '../core/progress.ts';
 import { toSingleLine } from '../core/single-line.ts';
 import { formatTaskUrl, isEnded } from '../core/task.ts';
 import type { TaskLife, WatchedTask } from '../core/task-life.ts';
@@ -37,6 +37,9 @@ const END_TIMEOUT_MS = 2 * 60_000;
 /** A request that ends something is tried again by us, with a new look before. */
 const END_REQUEST_TIMEOUT_MS = 3000;
 const LIVE_TICK_MS = 1000;
+/** A line is told every 30 s at most. */
+const VALUES_PAUSE_MS = 30_000;
+const LIVE_VALUES_PAUSE_MS = 5000;
 /** GitHub shows ten a step; one is left for whatever else goes wrong. */
 const MAX_ANNOTATIONS = 9;
 
@@ -72,6 +75,8 @@ export async function watchUntilEnd(
   const followers = new Map<string, LogFollower>();
   const causes = new Map<string, Cause | undefined>();
   const warnedQueues = new Set<string>();
+  const values = new Map<string, string>();
+  let valuesRead = { atMs: Number.NEGATIVE_INFINITY, updates: '' };
   let annotations = 0;
 
   const urlOf = ({ id, task }: TaskLife) =>
@@ -220,11 +225,28 @@ export async function watchUntilEnd(
       const name = toSingleLine(queue.name, 80);
       out.warn(`no worker serves the queue "${name}": start one (clearml-agent daemon --queue ${name})`);
     }
+    await readValues(lives);
     showProgress();
   }
 
+  /** What the settings want to see of running tasks, as often as it could be shown. */
+  async function readValues(lives: readonly TaskLife[]): Promise<void> {
+    const running = lives.filter((life) => life.end === undefined && life.phase === 'running');
+    const updates = running.map(({ task }) => task?.lastUpdate).join();
+    const isDue = clock.now() - valuesRead.atMs >= (out.isLive ? LIVE_VALUES_PAUSE_MS : VALUES_PAUSE_MS);
+    if (options.metrics.length === 0 || running.length === 0 || !isDue || updates === valuesRead.updates)
+      return;
+    valuesRead = { atMs: clock.now(), updates };
+    const ids = running.map(({ id }) => id);
+    const metrics = await patience.run(() => server.readMetrics(ids, interruption), interruption);
+    for (const [id, found] of metrics) {
+      const shown = describeValues(found, options.metrics);
+      if (shown !== undefined) values.set(id, shown);
+    }
+  }
+
   function showProgress(): void {
-    out.showProgress(describeProgress({ ...watch, values: new Map() }, clock.now()));
+    out.showProgress(describeProgress({ ...watch, values }, clock.now()));
   }
 
   /** A signal came: ends what is ours within the time the runner gives us. */
