@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { main } from './check-task-running.ts';
 import { hashPipeline } from './core/pipeline.ts';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
+import { startFaultProxy } from './dev/fault-proxy.ts';
 import { createHurriedClock } from './dev/hurried-clock.ts';
 import { type ProgramRun, type RunOptions, runProgramHere, runProgramProcess } from './dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
@@ -94,6 +95,9 @@ async function createRunningTask(fields: object = {}): Promise<string> {
   await driver.startTask(id);
   return id;
 }
+
+/** Lets the program's time run 20 times as fast. */
+const hurried = { NODE_OPTIONS: `--import=${new URL('dev/hurry-process.mjs', import.meta.url).href}` };
 
 /** What the workflow's launch leaves on a task. */
 const launchedBy = (run: string, pullRequest = '7') => ({
@@ -187,6 +191,25 @@ describe('a task that has ended', () => {
   );
 });
 
+/** Watches a task that is in a passing state, which no request of a test can put it into, for two looks. */
+async function watchPassing(status: 'publishing' | 'unknown') {
+  const id = await createRunningTask();
+  await driver.completeTask(id);
+  await driver.call('tasks.publish', { task: id });
+  const task = await driver.getTask(id);
+  let looks = 0;
+  const proxy = await startFaultProxy(sandbox.apiHost, ({ path }) => {
+    if (!path.endsWith('tasks.get_all')) return undefined;
+    looks += 1;
+    const meta = { result_code: 200, result_subcode: 0, result_msg: 'OK' };
+    const body = JSON.stringify({ meta, data: { tasks: [{ ...task, status }] } });
+    return looks <= 2 ? { kind: 'answer', status: 200, body } : undefined;
+  });
+  const run = await check([id, '--poll-interval', '200ms'], { env: { CLEARML_API_HOST: proxy.url } });
+  await proxy.close();
+  return { ...run, looks };
+}
+
 describe('a wait', () => {
   const waits = {
     'through all phases': plan(async () => {
@@ -256,6 +279,12 @@ describe('a wait', () => {
       const run = await check([id, '--timeout', '1s', '--on-timeout', 'leave'], { env: inActions() });
       return { ...run, ids: [id] };
     }),
+    'for a task that stays a draft': plan(async () => {
+      const id = await createTask();
+      return { ...(await check([id], { env: hurried })), ids: [id] };
+    }),
+    publishing: plan(() => watchPassing('publishing')),
+    unknown: plan(() => watchPassing('unknown')),
     'until the queue time-out': plan(async () => {
       const id = await createQueuedTask(launchedBy('1000'));
       const run = await check([id, '--queue-timeout', '1s'], { env: inActions() });
@@ -371,16 +400,20 @@ describe('a wait', () => {
   }, 60_000);
 
   test('for a task that stays a draft ends after a minute with 7', async () => {
-    const id = await createTask();
-    const run = await runProgramHere(main, {
-      args: [id],
-      env: sandbox.env,
-      cwd: folder,
-      clock: createHurriedClock(60),
-    });
+    const run = await waits['for a task that stays a draft']();
     expect(run).toMatchObject({ exitCode: 7, stdout: 'created\n' });
     expect(run.stderr).toContain('it is a draft in no queue');
   }, 60_000);
+
+  test.each(['publishing', 'unknown'] as const)(
+    'goes on while a task is %s',
+    async (status) => {
+      const run = await waits[status]();
+      expect(run).toMatchObject({ exitCode: 0, stdout: 'published\n' });
+      expect(run.looks).toBe(3);
+    },
+    60_000,
+  );
 });
 
 describe('a signal', () => {
@@ -553,6 +586,23 @@ describe('--abort', () => {
     ];
     return { ours, others, run: await check(['--abort', '--json'], { env }) };
   });
+
+  const stubborn = plan(async () => {
+    const id = await createRunningTask();
+    await driver.call('workers.register', { worker: 'stubborn:abort' });
+    const report = { worker: 'stubborn:abort', task: id, timestamp: Date.now() };
+    await driver.call('workers.status_report', report);
+    const beganAtMs = Date.now();
+    return { id, run: await check(['--abort', id], { env: hurried }), tookMs: (Date.now() - beganAtMs) * 20 };
+  });
+
+  test('gives up after two minutes with 9, and gives the link', async () => {
+    const { id, run, tookMs } = await stubborn();
+    expect(run).toMatchObject({ exitCode: 9, stdout: 'in_progress\n' });
+    expect(run.stderr).toContain(`error: not confirmed: ${id} may still run`);
+    expect(run.stderr).toContain(`/tasks/${id}/output/log`);
+    expect(tookMs).toBeGreaterThan(120_000);
+  }, 60_000);
 
   test('ends the tasks that are named, wherever they are', async () => {
     const { ids, run } = await named();

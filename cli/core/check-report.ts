@@ -1,4 +1,4 @@
-import { type Cause, formatCause } from './cause.ts';
+import { type Cause, formatCause, formatPlace } from './cause.ts';
 import { formatDuration } from './duration.ts';
 import type { ExitCode } from './exit-code.ts';
 import { toSingleLine } from './single-line.ts';
@@ -90,11 +90,7 @@ export function formatHeadline(task: CheckedTask): string {
     return `${name} is ${task.status} after ${formatDuration(task.durationMs)}`;
   }
   const what = task.end === 'failed' ? 'failed' : 'did not succeed';
-  return `${name} ${what}: ${task.cause === undefined ? task.status : `${task.cause.message}${formatPlaceOf(task.cause)}`}`;
-}
-
-function formatPlaceOf({ file, line }: Cause): string {
-  return file === undefined ? '' : ` (${file}${line === undefined ? '' : `:${line}`})`;
+  return `${name} ${what}: ${task.cause === undefined ? task.status : `${task.cause.message}${formatPlace(task.cause)}`}`;
 }
 
 /** What follows the headline: ClearML's own words, what to do, and where to look. */
