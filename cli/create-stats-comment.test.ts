@@ -2,11 +2,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { hashPipeline, hashText } from './core/pipeline.ts';
 import { main } from './create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
 import { createHurriedClock } from './dev/hurried-clock.ts';
 import { runProgramHere, runProgramProcess } from './dev/program-run.ts';
+import { createScratchRepository } from './dev/scratch-repository.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 import {
   type GithubSandbox,
@@ -106,7 +108,7 @@ describe('the one comment', () => {
     });
     expect(first).toMatchObject({ exitCode: 0, signal: null });
     expect(github.comments(7)).toHaveLength(1);
-    expect(github.comments(7)[0]?.body).toContain('`0.9722`');
+    expect(github.comments(7)[0]?.body).toContain('**0.9722**');
     const { id } = github.comments(7)[0] ?? {};
     expect(first.stdout).toBe(`${github.serverUrl}/acme/digits/pull/7#issuecomment-${id}\n`);
     expect(first.stderr).toContain('Posted the comment');
@@ -116,7 +118,7 @@ describe('the one comment', () => {
       verdict: 'none',
       metrics: expect.stringContaining('"metric":"test_accuracy/accuracy","value":0.9722'),
     });
-    expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('`0.9722`');
+    expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('**0.9722**');
 
     const worse = await trainTask(0.8);
     const second = await runProgramProcess('create-stats-comment', {
@@ -127,7 +129,7 @@ describe('the one comment', () => {
     expect(second).toMatchObject({ exitCode: 0, stdout: first.stdout });
     expect(second.stderr).toContain('Updated the comment');
     expect(github.comments(7)).toHaveLength(1);
-    expect(github.comments(7)[0]?.body).toContain('`0.8`');
+    expect(github.comments(7)[0]?.body).toContain('**0.8**');
   });
 
   test('is found on the second page of comments', async () => {
@@ -363,5 +365,291 @@ describe('templates', () => {
     const { exitCode, stderr } = await run([await trainTask(), '--template', name]);
     expect(exitCode).toBe(2);
     expect(stderr).toContain(expected);
+  });
+});
+
+describe('compared with the base', () => {
+  const repository = createScratchRepository();
+  const base = repository.commit('Train', { 'train.py': 'a' });
+  const tip = repository.commit('Document', { 'README.md': 'b' });
+  repository.git('checkout', '--quiet', '-b', 'topic');
+  const head = repository.commit('Train better', { 'train.py': 'c' });
+  const treeOf = (commit: string) => repository.git('rev-parse', `${commit}^{tree}`);
+  const pull = { number: 7, headSha: head, headRef: 'topic', baseRef: 'main' };
+  let pipeline: string;
+  let project: string;
+
+  beforeAll(async () => {
+    pipeline = await hashPipeline({
+      repository: 'github.com/acme/digits',
+      project: 'digits',
+      taskName: 'train',
+    });
+    project = (await driver.call('projects.create', { name: 'digits', description: '' })).id;
+  });
+
+  // Each test has its own pipeline: the tasks of the others are none of its business.
+  beforeEach(async () => {
+    pipeline = await hashText(directory);
+    github = await startGithub({ gitDir: repository.directory, pulls: [pull] });
+  });
+
+  afterAll(() => repository.remove());
+
+  async function launchTask(
+    commit: string,
+    fields: {
+      readonly accuracy?: number;
+      readonly event?: string;
+      readonly params?: Readonly<Record<string, string>>;
+      readonly tags?: readonly string[];
+      readonly codeId?: string;
+    } = {},
+  ): Promise<string> {
+    const params = Object.entries(fields.params ?? { lr: '0.1' }).map(([name, value]) => [
+      name,
+      { section: 'Args', name, value },
+    ]);
+    const id = await driver.createTask({
+      name: 'train',
+      project,
+      tags: fields.tags ?? [],
+      script: { repository: 'https://github.com/acme/digits.git', branch: 'topic', version_num: commit },
+      hyperparams: { Args: Object.fromEntries(params) },
+      runtime: {
+        ci_key: `${commit} ${JSON.stringify(fields)}`,
+        ci_pipeline: pipeline,
+        ci_code: fields.codeId ?? treeOf(commit),
+        ci_event: fields.event ?? 'push',
+        ci_run: '42',
+      },
+    });
+    await driver.call('tasks.enqueue', { task: id, queue_name: 'default' });
+    return id;
+  }
+
+  async function trainCommit(commit: string, fields: Parameters<typeof launchTask>[1] = {}): Promise<string> {
+    const id = await launchTask(commit, fields);
+    await driver.startTask(id);
+    await driver.reportScalars(id, 'loss', 'train', [2, 1, 0.5, 0.25]);
+    await driver.reportScalars(id, ':monitor:machine', 'cpu_usage', [50, 60]);
+    await driver.reportScalars(id, 'test_accuracy', 'accuracy', [fields.accuracy ?? 0.9]);
+    await driver.completeTask(id);
+    return id;
+  }
+
+  async function writeEvent(): Promise<string> {
+    const file = join(directory, 'event.json');
+    writeFileSync(file, JSON.stringify(await github.pullRequestEvent(7, 'synchronize')));
+    return file;
+  }
+
+  const textOf = () => github.comments(7)[0]?.body ?? '';
+
+  test.each([
+    ['creates', 0],
+    ['updates', 1],
+  ])(
+    'a report that %s its comment takes at most 4 requests to ClearML, 7 to GitHub, 4 round trips',
+    async (_, earlier) => {
+      await trainCommit(base, { accuracy: 0.8 });
+      const task = await trainCommit(head, { accuracy: 0.9, event: 'pull_request' });
+      const env = {
+        GITHUB_EVENT_PATH: await writeEvent(),
+        GITHUB_EVENT_NAME: 'pull_request',
+        GH_TOKEN: github.addUser('ada', 'write'),
+      };
+      if (earlier > 0) await run([task], makeEnv(env));
+      const latencyMs = 120;
+      const arrivals: number[] = [];
+      const note = () => {
+        arrivals.push(performance.now());
+        return undefined;
+      };
+      const toClearml = await startProxy(clearml.apiHost, note, latencyMs);
+      const toGithub = await startProxy(github.apiUrl, note, latencyMs);
+      const { exitCode } = await run(
+        [task],
+        makeEnv({ ...env, CLEARML_API_HOST: toClearml.url, GITHUB_API_URL: toGithub.url }),
+        createHurriedClock(1),
+      );
+      expect(exitCode).toBe(0);
+      expect(textOf()).toContain('+0.1 (better) against `main`');
+      expect(toClearml.seen.map(({ path }) => path)).toHaveLength(4);
+      expect(toGithub.seen.length).toBeLessThanOrEqual(7);
+      // Whoever asks within the same latency asks together.
+      const trips = arrivals.filter(
+        (at, index) => index === 0 || at - (arrivals[index - 1] ?? 0) > latencyMs * 0.7,
+      );
+      // After a creation one more look makes sure that nobody else created one too.
+      expect(trips.length).toBeLessThanOrEqual(earlier > 0 ? 4 : 5);
+    },
+  );
+
+  test('the nearest ancestor with a task counts, and the comment names it, the change and the param', async () => {
+    await trainCommit(base, { accuracy: 0.8, params: { lr: '0.1', epochs: '5' } });
+    const task = await trainCommit(head, {
+      accuracy: 0.9,
+      event: 'pull_request',
+      params: { lr: '0.2', epochs: '5' },
+    });
+    const { exitCode, stdout } = await run([task, '--json']);
+    expect(exitCode).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report.baseline).toMatchObject({
+      kind: 'found',
+      by: 'branch',
+      name: 'main',
+      commit: base,
+      commitsBehind: 1,
+    });
+    expect(report.metrics[0]).toMatchObject({
+      metric: 'test_accuracy/accuracy',
+      value: 0.9,
+      baseline: 0.8,
+      change: expect.closeTo(0.1),
+      effect: 'better',
+    });
+    expect(report.params).toEqual([{ param: 'Args/lr', value: '0.2', baseline: '0.1' }]);
+    expect(report.metrics.map(({ metric }: { metric: string }) => metric)).not.toContain(
+      ':monitor:machine/cpu_usage',
+    );
+    expect(report.tasks[0].machine.cpuPercent).toBe(55);
+    const text = textOf();
+    expect(text).toContain('| `test_accuracy/accuracy` | **0.9** | 0.8 | +0.1\u00a0(+12.5%) ▲\u00a0better |');
+    expect(text).toContain('Changed: `lr` `0.1` → `0.2`');
+    expect(text).toContain('```mermaid');
+    expect(text).toContain(base.slice(0, 10));
+  });
+
+  test('without an event the pull request itself tells the base', async () => {
+    await trainCommit(tip, { accuracy: 0.7 });
+    await run([await trainCommit(head, { event: 'pull_request' })]);
+    expect(textOf()).toContain('where the pull request branched off');
+  });
+
+  test('a task, a tag or nothing can be named instead', async () => {
+    const other = await trainCommit(base, { accuracy: 0.5, tags: ['production', directory] });
+    const task = await trainCommit(head, { accuracy: 0.9, event: 'pull_request' });
+    const baselineOf = async (...args: string[]) => {
+      const { exitCode, stdout } = await run([task, '--json', ...args]);
+      expect(exitCode).toBe(0);
+      return JSON.parse(stdout).baseline;
+    };
+    expect(await baselineOf('--baseline', other)).toMatchObject({ by: 'task', tasks: [{ id: other }] });
+    expect(await baselineOf('--baseline', `tag:${directory}`)).toMatchObject({
+      by: 'tag',
+      tasks: [{ id: other }],
+    });
+    expect(await baselineOf('--baseline', 'none')).toMatchObject({ kind: 'missing', reason: 'off' });
+    expect((await run([task, '--baseline', 'tag:no such'])).exitCode).toBe(10);
+    expect((await run([task, '--baseline', 'ab'.repeat(16)])).exitCode).toBe(10);
+    expect((await run([task, '--baseline', 'main'])).exitCode).toBe(2);
+  });
+
+  test('no baseline is said, with the way to get one; the code under test is never its own', async () => {
+    await trainCommit(head, { event: 'pull_request', params: { lr: '7' } });
+    await run([await trainCommit(head, { event: 'pull_request' })]);
+    expect(textOf()).toContain('No baseline: none of the 2 commits of `main`');
+  });
+
+  test('a token that may not read the commits still posts, and says what it lacks', async () => {
+    github = await startGithub({
+      gitDir: repository.directory,
+      pulls: [pull],
+      isPrivate: true,
+      permissions: { 'pull-requests': 'write' },
+    });
+    expect((await run([await trainCommit(head, { event: 'pull_request' })])).exitCode).toBe(0);
+    expect(textOf()).toContain('`contents: read`');
+  });
+
+  test('several seeds on both sides give means and spreads', async () => {
+    for (const accuracy of [0.7, 0.8, 0.9])
+      await trainCommit(base, { accuracy, params: { seed: String(accuracy) } });
+    const tasks: string[] = [];
+    for (const accuracy of [0.85, 0.95]) {
+      tasks.push(
+        await trainCommit(head, { accuracy, event: 'pull_request', params: { seed: String(accuracy) } }),
+      );
+    }
+    const { stdout } = await run([tasks.join(' '), '--json']);
+    const [metric] = JSON.parse(stdout).metrics;
+    expect(metric).toMatchObject({
+      value: expect.closeTo(0.9),
+      baseline: expect.closeTo(0.8),
+      values: [0.85, 0.95],
+    });
+    expect(metric.baselineSpread).toBeCloseTo(0.1);
+    expect(textOf()).toContain('2 tasks completed');
+    expect(textOf()).toMatch(/\*\*0\.9\*\*\u00a0±\u00a00\.071 \| 0\.8\u00a0±\u00a00\.1 /);
+  });
+
+  test('an older commit is marked as one, but not where the newest holds the same code', async () => {
+    const task = await trainCommit(tip, { event: 'pull_request' });
+    await run([task]);
+    expect(textOf()).toContain('This is about an older commit.');
+    const same = await trainCommit(tip, { event: 'pull_request', codeId: treeOf(head) });
+    await run([same]);
+    expect(textOf()).not.toContain('older commit');
+  });
+
+  test('a queued task shows its place, a running one how far it is', async () => {
+    await trainCommit(base);
+    const task = await launchTask(head, { event: 'pull_request' });
+    await run([task]);
+    expect(textOf()).toMatch(/### `train` is waiting in the queue `default`, number \d+ of \d+/);
+    await driver.startTask(task);
+    await driver.reportScalars(task, 'loss', 'train', [2, 1]);
+    await run([task]);
+    expect(textOf()).toContain('### `train` is running, iteration 1, about 33% of the baseline’s length');
+    expect(textOf()).toContain('| Metric | So far | `main` | Course |');
+    expect(github.comments(7)).toHaveLength(1);
+    await driver.call('tasks.stop', { task, force: true });
+  });
+
+  test('a failed task shows the cause, the place and the end of the log', async () => {
+    const task = await launchTask(head, { event: 'pull_request' });
+    await driver.startTask(task);
+    await driver.logLines(task, [
+      'epoch 1',
+      'Traceback (most recent call last):',
+      '  File "/root/.clearml/venvs-builds/task_repository/digits.git/train.py", line 3, in <module>',
+      '    main()',
+      'ValueError: no such thing',
+    ]);
+    await driver.failTask(task);
+    await run([task]);
+    expect(textOf()).toContain('### `train` failed: `ValueError: no such thing`');
+    expect(textOf()).toContain(`[\`train.py:3\`](${github.serverUrl}/acme/digits/blob/${head}/train.py#L3)`);
+    expect(textOf()).toContain('    main()\nValueError: no such thing\n```');
+  });
+
+  test('tables and matrices that the training reported are shown', async () => {
+    const task = await launchTask(head, { event: 'pull_request' });
+    await driver.startTask(task);
+    await driver.call('events.add', {
+      type: 'plot',
+      task,
+      metric: 'confusion',
+      variant: 'test',
+      iter: 1,
+      plot_str: JSON.stringify({
+        data: [
+          {
+            type: 'heatmap',
+            z: [
+              [5, 1],
+              [0, 7],
+            ],
+          },
+        ],
+        layout: {},
+      }),
+    });
+    await driver.completeTask(task);
+    await run([task]);
+    expect(textOf()).toContain('**`confusion/test`**');
+    expect(textOf()).toContain('| **1** | 0 | **7** |');
   });
 });

@@ -1,8 +1,15 @@
 #!/usr/bin/env tsx
 import { Command } from 'commander';
-import { defaultCommentKey } from './core/comment-marker.ts';
-import { type Placement, placeComment } from './core/comment-placement.ts';
+import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './core/baseline.ts';
+import { defaultCommentKey, hasAnyMarker } from './core/comment-marker.ts';
+import {
+  type CommentBoard,
+  type Placement,
+  type PullRequestComment,
+  placeComment,
+} from './core/comment-placement.ts';
 import type { MetricRule } from './core/config.ts';
+import { loadDownsample } from './core/curve.ts';
 import { isActions, readClearmlAccess } from './core/environment.ts';
 import { EXIT_CODES, type ExitCode } from './core/exit-code.ts';
 import { Failure, settle } from './core/failure.ts';
@@ -15,7 +22,9 @@ import {
 import { loadMarkdownWriter } from './core/markdown.ts';
 import { buildReport, type Report, type Verdict } from './core/report.ts';
 import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS, renderComment, renderSummary } from './core/report-markdown.ts';
+import { listNamedMetrics, rankMetrics } from './core/report-metrics.ts';
 import { collectSources } from './core/report-sources.ts';
+import type { ReportedTask } from './core/reported-task.ts';
 import { DEFAULT_SEED_PARAM } from './core/settings.ts';
 import { formatTaskUrl } from './core/task.ts';
 import { readTaskIds } from './core/task-arguments.ts';
@@ -33,12 +42,14 @@ import { formatHelpEnd, runProgram, type Session } from './io/program.ts';
 import { writeOutputs, writeSummary } from './io/runner-files.ts';
 import { readCommentTemplate, readSummaryTemplate } from './io/template-file.ts';
 
-/** The comment gives up within a minute; what is left is for the job summary and the outputs. */
-const GIVE_UP_MS = 50_000;
+/** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */
+const ASK_MS = 42_000;
+const POST_MS = 53_000;
 
 interface Flags {
   readonly pr?: string;
   readonly repo?: string;
+  readonly baseline?: string;
   readonly template?: string;
   readonly commentKey?: string;
   readonly commentAuthor?: string;
@@ -56,6 +67,10 @@ function createCommand(): Command {
     .argument('<task-id...>', 'tasks to report; one argument may hold several ids separated by blanks')
     .option('--pr <number>', 'the pull request (default: PR_NUMBER, else the event’s)')
     .option('--repo <owner/name>', 'its repository (default: GITHUB_REPOSITORY)')
+    .option(
+      '--baseline <id|branch:NAME|tag:NAME|none>',
+      'what to compare with (default: the pull request’s base branch)',
+    )
     .option('--template <file>', 'template of the comment (default: templates/comment.md of this package)')
     .option('--comment-key <text>', 'tells this comment from others (default: workflow, job and task name)')
     .option('--comment-author <login>', 'whose comments the token writes, where GitHub does not say')
@@ -81,10 +96,15 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const isDryRun = flags.dryRun === true;
   const [config, event] = await Promise.all([readConfigFile(cwd, flags.config), readEventFile(env)]);
   const github = readGithubRun(env, event);
+  const baselineRules = listBaselineRules(
+    flags.baseline === undefined ? (config.baseline ?? DEFAULT_BASELINE) : parseBaseline(flags.baseline),
+  );
   const access = readClearmlAccess(env);
   const target = readTarget(flags, github, session);
   const templates = await readTemplates(cwd, flags.template);
-  const deadlineMs = clock.now() + GIVE_UP_MS;
+  const beganAtMs = clock.now();
+  let giveUpAtMs = beganAtMs + ASK_MS;
+  const giveUpAt = () => giveUpAtMs;
   const end = new AbortController();
   const signal = AbortSignal.any([session.interruption, end.signal]);
   const onRetry = (reason: string) => voice.say(`${reason}; trying again`);
@@ -96,7 +116,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     clock,
     redact,
     random,
-    giveUpAt: () => deadlineMs,
+    giveUpAt,
     onRetry,
   });
   try {
@@ -114,7 +134,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
             redact,
             random,
             version: readPackageVersion(),
-            deadlineMs,
+            giveUpAt,
             commentAuthor: flags.commentAuthor,
             signal,
             onRetry,
@@ -122,37 +142,53 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const board = client?.then((opened) => opened.openBoard(number));
     // Packages are loaded while the first answers are under way. What GitHub refuses must not keep the report from the
     // job summary: its failures wait until that is written.
-    const [writer, sources, existing] = await Promise.all([
+    const rules = config.metrics ?? [];
+    const rank = rememberLast((tasks: readonly ReportedTask[]) => rankMetrics(tasks, rules));
+    const seedParam = config['seed-param'] ?? DEFAULT_SEED_PARAM;
+    const [writer, downsample, sources, existing] = await Promise.all([
       loadMarkdownWriter(),
-      collectSources(taskIds, {
-        server: createReportServer(clearml, signal),
-        readPullRequest: client && (async () => (await client).readPullRequest(number)),
-      }),
-      isDryRun || board === undefined ? undefined : settle(board.then((opened) => opened.listComments())),
+      loadDownsample(),
+      collectSources(
+        {
+          taskIds,
+          baselineRules,
+          seedParam,
+          expected: readExpectedCode(github, number),
+          pullRequest: pullRequest?.number,
+          hasPaths: config.paths !== undefined,
+          missedMetrics: listNamedMetrics(rules),
+          rankMetrics: (tasks) => rank(tasks).map(({ metric }) => metric),
+        },
+        { clearml: createReportServer(clearml, signal), github: client },
+      ),
+      isDryRun || board === undefined ? undefined : settle(board.then(listComments)),
     ]);
 
     const report = buildReport(sources, {
-      rules: config.metrics ?? [],
+      rank,
+      rules,
       pullRequest,
       githubUrl: github.serverUrl,
-      seedParam: config['seed-param'] ?? DEFAULT_SEED_PARAM,
+      runId: github.runId,
+      seedParam,
+      webHost: access.webHost,
       urlOf: (task) => formatTaskUrl(access.webHost, task, clearml.apiVersion),
       nowMs: clock.now(),
     });
     const key =
       flags.commentKey ??
       defaultCommentKey({ workflow: github.workflow, job: github.job, taskName: report.name });
-    const text = redact(renderComment(report, key, templates.comment, writer));
+    const renderer = { writer, downsample };
+    const text = redact(renderComment(report, key, templates.comment, renderer));
     const json = JSON.stringify(report, undefined, 2);
-    const exitCode =
-      objects(report.verdict, config.metrics ?? []) && flags.gate ? EXIT_CODES.undecided : EXIT_CODES.done;
+    const exitCode = objects(report.verdict, rules) && flags.gate ? EXIT_CODES.undecided : EXIT_CODES.done;
     if (isDryRun) {
       voice.result(flags.json === true ? json : text);
       if (sources.failure !== undefined) throw sources.failure;
       return exitCode;
     }
 
-    await writeSummary(env, redact(renderSummary(report, templates.summary, writer)));
+    await writeSummary(env, redact(renderSummary(report, templates.summary, renderer)));
     const outputs = { verdict: report.verdict, metrics: redact(formatMetricsOutput(report)) };
     let placement: Placement;
     try {
@@ -160,7 +196,15 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
         throw new Error('nobody said where the comment goes');
       if ('failure' in existing) throw existing.failure;
       if (sources.failure !== undefined) throw sources.failure;
-      placement = await placeComment(await board, { key, text, existing: existing.value, clock, signal });
+      giveUpAtMs = beganAtMs + POST_MS;
+      placement = await placeComment(await board, {
+        key,
+        text,
+        existing: existing.value,
+        clock,
+        giveUpAtMs,
+        signal,
+      });
     } catch (error) {
       // What is known is not lost with the comment.
       await writeOutputs(env, outputs);
@@ -176,6 +220,13 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     end.abort();
     await http.close();
   }
+}
+
+/** The comments there are. Where one may be ours, who we are is asked now: other answers are still under way. */
+async function listComments(board: CommentBoard): Promise<readonly PullRequestComment[]> {
+  const comments = await board.listComments();
+  if (comments.some(({ body }) => hasAnyMarker(body))) await board.readAuthor();
+  return comments;
 }
 
 /** The comment's and the job summary's. */
@@ -229,6 +280,23 @@ function readTarget(flags: Flags, github: GithubRun, { env }: Session): Target {
   return {
     token,
     pullRequest: repository === undefined || number === undefined ? undefined : { repository, number },
+  };
+}
+
+/** Base branch and head as the event names them: GitHub need not be asked first. Only of the pull request that is meant. */
+function readExpectedCode(github: GithubRun, number: number) {
+  const { baseBranch, code, eventName, eventPullRequest } = github;
+  if (eventPullRequest !== number || baseBranch === undefined) return undefined;
+  if (code === undefined || code instanceof Failure) return undefined;
+  return eventName?.startsWith('pull_request') === true ? { baseBranch, headCommit: code.commit } : undefined;
+}
+
+/** Does not compute twice what it was asked last: thousands of names take their time. */
+function rememberLast<A, R>(compute: (argument: A) => R): (argument: A) => R {
+  let last: { readonly argument: A; readonly result: R } | undefined;
+  return (argument) => {
+    if (last?.argument !== argument) last = { argument, result: compute(argument) };
+    return last.result;
   };
 }
 

@@ -6,7 +6,13 @@ import { main as launch } from './launch-training-task.ts';
 
 /** Jest's module loader trips over two first imports at the same time; programs of their own do not share one. */
 beforeAll(async () => {
-  for (const name of ['mdast-util-to-markdown', 'mdast-util-gfm-table', 'mustache', '@octokit/rest'])
+  for (const name of [
+    'mdast-util-to-markdown',
+    'mdast-util-gfm-table',
+    'mustache',
+    'downsample',
+    '@octokit/rest',
+  ])
     await import(name);
 });
 
@@ -79,8 +85,8 @@ const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** Cells that run at the same time: most of their time they wait. */
-const PARALLEL_CELLS = 16;
+/** Cells that run at the same time: most of their time they wait. More would wait for each other's sandboxes to start. */
+const PARALLEL_CELLS = 6;
 
 describe.each(SCENARIOS)('$name', (scenario) => {
   test('comes right, or gives up in time, whatever happens to whichever request', async () => {

@@ -1,11 +1,13 @@
 import { replaceBroken } from './quotation.ts';
 
+const MARKER_START = '<!-- clearml-ci-cd comment: ';
+
 /**
  * What identifies our comment among all others on a pull request: an HTML comment, which GitHub does not show. The key
  * is percent-encoded, so that none can end it early or look like another.
  */
 export function formatMarker(key: string): string {
-  return `<!-- clearml-ci-cd comment: ${encodeURIComponent(replaceBroken(key)).replaceAll('-', '%2D')} -->`;
+  return `${MARKER_START}${encodeURIComponent(replaceBroken(key)).replaceAll('-', '%2D')} -->`;
 }
 
 /** Whether a comment's text carries the marker, as its first line: quoted in a reply it does not count. */
@@ -21,4 +23,9 @@ export function defaultCommentKey(run: {
   readonly taskName: string;
 }): string {
   return [run.workflow ?? '', run.job ?? '', run.taskName].join('\n');
+}
+
+/** Whether a comment begins with a marker of ours, of whatever key. */
+export function hasAnyMarker(body: string): boolean {
+  return body.startsWith(MARKER_START);
 }

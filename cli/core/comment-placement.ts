@@ -53,12 +53,15 @@ export async function placeComment(
     text,
     existing,
     clock,
+    giveUpAtMs,
     signal,
   }: {
     readonly key: string;
     readonly text: string;
     readonly existing: readonly PullRequestComment[];
     readonly clock: Clock;
+    /** When it is no use to try again; ms since 1970. */
+    readonly giveUpAtMs: number;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<Placement> {
@@ -90,8 +93,9 @@ export async function placeComment(
     }
     lost = created.lost;
     // It may be there already: looked up before it is tried again.
-    await clock.sleep(PAUSE_AFTER_LOST_MS * attempt, signal);
+    await clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
     own = await selectOwn(await board.listComments());
+    if (clock.now() >= giveUpAtMs) break;
   }
   if (own.length > 0) {
     const updated = await updateOldest(board, own, text);

@@ -8,6 +8,8 @@ export interface GithubRun {
   /** `owner/name` of the repository whose workflow runs. */
   readonly repository: string | undefined;
   readonly pullRequest: number | undefined;
+  /** The pull request that the event itself is about, whatever PR_NUMBER says. */
+  readonly eventPullRequest: number | undefined;
   /** Code that the event is about: a pull request's head, never its merge commit. A failure where it can't be had. */
   readonly code: CodeLocation | Failure | undefined;
   /** The branch the pull request is to be merged into; the branch itself on a push. */
@@ -82,6 +84,7 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
       readPullRequestNumber(env) ??
       data?.pull_request?.number ??
       (data?.issue?.pull_request ? data.issue.number : undefined),
+    eventPullRequest: data?.pull_request?.number,
     code: locateCode(env, data),
     baseBranch:
       data?.pull_request?.base.ref ??

@@ -23,10 +23,9 @@ export interface MarkdownWriter {
 
 /** The packages are loaded on the first call: while the first answers are still under way. */
 export async function loadMarkdownWriter(): Promise<MarkdownWriter> {
-  const [{ toMarkdown }, { gfmTableToMarkdown }] = await Promise.all([
-    import('mdast-util-to-markdown'),
-    import('mdast-util-gfm-table'),
-  ]);
+  // One after the other: they share files, which Jest's loader does not like to be asked for twice at once.
+  const { toMarkdown } = await import('mdast-util-to-markdown');
+  const { gfmTableToMarkdown } = await import('mdast-util-gfm-table');
   const write = (node: Nodes) =>
     toMarkdown(node, {
       bullet: '-',

@@ -15,12 +15,10 @@ export interface MetricRole {
 }
 
 /** The first rule that names the metric decides; without one its name tells what it can. */
-export function assignRole(name: string, rules: readonly MetricRule[]): MetricRole {
+export function assignRole(name: string, rules: readonly MetricRule[], hints = readName(name)): MetricRole {
   const rule = rules.find(({ metric }) => matchesPattern(metric, name));
-  if (rule !== undefined && rule.goal !== undefined) {
-    return { rule, pick: rule.value, goal: rule.goal, isGoalGuessed: false };
-  }
-  const goal = guessGoal(name);
+  if (rule?.goal !== undefined) return { rule, pick: rule.value, goal: rule.goal, isGoalGuessed: false };
+  const { goal } = hints;
   return { rule, pick: rule?.value ?? 'last', goal, isGoalGuessed: goal !== undefined };
 }
 
@@ -29,33 +27,40 @@ const SMALLER_IS_BETTER =
 const LARGER_IS_BETTER =
   /(?:^|[^a-z])(?:accuracy|acc|balanced_accuracy|auc|auroc|roc_auc|auprc|f1|f1_score|fscore|precision|recall|sensitivity|specificity|map|iou|miou|dice|bleu|rouge|meteor|r2|score|reward|psnr|ssim|top1|top5|ndcg|mrr|kappa|mcc)(?:$|[^a-z])/;
 
-/** What a well-known name tells about the direction that is better. */
-export function guessGoal(name: string): Goal | undefined {
-  const words = splitWords(name);
-  const isSmaller = SMALLER_IS_BETTER.test(words);
-  const isLarger = LARGER_IS_BETTER.test(words);
-  return isSmaller === isLarger ? undefined : isSmaller ? 'minimize' : 'maximize';
-}
-
 const ABOUT_RESULT = /(?:^|[^a-z])(?:test|eval|evaluation|holdout|final|best|summary)(?:$|[^a-z])/;
 const ABOUT_VALIDATION = /(?:^|[^a-z])(?:val|valid|validation|dev)(?:$|[^a-z])/;
 const ABOUT_COURSE =
   /(?:^|[^a-z])(?:lr|learning_rate|epoch|epochs|step|steps|iteration|iterations|time|seconds|sec|ms|duration|throughput|samples_per_second|grad|gradient|gradients|grad_norm|norm|weight|weights|bias|histogram|momentum|memory|mem|eta|batch)(?:$|[^a-z])/;
 
-/**
- * How much a reader wants to see a metric that no rule names: results on held-out data before those on training data,
- * well-known measures before others, bookkeeping (learning rate, time, norms) last. Larger is more.
- */
-export function rateInterest(name: string, isSingle: boolean): number {
-  const words = splitWords(name);
-  return (
-    (guessGoal(name) === undefined ? 0 : 8) +
-    (guessGoal(name) === 'maximize' ? 1 : 0) +
-    (ABOUT_RESULT.test(words) ? 6 : 0) +
-    (ABOUT_VALIDATION.test(words) ? 4 : 0) +
-    (isSingle ? 2 : 0) -
-    (ABOUT_COURSE.test(words) ? 10 : 0)
-  );
+/** What a metric's name tells. */
+export interface NameHints {
+  /** The direction that is better, for well-known names. */
+  readonly goal: Goal | undefined;
+  /**
+   * How much a reader wants to see it: results on held-out data before those on training data, well-known measures
+   * before others, bookkeeping (learning rate, time, norms) last. Larger is more.
+   */
+  readonly interest: number;
+}
+
+/** Names longer than this are looked at so far. */
+const READ_LENGTH = 200;
+
+/** Reads what a name tells, where no rule says anything. */
+export function readName(name: string): NameHints {
+  const words = splitWords(name.slice(0, READ_LENGTH));
+  const isSmaller = SMALLER_IS_BETTER.test(words);
+  const isLarger = LARGER_IS_BETTER.test(words);
+  const goal = isSmaller === isLarger ? undefined : isSmaller ? 'minimize' : 'maximize';
+  return {
+    goal,
+    interest:
+      (goal === undefined ? 0 : 8) +
+      (goal === 'maximize' ? 1 : 0) +
+      (ABOUT_RESULT.test(words) ? 6 : 0) +
+      (ABOUT_VALIDATION.test(words) ? 4 : 0) -
+      (ABOUT_COURSE.test(words) ? 10 : 0),
+  };
 }
 
 /** `testAccuracy/top-1` as `test_accuracy/top_1`. */

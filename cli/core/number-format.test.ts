@@ -45,9 +45,9 @@ test('a real change never shows as zero, and never as two equal numbers', () => 
 
 test('changes carry their sign', () => {
   expect([formatChange(0.0111), formatChange(-2), formatChange(0)]).toEqual(['+0.0111', '-2', '0']);
-  expect(formatPercentChange(0.0111, 0.9611)).toBe('+1.2%');
+  expect(formatPercentChange(0.0111, 0.9611)).toBe('+1.15%');
   expect(formatPercentChange(-0.5, -1)).toBe('-50%');
-  expect(formatPercentChange(12.345, 1)).toBe('+1200%');
+  expect(formatPercentChange(12.345, 1)).toBe('+1230%');
   expect(formatPercentChange(1, 0)).toBeUndefined();
   expect(formatPercentChange(0, 0)).toBeUndefined();
 });

@@ -43,14 +43,12 @@ export function formatChange(change: number): string {
   return `${change > 0 ? '+' : '-'}${formatNumber(Math.abs(change), 3)}`;
 }
 
-/** A share (0.0123) as a percentage with its sign and two significant digits; undefined where it has no meaning. */
+/** A change as a percentage of the base, with its sign and three significant digits; undefined where it has no meaning. */
 export function formatPercentChange(change: number, base: number): string | undefined {
   const share = change / Math.abs(base);
   if (!Number.isFinite(share)) return undefined;
   if (share === 0) return '0%';
-  const percent = Math.abs(share * 100);
-  const text =
-    percent >= 1000 ? `${formatNumber(percent, 2)}` : formatNumber(percent, percent >= 100 ? 3 : 2);
+  const text = formatNumber(Math.abs(share * 100), 3);
   return `${share > 0 ? '+' : '-'}${text}%`;
 }
 

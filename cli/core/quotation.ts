@@ -3,16 +3,24 @@ import { stripAnsi, toSingleLine } from './single-line.ts';
 // Marks that turn the direction of what follows, and characters that take no room: names could pass for others.
 const INVISIBLE = /[\p{Cf}\u115f\u1160]/gu;
 const MAX_NAME_LENGTH = 120;
+const PLAIN = /^[!-~]+(?: [!-~]+)*$/;
 
 /** Foreign text as it may stand in a code span: one line, nothing invisible, never empty. */
 export function toQuotation(text: string, maxLength = MAX_NAME_LENGTH): string {
+  // Nearly all names are like this, and there may be thousands.
+  if (PLAIN.test(text)) return text.length <= maxLength ? text : shorten(text, maxLength);
   const line = toSingleLine(replaceBroken(text).replace(INVISIBLE, ''), Number.POSITIVE_INFINITY);
   const characters = [...line];
   if (characters.length === 0) return text === '' ? '(empty)' : '(blank)';
   if (characters.length <= maxLength) return line;
-  // Of a long name both ends tell most.
+  return shorten(characters, maxLength);
+}
+
+/** Of a long name both ends tell most. */
+function shorten(characters: string | readonly string[], maxLength: number): string {
   const half = Math.floor((maxLength - 1) / 2);
-  return `${characters.slice(0, maxLength - 1 - half).join('')}…${characters.slice(-half).join('')}`;
+  const take = (from: number, to?: number) => [...characters.slice(from, to)].join('');
+  return `${take(0, maxLength - 1 - half)}…${take(-half)}`;
 }
 
 /** Foreign text as it may stand in a fenced block: lines kept, each cut to a length that people read. */

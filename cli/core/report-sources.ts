@@ -1,11 +1,45 @@
+import {
+  type Ancestor,
+  type Baseline,
+  type BaselineRule,
+  type ListedCommit,
+  listCodeIds,
+  MAX_ANCESTORS,
+  selectBranchBaseline,
+  selectTagBaseline,
+  walkFirstParents,
+} from './baseline.ts';
+import type { Curves } from './curve.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure, settle } from './failure.ts';
+import type { Metric } from './metrics.ts';
+import type { Plot } from './plot.ts';
 import type { ReportedTask } from './reported-task.ts';
+import { isEnded, isSuccess, RUNTIME_KEYS } from './task.ts';
+import type { QueueState } from './task-life.ts';
+
+/** What ClearML finds a metric by. */
+export type MetricName = Pick<Metric, 'name' | 'title' | 'series'>;
 
 /** What a report asks of ClearML. */
 export interface ReportServer {
   /** The tasks with these ids, those that exist. */
   readTasks(ids: readonly string[]): Promise<ReadonlyMap<string, ReportedTask>>;
+  /** Completed tasks of a pipeline whose commit or code id is one of these, with the metrics that are named. */
+  findTasksByCode(search: {
+    readonly codeIds: readonly string[];
+    readonly pipeline: string;
+    readonly projectId: string | undefined;
+    readonly metrics: readonly MetricName[];
+  }): Promise<readonly ReportedTask[]>;
+  /** Completed tasks with the tag, in the project. */
+  findTasksByTag(tag: string, projectId: string): Promise<readonly ReportedTask[]>;
+  readCurves(tasks: readonly ReportedTask[], metrics: readonly MetricName[]): Promise<Curves>;
+  /** The end of a task's console, oldest line first. */
+  readLogEnd(taskId: string): Promise<{ readonly lines: readonly string[]; readonly isWhole: boolean }>;
+  readQueues(ids: readonly string[]): Promise<ReadonlyMap<string, QueueState>>;
+  /** The tables and matrices that a task reported. */
+  readPlots(taskId: string): Promise<readonly Plot[]>;
 }
 
 export interface PullRequest {
@@ -18,7 +52,25 @@ export interface PullRequest {
 /** What a report asks of GitHub. */
 export interface CodeHost {
   readPullRequest(number: number): Promise<PullRequest>;
+  /** undefined where the commits have no common ancestor, or GitHub does not know one of them. */
+  findMergeBase(base: string, head: string): Promise<string | undefined>;
+  /** The newest 100 commits that a branch or commit reaches; empty where GitHub does not know it. */
+  listCommits(ref: string): Promise<readonly ListedCommit[]>;
+  /** undefined where GitHub does not know the commit. */
+  readTree(commit: string): Promise<string | undefined>;
 }
+
+/** Of the baseline's metrics at most this many are asked for: a task can have thousands. */
+export const MAX_COMPARED_METRICS = 300;
+/** Curves and sparklines for at most this many metrics. */
+export const MAX_CURVES = 40;
+/** A task with more metrics than this is a large document; its plots are left to ClearML's own page. */
+export const MANY_METRICS = 1000;
+/** A branch of merge commits has its first parents spread over several pages. */
+const MAX_COMMIT_PAGES = 4;
+
+/** Parts of a report that are left out where ClearML does not answer about them. */
+export type Unread = 'curves' | 'details';
 
 /** Everything a report is made of. */
 export interface ReportSources {
@@ -26,40 +78,315 @@ export interface ReportSources {
   readonly tasks: readonly ReportedTask[];
   /** undefined where GitHub was not asked, or did not tell. */
   readonly pullRequest: PullRequest | undefined;
-  /** Why GitHub did not tell. */
+  /** Why GitHub did not tell: then it will not take a comment either. */
   readonly failure: Failure | undefined;
+  /** The pull request's newest commit holds the code that was trained; undefined where that is not known. */
+  readonly isCurrent: boolean | undefined;
+  /** What the report compares with: the first baseline asked for. */
+  readonly baseline: Baseline;
+  /** Why the baseline could not be looked for. */
+  readonly baselineFailure: Failure | undefined;
+  /** What ClearML did not tell, and a report can do without. */
+  readonly unread: readonly Unread[];
+  /** The other baselines asked for, in their order. */
+  readonly anchors: readonly Baseline[];
+  readonly curves: Curves;
+  /** The end of a failed task's console. */
+  readonly log:
+    | { readonly taskId: string; readonly lines: readonly string[]; readonly isWhole: boolean }
+    | undefined;
+  readonly queues: ReadonlyMap<string, QueueState>;
+  readonly plots: readonly Plot[];
+}
+
+export interface SourceOptions {
+  readonly taskIds: readonly string[];
+  readonly baselineRules: readonly BaselineRule[];
+  readonly seedParam: string;
+  /** Base branch and head as the event names them, so that GitHub need not be waited for. */
+  readonly expected: { readonly baseBranch: string; readonly headCommit: string } | undefined;
+  readonly pullRequest: number | undefined;
+  /** The event's own head was launched, and only some files decide: then a tree tells nothing. */
+  readonly hasPaths: boolean;
+  /** Metrics that the settings name, for a baseline that has some which the tasks have not. */
+  readonly missedMetrics: readonly MetricName[];
+  /** All metrics in the order of their importance. */
+  readonly rankMetrics: (tasks: readonly ReportedTask[]) => readonly MetricName[];
+}
+
+export interface SourceServers {
+  readonly clearml: ReportServer;
+  readonly github: Promise<CodeHost> | undefined;
+}
+
+/** A history that is under way: started as soon as branch and commit are known. */
+interface HistorySearch {
+  readonly branch: string;
+  readonly head: string;
+  readonly history: Promise<{ readonly value: History } | { readonly failure: Failure }>;
+}
+
+/** The base branch's commits, as far as they were listed. */
+interface History {
+  readonly mergeBase: string | undefined;
+  readonly listed: ReadonlyMap<string, ListedCommit>;
 }
 
 /**
- * Asks for everything a report needs, independent questions together.
+ * Asks for everything a report needs, independent questions together: tasks, pull request and history; then baseline and
+ * details; then the curves of both sides.
  *
- * @throws Failure (not found) naming the tasks that do not exist
+ * @throws Failure (not found) naming the tasks that do not exist, the baseline's included
  */
 export async function collectSources(
-  taskIds: readonly string[],
-  {
-    server,
-    readPullRequest,
-  }: {
-    readonly server: ReportServer;
-    readonly readPullRequest: (() => Promise<PullRequest>) | undefined;
-  },
+  options: SourceOptions,
+  { clearml, github }: SourceServers,
 ): Promise<ReportSources> {
-  const [found, pullRequest] = await Promise.all([
-    server.readTasks(taskIds),
-    readPullRequest === undefined ? undefined : settle(readPullRequest()),
+  const { baselineRules, expected, pullRequest: number } = options;
+  const branchRules = baselineRules.filter(isBranchRule);
+  const baselineIds = baselineRules.flatMap((rule) => ('task' in rule ? [rule.task] : []));
+
+  const histories = new Map<string, HistorySearch>();
+  const searchHistory = (branch: string | undefined, head: string | undefined): HistorySearch | undefined => {
+    if (branch === undefined || head === undefined || github === undefined) return undefined;
+    const known = histories.get(branch);
+    if (known !== undefined) return known;
+    const history = settle(readHistory(github, branch, head));
+    // Nobody may come to wait for it, where the tasks can't be had.
+    history.catch(() => undefined);
+    const search = { branch, head, history };
+    histories.set(branch, search);
+    return search;
+  };
+  if (expected !== undefined) {
+    for (const rule of branchRules) searchHistory(rule.branch ?? expected.baseBranch, expected.headCommit);
+  }
+  const pulled =
+    github === undefined || number === undefined
+      ? undefined
+      : settle(github.then((host) => host.readPullRequest(number)));
+
+  const [found, pull] = await Promise.all([
+    clearml.readTasks([...new Set([...options.taskIds, ...baselineIds])]),
+    pulled,
   ]);
-  const missing = taskIds.filter((id) => !found.has(id));
+  const tasks = pickTasks(found, options.taskIds, 'task');
+  const pullRequest = pull !== undefined && 'value' in pull ? pull.value : undefined;
+  const baseBranch = pullRequest?.baseBranch ?? expected?.baseBranch;
+  const head = expected?.headCommit ?? pullRequest?.headCommit ?? tasks[0]?.script.commit;
+
+  const metrics = options.rankMetrics(tasks);
+  const answer = (rule: BaselineRule) => {
+    const branch = isBranchRule(rule) ? (rule.branch ?? baseBranch) : undefined;
+    const search = isBranchRule(rule) ? searchHistory(branch, head) : undefined;
+    return findBaseline({ rule, branch, search, found, tasks, metrics, options }, { clearml, github });
+  };
+  const [[first, ...others], details, isCurrent] = await Promise.all([
+    Promise.all(baselineRules.map(answer)),
+    settle(readDetails(tasks, clearml)),
+    decideCurrent(tasks, pullRequest, options, github),
+  ]);
+  const { baseline, failure: baselineFailure } = first ?? NO_BASELINE;
+  const compared = baseline.kind === 'found' ? baseline.tasks : [];
+  const curves = await settle(readCurves(tasks, compared, metrics, clearml));
+  return {
+    tasks,
+    pullRequest,
+    failure: pull !== undefined && 'failure' in pull ? pull.failure : undefined,
+    isCurrent,
+    baseline,
+    baselineFailure,
+    anchors: others.map((other) => other.baseline),
+    curves: 'value' in curves ? curves.value : new Map(),
+    ...('value' in details ? details.value : NO_DETAILS),
+    unread: [
+      ...('failure' in curves ? ['curves' as const] : []),
+      ...('failure' in details ? ['details' as const] : []),
+    ],
+  };
+}
+
+const NO_BASELINE: BaselineAnswer = {
+  baseline: { kind: 'missing', reason: 'off', branch: undefined, commitsSearched: 0 },
+  failure: undefined,
+};
+
+function isBranchRule(
+  rule: BaselineRule,
+): rule is Exclude<BaselineRule, { readonly task: string } | { readonly tag: string }> {
+  return !('task' in rule) && !('tag' in rule);
+}
+
+function pickTasks(
+  found: ReadonlyMap<string, ReportedTask>,
+  ids: readonly string[],
+  what: string,
+): ReportedTask[] {
+  const missing = ids.filter((id) => !found.has(id));
   if (missing.length > 0) {
-    throw new Failure(`ClearML has no task ${missing.join(', ')}`, {
+    throw new Failure(`ClearML has no ${what} ${missing.join(', ')}`, {
       exitCode: EXIT_CODES.notFound,
       remedy:
         'It was deleted, or it is in another workspace or on another server than the credentials (CLEARML_API_HOST) belong to.',
     });
   }
-  return {
-    tasks: taskIds.flatMap((id) => found.get(id) ?? []),
-    pullRequest: pullRequest !== undefined && 'value' in pullRequest ? pullRequest.value : undefined,
-    failure: pullRequest !== undefined && 'failure' in pullRequest ? pullRequest.failure : undefined,
-  };
+  return ids.flatMap((id) => found.get(id) ?? []);
+}
+
+async function readHistory(github: Promise<CodeHost>, branch: string, head: string): Promise<History> {
+  const host = await github;
+  const [mergeBase, commits] = await Promise.all([
+    host.findMergeBase(branch, head),
+    host.listCommits(branch),
+  ]);
+  return { mergeBase, listed: new Map(commits.map((commit) => [commit.commit, commit])) };
+}
+
+interface BaselineQuestion {
+  readonly rule: BaselineRule;
+  readonly branch: string | undefined;
+  readonly search: HistorySearch | undefined;
+  readonly found: ReadonlyMap<string, ReportedTask>;
+  readonly tasks: readonly ReportedTask[];
+  readonly metrics: readonly MetricName[];
+  readonly options: SourceOptions;
+}
+
+interface BaselineAnswer {
+  readonly baseline: Baseline;
+  readonly failure: Failure | undefined;
+}
+
+async function findBaseline(
+  question: BaselineQuestion,
+  { clearml, github }: SourceServers,
+): Promise<BaselineAnswer> {
+  const { rule, branch, search, found, tasks } = question;
+  const missing = (
+    reason: (Baseline & { kind: 'missing' })['reason'],
+    commitsSearched = 0,
+    failure?: Failure,
+  ): BaselineAnswer => ({ baseline: { kind: 'missing', reason, branch, commitsSearched }, failure });
+
+  if ('task' in rule) {
+    const [task] = pickTasks(found, [rule.task], 'baseline task');
+    if (task === undefined) throw new Error('pickTasks left out a task');
+    const baseline: Baseline = {
+      kind: 'found',
+      by: 'task',
+      tasks: [task],
+      name: task.name,
+      commit: task.script.commit,
+      commitsBehind: undefined,
+      passedOver: 0,
+      history: [],
+    };
+    return { baseline, failure: undefined };
+  }
+  if ('tag' in rule) {
+    const projectId = tasks[0]?.projectId;
+    const tagged = projectId === undefined ? [] : await clearml.findTasksByTag(rule.tag, projectId);
+    const baseline = selectTagBaseline(rule.tag, tagged, tasks);
+    if (baseline !== undefined) return { baseline, failure: undefined };
+    throw new Failure(`no completed task of the project carries the tag "${rule.tag}"`, {
+      exitCode: EXIT_CODES.notFound,
+      remedy: 'Put the tag on the task to compare with, in ClearML’s web page, or name another baseline.',
+    });
+  }
+  if (github === undefined) return missing('no-github');
+  const pipeline = tasks[0]?.runtime[RUNTIME_KEYS.pipeline];
+  if (pipeline === undefined) return missing('no-pipeline');
+  if (branch === undefined || search === undefined) return missing('no-branch');
+  const history = await search.history;
+  if ('failure' in history) return missing('no-github', 0, history.failure);
+  const { mergeBase } = history.value;
+  if (mergeBase === undefined) return missing('no-ancestor');
+
+  let { listed } = history.value;
+  let chain: readonly Ancestor[] = [];
+  for (let page = 1; page <= MAX_COMMIT_PAGES; page += 1) {
+    const walk = walkFirstParents(mergeBase, listed, MAX_ANCESTORS);
+    const fresh = walk.chain.slice(chain.length);
+    chain = walk.chain;
+    if (fresh.length > 0) {
+      const candidates = await clearml.findTasksByCode({
+        codeIds: [...new Set(fresh.flatMap(({ commit, tree }) => [commit, tree]))],
+        pipeline,
+        projectId: tasks[0]?.projectId,
+        metrics: [...question.metrics.slice(0, MAX_COMPARED_METRICS), ...question.options.missedMetrics],
+      });
+      const baseline = selectBranchBaseline(chain, candidates, {
+        pipeline,
+        branch,
+        own: tasks,
+        seedParam: question.options.seedParam,
+      });
+      if (baseline !== undefined) return { baseline, failure: undefined };
+    }
+    if (walk.next === undefined || chain.length >= MAX_ANCESTORS) break;
+    const more = await settle((await github).listCommits(walk.next));
+    if ('failure' in more) return missing('no-github', chain.length, more.failure);
+    listed = new Map([...listed, ...more.value.map((commit) => [commit.commit, commit] as const)]);
+  }
+  return missing('no-task', chain.length);
+}
+
+const NO_DETAILS: Pick<ReportSources, 'log' | 'queues' | 'plots'> = {
+  log: undefined,
+  queues: new Map(),
+  plots: [],
+};
+
+/** One question more, by what a reader wants to know of tasks in this state. */
+async function readDetails(
+  tasks: readonly ReportedTask[],
+  clearml: ReportServer,
+): Promise<Pick<ReportSources, 'log' | 'queues' | 'plots'>> {
+  const failed = tasks.find(({ status }) => isEnded(status) && !isSuccess(status));
+  if (failed !== undefined) {
+    return { ...NO_DETAILS, log: { taskId: failed.id, ...(await clearml.readLogEnd(failed.id)) } };
+  }
+  const queueIds = [
+    ...new Set(tasks.flatMap(({ status, queueId }) => (status === 'queued' && queueId ? [queueId] : []))),
+  ];
+  if (queueIds.length > 0) return { ...NO_DETAILS, queues: await clearml.readQueues(queueIds) };
+  const [first] = tasks;
+  if (first === undefined || !tasks.every(({ status }) => isSuccess(status))) return NO_DETAILS;
+  if (first.metrics.length > MANY_METRICS) return NO_DETAILS;
+  return { ...NO_DETAILS, plots: await clearml.readPlots(first.id) };
+}
+
+/** Whether the pull request's newest commit holds the code that was trained: the same commit, or the same tree. */
+async function decideCurrent(
+  tasks: readonly ReportedTask[],
+  pullRequest: PullRequest | undefined,
+  { expected, hasPaths, pullRequest: number }: SourceOptions,
+  github: Promise<CodeHost> | undefined,
+): Promise<boolean | undefined> {
+  const [task] = tasks;
+  if (task === undefined || pullRequest === undefined || github === undefined) return undefined;
+  const head = pullRequest.headCommit;
+  if (task.script.commit === head) return true;
+  const codeIds = listCodeIds(task);
+  // Where only some files decide, their hash can't be made from what GitHub tells; but the event's own launch found the
+  // task by that hash.
+  if (hasPaths && expected?.headCommit === head && task.tags.includes(`pr:${number}`)) return true;
+  const tree = await settle(github.then((host) => host.readTree(head)));
+  return 'value' in tree && tree.value !== undefined ? codeIds.includes(tree.value) : undefined;
+}
+
+async function readCurves(
+  tasks: readonly ReportedTask[],
+  compared: readonly ReportedTask[],
+  metrics: readonly MetricName[],
+  clearml: ReportServer,
+): Promise<Curves> {
+  const withCurve = new Set(
+    tasks.flatMap((task) =>
+      task.metrics.filter(({ count, isSingle }) => count > 1 && !isSingle).map(({ name }) => name),
+    ),
+  );
+  const wanted = metrics.filter(({ name }) => withCurve.has(name)).slice(0, MAX_CURVES);
+  const all = [...new Map([...tasks, ...compared].map((task) => [task.id, task])).values()];
+  return wanted.length === 0 ? new Map() : clearml.readCurves(all, wanted);
 }

@@ -1,27 +1,63 @@
+import type { Baseline } from './baseline.ts';
+import { type Cause, explainEnd } from './cause.ts';
+import {
+  compareEnvironments,
+  compareParams,
+  describeGpu,
+  describeMachine,
+  type EnvironmentDifference,
+  type ParamDifference,
+} from './comparability.ts';
 import type { MetricRule } from './config.ts';
-import { assignRole, type Goal, type MetricRole, rateInterest } from './metric-rules.ts';
-import { type Metric, pickValue, sortMetrics } from './metrics.ts';
+import type { Metric } from './metrics.ts';
+import type { Plot } from './plot.ts';
+import { replaceBroken } from './quotation.ts';
+import { describeMetrics, type RankedMetric, type ReportCurve, type ReportMetric } from './report-metrics.ts';
 import type { ReportSources } from './report-sources.ts';
-import type { ReportedTask } from './reported-task.ts';
+import type { Artifact, Model, ReportedTask } from './reported-task.ts';
 import { isEnded, isSuccess, RUNTIME_KEYS, type TaskStatus } from './task.ts';
+import { isWorkerLost } from './task-life.ts';
 
 /** What is said of the whole run, the first that holds (public contract). */
 export type Verdict = 'failed' | 'pending' | 'none';
 
-/** The whole report as data: what `--json` prints, and what the templates show. Times in ms since 1970. */
+/** How far the training is. */
+export type Phase = 'draft' | 'queued' | 'running' | 'completed' | 'failed' | 'stopped';
+
+/**
+ * The whole report as data: what `--json` prints, and what the templates show. Times in ms since 1970; null for what is
+ * not known.
+ */
 export interface Report {
   /** Counts up when a field changes its meaning or goes. */
   readonly version: 1;
   readonly verdict: Verdict;
+  readonly phase: Phase;
+  /** The task's name. */
   readonly name: string;
   readonly pullRequest: ReportPullRequest | null;
   /** What was trained. */
   readonly commit: ReportCommit | null;
   readonly tasks: readonly ReportTask[];
+  /** Why the training did not succeed. */
+  readonly failure: ReportFailure | null;
+  readonly baseline: ReportBaseline;
   /** Those that the settings name, in that order; then the others, most telling first. */
   readonly metrics: readonly ReportMetric[];
   /** How many of `metrics` the comment leads with. */
   readonly leadingMetrics: number;
+  /** Those that are drawn. */
+  readonly curves: readonly ReportCurve[];
+  /** Params that differ from the baseline's. */
+  readonly params: readonly ParamDifference[];
+  /** What else differs, and makes the two hard to compare. */
+  readonly environment: readonly EnvironmentDifference[];
+  /** Small tables and matrices that the training reported. */
+  readonly plots: readonly Plot[];
+  /** What ClearML did not tell in time: `curves`, or `details` (log, queue, tables). */
+  readonly unread: ReportSources['unread'];
+  /** Page of the workflow run, with its job summary. */
+  readonly runUrl: string | null;
 }
 
 export interface ReportPullRequest {
@@ -35,7 +71,8 @@ export interface ReportPullRequest {
 export interface ReportCommit {
   readonly id: string;
   readonly url: string | null;
-  /** Whether the pull request's newest commit holds the same code; null where that is not known. */
+  readonly branch: string | null;
+  /** Whether the pull request's newest commit holds the same code. */
   readonly isCurrent: boolean | null;
 }
 
@@ -46,58 +83,135 @@ export interface ReportTask {
   readonly statusReason: string;
   readonly statusMessage: string;
   readonly seed: string | null;
+  /** An earlier workflow run launched it. */
+  readonly isReused: boolean;
   readonly iteration: number;
+  readonly progress: ReportProgress | null;
+  readonly queue: ReportQueue | null;
   readonly worker: string | null;
+  readonly machine: ReportMachine;
   readonly createdAtMs: number | null;
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
   /** From start to end, or to now. */
   readonly durationSeconds: number | null;
+  /** By `Section/name`. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly artifacts: readonly Artifact[];
+  readonly artifactsUrl: string;
+  readonly outputModels: ReadonlyArray<Model & { readonly url: string | null }>;
 }
 
-export interface ReportMetric {
-  /** `title/series` */
-  readonly metric: string;
-  /** Mean over the tasks; null where no task has the metric. */
-  readonly value: number | null;
-  readonly baseline: number | null;
-  readonly change: number | null;
-  readonly verdict: string;
-  readonly goal: Goal | null;
-  readonly isGoalGuessed: boolean;
-  /** Which number of each task counts. */
-  readonly pick: 'last' | 'min' | 'max';
-  /** Of each task, in the order of `tasks`; null where it has none. */
-  readonly values: ReadonlyArray<number | null>;
+export interface ReportProgress {
+  /** Between 0 and 1. */
+  readonly share: number;
+  /** The training says so itself, or the baseline's length is taken for its own. */
+  readonly by: 'training' | 'baseline';
+}
+
+export interface ReportQueue {
+  readonly name: string;
+  /** 1 is next. */
+  readonly position: number | null;
+  readonly length: number;
+  readonly workers: number;
+}
+
+export interface ReportMachine {
+  readonly host: string | null;
+  /** `2 cores, 24 GB, x86_64` */
+  readonly hardware: string | null;
+  /** `1 × NVIDIA A10`, `none` */
+  readonly gpu: string | null;
+  readonly python: string | null;
+  /** Means over the run, in percent; the largest value of the memory, in GB. */
+  readonly cpuPercent: number | null;
+  readonly memoryGb: number | null;
+  readonly gpuPercent: number | null;
+  readonly gpuMemoryGb: number | null;
+}
+
+export interface ReportFailure extends Cause {
+  readonly taskId: string;
+  /** Page of the file at the commit. */
+  readonly placeUrl: string | null;
+  /** The last lines of the console. */
+  readonly log: readonly string[];
+}
+
+export interface ReportBaseline {
+  readonly kind: Baseline['kind'];
+  /** Where it comes from, where there is one. */
+  readonly by: 'branch' | 'task' | 'tag' | null;
+  /** Why there is none. */
+  readonly reason: (Baseline & { kind: 'missing' })['reason'] | null;
+  /** What GitHub said, where it was the reason. */
+  readonly problem: string | null;
+  /** Branch or tag. */
+  readonly name: string | null;
+  readonly commit: string | null;
+  readonly commitUrl: string | null;
+  readonly commitsBehind: number | null;
+  readonly commitsSearched: number | null;
+  readonly passedOver: number;
+  readonly tasks: ReadonlyArray<{
+    readonly id: string;
+    readonly url: string;
+    readonly seed: string | null;
+    readonly durationSeconds: number | null;
+  }>;
 }
 
 export interface ReportContext {
+  /** Ranks the metrics of the tasks by the rules. */
+  readonly rank: (tasks: readonly ReportedTask[]) => readonly RankedMetric[];
   readonly rules: readonly MetricRule[];
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
   /** No trailing slash. */
   readonly githubUrl: string;
+  /** GITHUB_RUN_ID. */
+  readonly runId: string | undefined;
   readonly seedParam: string;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
+  /** ClearML's web page; no trailing slash. */
+  readonly webHost: string;
   readonly nowMs: number;
 }
 
-/** How many metrics a comment leads with where no rule names any. */
-const DEFAULT_LEADING = 6;
-const MAX_LEADING = 12;
-
 /** Puts the report together. */
 export function buildReport(sources: ReportSources, context: ReportContext): Report {
-  const { tasks } = sources;
-  const { metrics, leading } = listMetrics(tasks, context.rules);
+  const { tasks, baseline } = sources;
+  const compared = baseline.kind === 'found' ? baseline.tasks : [];
+  const [first] = tasks;
+  const [other] = compared;
+  const { metrics, leadingMetrics, curves } = describeMetrics({
+    tasks,
+    baselineTasks: compared,
+    curves: sources.curves,
+    rules: context.rules,
+    ranked: context.rank(tasks),
+  });
   return {
     version: 1,
     verdict: decideVerdict(tasks),
-    name: tasks[0]?.name ?? '',
+    phase: decidePhase(tasks),
+    name: first?.name ?? '',
     pullRequest: describePullRequest(sources, context),
     commit: describeCommit(sources, context),
-    tasks: tasks.map((task) => describeTask(task, context)),
+    tasks: tasks.map((task) => describeTask(task, sources, context)),
+    failure: describeFailure(sources, context),
+    baseline: describeBaseline(sources, context),
     metrics,
-    leadingMetrics: leading,
+    leadingMetrics,
+    curves,
+    params: first && other ? compareParams(first, other, context.seedParam) : [],
+    environment: first && other && isSuccess(first.status) ? compareEnvironments(first, other) : [],
+    plots: sources.plots,
+    unread: sources.unread,
+    runUrl:
+      context.runId === undefined || context.pullRequest === undefined
+        ? null
+        : `${context.githubUrl}/${context.pullRequest.repository}/actions/runs/${encodeURIComponent(context.runId)}`,
   };
 }
 
@@ -106,6 +220,15 @@ export function decideVerdict(tasks: ReadonlyArray<Pick<ReportedTask, 'status'>>
   if (tasks.some(({ status }) => isEnded(status) && !isSuccess(status))) return 'failed';
   if (tasks.some(({ status }) => !isSuccess(status))) return 'pending';
   return 'none';
+}
+
+function decidePhase(tasks: ReadonlyArray<Pick<ReportedTask, 'status'>>): Phase {
+  const has = (...statuses: TaskStatus[]) => tasks.some(({ status }) => statuses.includes(status));
+  if (has('failed')) return 'failed';
+  if (has('stopped', 'closed')) return 'stopped';
+  if (has('in_progress', 'publishing', 'unknown')) return 'running';
+  if (has('queued')) return 'queued';
+  return has('created') ? 'draft' : 'completed';
 }
 
 function describePullRequest(
@@ -123,90 +246,186 @@ function describePullRequest(
   };
 }
 
-function describeCommit({ tasks, pullRequest }: ReportSources, context: ReportContext): ReportCommit | null {
-  const id = tasks[0]?.script.commit;
-  if (id === undefined) return null;
+function describeCommit({ tasks, isCurrent }: ReportSources, context: ReportContext): ReportCommit | null {
+  const script = tasks[0]?.script;
+  if (script?.commit === undefined) return null;
   return {
-    id,
-    url:
-      context.pullRequest === undefined || !/^[0-9a-f]{40,64}$/.test(id)
-        ? null
-        : `${context.githubUrl}/${context.pullRequest.repository}/commit/${id}`,
-    isCurrent: pullRequest === undefined ? null : pullRequest.headCommit === id,
+    id: script.commit,
+    url: formatCommitUrl(script.commit, context),
+    branch: script.branch ?? null,
+    isCurrent: isCurrent ?? null,
   };
 }
 
-function describeTask(task: ReportedTask, context: ReportContext): ReportTask {
-  const { startedAtMs, endedAtMs } = task;
-  const untilMs = isEnded(task.status) ? endedAtMs : context.nowMs;
+/** Only what is a commit id for certain becomes part of an address. */
+function formatCommitUrl(commit: string | undefined, context: ReportContext): string | null {
+  if (commit === undefined || context.pullRequest === undefined || !/^[0-9a-f]{40,64}$/.test(commit))
+    return null;
+  return `${context.githubUrl}/${context.pullRequest.repository}/commit/${commit}`;
+}
+
+function describeTask(task: ReportedTask, sources: ReportSources, context: ReportContext): ReportTask {
+  const { startedAtMs, endedAtMs, status } = task;
+  const hasEnded = isEnded(status);
+  const url = context.urlOf(task);
+  const run = task.runtime[RUNTIME_KEYS.run];
   return {
     id: task.id,
-    url: context.urlOf(task),
-    status: task.status,
+    url,
+    status,
     statusReason: task.statusReason,
     statusMessage: task.statusMessage,
     seed: task.params[context.seedParam] ?? null,
+    isReused: context.runId !== undefined && run !== undefined && run !== context.runId,
     iteration: task.iteration,
+    progress: measureProgress(task, sources.baseline),
+    queue: describeQueue(task, sources),
     worker: task.worker ?? null,
+    machine: describeReportMachine(task),
     createdAtMs: task.createdAtMs ?? null,
     startedAtMs: startedAtMs ?? null,
-    endedAtMs: isEnded(task.status) ? (endedAtMs ?? null) : null,
-    durationSeconds:
-      startedAtMs === undefined || untilMs === undefined || task.status === 'queued'
-        ? null
-        : Math.max(0, (untilMs - startedAtMs) / 1000),
+    endedAtMs: hasEnded ? (endedAtMs ?? null) : null,
+    durationSeconds: measureSeconds(task, context.nowMs),
+    params: task.params,
+    artifacts: task.artifacts,
+    artifactsUrl: url.replace(/\/output\/log$/, '/artifacts'),
+    outputModels: task.outputModels.map((model) => ({
+      ...model,
+      url: /^[0-9a-f]{32}$/.test(model.id)
+        ? `${context.webHost}/projects/${task.projectId ?? '*'}/models/${model.id}/general`
+        : null,
+    })),
   };
 }
 
-function listMetrics(
-  tasks: readonly ReportedTask[],
-  rules: readonly MetricRule[],
-): { readonly metrics: ReportMetric[]; readonly leading: number } {
-  const byTask = tasks.map((task) => new Map(task.metrics.map((metric) => [metric.name, metric])));
-  const known = new Map<string, Metric>();
-  for (const metrics of byTask)
-    for (const [name, metric] of metrics) if (!known.has(name)) known.set(name, metric);
+function measureSeconds(task: ReportedTask, nowMs: number): number | null {
+  const { startedAtMs, endedAtMs, status } = task;
+  const untilMs = isEnded(status) ? endedAtMs : nowMs;
+  if (startedAtMs === undefined || untilMs === undefined || status === 'queued' || status === 'created')
+    return null;
+  return Math.max(0, (untilMs - startedAtMs) / 1000);
+}
 
-  const entries = sortMetrics([...known.values()]).map((metric) => ({
-    metric,
-    role: assignRole(metric.name, rules),
-    interest: rateInterest(metric.name, metric.isSingle),
-  }));
-  const position = (role: MetricRole) => (role.rule === undefined ? rules.length : rules.indexOf(role.rule));
-  // A stable sort: those of equal interest stay in order of their names.
-  entries.sort((a, b) => position(a.role) - position(b.role) || b.interest - a.interest);
+/** The SDK's own figure (`set_progress`), else how far the baseline was at this iteration. */
+function measureProgress(task: ReportedTask, baseline: Baseline): ReportProgress | null {
+  if (task.status !== 'in_progress') return null;
+  const percent = Number(task.runtime.progress);
+  if (percent > 0 && percent <= 100) return { share: percent / 100, by: 'training' };
+  const length = baseline.kind === 'found' ? (baseline.tasks[0]?.iteration ?? 0) : 0;
+  return length > 0 ? { share: Math.min(1, task.iteration / length), by: 'baseline' } : null;
+}
 
-  const named = entries.filter(({ role }) => role.rule !== undefined).length;
+function describeQueue(task: ReportedTask, { queues }: ReportSources): ReportQueue | null {
+  const queue = task.status === 'queued' && task.queueId !== undefined ? queues.get(task.queueId) : undefined;
+  if (queue === undefined) return null;
+  const index = queue.entries.indexOf(task.id);
   return {
-    metrics: entries.map(({ metric, role }) => describeMetric(metric.name, role, byTask)),
-    leading: Math.min(entries.length, named > 0 ? Math.min(named, MAX_LEADING) : DEFAULT_LEADING),
+    name: queue.name,
+    position: index < 0 ? null : index + 1,
+    length: queue.entries.length,
+    workers: queue.workers.length,
   };
 }
 
-function describeMetric(
-  name: string,
-  role: MetricRole,
-  byTask: ReadonlyArray<ReadonlyMap<string, Metric>>,
-): ReportMetric {
-  const values = byTask.map((metrics) => {
-    const metric = metrics.get(name);
-    return metric === undefined ? null : pickValue(metric, role.pick);
+function describeReportMachine(task: ReportedTask): ReportMachine {
+  const monitors = new Map(task.monitors.map((metric) => [metric.name, metric]));
+  const gpus = task.monitors.filter(({ name }) => /^:monitor:gpu\/gpu_\d+_utilization$/.test(name));
+  const gpuMemories = task.monitors.filter(({ name }) => /^:monitor:gpu\/gpu_\d+_mem_used_gb$/.test(name));
+  return {
+    host: task.runtime.hostname ?? null,
+    hardware: describeMachine(task) ?? null,
+    gpu: describeGpu(task) ?? null,
+    python: task.runtime.python_version ?? null,
+    cpuPercent: monitors.get(':monitor:machine/cpu_usage')?.mean ?? null,
+    memoryGb: monitors.get(':monitor:machine/memory_used_gb')?.max ?? null,
+    gpuPercent: gpus.length === 0 ? null : sum(gpus, 'mean') / gpus.length,
+    gpuMemoryGb: gpuMemories.length === 0 ? null : sum(gpuMemories, 'max'),
+  };
+}
+
+function sum(metrics: readonly Metric[], field: 'mean' | 'max'): number {
+  return metrics.reduce((total, metric) => total + metric[field], 0);
+}
+
+/** So much of the console is kept in the report. */
+const LOG_LINES = 60;
+
+function describeFailure({ tasks, log }: ReportSources, context: ReportContext): ReportFailure | null {
+  const task = tasks.find(({ status }) => isEnded(status) && !isSuccess(status));
+  if (task === undefined) return null;
+  const end =
+    task.status === 'failed'
+      ? 'failed'
+      : task.status === 'closed'
+        ? 'closed'
+        : isWorkerLost(task)
+          ? 'worker-lost'
+          : 'stopped';
+  const lines = log?.taskId === task.id ? log.lines : [];
+  const cause = explainEnd(end, {
+    statusReason: task.statusReason,
+    statusMessage: task.statusMessage,
+    log: lines,
+    isLogComplete: log?.isWhole ?? false,
+    workingDir: task.script.workingDir ?? '.',
   });
-  const present = values.filter((value) => value !== null);
+  if (cause === undefined) return null;
   return {
-    metric: name,
-    value: present.length === 0 ? null : present.reduce((sum, value) => sum + value, 0) / present.length,
-    baseline: null,
-    change: null,
-    verdict: 'none',
-    goal: role.goal ?? null,
-    isGoalGuessed: role.isGoalGuessed,
-    pick: role.pick,
-    values,
+    ...cause,
+    taskId: task.id,
+    placeUrl: formatPlaceUrl(cause, task, context),
+    log: trimLines(lines).slice(-LOG_LINES),
   };
 }
 
-/** Whether a task carries what our launch writes on it. */
-export function isLaunchedByUs(task: Pick<ReportedTask, 'runtime'>): boolean {
-  return task.runtime[RUNTIME_KEYS.key] !== undefined;
+function formatPlaceUrl(cause: Cause, task: ReportedTask, context: ReportContext): string | null {
+  const { commit } = task.script;
+  if (cause.file === undefined || formatCommitUrl(commit, context) === null) return null;
+  const path = replaceBroken(cause.file).split('/').map(encodeURIComponent).join('/');
+  const line = cause.line === undefined ? '' : `#L${cause.line}`;
+  return `${context.githubUrl}/${context.pullRequest?.repository}/blob/${commit}/${path}${line}`;
+}
+
+function trimLines(lines: readonly string[]): string[] {
+  const end = lines.findLastIndex((line) => line.trim() !== '');
+  return lines.slice(0, end + 1);
+}
+
+function describeBaseline(
+  { baseline, baselineFailure }: ReportSources,
+  context: ReportContext,
+): ReportBaseline {
+  if (baseline.kind === 'missing') {
+    return {
+      kind: 'missing',
+      by: null,
+      reason: baseline.reason,
+      problem: baselineFailure?.message ?? null,
+      name: baseline.branch ?? null,
+      commit: null,
+      commitUrl: null,
+      commitsBehind: null,
+      commitsSearched: baseline.commitsSearched,
+      passedOver: 0,
+      tasks: [],
+    };
+  }
+  return {
+    kind: 'found',
+    by: baseline.by,
+    reason: null,
+    problem: null,
+    name: baseline.name,
+    commit: baseline.commit ?? null,
+    commitUrl: formatCommitUrl(baseline.commit, context),
+    commitsBehind: baseline.commitsBehind ?? null,
+    commitsSearched: null,
+    passedOver: baseline.passedOver,
+    tasks: baseline.tasks.map((task) => ({
+      id: task.id,
+      url: context.urlOf(task),
+      seed: task.params[context.seedParam] ?? null,
+      durationSeconds: measureSeconds(task, context.nowMs),
+    })),
+  };
 }

@@ -3,20 +3,23 @@ import { describe, expect, test } from '@jest/globals';
 import { main as check } from '../check-task-running.ts';
 import { ConfigSchema } from '../core/config.ts';
 import { EXIT_CODE_MEANINGS } from '../core/exit-code.ts';
+import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS } from '../core/report-markdown.ts';
 import { main as comment } from '../create-stats-comment.ts';
 import { main as launch } from '../launch-training-task.ts';
+import { makeReport, makeReportedTask } from './made-up-report.ts';
 import { runProgramHere } from './program-run.ts';
 
 const root = new URL('../../', import.meta.url);
 const readme = readFileSync(new URL('README.md', root), 'utf8');
 
-/** The README's text from a heading to the next one of the same rank. */
+/** The README's text from a heading to the next one of the same or a higher rank. */
 function readSection(heading: string): string {
   const start = readme.indexOf(`\n${heading}\n`);
   if (start < 0) throw new Error(`the README has no heading "${heading}"`);
-  const rank = heading.split(' ')[0];
-  const end = readme.indexOf(`\n${rank} `, start + heading.length);
-  return readme.slice(start, end < 0 ? undefined : end);
+  const rank = heading.indexOf(' ');
+  const rest = readme.slice(start + heading.length);
+  const end = rest.search(new RegExp(`\\n#{1,${rank}} `));
+  return end < 0 ? rest : rest.slice(0, end);
 }
 
 /** The first cells of a section's tables. */
@@ -67,4 +70,19 @@ test('.env.example explains every variable of the README that can be set in it',
   const isRunners = (variable: string) =>
     /^GITHUB_(?!REPOSITORY|API_URL|SERVER_URL)/.test(variable) || variable === 'HTTP_PROXY';
   expect(documented.filter((variable) => !isRunners(variable) && !example.includes(variable))).toEqual([]);
+});
+
+test('the placeholders of templates are those that the README lists', () => {
+  const documented = listFirstCells(readSection('### Templates')).flatMap((cell) =>
+    [...cell.matchAll(/\{\{([\w-]+)/g)].map(([, name]) => name ?? ''),
+  );
+  expect(documented.sort()).toEqual([...PLACEHOLDERS, ...PLACEHOLDER_FUNCTIONS].sort());
+});
+
+test('the fields of --json are those that the README lists', () => {
+  const documented = listFirstCells(readSection('### The report as data')).flatMap((cell) =>
+    [...cell.matchAll(/`(\w+)/g)].map(([, field]) => field ?? ''),
+  );
+  const report = makeReport([makeReportedTask()], [makeReportedTask({ id: '6'.repeat(32) })]);
+  expect(documented.sort()).toEqual(Object.keys(report).sort());
 });

@@ -1,14 +1,22 @@
+import { createHash } from 'node:crypto';
 import * as v from 'valibot';
+import { splitLogLines } from '../core/console-log.ts';
+import { type Curve, cleanCurve } from '../core/curve.ts';
 import { isMonitor, isSingleValueTitle, type Metric, nameMetric, sortMetrics } from '../core/metrics.ts';
-import type { ReportServer } from '../core/report-sources.ts';
+import { type Plot, parsePlot } from '../core/plot.ts';
+import { escapeRegExp } from '../core/redaction.ts';
+import { MANY_METRICS, type MetricName, type ReportServer } from '../core/report-sources.ts';
 import type { Model, ReportedTask } from '../core/reported-task.ts';
+import { RUNTIME_KEYS } from '../core/task.ts';
+import type { QueueState } from '../core/task-life.ts';
 import type { ClearmlClient } from './clearml.ts';
 import { ServerTimeSchema, StatusSchema } from './clearml-fields.ts';
+import { readLogEnd } from './clearml-log.ts';
 
 /** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
 const PAGE_SIZE = 500;
-/** A task with 10,000 metrics is a document of some 16 MB. */
-const LARGE_ANSWER_TIMEOUT_MS = 30_000;
+/** A task with 10,000 metrics is a document of some 16 MB. Three such attempts fit into the time that there is. */
+const LARGE_ANSWER_TIMEOUT_MS = 12_000;
 
 /** Iteration of single values (recording 142). */
 const SINGLE_VALUE_ITERATION = -(2 ** 31);
@@ -116,9 +124,70 @@ const TASK_FIELDS = [
   'models',
 ];
 
+const CurveSchema = v.object({ x: v.array(v.unknown()), y: v.array(v.unknown()) });
+const CurvesSchema = v.record(v.string(), v.record(v.string(), CurveSchema));
+/** title, series, task */
+const CurvesByTaskSchema = v.object({
+  metrics: v.record(v.string(), v.record(v.string(), v.record(v.string(), CurveSchema))),
+});
+
+const QueuesSchema = v.object({
+  queues: v.array(
+    v.object({
+      id: v.string(),
+      name: Text,
+      entries: v.fallback(
+        v.nullish(v.array(v.object({ task: v.union([v.string(), v.object({ id: v.string() })]) })), []),
+        [],
+      ),
+      workers: v.fallback(
+        v.nullish(v.array(v.object({ name: Text, task: v.nullish(v.object({ id: v.string() })) })), []),
+        [],
+      ),
+    }),
+  ),
+});
+
+const PlotsSchema = v.object({
+  plots: v.array(
+    v.object({
+      metric: Text,
+      variant: Text,
+      iter: v.fallback(v.nullish(v.number(), 0), 0),
+      plot_str: Text,
+    }),
+  ),
+});
+
+/** Messages of a failed task's console: a message holds the lines of some seconds. */
+const LOG_MESSAGES = 60;
+
+/** Points that an answer may hold: a few MB. */
+const POINT_BUDGET = 100_000;
+/** Above this many the server's own answer would be slow. */
+const MAX_SAMPLES = 2000;
+const MIN_SAMPLES = 40;
+
 /** What a report asks of ClearML, over its REST API. */
 export function createReportServer(client: ClearmlClient, signal?: AbortSignal): ReportServer {
   const read = { isRepeatable: true, signal, timeoutMs: LARGE_ANSWER_TIMEOUT_MS };
+
+  async function findTasks(
+    filter: Readonly<Record<string, unknown>>,
+    fields: readonly string[],
+  ): Promise<ReportedTask[]> {
+    const tasks: ReportedTask[] = [];
+    for (let page = 0; ; page += 1) {
+      const answer = await client.call(
+        'tasks.get_all',
+        { ...filter, only_fields: fields, order_by: ['-created'], page, page_size: SEARCH_PAGE_SIZE },
+        TasksSchema,
+        read,
+      );
+      tasks.push(...answer.tasks.map(toReportedTask));
+      if (answer.tasks.length < SEARCH_PAGE_SIZE) return tasks;
+    }
+  }
 
   return {
     async readTasks(ids) {
@@ -136,7 +205,149 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
       }
       return found;
     },
+
+    async findTasksByCode({ codeIds, pipeline, projectId, metrics }) {
+      if (codeIds.length === 0) return [];
+      return findTasks(
+        {
+          status: SUCCESSFUL,
+          ...(projectId === undefined ? {} : { project: [projectId] }),
+          [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
+          _any_: {
+            fields: [`runtime.${RUNTIME_KEYS.code}`, 'script.version_num'],
+            pattern: `^(${codeIds.map(escapeRegExp).join('|')})$`,
+          },
+        },
+        // A task can have thousands of metrics: only those that are compared are sent (recording 293).
+        [...TASK_FIELDS, ...metrics.map(locateMetric)],
+      );
+    },
+
+    async findTasksByTag(tag, projectId) {
+      const newest = await client.call(
+        'tasks.get_all',
+        {
+          status: SUCCESSFUL,
+          project: [projectId],
+          // Without the operator a tag that begins with "-" would exclude.
+          tags: ['__$all', tag],
+          only_fields: [...TASK_FIELDS, 'last_metrics'],
+          order_by: ['-created'],
+          page: 0,
+          page_size: TAGGED_TASKS,
+        },
+        TasksSchema,
+        read,
+      );
+      return newest.tasks.map(toReportedTask);
+    },
+
+    async readCurves(tasks, metrics) {
+      const isWanted = new Map(
+        metrics.map(({ title, series, name }) => [JSON.stringify([title, series]), name]),
+      );
+      const curves = new Map(tasks.map(({ id }) => [id, new Map<string, Curve>()]));
+      const keep = (
+        taskId: string,
+        title: string,
+        series: string,
+        curve: v.InferOutput<typeof CurveSchema>,
+      ) => {
+        const name = isWanted.get(JSON.stringify([title, series]));
+        if (name !== undefined) curves.get(taskId)?.set(name, cleanCurve(curve.x, curve.y));
+      };
+      const choice = groupByTitle(metrics);
+      const all = Math.max(...tasks.map((task) => task.metrics.length + task.monitors.length)) * tasks.length;
+      const toSamples = (count: number) =>
+        Math.max(MIN_SAMPLES, Math.min(MAX_SAMPLES, Math.floor(POINT_BUDGET / count)));
+      if (all <= MANY_METRICS * 2) {
+        // One request for all tasks. A server that does not know `metrics` here answers with every metric there is.
+        const answer = await client.call(
+          'events.multi_task_scalar_metrics_iter_histogram',
+          { tasks: tasks.map(({ id }) => id), metrics: choice, samples: toSamples(all), key: 'iter' },
+          CurvesByTaskSchema,
+          read,
+        );
+        for (const [title, bySeries] of Object.entries(answer.metrics))
+          for (const [series, byTask] of Object.entries(bySeries))
+            for (const [taskId, curve] of Object.entries(byTask)) keep(taskId, title, series, curve);
+        return curves;
+      }
+      const samples = toSamples(metrics.length * tasks.length);
+      await Promise.all(
+        tasks.map(async ({ id }) => {
+          const answer = await client.call(
+            'events.scalar_metrics_iter_histogram',
+            { task: id, metrics: choice, samples, key: 'iter' },
+            CurvesSchema,
+            read,
+          );
+          for (const [title, bySeries] of Object.entries(answer))
+            for (const [series, curve] of Object.entries(bySeries)) keep(id, title, series, curve);
+        }),
+      );
+      return curves;
+    },
+
+    async readLogEnd(taskId) {
+      const { events, total } = await readLogEnd(client, taskId, LOG_MESSAGES, signal);
+      return {
+        lines: events.flatMap(({ text }) => splitLogLines(text)),
+        isWhole: events.length >= total,
+      };
+    },
+
+    async readQueues(ids) {
+      const { queues } = await client.call('queues.get_all_ex', { id: [...ids] }, QueuesSchema, read);
+      return new Map(
+        queues
+          .filter(({ id }) => ids.includes(id))
+          .map(({ id, name, entries, workers }): [string, QueueState] => [
+            id,
+            {
+              id,
+              name,
+              entries: entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
+              workers: workers.map((worker) => ({ name: worker.name, taskId: worker.task?.id })),
+            },
+          ]),
+      );
+    },
+
+    async readPlots(taskId) {
+      const { plots } = await client.call(
+        'events.get_task_plots',
+        { task: taskId, iters: 1, no_scroll: true },
+        PlotsSchema,
+        read,
+      );
+      return plots.flatMap(({ metric, variant, iter, plot_str: json }): Plot[] => {
+        const plot = parsePlot(nameMetric(metric, variant), iter, json);
+        return plot === undefined ? [] : [plot];
+      });
+    },
   };
+}
+
+const SUCCESSFUL = ['completed', 'published'];
+/** Each task brings its metrics along. */
+const SEARCH_PAGE_SIZE = 100;
+/** The newest one is compared with; the others are only counted. */
+const TAGGED_TASKS = 5;
+
+/** Where `last_metrics` holds a metric: under the MD5 of its title and of its series (recording 140). */
+function locateMetric({ title, series }: MetricName): string {
+  return `last_metrics.${hashName(title)}.${hashName(series)}`;
+}
+
+function hashName(name: string): string {
+  return createHash('md5').update(name, 'utf8').digest('hex');
+}
+
+function groupByTitle(metrics: readonly MetricName[]): Array<{ metric: string; variants: string[] }> {
+  const titles = new Map<string, string[]>();
+  for (const { title, series } of metrics) titles.set(title, [...(titles.get(title) ?? []), series]);
+  return [...titles].map(([metric, variants]) => ({ metric, variants }));
 }
 
 function toReportedTask(task: v.InferOutput<typeof TaskSchema>): ReportedTask {

@@ -10,7 +10,7 @@ import type { Clock } from '../core/world.ts';
 import { type Http, type HttpResponse, TransportError } from './http.ts';
 
 /** One request's own limit. */
-const ATTEMPT_TIMEOUT_MS = 15_000;
+const ATTEMPT_TIMEOUT_MS = 8_000;
 const PAGE_SIZE = 100;
 /** GitHub asks for few requests at a time. */
 const PARALLEL_PAGES = 4;
@@ -34,8 +34,8 @@ export interface GithubClientOptions {
   readonly redact: Redact;
   readonly random: () => number;
   readonly version: string;
-  /** When to give up; ms since 1970. */
-  readonly deadlineMs: number;
+  /** When to give up; ms since 1970. Asked anew each time. */
+  readonly giveUpAt: () => number;
   /** Whose comments the token writes, where the caller knows. */
   readonly commentAuthor?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -68,6 +68,15 @@ const CommentSchema = v.object({
   user: v.nullish(v.object({ login: v.string() })),
 });
 const CommentsSchema = v.array(CommentSchema);
+const CommitsSchema = v.array(
+  v.object({
+    sha: v.string(),
+    commit: v.object({ tree: v.object({ sha: v.string() }) }),
+    parents: v.array(v.object({ sha: v.string() })),
+  }),
+);
+const ComparisonSchema = v.object({ merge_base_commit: v.object({ sha: v.string() }) });
+const GitCommitSchema = v.object({ tree: v.object({ sha: v.string() }) });
 const UserSchema = v.object({ login: v.string() });
 const PullSchema = v.object({
   state: v.string(),
@@ -108,8 +117,59 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
         baseBranch: data.base.ref,
       };
     },
+
+    findMergeBase: (base, head) =>
+      unlessUnknown(async () => {
+        const { data } = await ask(
+          octokit.repos.compareCommitsWithBasehead({
+            ...place,
+            basehead: `${base}...${head}`,
+            // The files that changed, with their patches, come with the first page only: the second is small.
+            per_page: 1,
+            page: 2,
+          }),
+          ComparisonSchema,
+          `commits ${base} and ${head}`,
+        );
+        return data.merge_base_commit.sha;
+      }),
+
+    listCommits: async (ref) =>
+      (await unlessUnknown(async () => {
+        const { data } = await ask(
+          octokit.repos.listCommits({ ...place, sha: ref, per_page: PAGE_SIZE }),
+          CommitsSchema,
+          `commits of ${ref}`,
+        );
+        return data.map(({ sha, commit, parents }) => ({
+          commit: sha,
+          tree: commit.tree.sha,
+          parents: parents.map((parent) => parent.sha),
+        }));
+      })) ?? [],
+
+    readTree: (commit) =>
+      unlessUnknown(async () => {
+        const { data } = await ask(
+          octokit.git.getCommit({ ...place, commit_sha: commit }),
+          GitCommitSchema,
+          `commit ${commit}`,
+        );
+        return data.tree.sha;
+      }),
+
     openBoard: (pullRequest) => openBoard(octokit, place, pullRequest, options),
   };
+}
+
+/** undefined where GitHub does not know what was asked for (404), or has no commits (409, 422). */
+async function unlessUnknown<T>(action: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof GithubRefusal && [404, 409, 422].includes(error.status)) return undefined;
+    throw error;
+  }
 }
 
 function openBoard(
@@ -120,6 +180,20 @@ function openBoard(
 ): CommentBoard {
   const thread = { ...place, issue_number: pullRequest, per_page: PAGE_SIZE };
   const subject = `the comments of pull request ${pullRequest}`;
+
+  let author: Promise<string> | undefined;
+
+  async function findAuthor(): Promise<string> {
+    if (options.commentAuthor !== undefined) return options.commentAuthor;
+    // A token of an app's installation (GITHUB_TOKEN is one) may never ask who it is.
+    if (options.token.startsWith('ghs_')) return JOB_LOGIN;
+    try {
+      return (await ask(octokit.users.getAuthenticated(), UserSchema, 'account of the token')).data.login;
+    } catch (error) {
+      if (error instanceof GithubRefusal && error.status === 403) return JOB_LOGIN;
+      throw error;
+    }
+  }
 
   async function listPages(since: { since?: string }): Promise<PullRequestComment[]> {
     const readPage = (page: number) =>
@@ -179,17 +253,9 @@ function openBoard(
       }
     },
 
-    async readAuthor() {
-      if (options.commentAuthor !== undefined) return options.commentAuthor;
-      // A token of an app's installation (GITHUB_TOKEN is one) may never ask who it is.
-      if (options.token.startsWith('ghs_')) return JOB_LOGIN;
-      try {
-        return (await ask(octokit.users.getAuthenticated(), UserSchema, 'the token’s own account')).data
-          .login;
-      } catch (error) {
-        if (error instanceof GithubRefusal && error.status === 403) return JOB_LOGIN;
-        throw error;
-      }
+    readAuthor: () => {
+      author ??= findAuthor();
+      return author;
     },
   };
 }
@@ -218,7 +284,8 @@ async function ask<T>(
     // Octokit wraps what its fetch threw.
     const cause = error instanceof Error ? error.cause : undefined;
     if (cause instanceof Failure) throw explainNotFound(cause, subject);
-    throw isAbortReason(cause) ? cause : error;
+    // An interruption, or a bug: what happened tells more than Octokit's wrapping.
+    throw cause instanceof Error ? cause : error;
   }
   const parsed = v.safeParse(schema, answer.data);
   if (parsed.success) return { data: parsed.output, headers: answer.headers };
@@ -230,11 +297,6 @@ async function ask<T>(
         'GITHUB_API_URL must name the API (https://api.github.com, or https://HOST/api/v3 on GitHub Enterprise Server), not the web page.',
     },
   );
-}
-
-/** Whoever interrupts us gives a reason that is no failure of GitHub's. */
-function isAbortReason(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'Interruption';
 }
 
 function isGone(error: unknown): boolean {
@@ -268,7 +330,7 @@ function explainWriteRefusal(error: unknown): unknown {
 
 /** `fetch` as Octokit wants it, over our own HTTP, with retries by kind of failure. */
 function createFetch(options: GithubClientOptions): typeof fetch {
-  const { http, clock, redact, deadlineMs, signal } = options;
+  const { http, clock, redact, giveUpAt, signal } = options;
 
   return async (input, init) => {
     const url = String(input);
@@ -294,7 +356,7 @@ function createFetch(options: GithubClientOptions): typeof fetch {
         outcome.pauseMs ?? 0,
         Math.min(8000, 500 * 2 ** (attempt - 1)) * (1 - options.random() / 2),
       );
-      if (outcome.isPermanent || clock.now() + pauseMs >= deadlineMs) {
+      if (outcome.isPermanent || clock.now() + pauseMs >= giveUpAt()) {
         throw new Failure(`GitHub at ${redact(options.apiUrl)} did not answer: ${outcome.reason}`, {
           exitCode: EXIT_CODES.unavailable,
           remedy: outcome.remedy,
@@ -313,7 +375,7 @@ function createFetch(options: GithubClientOptions): typeof fetch {
     try {
       response = await http.send({
         ...request,
-        timeoutMs: Math.max(1000, Math.min(ATTEMPT_TIMEOUT_MS, deadlineMs - clock.now())),
+        timeoutMs: Math.max(1000, Math.min(ATTEMPT_TIMEOUT_MS, giveUpAt() - clock.now())),
         ...(signal === undefined ? {} : { signal }),
       });
     } catch (error) {

@@ -1,0 +1,187 @@
+import { describe, expect, test } from '@jest/globals';
+import {
+  type Ancestor,
+  type ListedCommit,
+  parseBaseline,
+  selectBranchBaseline,
+  selectTagBaseline,
+  walkFirstParents,
+} from './baseline.ts';
+import type { ReportedTask } from './reported-task.ts';
+import { RUNTIME_KEYS } from './task.ts';
+
+const PIPELINE = 'p'.repeat(32);
+
+interface TaskTraits extends Omit<Partial<ReportedTask>, 'script'> {
+  readonly commit?: string;
+  readonly tree?: string;
+  readonly event?: string;
+  readonly pipeline?: string;
+  readonly branch?: string;
+  readonly hasDiff?: boolean;
+}
+
+let count = 0;
+
+/** A completed task as the workflow's launch on a push leaves it, but for what is said. */
+function makeTask(traits: TaskTraits = {}): ReportedTask {
+  const { commit, tree, event, pipeline, branch, hasDiff, ...fields } = traits;
+  count += 1;
+  return {
+    id: String(count).padStart(32, '0'),
+    name: 'train',
+    projectId: 'project',
+    status: 'completed',
+    statusReason: '',
+    statusMessage: '',
+    createdAtMs: count,
+    startedAtMs: undefined,
+    endedAtMs: undefined,
+    iteration: 1,
+    worker: undefined,
+    queueId: undefined,
+    tags: [],
+    isArchived: false,
+    runtime: {
+      [RUNTIME_KEYS.key]: 'key',
+      [RUNTIME_KEYS.pipeline]: pipeline ?? PIPELINE,
+      [RUNTIME_KEYS.event]: event ?? 'push',
+      ...(tree === undefined ? {} : { [RUNTIME_KEYS.code]: tree }),
+    },
+    script: {
+      repository: undefined,
+      branch: branch ?? 'main',
+      commit,
+      entryPoint: undefined,
+      workingDir: undefined,
+      hasDiff: hasDiff ?? false,
+      packages: [],
+    },
+    image: undefined,
+    params: {},
+    metrics: [],
+    monitors: [],
+    artifacts: [],
+    outputModels: [],
+    inputModels: [],
+    ...fields,
+  };
+}
+
+const ANCESTORS: readonly Ancestor[] = ['a', 'b', 'c'].map((name) => ({
+  commit: `${name}1`,
+  tree: `${name}2`,
+}));
+const OWN = makeTask({ commit: 'own1', tree: 'own2', event: 'pull_request', branch: 'topic' });
+
+function select(candidates: readonly ReportedTask[], own: readonly ReportedTask[] = [OWN]) {
+  return selectBranchBaseline(ANCESTORS, candidates, {
+    pipeline: PIPELINE,
+    branch: 'main',
+    own,
+    seedParam: 'Args/seed',
+  });
+}
+
+describe('the baseline on a branch', () => {
+  test('is the nearest ancestor that has a task, by commit or by tree', () => {
+    const far = makeTask({ commit: 'c1' });
+    const near = makeTask({ commit: 'elsewhere', tree: 'b2' });
+    expect(select([far, near])).toMatchObject({ tasks: [near], commit: 'b1', commitsBehind: 1 });
+    expect(select([far])).toMatchObject({ tasks: [far], commit: 'c1', commitsBehind: 2 });
+    expect(select([])).toBeUndefined();
+  });
+
+  test('may be a task of the pull request that was merged by squashing: its tree is the base branch’s', () => {
+    const merged = makeTask({ commit: 'topic1', tree: 'a2', event: 'pull_request', branch: 'topic' });
+    expect(select([merged])).toMatchObject({ tasks: [merged], commit: 'a1', commitsBehind: 0 });
+  });
+
+  test.each<[string, TaskTraits]>([
+    ['another pipeline', { pipeline: 'q' }],
+    [
+      'no key of ours: made by hand',
+      { runtime: { [RUNTIME_KEYS.pipeline]: PIPELINE, [RUNTIME_KEYS.event]: 'push' } },
+    ],
+    ['uncommitted changes', { hasDiff: true }],
+    ['a dispatch', { event: 'workflow_dispatch' }],
+    ['a launch from another branch', { event: 'launch', branch: 'topic' }],
+    ['no success', { status: 'failed' }],
+    ['no end yet', { status: 'in_progress' }],
+    ['an archived task', { isArchived: true }],
+    ['the code under test, by its tree', { tree: 'own2' }],
+    ['the code under test, by its commit', { tree: 'a2', commit: 'own1' }],
+    ['the task under test', { id: OWN.id }],
+    ['a commit that is no ancestor', { commit: 'z1' }],
+  ])('is never %s', (_, traits) => {
+    expect(select([makeTask({ commit: 'a1', ...traits })])).toBeUndefined();
+  });
+
+  test.each<[string, TaskTraits]>([
+    ['a launch on the base branch', { event: 'launch', branch: 'main' }],
+    ['a merge queue', { event: 'merge_group' }],
+    ['a published task', { status: 'published' }],
+  ])('may be %s', (_, traits) => {
+    expect(select([makeTask({ commit: 'a1', ...traits })])).toBeDefined();
+  });
+
+  test('is all seeds of the commit, newest first', () => {
+    const seeds = ['1', '2', '3'].map((seed) => makeTask({ commit: 'a1', params: { 'Args/seed': seed } }));
+    expect(select([...seeds, makeTask({ commit: 'b1' })])?.tasks).toEqual([...seeds].reverse());
+  });
+
+  test('is of one set of params, the one that is most like the code under test', () => {
+    const own = makeTask({ ...OWN, params: { 'Args/lr': '0.1', 'Args/epochs': '30' } });
+    const like = makeTask({ commit: 'a1', params: { 'Args/lr': '0.2', 'Args/epochs': '30' } });
+    const unlike = makeTask({ commit: 'a1', params: { 'Args/lr': '0.2', 'Args/epochs': '5' } });
+    expect(select([like, unlike], [own])).toMatchObject({ tasks: [like], passedOver: 1 });
+  });
+});
+
+test('the baseline by tag is the newest task with it, of this project and pipeline', () => {
+  const tags = ['production'];
+  const old = makeTask({ tags });
+  const byHand = makeTask({ tags, runtime: {} });
+  const others = [
+    makeTask({ tags: ['production2'] }),
+    makeTask({ tags, projectId: 'other' }),
+    makeTask({ tags, pipeline: 'other' }),
+    makeTask({ tags, status: 'failed' }),
+  ];
+  expect(selectTagBaseline('production', [old, byHand, ...others], [OWN])).toMatchObject({
+    by: 'tag',
+    tasks: [byHand],
+    passedOver: 1,
+  });
+  expect(selectTagBaseline('production', others, [OWN])).toBeUndefined();
+});
+
+test('first parents are walked as far as the list reaches', () => {
+  const listed = new Map(
+    [
+      ['merge', 'first', 'second'],
+      ['first', 'root'],
+      ['second', 'root'],
+    ].map(([commit = '', ...parents]): [string, ListedCommit] => [
+      commit,
+      { commit, tree: `${commit}-tree`, parents },
+    ]),
+  );
+  const walk = walkFirstParents('merge', listed, 100);
+  expect(walk.chain.map(({ commit }) => commit)).toEqual(['merge', 'first']);
+  expect(walk.next).toBe('root');
+  expect(walkFirstParents('merge', listed, 1)).toMatchObject({ chain: [{ commit: 'merge' }], next: 'first' });
+});
+
+test.each([
+  ['none', 'none'],
+  ['ab'.repeat(16), { task: 'ab'.repeat(16) }],
+  ['branch:release/2', { branch: 'release/2', runs: 10 }],
+  ['tag:a:b', { tag: 'a:b' }],
+])('--baseline %s', (text, rule) => {
+  expect(parseBaseline(text)).toEqual(rule);
+});
+
+test.each(['', 'main', 'branch:', 'tag: ', 'ab12'])('--baseline %j is a mistake', (text) => {
+  expect(() => parseBaseline(text)).toThrow('names no baseline');
+});

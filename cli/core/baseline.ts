@@ -1,0 +1,255 @@
+import type { Config } from './config.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import type { ReportedTask } from './reported-task.ts';
+import { isSuccess, isTaskId, RUNTIME_KEYS } from './task.ts';
+
+type ConfiguredBaseline = NonNullable<Config['baseline']>;
+
+/** One baseline that is asked for. */
+export type BaselineRule = Exclude<ConfiguredBaseline, 'none' | readonly unknown[]>;
+
+/** The baselines that are asked for: the one that the report shows first, fixed anchors of the gate after it. */
+export function listBaselineRules(configured: ConfiguredBaseline): readonly BaselineRule[] {
+  if (configured === 'none') return [];
+  return Array.isArray(configured) ? configured : [configured];
+}
+
+/** What a report compares with. */
+export type Baseline = FoundBaseline | MissingBaseline;
+
+export interface FoundBaseline {
+  readonly kind: 'found';
+  readonly by: 'branch' | 'task' | 'tag';
+  /** Runs of one commit and one set of params; newest first. */
+  readonly tasks: readonly ReportedTask[];
+  /** Branch that the commit was looked for on, or tag. */
+  readonly name: string;
+  /** Commit of the base branch that the tasks belong to; undefined for a task or tag. */
+  readonly commit: string | undefined;
+  /** How many commits it lies behind the merge base. */
+  readonly commitsBehind: number | undefined;
+  /** Tasks that were found too and are not compared with: older ones of the tag, other params on the commit. */
+  readonly passedOver: number;
+  /** Every commit of the branch that has tasks, as far as was looked, the nearest first; empty for a task or tag. */
+  readonly history: readonly HistoryCommit[];
+}
+
+/** A commit of the base branch with its clean, completed tasks of this pipeline: all seeds, of one set of params. */
+export interface HistoryCommit extends Ancestor {
+  readonly commitsBehind: number;
+  /** Newest first. */
+  readonly tasks: readonly ReportedTask[];
+}
+
+export interface MissingBaseline {
+  readonly kind: 'missing';
+  readonly reason:
+    | 'off'
+    /** GitHub was not asked, or refused. */
+    | 'no-github'
+    /** Neither the pull request nor the event names a base branch. */
+    | 'no-branch'
+    /** The task was not launched by launch-training-task: nothing says what it belongs with. */
+    | 'no-pipeline'
+    /** The commits have no common ancestor, or GitHub does not know the commit. */
+    | 'no-ancestor'
+    /** None of the commits that were looked at has a completed task. */
+    | 'no-task';
+  readonly branch: string | undefined;
+  readonly commitsSearched: number;
+}
+
+/** A commit of the base branch. */
+export interface Ancestor {
+  readonly commit: string;
+  readonly tree: string;
+}
+
+export interface ListedCommit extends Ancestor {
+  readonly parents: readonly string[];
+}
+
+/** The base branch's history is looked through this far. */
+export const MAX_ANCESTORS = 100;
+
+/**
+ * What `--baseline` says: an id, `branch:NAME`, `tag:NAME` or `none`.
+ *
+ * @throws Failure (usage)
+ */
+export function parseBaseline(text: string): ConfiguredBaseline {
+  const value = text.trim();
+  if (value === 'none') return 'none';
+  if (isTaskId(value)) return { task: value };
+  const [, kind, name = ''] = /^(branch|tag):(.*)$/s.exec(value) ?? [];
+  if (kind !== undefined && name.trim() !== '') {
+    return kind === 'branch' ? { branch: name.trim(), runs: DEFAULT_RUNS } : { tag: name.trim() };
+  }
+  throw new Failure(`--baseline "${text}" names no baseline`, {
+    exitCode: EXIT_CODES.usage,
+    remedy: 'Give a task’s id, branch:NAME, tag:NAME or none.',
+  });
+}
+
+const DEFAULT_RUNS = 10;
+
+/** What is compared with where nobody says: the pull request's base branch. */
+export const DEFAULT_BASELINE: BaselineRule = { runs: DEFAULT_RUNS };
+
+/**
+ * Walks along first parents, as far as the listed commits reach.
+ *
+ * @returns the commits walked, the nearest first, and where the walk would go on; undefined at the root
+ */
+export function walkFirstParents(
+  from: string,
+  listed: ReadonlyMap<string, ListedCommit>,
+  limit: number,
+): { readonly chain: readonly Ancestor[]; readonly next: string | undefined } {
+  const chain: Ancestor[] = [];
+  let next: string | undefined = from;
+  while (next !== undefined && chain.length < limit) {
+    const commit: ListedCommit | undefined = listed.get(next);
+    if (commit === undefined) break;
+    chain.push({ commit: commit.commit, tree: commit.tree });
+    next = commit.parents[0];
+  }
+  return { chain, next };
+}
+
+/** What a baseline is looked for with. */
+export interface BaselineSearch {
+  readonly pipeline: string;
+  readonly branch: string;
+  /** The code under test. */
+  readonly own: readonly ReportedTask[];
+  readonly seedParam: string;
+}
+
+/**
+ * The nearest ancestor that clean, completed tasks of this pipeline carry, launched by an event or on the base branch;
+ * never the code under test itself. A tree identifies the code too: so a squashed or rebased merge finds the tasks of
+ * its own pull request.
+ *
+ * @param candidates whatever ClearML answered: every field is looked at again
+ */
+export function selectBranchBaseline(
+  ancestors: readonly Ancestor[],
+  candidates: readonly ReportedTask[],
+  search: BaselineSearch,
+): FoundBaseline | undefined {
+  const positions = new Map<string, number>();
+  for (const [index, { commit, tree }] of ancestors.entries()) {
+    for (const id of [commit, tree]) if (!positions.has(id)) positions.set(id, index);
+  }
+  const byPosition = new Map<number, ReportedTask[]>();
+  for (const task of candidates) {
+    if (!isEligible(task, search)) continue;
+    const found = listCodeIds(task).flatMap((id) => positions.get(id) ?? []);
+    if (found.length === 0) continue;
+    const position = Math.min(...found);
+    byPosition.set(position, [...(byPosition.get(position) ?? []), task]);
+  }
+  const history = [...byPosition]
+    .sort(([a], [b]) => a - b)
+    .flatMap(([position, tasks]): HistoryCommit[] => {
+      const ancestor = ancestors[position];
+      return ancestor === undefined
+        ? []
+        : [{ ...ancestor, commitsBehind: position, tasks: selectMostAlike(tasks, search) }];
+    });
+  const [nearest] = history;
+  if (nearest === undefined) return undefined;
+  return {
+    kind: 'found',
+    by: 'branch',
+    tasks: nearest.tasks,
+    name: search.branch,
+    commit: nearest.commit,
+    commitsBehind: nearest.commitsBehind,
+    passedOver: (byPosition.get(nearest.commitsBehind)?.length ?? 0) - nearest.tasks.length,
+    history,
+  };
+}
+
+/** Events that launch what belongs to a branch's history; not a dispatch, which is somebody's trial. */
+const HISTORY_EVENTS = new Set(['push', 'pull_request', 'pull_request_target', 'merge_group']);
+
+function isEligible(task: ReportedTask, { pipeline, branch, own }: BaselineSearch): boolean {
+  const { runtime, script } = task;
+  if (!isSuccess(task.status) || task.isArchived || script.hasDiff) return false;
+  if (runtime[RUNTIME_KEYS.pipeline] !== pipeline || runtime[RUNTIME_KEYS.key] === undefined) return false;
+  const event = runtime[RUNTIME_KEYS.event] ?? '';
+  if (!HISTORY_EVENTS.has(event) && !(event === 'launch' && script.branch === branch)) return false;
+  const ownCode = new Set(own.flatMap(listCodeIds));
+  return !own.some(({ id }) => id === task.id) && !listCodeIds(task).some((id) => ownCode.has(id));
+}
+
+/** What identifies the code of a task: its tree (or the hash of `paths`), and its commit. */
+export function listCodeIds(task: Pick<ReportedTask, 'runtime' | 'script'>): string[] {
+  return [task.runtime[RUNTIME_KEYS.code], task.script.commit].filter((id) => id !== undefined);
+}
+
+/** Of tasks with different params or images those that are most like the code under test: a mean over all says nothing. */
+function selectMostAlike(tasks: readonly ReportedTask[], { own, seedParam }: BaselineSearch): ReportedTask[] {
+  const groups = new Map<string, ReportedTask[]>();
+  for (const task of tasks) {
+    const settings = listSettings(task, seedParam);
+    const id = JSON.stringify([...settings].sort(([a], [b]) => (a < b ? -1 : 1)));
+    groups.set(id, [...(groups.get(id) ?? []), task]);
+  }
+  const ownSettings = own[0] === undefined ? new Map<string, string>() : listSettings(own[0], seedParam);
+  const rate = ([first]: readonly ReportedTask[]) =>
+    first === undefined ? 0 : countDifferences(listSettings(first, seedParam), ownSettings);
+  const newest = (group: readonly ReportedTask[]) => Math.max(...group.map((task) => task.createdAtMs ?? 0));
+  const [best = []] = [...groups.values()].sort((a, b) => rate(a) - rate(b) || newest(b) - newest(a));
+  return sortNewestFirst(best);
+}
+
+function listSettings(task: ReportedTask, seedParam: string): Map<string, string> {
+  const settings = new Map(Object.entries(task.params).filter(([name]) => name !== seedParam));
+  settings.set('image', task.image ?? '');
+  return settings;
+}
+
+function countDifferences(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): number {
+  return [...new Set([...a.keys(), ...b.keys()])].filter((name) => a.get(name) !== b.get(name)).length;
+}
+
+/** The newest successful task with the tag, in the project of the code under test. */
+export function selectTagBaseline(
+  tag: string,
+  candidates: readonly ReportedTask[],
+  own: readonly ReportedTask[],
+): FoundBaseline | undefined {
+  const pipeline = own[0]?.runtime[RUNTIME_KEYS.pipeline];
+  const tagged = sortNewestFirst(
+    candidates.filter(
+      (task) =>
+        isSuccess(task.status) &&
+        !task.isArchived &&
+        task.tags.includes(tag) &&
+        task.projectId === own[0]?.projectId &&
+        // A task by hand may carry the tag; one of another pipeline is another training.
+        [undefined, pipeline].includes(task.runtime[RUNTIME_KEYS.pipeline]) &&
+        !own.some(({ id }) => id === task.id),
+    ),
+  );
+  const [newest] = tagged;
+  if (newest === undefined) return undefined;
+  return {
+    kind: 'found',
+    by: 'tag',
+    tasks: [newest],
+    name: tag,
+    commit: newest.script.commit,
+    commitsBehind: undefined,
+    passedOver: tagged.length - 1,
+    history: [],
+  };
+}
+
+function sortNewestFirst(tasks: readonly ReportedTask[]): ReportedTask[] {
+  return [...tasks].sort((a, b) => (b.createdAtMs ?? 0) - (a.createdAtMs ?? 0) || (a.id < b.id ? -1 : 1));
+}

@@ -1,0 +1,139 @@
+import { type Curve, type Downsample, resampleCurve } from './curve.ts';
+
+/** One picture: curves on the same axes, the one in front last. */
+export interface ChartLine {
+  readonly curve: Curve;
+  /** `#rrggbb` */
+  readonly color: string;
+}
+
+export interface Chart {
+  /** Text of a `mermaid` block. It holds nothing but numbers and our own words. */
+  readonly mermaid: string;
+  /** Values are drawn multiplied by this power of ten: mermaid reads no exponents. */
+  readonly exponent: number;
+  /** Iterations that the axis covers. */
+  readonly from: number;
+  readonly to: number;
+  /** Curves that are not drawn: too short beside the others. */
+  readonly omitted: readonly number[];
+}
+
+const POINTS = 60;
+const WIDTH = 760;
+const HEIGHT = 230;
+/** A curve that is shorter than this share of the longest one would take most of the others' room away. */
+const SHORTEST_SHARE = 0.5;
+
+/**
+ * Draws curves as a mermaid `xychart-beta`. Such a chart spreads each line over the whole axis and knows no gaps: so the
+ * axis ends where the shortest of the lines ends, and one that is much too short is left out.
+ *
+ * What mermaid refuses (11.3 to 12.3): `NaN`, infinities, exponents, an empty list, quotes in a title.
+ *
+ * @returns undefined where there is nothing to draw: no line with two points
+ */
+export function drawChart(
+  lines: readonly ChartLine[],
+  xTitle: string,
+  downsample: Downsample,
+): Chart | undefined {
+  const ends = lines.map(({ curve }) => [curve.x[0] ?? 0, curve.x.at(-1) ?? 0] as const);
+  const isDrawable = (index: number) => (lines[index]?.curve.x.length ?? 0) >= 2 && spanOf(ends[index]) > 0;
+  const front = lines.length - 1;
+  if (!isDrawable(front)) return undefined;
+  const longest = Math.max(...ends.map(spanOf));
+  // The one in front is always drawn; where it is the short one, the others are cut to it.
+  const drawn = lines
+    .map((line, index) => ({ line, index }))
+    .filter(
+      ({ index }) =>
+        index === front ||
+        (isDrawable(index) && spanOf(ends[index]) >= Math.min(longest, spanOf(ends[front])) * SHORTEST_SHARE),
+    );
+  const from = Math.max(...drawn.map(({ index }) => ends[index]?.[0] ?? 0));
+  const to = Math.min(...drawn.map(({ index }) => ends[index]?.[1] ?? 0));
+  if (!(to > from)) {
+    // They have no iterations in common.
+    const alone = drawChart(lines.slice(front), xTitle, downsample);
+    return alone && { ...alone, omitted: [...lines.keys()].slice(0, front) };
+  }
+
+  const longestLine = Math.max(...drawn.map(({ line }) => countWithin(line.curve, from, to)));
+  const count = Math.max(2, Math.min(POINTS, longestLine));
+  const series = drawn.map(({ line }) => ({
+    color: line.color,
+    values: resampleCurve(line.curve, { from, to }, count, downsample),
+  }));
+  const all = series.flatMap(({ values }) => values);
+  const exponent = chooseExponent(all);
+  const { low, high } = chooseRange(all.map((value) => scale(value, exponent)));
+  const number = (value: number) => formatPlain(value);
+  return {
+    mermaid: [
+      '---',
+      'config:',
+      '  xyChart:',
+      `    width: ${WIDTH}`,
+      `    height: ${HEIGHT}`,
+      '    xAxis: { labelFontSize: 12, titleFontSize: 12 }',
+      '    yAxis: { labelFontSize: 12 }',
+      '  themeVariables:',
+      '    xyChart:',
+      `      plotColorPalette: "${series.map(({ color }) => color).join(', ')}"`,
+      '---',
+      'xychart-beta',
+      `  x-axis "${xTitle}" ${number(from)} --> ${number(to)}`,
+      `  y-axis ${number(low)} --> ${number(high)}`,
+      ...series.map(
+        ({ values }) => `  line [${values.map((value) => number(scale(value, exponent))).join(', ')}]`,
+      ),
+    ].join('\n'),
+    exponent,
+    from,
+    to,
+    omitted: lines.map((_, index) => index).filter((index) => !drawn.some((one) => one.index === index)),
+  };
+}
+
+function spanOf(ends: readonly [number, number] | undefined): number {
+  return ends === undefined ? 0 : ends[1] - ends[0];
+}
+
+function countWithin({ x }: Curve, from: number, to: number): number {
+  return x.filter((at) => at >= from && at <= to).length;
+}
+
+/** Power of ten that brings the values to a size that is read without exponents. */
+function chooseExponent(values: readonly number[]): number {
+  const size = Math.max(...values.map(Math.abs));
+  if (size === 0 || (size >= 0.01 && size < 1e6)) return 0;
+  return -3 * Math.floor(Math.floor(Math.log10(size)) / 3);
+}
+
+function scale(value: number, exponent: number): number {
+  // In two steps: 10 to a large power is no number.
+  const half = Math.trunc(exponent / 2);
+  return value * 10 ** half * 10 ** (exponent - half);
+}
+
+/** A little more than the values need; a constant in the middle. */
+function chooseRange(values: readonly number[]): { readonly low: number; readonly high: number } {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const margin = high > low ? (high - low) * 0.05 : Math.max(Math.abs(high) * 0.1, 0.1);
+  // A range that is narrower than the digits that are written would be none.
+  const least = Math.max(Math.abs(low), Math.abs(high)) * 1e-8;
+  const padding = Math.max(margin, least);
+  // A loss or a share that never goes below zero needs no room there.
+  const isNatural = low >= 0 && low - padding < 0 && high > low;
+  return { low: isNatural ? 0 : low - padding, high: high + padding };
+}
+
+/** Ten significant digits without an exponent. */
+function formatPlain(value: number): string {
+  if (value === 0) return '0';
+  const digits = 9 - Math.floor(Math.log10(Math.abs(value)));
+  const text = Number(value.toPrecision(10)).toFixed(Math.min(20, Math.max(0, digits)));
+  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+}

@@ -1,0 +1,162 @@
+import type { Metric } from './metrics.ts';
+
+/** A metric over the iterations, both axes as long as each other, iterations ascending. */
+export interface Curve {
+  readonly x: readonly number[];
+  readonly y: readonly number[];
+}
+
+/** Curves by task id and metric name. */
+export type Curves = ReadonlyMap<string, ReadonlyMap<string, Curve>>;
+
+/** Leaves out what is no number, and brings the iterations into order. */
+export function cleanCurve(x: readonly unknown[], y: readonly unknown[]): Curve {
+  const points = x
+    .map((at, index) => [at, y[index]] as const)
+    .filter((point): point is readonly [number, number] => point.every(isFiniteNumber))
+    .sort(([a], [b]) => a - b);
+  return { x: points.map(([at]) => at), y: points.map(([, value]) => value) };
+}
+
+/**
+ * Puts the smallest and the largest value back in: the server averages neighbours into the number of points that it was
+ * asked for, but keeps both exactly beside it.
+ */
+export function restoreExtremes(curve: Curve, metric: Metric | undefined): Curve {
+  if (metric === undefined || curve.x.length === 0) return curve;
+  const points = new Map(curve.x.map((at, index) => [at, curve.y[index] ?? 0]));
+  for (const [at, value] of [
+    [metric.minAt, metric.min],
+    [metric.maxAt, metric.max],
+  ]) {
+    if (isFiniteNumber(at) && isFiniteNumber(value)) points.set(at, value);
+  }
+  return cleanCurve([...points.keys()], [...points.values()]);
+}
+
+/** The mean of several runs' curves, as far as all of them reach, at the first one's iterations. */
+export function averageCurves(curves: readonly Curve[]): Curve {
+  const [first, ...others] = curves;
+  if (first === undefined || others.length === 0) return first ?? { x: [], y: [] };
+  const from = Math.max(...curves.map(({ x }) => x[0] ?? Number.POSITIVE_INFINITY));
+  const to = Math.min(...curves.map(({ x }) => x.at(-1) ?? Number.NEGATIVE_INFINITY));
+  const x = first.x.filter((at) => at >= from && at <= to);
+  return {
+    x,
+    y: x.map((at) => curves.reduce((sum, curve) => sum + interpolate(curve, at), 0) / curves.length),
+  };
+}
+
+/** Value at an iteration, on the straight line between the two neighbours. */
+function interpolate({ x, y }: Curve, at: number): number {
+  let low = 0;
+  let high = x.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if ((x[middle] ?? 0) <= at) low = middle;
+    else high = middle;
+  }
+  const [x0 = 0, x1 = 0, y0 = 0, y1 = 0] = [x[low], x[high], y[low], y[high]];
+  if (at <= x0 || x1 === x0) return y0;
+  if (at >= x1) return y1;
+  return y0 + ((y1 - y0) * (at - x0)) / (x1 - x0);
+}
+
+/** So many points between each two that are shown are looked at. */
+const OVERSAMPLING = 8;
+
+/** Picks the points that show the shape best. */
+export type Downsample = (points: Array<[number, number]>, count: number) => ArrayLike<[number, number]>;
+
+/** Largest-Triangle-Three-Buckets (Steinarsson 2013), loaded on the first call. */
+export async function loadDownsample(): Promise<Downsample> {
+  const { LTTB } = await import('downsample');
+  return (points, count) => LTTB(points, count) as ArrayLike<[number, number]>;
+}
+
+/**
+ * The curve at `count` equally spaced iterations from `from` to `to`, chosen so that its shape stays, its smallest and
+ * its largest value included. A chart that can place points nowhere else shows each less than one step from where it was.
+ */
+export function resampleCurve(
+  curve: Curve,
+  range: { readonly from: number; readonly to: number },
+  count: number,
+  downsample: Downsample,
+): number[] {
+  const span = range.to - range.from;
+  if (curve.x.length === 0 || !(span > 0) || count < 2) return [];
+  const step = span / (count - 1);
+  // Every point of the curve takes part, and between them enough others that all steps are as full.
+  const known = curve.x
+    .map((at, index): [number, number] => [at, curve.y[index] ?? 0])
+    .filter(([at]) => at >= range.from && at <= range.to);
+  if (known.length <= count && areEquallySpaced(known, step)) return known.map(([, value]) => value);
+  const fineCount = (count - 1) * OVERSAMPLING + 1;
+  const fine = Array.from({ length: fineCount }, (_, index): [number, number] => {
+    const at = range.from + (span * index) / (fineCount - 1);
+    return [at, interpolate(curve, at)];
+  });
+  for (const extreme of pickFarthest(known, step / OVERSAMPLING, fine)) fine[extreme.index] = extreme.point;
+  const shown = Array.from(downsample(fine, count), ([, value]) => value);
+  return keepExtremes(shown, fine, range.from, step);
+}
+
+function areEquallySpaced(points: ReadonlyArray<[number, number]>, step: number): boolean {
+  return points.every(
+    ([at], index) => index === 0 || Math.abs(at - (points[index - 1]?.[0] ?? 0) - step) < step * 1e-6,
+  );
+}
+
+/** Of the points that fall to the same place of a fine grid, the one that is farthest from the line through the grid. */
+function pickFarthest(
+  known: ReadonlyArray<[number, number]>,
+  fineStep: number,
+  fine: ReadonlyArray<[number, number]>,
+): Array<{ readonly index: number; readonly point: [number, number] }> {
+  const start = fine[0]?.[0] ?? 0;
+  const farthest = new Map<number, { distance: number; value: number }>();
+  for (const [at, value] of known) {
+    const index = Math.round((at - start) / fineStep);
+    const distance = Math.abs(value - (fine[index]?.[1] ?? value));
+    if (distance > (farthest.get(index)?.distance ?? -1)) farthest.set(index, { distance, value });
+  }
+  return [...farthest]
+    .filter(([index]) => index > 0 && index < fine.length - 1)
+    .map(([index, { value }]) => ({ index, point: [fine[index]?.[0] ?? 0, value] }));
+}
+
+function keepExtremes(
+  shown: number[],
+  fine: ReadonlyArray<[number, number]>,
+  from: number,
+  step: number,
+): number[] {
+  const result = [...shown];
+  for (const isBetter of [(a: number, b: number) => a < b, (a: number, b: number) => a > b]) {
+    const extreme = fine.reduce((best, point) => (isBetter(point[1], best[1]) ? point : best));
+    if (!result.includes(extreme[1])) result[Math.round((extreme[0] - from) / step)] = extreme[1];
+  }
+  return result;
+}
+
+const BARS = ['\u2581', '\u2582', '\u2583', '\u2584', '\u2585', '\u2586', '\u2587', '\u2588'];
+
+/** A curve as a word of bars; empty where there is nothing to see. */
+export function drawSparkline(values: readonly number[]): string {
+  const finite = values.filter(Number.isFinite);
+  if (finite.length < 2) return '';
+  const low = Math.min(...finite);
+  const high = Math.max(...finite);
+  return finite
+    .map((value) => {
+      // Half of each keeps their difference within what a number can hold.
+      const share = high === low ? 0.5 : (value / 2 - low / 2) / (high / 2 - low / 2);
+      return BARS[Math.min(BARS.length - 1, Math.floor(share * BARS.length))] ?? '';
+    })
+    .join('');
+}
+
+function isFiniteNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
+}

@@ -1,0 +1,140 @@
+import * as v from 'valibot';
+import { formatNumber } from './number-format.ts';
+
+/** A table or a matrix that the training reported. */
+export interface Plot {
+  /** `title/series` */
+  readonly name: string;
+  readonly iteration: number;
+  readonly kind: 'table' | 'matrix';
+  /** Of a matrix the labels of its columns; what the axes are called, where the training says. */
+  readonly columns: readonly string[];
+  /** Of a matrix the labels of its rows; empty for a table. */
+  readonly rowLabels: readonly string[];
+  readonly rows: ReadonlyArray<readonly string[]>;
+  readonly columnAxis: string | null;
+  readonly rowAxis: string | null;
+}
+
+/** More than this nobody reads in a comment. */
+export const MAX_PLOT_COLUMNS = 14;
+export const MAX_PLOT_ROWS = 30;
+
+const Cell = v.union([v.string(), v.number(), v.boolean(), v.null()]);
+/** pandas makes a list of each column's name, one level of its index an entry. */
+const Label = v.union([Cell, v.array(Cell)]);
+const AxisSchema = v.fallback(
+  v.optional(
+    v.object({
+      title: v.fallback(v.optional(v.union([v.string(), v.object({ text: v.string() })])), undefined),
+    }),
+  ),
+  undefined,
+);
+
+const PlotlySchema = v.object({
+  data: v.array(v.object({ type: v.fallback(v.optional(v.string()), undefined) })),
+  layout: v.fallback(v.optional(v.object({ xaxis: AxisSchema, yaxis: AxisSchema })), undefined),
+});
+
+const TableSchema = v.object({
+  header: v.object({ values: v.array(Label) }),
+  cells: v.object({ values: v.array(v.array(Label)) }),
+});
+
+const HeatmapSchema = v.object({
+  z: v.array(v.array(v.nullable(v.number()))),
+  x: v.fallback(v.nullish(v.array(Label)), undefined),
+  y: v.fallback(v.nullish(v.array(Label)), undefined),
+});
+
+/**
+ * Reads what ClearML keeps of a plot: a Plotly figure as JSON.
+ *
+ * @returns undefined for anything but a small table or matrix
+ */
+export function parsePlot(name: string, iteration: number, plotJson: string): Plot | undefined {
+  let content: unknown;
+  try {
+    content = JSON.parse(plotJson);
+  } catch {
+    return undefined;
+  }
+  const figure = v.safeParse(PlotlySchema, content);
+  const data = isRecord(content) && Array.isArray(content.data) ? content.data : [];
+  if (!figure.success || data.length !== 1) return undefined;
+  const { layout } = figure.output;
+  switch (figure.output.data[0]?.type) {
+    case 'table':
+      return parseTable(name, iteration, data[0]);
+    case 'heatmap':
+      return parseHeatmap(name, iteration, data[0], readTitle(layout?.xaxis), readTitle(layout?.yaxis));
+    default:
+      return undefined;
+  }
+}
+
+function parseTable(name: string, iteration: number, data: unknown): Plot | undefined {
+  const table = v.safeParse(TableSchema, data);
+  if (!table.success) return undefined;
+  const { header, cells } = table.output;
+  const height = Math.max(0, ...cells.values.map((column) => column.length));
+  const width = Math.max(header.values.length, cells.values.length);
+  if (!isSmall(width, height)) return undefined;
+  return {
+    name,
+    iteration,
+    kind: 'table',
+    columns: Array.from({ length: width }, (_, column) => formatCell(header.values[column] ?? null)),
+    rowLabels: [],
+    rows: Array.from({ length: height }, (_, row) =>
+      Array.from({ length: width }, (__, column) => formatCell(cells.values[column]?.[row] ?? null)),
+    ),
+    columnAxis: null,
+    rowAxis: null,
+  };
+}
+
+function parseHeatmap(
+  name: string,
+  iteration: number,
+  data: unknown,
+  columnAxis: string | null,
+  rowAxis: string | null,
+): Plot | undefined {
+  const heatmap = v.safeParse(HeatmapSchema, data);
+  if (!heatmap.success) return undefined;
+  const { z, x, y } = heatmap.output;
+  const width = Math.max(0, ...z.map((row) => row.length));
+  if (!isSmall(width, z.length)) return undefined;
+  return {
+    name,
+    iteration,
+    kind: 'matrix',
+    columns: Array.from({ length: width }, (_, column) => formatCell(x?.[column] ?? column)),
+    rowLabels: z.map((_, row) => formatCell(y?.[row] ?? row)),
+    rows: z.map((row) => Array.from({ length: width }, (_, column) => formatCell(row[column] ?? null))),
+    columnAxis,
+    rowAxis,
+  };
+}
+
+function isSmall(width: number, height: number): boolean {
+  return width > 0 && height > 0 && width <= MAX_PLOT_COLUMNS && height <= MAX_PLOT_ROWS;
+}
+
+function formatCell(cell: v.InferOutput<typeof Label>): string {
+  if (Array.isArray(cell)) return cell.map(formatCell).join(' ');
+  if (typeof cell === 'number') return formatNumber(cell);
+  return cell === null ? '' : String(cell);
+}
+
+function readTitle(axis: v.InferOutput<typeof AxisSchema>): string | null {
+  const title = axis?.title;
+  const text = typeof title === 'string' ? title : title?.text;
+  return text === undefined || text.trim() === '' ? null : text;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

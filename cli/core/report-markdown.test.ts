@@ -1,0 +1,348 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { renderGithubMarkdown } from '../dev/github-markdown.ts';
+import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
+import { readCommentTemplate, readSummaryTemplate } from '../io/template-file.ts';
+import { loadDownsample } from './curve.ts';
+import { loadMarkdownWriter } from './markdown.ts';
+import type { Plot } from './plot.ts';
+import type { Report } from './report.ts';
+import {
+  COMMENT_MAX_LENGTH,
+  PLACEHOLDER_FUNCTIONS,
+  PLACEHOLDERS,
+  type Renderer,
+  renderComment,
+  renderSummary,
+  SUMMARY_MAX_BYTES,
+} from './report-markdown.ts';
+import { compileTemplate, type RenderTemplate } from './template.ts';
+
+const KNOWN = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
+
+let renderer: Renderer;
+let comment: RenderTemplate;
+let summary: RenderTemplate;
+
+beforeAll(async () => {
+  renderer = { writer: await loadMarkdownWriter(), downsample: await loadDownsample() };
+  comment = await compileTemplate(await readCommentTemplate('.', undefined), KNOWN);
+  summary = await compileTemplate(await readSummaryTemplate(), KNOWN);
+});
+
+/** mulberry32: the same hostile names at every run. */
+function createRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let value = Math.imul(state ^ (state >>> 15), 1 | state);
+    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
+    return ((value ^ (value >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+const PIECES = [
+  ...[
+    '`',
+    '``',
+    '```',
+    '````',
+    '~~~',
+    '|',
+    '\\',
+    '\\|',
+    '\\\\|',
+    '\\`',
+    '||',
+    '| - |',
+    '\n',
+    '\r\n',
+    '\n\n',
+    '\t',
+    ' ',
+    '  ',
+  ],
+  ...[
+    '<b>',
+    '</details>',
+    '<summary>',
+    '<!--',
+    '-->',
+    '<img src=x onerror=alert(1)>',
+    '<script>',
+    '</code>',
+    '<![CDATA[',
+    '<?',
+  ],
+  ...[
+    '![x](http://evil.example/x.png)',
+    '[x](http://evil.example)',
+    '[x]: http://evil.example',
+    'http://evil.example',
+    '<http://evil.example>',
+    'www.evil.example',
+    'a@evil.example',
+  ],
+  ...[
+    '@octocat',
+    '@acme/team',
+    '#1',
+    'acme/digits#1',
+    '0123456789abcdef0123456789abcdef01234567',
+    'GH-1',
+    ':tada:',
+    '$x$',
+    '$`',
+    '`$',
+    '$$',
+  ],
+  ...[
+    '# ',
+    '> ',
+    '- ',
+    '1. ',
+    '- [ ] ',
+    '---',
+    '===',
+    '***',
+    '__x__',
+    '*',
+    '_',
+    '~~',
+    '&amp;',
+    '&#96;',
+    '&lt;',
+    '[^1]',
+    '{{metrics}}',
+    '{{{lead}}}',
+    '{{/x}}',
+  ],
+  ...[
+    '%%{init: {}}%%',
+    '"',
+    "'",
+    '\u0000',
+    '\u001b[31m',
+    '\u202e',
+    '\u200b',
+    '\ufeff',
+    '\u2028',
+    '\ud800',
+    '\u{1f600}',
+    '\u4e2d',
+    'loss',
+    'test accuracy',
+    'x'.repeat(150),
+  ],
+];
+
+function createNames(seed: number): () => string {
+  const random = createRandom(seed);
+  let count = 0;
+  return () => {
+    count += 1;
+    const length = 1 + Math.floor(random() * 6);
+    const text = Array.from({ length }, () => PIECES[Math.floor(random() * PIECES.length)]).join('');
+    // No two alike, and none that says which way is better: that would change words of ours.
+    return `${text.replace(/loss|accuracy/g, 'x')}${count}`;
+  };
+}
+
+/** A report whose every foreign text is made by `name`. The shape depends on nothing else. */
+function makeFullReport(name: () => string): Report {
+  const metrics = (values: number) =>
+    Array.from({ length: 30 }, (_, index) => ({ index, last: values })).map(({ index, last }) => ({
+      ...makeMetric(`t${index}`, 's', { last }),
+    }));
+  const names = Array.from({ length: 30 }, name);
+  const rename = (list: ReturnType<typeof metrics>) =>
+    list.map((metric, index) => ({ ...metric, name: names[index] ?? '', title: names[index] ?? '' }));
+  const paramNames = Array.from({ length: 12 }, name);
+  const makeParams = () => Object.fromEntries(paramNames.map((param) => [`Args/${param}`, name()]));
+  const plot: Plot = {
+    name: name(),
+    iteration: 1,
+    kind: 'table',
+    columns: [name(), name()],
+    rowLabels: [],
+    rows: [
+      [name(), name()],
+      [name(), name()],
+    ],
+    columnAxis: null,
+    rowAxis: null,
+  };
+  const task = makeReportedTask({
+    name: name(),
+    worker: name(),
+    image: name(),
+    params: makeParams(),
+    metrics: rename(metrics(0.5)),
+    runtime: {
+      hostname: name(),
+      cpu_cores: '2',
+      memory_gb: '8',
+      gpu_count: '1',
+      gpu_type: name(),
+      python_version: name(),
+    },
+    artifacts: [{ name: name(), type: 'x', sizeBytes: 10 }],
+    outputModels: [
+      { id: '5'.repeat(32), name: name() },
+      { id: name(), name: name() },
+    ],
+    script: { ...makeReportedTask().script, branch: name(), packages: [`numpy==${name()}`] },
+  });
+  const baseline = makeReportedTask({
+    id: '6'.repeat(32),
+    image: name(),
+    params: makeParams(),
+    metrics: rename(metrics(0.25)),
+    script: { ...makeReportedTask().script, packages: [`numpy==${name()}`] },
+  });
+  return makeReport([task], [baseline], {
+    plots: [plot],
+    baseline: {
+      kind: 'found',
+      by: 'branch',
+      tasks: [baseline],
+      name: name(),
+      commit: '4'.repeat(40),
+      commitsBehind: 2,
+      passedOver: 0,
+      history: [],
+    },
+  });
+}
+
+function makeFailedReport(name: () => string): Report {
+  const lines = Array.from({ length: 20 }, name);
+  const task = makeReportedTask({
+    name: name(),
+    status: 'failed',
+    statusReason: name(),
+    statusMessage: name(),
+    worker: name(),
+  });
+  return makeReport([task], [], {
+    log: {
+      taskId: task.id,
+      isWhole: true,
+      lines: [
+        ...lines,
+        'Traceback (most recent call last):',
+        `  File "src/${name().replaceAll('"', '')}", line 3`,
+        `Error: ${name()}`,
+      ],
+    },
+  });
+}
+
+/** The HTML without what stands in code: structure and our own words. */
+function toSkeleton(html: string): string {
+  return html
+    .replace(/<code>[^<]*<\/code>/g, '<code/>')
+    .replace(/<pre lang="text"><code>[^<]*<\/code><\/pre>/g, '<pre/>')
+    .replace(/<pre lang="text"><code\/><\/pre>/g, '<pre/>')
+    .replace(/href="https:\/\/(?:github\.com|app\.clear\.ml)\/[^"]*"/g, 'href="ours"');
+}
+
+let plain = 0;
+
+function makePlainName(): string {
+  plain += 1;
+  return `name${plain}`;
+}
+
+describe('whatever the training calls things', () => {
+  const REPORTS = 60;
+
+  test.each([
+    ['comment', makeFullReport],
+    ['comment on a failure', makeFailedReport],
+  ])('the %s has the structure that we meant, by GitHub’s own parser', async (_, make) => {
+    const name = createNames(42);
+    const hostile = Array.from({ length: REPORTS }, () =>
+      renderComment(make(name), name(), comment, renderer),
+    );
+    const [expected, ...rendered] = await renderGithubMarkdown([
+      renderComment(make(makePlainName), 'key', comment, renderer),
+      ...hostile,
+    ]);
+    const withoutMarker = (html: string) => toSkeleton(html).replace(/^<!--.*-->\n/, '');
+    for (const html of rendered) expect(withoutMarker(html)).toBe(withoutMarker(expected ?? ''));
+  });
+
+  test('the same holds for values in a template of one’s own, in a table too', async () => {
+    const template = await compileTemplate(
+      {
+        name: 'own.md',
+        text: 'Name {{name}} on {{branch}} {{{name}}}\n\n| a | b |\n| - | - |\n| {{name}} | {{branch}} |\n\n- {{name}}\n',
+      },
+      KNOWN,
+    );
+    const name = createNames(7);
+    const [expected, ...rendered] = await renderGithubMarkdown([
+      renderSummary(makeFullReport(makePlainName), template, renderer),
+      ...Array.from({ length: 100 }, () => renderSummary(makeFullReport(name), template, renderer)),
+    ]);
+    for (const html of rendered) expect(toSkeleton(html)).toBe(toSkeleton(expected ?? ''));
+  });
+
+  test('the check itself sees what breaks out', async () => {
+    const [good, bad] = await renderGithubMarkdown(['| a |\n| - |\n| `x` |\n', '| a |\n| - |\n| <b>x |\n']);
+    expect(toSkeleton(good ?? '')).not.toBe(toSkeleton(bad ?? ''));
+  });
+});
+
+describe('room', () => {
+  function makeLargeReport(): Report {
+    const metrics = Array.from({ length: 3000 }, (_, index) =>
+      makeMetric(`metric ${'m'.repeat(90)} ${index}`, 's'),
+    );
+    const params = (value: string) =>
+      Object.fromEntries(
+        Array.from({ length: 500 }, (_, index) => [`Args/param ${index}`, value.repeat(100)]),
+      );
+    const plots = Array.from(
+      { length: 20 },
+      (_, index): Plot => ({
+        name: `table ${index}`,
+        iteration: 1,
+        kind: 'table',
+        columns: Array(14).fill('c'.repeat(100)),
+        rowLabels: [],
+        rows: Array(30).fill(Array(14).fill('v'.repeat(100))),
+        columnAxis: null,
+        rowAxis: null,
+      }),
+    );
+    return makeReport(
+      [makeReportedTask({ metrics, params: params('a') })],
+      [makeReportedTask({ id: '6'.repeat(32), metrics, params: params('b') })],
+      { plots },
+    );
+  }
+
+  test('a comment fits, leads with what tells most, and says what is left out and where it is', () => {
+    const text = renderComment(makeLargeReport(), 'key', comment, renderer);
+    expect(text.length).toBeLessThanOrEqual(COMMENT_MAX_LENGTH);
+    expect(text.length).toBeGreaterThan(COMMENT_MAX_LENGTH / 3);
+    expect(text).toContain('Compared with');
+    expect(text).toContain('```mermaid');
+    expect(text).toMatch(/Left out here: \d+ metrics, (?:\d+ charts, )?\d+ params, 20 tables\./);
+    expect(text).toContain('https://github.com/acme/digits/actions/runs/42');
+  });
+
+  test('the job summary holds all metrics, and fits too', () => {
+    const text = renderSummary(makeLargeReport(), summary, renderer);
+    expect(new TextEncoder().encode(text).length).toBeLessThanOrEqual(SUMMARY_MAX_BYTES);
+    expect(text.match(/^\| `metric m/gm)).toHaveLength(3000);
+  });
+
+  test('a template that is too long by itself is the user’s mistake', async () => {
+    const template = await compileTemplate({ name: 'own.md', text: 'x'.repeat(70_000) }, KNOWN);
+    expect(() => renderComment(makeReport([makeReportedTask()]), 'key', template, renderer)).toThrow(
+      'too long',
+    );
+  });
+});

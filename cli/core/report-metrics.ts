@@ -1,0 +1,240 @@
+import type { MetricRule } from './config.ts';
+import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './curve.ts';
+import { assignRole, type Goal, type MetricRole, readName } from './metric-rules.ts';
+import { type Metric, type MetricPick, pickValue, sortMetrics } from './metrics.ts';
+import type { ReportedTask } from './reported-task.ts';
+
+/** A metric of the code under test beside the baseline's. */
+export interface ReportMetric {
+  /** `title/series` */
+  readonly metric: string;
+  /** Mean over the tasks; null where no task has the metric. */
+  readonly value: number | null;
+  /** Mean over the baseline's tasks; null where there is none. */
+  readonly baseline: number | null;
+  /** `value - baseline` */
+  readonly change: number | null;
+  /** The change as a share of the baseline's magnitude; null where that is 0. */
+  readonly changeShare: number | null;
+  /** What the gate says of it; `none` where it is not gated. */
+  readonly verdict: 'none';
+  /** Which direction is better; null where nobody says. */
+  readonly goal: Goal | null;
+  /** The goal was read from the metric's name. */
+  readonly isGoalGuessed: boolean;
+  /** What the change means for the goal; null where either is unknown. */
+  readonly effect: 'better' | 'worse' | 'same' | null;
+  /** Which number of each task counts. */
+  readonly pick: MetricPick;
+  /** Of each task, in the order of `tasks`; null where it has none. */
+  readonly values: ReadonlyArray<number | null>;
+  readonly baselineValues: ReadonlyArray<number | null>;
+  /** Standard deviation over the tasks; null for fewer than two. */
+  readonly spread: number | null;
+  readonly baselineSpread: number | null;
+  /** The course over the iterations as a word of bars; empty where there is none. */
+  readonly sparkline: string;
+}
+
+/** A metric over the iterations, the mean over the tasks of each side. */
+export interface ReportCurve {
+  readonly metric: string;
+  readonly task: Curve;
+  readonly baseline: Curve | null;
+}
+
+/** How many metrics a comment leads with where no rule names any. */
+const DEFAULT_LEADING = 6;
+const MAX_LEADING = 20;
+const DEFAULT_CHARTS = 4;
+const MAX_CHARTS = 12;
+const SPARKLINE_BARS = 12;
+
+/** A metric with what is known of it before any value is looked at. */
+export interface RankedMetric {
+  readonly metric: Metric;
+  readonly role: MetricRole;
+}
+
+/**
+ * The metrics of some tasks: those that the settings name, in that order; then the others, most telling first, and at
+ * last by name.
+ */
+export function rankMetrics(
+  tasks: readonly ReportedTask[],
+  rules: readonly MetricRule[],
+): readonly RankedMetric[] {
+  const known = new Map<string, Metric>();
+  for (const task of tasks)
+    for (const metric of task.metrics) if (!known.has(metric.name)) known.set(metric.name, metric);
+  const positions = new Map(rules.map((rule, index) => [rule, index]));
+  return sortMetrics([...known.values()])
+    .map((metric) => {
+      const hints = readName(metric.name);
+      const role = assignRole(metric.name, rules, hints);
+      const position = (role.rule && positions.get(role.rule)) ?? rules.length;
+      return { metric, role, position, interest: hints.interest + (metric.isSingle ? 2 : 0) };
+    })
+    .sort((a, b) => a.position - b.position || b.interest - a.interest);
+}
+
+/**
+ * What ClearML would find the metrics by that the rules name, their old names included. Where a name holds several
+ * slashes nobody knows which one parts title and series: all are tried.
+ */
+export function listNamedMetrics(
+  rules: readonly MetricRule[],
+): Array<Pick<Metric, 'name' | 'title' | 'series'>> {
+  const names = rules.flatMap(({ metric, was }) => [metric, ...(was === undefined ? [] : [was])]);
+  return [...new Set(names)]
+    .filter((name) => !/[*?]/.test(name))
+    .flatMap((name) =>
+      [...name.matchAll(/\//g)].map(({ index }) => ({
+        name,
+        title: name.slice(0, index),
+        series: name.slice(index + 1),
+      })),
+    );
+}
+
+export interface MetricSources {
+  readonly tasks: readonly ReportedTask[];
+  readonly baselineTasks: readonly ReportedTask[];
+  readonly curves: Curves;
+  readonly rules: readonly MetricRule[];
+  /** As `rankMetrics` gives them. */
+  readonly ranked: readonly RankedMetric[];
+}
+
+/** Everything a report says of metrics. */
+export function describeMetrics(sources: MetricSources): {
+  readonly metrics: ReportMetric[];
+  readonly leadingMetrics: number;
+  readonly curves: ReportCurve[];
+} {
+  const { rules, tasks, baselineTasks, ranked } = sources;
+  const own = tasks.map(indexMetrics);
+  const base = baselineTasks.map(indexMetrics);
+  const curves = ranked.flatMap(({ metric: { name } }): ReportCurve[] => {
+    const task = joinCurves(name, tasks, own, sources.curves);
+    if (task === undefined) return [];
+    return [{ metric: name, task, baseline: joinCurves(name, baselineTasks, base, sources.curves) ?? null }];
+  });
+  const curveOf = new Map(curves.map((curve) => [curve.metric, curve.task]));
+  const metrics = [
+    ...ranked.map(({ metric: { name }, role }) => describeMetric(name, role, own, base, curveOf.get(name))),
+  ];
+  const isNamed = new Set(
+    ranked.filter(({ role }) => role.rule !== undefined).map(({ metric }) => metric.name),
+  );
+  // One that is named and that nobody reported is missed: it stands where it would have stood.
+  const missing = rules
+    .filter(({ metric }) => !/[*?]/.test(metric) && !isNamed.has(metric))
+    .map(({ metric }) => describeMetric(metric, assignRole(metric, rules), own, base, undefined));
+  const named = isNamed.size + missing.length;
+  const chartsNamed = curves.filter(({ metric }) => isNamed.has(metric));
+  return {
+    metrics: [...metrics.slice(0, isNamed.size), ...missing, ...metrics.slice(isNamed.size)],
+    leadingMetrics: Math.min(
+      metrics.length + missing.length,
+      named > 0 ? Math.min(named, MAX_LEADING) : DEFAULT_LEADING,
+    ),
+    curves: chartsNamed.length > 0 ? chartsNamed.slice(0, MAX_CHARTS) : curves.slice(0, DEFAULT_CHARTS),
+  };
+}
+
+function indexMetrics(task: ReportedTask): ReadonlyMap<string, Metric> {
+  return new Map(task.metrics.map((metric) => [metric.name, metric]));
+}
+
+function joinCurves(
+  name: string,
+  tasks: readonly ReportedTask[],
+  metrics: ReadonlyArray<ReadonlyMap<string, Metric>>,
+  curves: Curves,
+): Curve | undefined {
+  const found = tasks.flatMap((task, index) => {
+    const curve = curves.get(task.id)?.get(name);
+    return curve === undefined || curve.x.length === 0
+      ? []
+      : [restoreExtremes(curve, metrics[index]?.get(name))];
+  });
+  return found.length === 0 ? undefined : averageCurves(found);
+}
+
+function describeMetric(
+  name: string,
+  role: MetricRole,
+  own: ReadonlyArray<ReadonlyMap<string, Metric>>,
+  base: ReadonlyArray<ReadonlyMap<string, Metric>>,
+  curve: Curve | undefined,
+): ReportMetric {
+  const pickAll = (side: typeof own) =>
+    side.map((metrics) => {
+      const metric = metrics.get(name);
+      return metric === undefined ? null : pickValue(metric, role.pick);
+    });
+  const values = pickAll(own);
+  const baselineValues = pickAll(base);
+  const value = computeMean(values);
+  const baseline = computeMean(baselineValues);
+  const change = value === null || baseline === null ? null : value - baseline;
+  const share = change === null || baseline === null ? Number.NaN : change / Math.abs(baseline);
+  return {
+    metric: name,
+    value,
+    baseline,
+    change,
+    changeShare: Number.isFinite(share) ? share : null,
+    verdict: 'none',
+    goal: role.goal ?? null,
+    isGoalGuessed: role.isGoalGuessed,
+    effect: judgeEffect(change, role.goal),
+    pick: role.pick,
+    values,
+    baselineValues,
+    spread: computeSpread(values),
+    baselineSpread: computeSpread(baselineValues),
+    sparkline: curve === undefined ? '' : drawSparkline(shortenEvenly(curve, SPARKLINE_BARS)),
+  };
+}
+
+function judgeEffect(change: number | null, goal: Goal | undefined): ReportMetric['effect'] {
+  if (change === null || !Number.isFinite(change)) return null;
+  if (change === 0) return 'same';
+  if (goal === undefined) return null;
+  return change > 0 === (goal === 'maximize') ? 'better' : 'worse';
+}
+
+function present(values: ReadonlyArray<number | null>): number[] {
+  return values.filter((value) => value !== null);
+}
+
+function computeMean(values: ReadonlyArray<number | null>): number | null {
+  const numbers = present(values);
+  // Divided first: the sum of large numbers could be none.
+  return numbers.length === 0 ? null : numbers.reduce((mean, value) => mean + value / numbers.length, 0);
+}
+
+/** Standard deviation of a sample (n - 1). */
+function computeSpread(values: ReadonlyArray<number | null>): number | null {
+  const numbers = present(values);
+  const mean = computeMean(values);
+  if (numbers.length < 2 || mean === null) return null;
+  return Math.sqrt(numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (numbers.length - 1));
+}
+
+/** Means over equal parts of the iterations. */
+function shortenEvenly({ x, y }: Curve, count: number): number[] {
+  const from = x[0] ?? 0;
+  const span = (x.at(-1) ?? 0) - from;
+  if (x.length <= count || span <= 0) return [...y];
+  const parts = Array.from({ length: count }, () => ({ sum: 0, count: 0 }));
+  for (const [index, at] of x.entries()) {
+    const part = parts[Math.min(count - 1, Math.floor(((at - from) / span) * count))];
+    if (part === undefined) continue;
+    part.sum += y[index] ?? 0;
+    part.count += 1;
+  }
+  return parts.filter((part) => part.count > 0).map((part) => part.sum / part.count);
+}

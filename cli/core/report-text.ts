@@ -1,0 +1,333 @@
+import { formatPlace } from './cause.ts';
+import { formatDuration } from './duration.ts';
+import { formatChange, formatNumber, formatPair, formatPercentChange } from './number-format.ts';
+import { joinPhrases, type Phrase, phrase, words } from './phrase.ts';
+import type { Report, ReportBaseline, ReportTask } from './report.ts';
+import type { ReportMetric } from './report-metrics.ts';
+import type { TaskStatus } from './task.ts';
+
+/** How a status is called in a sentence. */
+export const STATUS_WORDS: Readonly<Record<TaskStatus, string>> = {
+  created: 'not in a queue yet',
+  queued: 'waiting in the queue',
+  in_progress: 'running',
+  stopped: 'stopped',
+  closed: 'closed',
+  failed: 'failed',
+  completed: 'completed',
+  publishing: 'being published',
+  published: 'completed',
+  unknown: 'in an unknown state',
+};
+
+/** The first line: how far it is, and the one number or the one cause that counts. */
+export function composeHeading(report: Report): Phrase {
+  const name = phrase`${report.name}`;
+  const { failure, phase } = report;
+  switch (phase) {
+    case 'failed':
+    case 'stopped': {
+      const word = failure?.kind === 'timeout' ? 'timed out' : phase;
+      return failure === null
+        ? phrase`${name} ${words(word)}`
+        : phrase`${name} ${words(word)}: ${describeCauseBriefly(report)}`;
+    }
+    case 'queued':
+      return phrase`${name} is waiting${describePlace(report.tasks)}`;
+    case 'running':
+      return phrase`${name} is running${describeProgress(report.tasks)}`;
+    case 'draft':
+      return phrase`${name} is not in a queue yet`;
+    case 'completed': {
+      const [leading] = report.metrics;
+      if (leading === undefined || report.leadingMetrics === 0) return phrase`${name} completed`;
+      return phrase`${name}: ${leading.metric} ${composeResult(leading, report.baseline)}`;
+    }
+  }
+}
+
+/** `0.9722, +0.0111 (better) against main` */
+function composeResult(metric: ReportMetric, baseline: ReportBaseline): Phrase {
+  if (metric.value === null) return words('was not reported');
+  if (metric.baseline === null || metric.change === null)
+    return [{ strong: words(formatNumber(metric.value)) }];
+  const pair = formatPair(metric.value, metric.baseline);
+  const effect = metric.effect === null || metric.effect === 'same' ? '' : ` (${metric.effect})`;
+  const change = metric.change === 0 ? 'unchanged' : `${pair.change}${effect}`;
+  return phrase`${{ strong: words(pair.value) }}, ${words(change)} against ${nameBaseline(baseline)}`;
+}
+
+/** The baseline in a word: its branch or tag. */
+export function nameBaseline(baseline: ReportBaseline): Phrase {
+  return baseline.by === 'task' || baseline.name === null ? words('the baseline') : phrase`${baseline.name}`;
+}
+
+function describeCauseBriefly({ failure }: Report): Phrase {
+  if (failure === null) return [];
+  // Quoted where it is the training's own text; our own words otherwise hold names too, so all of it is.
+  return phrase`${failure.message}`;
+}
+
+function describePlace(tasks: readonly ReportTask[]): Phrase {
+  const queue = tasks.find((task) => task.queue !== null)?.queue;
+  if (queue === undefined || queue === null) return words(' in the queue');
+  const place = queue.position === null ? [] : words(`, number ${queue.position} of ${queue.length}`);
+  return phrase` in the queue ${queue.name}${place}`;
+}
+
+function describeProgress(tasks: readonly ReportTask[]): Phrase {
+  const running = tasks.find(({ status }) => status === 'in_progress');
+  if (running === undefined) return [];
+  const { progress, iteration } = running;
+  const at = iteration > 0 ? `, iteration ${iteration}` : '';
+  if (progress === null) return words(at);
+  const share = formatShare(progress.share);
+  return words(
+    progress.by === 'training' ? `: ${share} done${at}` : `${at}, about ${share} of the baseline’s length`,
+  );
+}
+
+function formatShare(share: number): string {
+  return `${Math.round(share * 100)}%`;
+}
+
+/** The lines below the heading: state and commit, then what it is compared with. */
+export function composeLead(report: Report): Phrase[] {
+  return [
+    joinPhrases([describeTasks(report.tasks), describeCommit(report)], ' \u00b7 '),
+    composeBaselineLine(report),
+    composeChangedParams(report),
+  ].filter((line) => line.length > 0);
+}
+
+function describeTasks(tasks: readonly ReportTask[]): Phrase {
+  const [first] = tasks;
+  if (first === undefined) return [];
+  if (tasks.length === 1) {
+    return joinPhrases(
+      [
+        phrase`${{ strong: words(capitalize(STATUS_WORDS[first.status])) }}${describeDuration(first)}${describeWorker(first)}`,
+        phrase`${{ link: first.url, text: words('task in ClearML') }}`,
+        first.isReused ? words('launched by an earlier run and reused') : [],
+      ],
+      ' \u00b7 ',
+    );
+  }
+  const links = tasks.map(
+    (task, index) =>
+      phrase`${{ link: task.url, text: words(`task ${index + 1}`) }}${describeSeed(task.seed)}`,
+  );
+  const counts = new Map<string, number>();
+  for (const { status } of tasks)
+    counts.set(STATUS_WORDS[status], (counts.get(STATUS_WORDS[status]) ?? 0) + 1);
+  const states =
+    counts.size === 1
+      ? `${tasks.length} tasks ${[...counts.keys()][0]}`
+      : [...counts].map(([word, count]) => `${count} ${word}`).join(', ');
+  return phrase`${{ strong: words(capitalize(states)) }}${describeLongest(tasks)}: ${joinPhrases(links, ', ')}`;
+}
+
+export function describeSeed(seed: string | null): Phrase {
+  return seed === null ? [] : phrase` (seed ${seed})`;
+}
+
+function describeDuration({ durationSeconds, status }: ReportTask): Phrase {
+  if (durationSeconds === null) return [];
+  const text = formatDuration(durationSeconds * 1000);
+  return words(status === 'in_progress' ? ` for ${text}` : ` after ${text}`);
+}
+
+function describeLongest(tasks: readonly ReportTask[]): Phrase {
+  const seconds = tasks.flatMap(({ durationSeconds }) => durationSeconds ?? []);
+  if (seconds.length === 0) return [];
+  const [shortest, longest] = [Math.min(...seconds), Math.max(...seconds)].map((one) =>
+    formatDuration(one * 1000),
+  );
+  return words(shortest === longest ? ` after ${longest}` : ` after ${shortest} to ${longest}`);
+}
+
+function describeWorker({ worker }: ReportTask): Phrase {
+  return worker === null ? [] : phrase` on ${worker}`;
+}
+
+function describeCommit({ commit }: Report): Phrase {
+  if (commit === null) return [];
+  const id = phrase`${commit.id.slice(0, 10)}`;
+  return phrase`commit ${commit.url === null ? id : [{ link: commit.url, text: id }]}`;
+}
+
+/** What the result is compared with; empty where nothing is and nobody asked for it. */
+function composeBaselineLine({ baseline, commit }: Report): Phrase {
+  const [first] = baseline.tasks;
+  if (baseline.kind === 'missing' || first === undefined) return [];
+  const tasks =
+    baseline.tasks.length === 1
+      ? phrase`${{ link: first.url, text: words('its task') }}`
+      : joinPhrases(
+          baseline.tasks
+            .slice(0, 5)
+            .map(
+              (task, index) =>
+                phrase`${{ link: task.url, text: words(`task ${index + 1}`) }}${describeSeed(task.seed)}`,
+            ),
+          ', ',
+        );
+  if (baseline.by === 'task')
+    return phrase`Compared with the task ${{ link: first.url, text: phrase`${baseline.name ?? ''}` }}`;
+  if (baseline.by === 'tag') {
+    const others = baseline.passedOver === 0 ? [] : words(`, the newest of several with this tag`);
+    return phrase`Compared with the tag ${baseline.name ?? ''}: ${tasks}${others}`;
+  }
+  const id = phrase`${(baseline.commit ?? '').slice(0, 10)}`;
+  const linked = baseline.commitUrl === null ? id : phrase`${{ link: baseline.commitUrl, text: id }}`;
+  const behind = baseline.commitsBehind ?? 0;
+  const where =
+    behind === 0
+      ? words(commit === null ? '' : ', where the pull request branched off')
+      : words(`, ${behind} ${behind === 1 ? 'commit' : 'commits'} before the pull request branched off`);
+  return phrase`Compared with ${baseline.name ?? ''} at ${linked}${where}: ${tasks}`;
+}
+
+/** More than this many are a table, not a line. */
+const PARAMS_IN_LEAD = 3;
+
+/** What was changed, where that is few params. */
+function composeChangedParams({ params, phase }: Report): Phrase {
+  if (params.length === 0 || params.length > PARAMS_IN_LEAD || phase === 'queued' || phase === 'draft')
+    return [];
+  const side = (value: string | null) => (value === null ? words('not set') : phrase`${value}`);
+  const changes = params.map(
+    ({ param, value, baseline }) =>
+      phrase`${param.replace(/^Args\//, '')} ${side(baseline)} \u2192 ${side(value)}`,
+  );
+  return phrase`Changed: ${joinPhrases(changes, ', ')}`;
+}
+
+/** What a reader must know before trusting the numbers. The most important first. */
+export function composeNotices(report: Report): Phrase[] {
+  const { commit, pullRequest, environment, params, unread } = report;
+  const notices: Phrase[] = [];
+  if (commit?.isCurrent === false) {
+    const head = pullRequest?.headCommit;
+    notices.push(
+      phrase`${{ strong: words('This is about an older commit.') }} The pull request is at ${(head ?? '').slice(0, 10)} by now.`,
+    );
+  }
+  if (environment.length > 0) {
+    const aspects = environment.map(({ aspect }) => aspect).join(', ');
+    const also = params.length === 0 ? '' : ', and params';
+    notices.push(
+      phrase`${{ strong: words('The two are not quite comparable.') }} Different: ${words(aspects + also)}. Details below.`,
+    );
+  }
+  notices.push(...explainMissingBaseline(report));
+  if (unread.length > 0) {
+    const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
+    notices.push(words(`ClearML did not answer in time about ${parts}: missing here.`));
+  }
+  return notices;
+}
+
+const UNREAD_WORDS = { curves: 'the curves', details: 'log, queue or tables' } as const;
+
+function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
+  const branch = baseline.name ?? 'the base branch';
+  switch (phase === 'completed' ? baseline.reason : null) {
+    case 'no-task':
+      return [
+        phrase`No baseline: none of the ${baseline.commitsSearched ?? 0} commits of ${branch} that lie before this pull request has a completed training. To get one, run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
+      ];
+    case 'no-github':
+      return [
+        baseline.problem === null
+          ? words('The baseline is not known: without a token GitHub was not asked.')
+          : phrase`The baseline is not known: ${baseline.problem}. It needs the permission ${'contents: read'}.`,
+      ];
+    case 'no-pipeline':
+      return [
+        phrase`No baseline: this task was not launched by ${'launch-training-task'}, so nothing says which tasks belong with it. Name one: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
+      ];
+    case 'no-branch':
+      return [phrase`No baseline: no base branch is known. Name one: ${'--baseline branch:NAME'}.`];
+    case 'no-ancestor':
+      return [phrase`No baseline: this commit and ${branch} have no common ancestor that GitHub knows.`];
+    default:
+      return [];
+  }
+}
+
+/** A metric's own cell. */
+export function composeValue(metric: ReportMetric): Phrase {
+  if (metric.value === null) return words('not reported');
+  const text =
+    metric.baseline === null ? formatNumber(metric.value) : formatPair(metric.value, metric.baseline).value;
+  return phrase`${{ strong: words(text) }}${describeSpread(metric.spread, metric.values)}`;
+}
+
+export function composeBaseline(metric: ReportMetric): Phrase {
+  if (metric.baseline === null) return words('\u2013');
+  const text =
+    metric.value === null ? formatNumber(metric.baseline) : formatPair(metric.value, metric.baseline).base;
+  return phrase`${words(text)}${describeSpread(metric.baselineSpread, metric.baselineValues)}`;
+}
+
+/** Mean and spread over several tasks: ` ± 0.003`; how many they are only where it is not all of them. */
+function describeSpread(spread: number | null, values: ReadonlyArray<number | null>): Phrase {
+  const count = values.filter((value) => value !== null).length;
+  const of = count === values.length || count === 0 ? '' : ` (${count} of ${values.length})`;
+  return words(`${spread === null ? '' : `\u00a0\u00b1\u00a0${formatNumber(spread, 2)}`}${of}`);
+}
+
+// Not broken across lines.
+const MARKS = { better: '\u25b2\u00a0better', worse: '\u25bc\u00a0worse', same: '' } as const;
+
+/** `+0.0111 (+1.2%) ▲ better`: the mark says what it means for the goal, not which way the number went. */
+export function composeChange(metric: ReportMetric): Phrase {
+  if (metric.change === null || metric.baseline === null) return words('\u2013');
+  if (metric.change === 0) return words('unchanged');
+  const percent = formatPercentChange(metric.change, metric.baseline);
+  const mark = metric.effect === null ? '' : MARKS[metric.effect];
+  const text = `${formatChange(metric.change)}${percent === undefined ? '' : `\u00a0(${percent})`}`;
+  if (mark === '') return words(text);
+  return phrase`${words(text)} ${metric.effect === 'worse' ? [{ strong: words(mark) }] : words(mark)}`;
+}
+
+/** What the heading does not say: where it happened, and what to do next. */
+export function composeCause({ failure }: Report): Phrase {
+  if (failure === null) return [];
+  const place = formatPlace(failure)
+    .trim()
+    .replace(/^\(|\)$/g, '');
+  const where =
+    place === ''
+      ? []
+      : failure.placeUrl === null
+        ? phrase` in ${place}`
+        : phrase` in ${{ link: failure.placeUrl, text: phrase`${place}` }}`;
+  return phrase`${{ strong: phrase`${words(KIND_WORDS[failure.kind])}` }}${where}. ${words(failure.advice)}`;
+}
+
+const KIND_WORDS = {
+  training: 'The training failed',
+  setup: 'Setting up failed',
+  'out-of-memory': 'Out of memory',
+  'worker-lost': 'The worker was lost',
+  stopped: 'Stopped',
+  'never-started': 'Never started',
+  timeout: 'Timed out',
+  unknown: 'Failed',
+} as const;
+
+/** Where better and worse come from, if nobody has said it. */
+export function composeLegend(report: Report): Phrase {
+  const isGuessed = report.metrics
+    .slice(0, report.leadingMetrics)
+    .some(({ isGoalGuessed, effect }) => isGoalGuessed && (effect === 'better' || effect === 'worse'));
+  return isGuessed && report.phase === 'completed'
+    ? phrase`Better and worse are read from the names; ${'goal'} in the settings says it for certain.`
+    : [];
+}
+
+function capitalize(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

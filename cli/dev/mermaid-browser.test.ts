@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { Browser, Page } from 'playwright-core';
+import { drawChart } from '../core/chart.ts';
+import { type Curve, cleanCurve, loadDownsample } from '../core/curve.ts';
+import { drawMermaid, openBrowser, openMermaidPage } from './mermaid-browser.ts';
+
+let browser: Browser;
+let page: Page;
+
+beforeAll(async () => {
+  browser = await openBrowser();
+  page = await openMermaidPage(browser, '<!doctype html><body></body>', 'default');
+}, 60_000);
+
+afterAll(() => browser?.close());
+
+function makeCurve(length: number, valueAt: (at: number) => unknown): Curve {
+  const x = Array.from({ length }, (_, index) => index);
+  return cleanCurve(x, x.map(valueAt));
+}
+
+const NASTY: ReadonlyArray<readonly [string, Curve]> = [
+  ['not a number among others', makeCurve(50, (at) => (at % 7 === 0 ? Number.NaN : at))],
+  [
+    'infinities',
+    makeCurve(50, (at) => (at === 3 ? Number.POSITIVE_INFINITY : at === 4 ? Number.NEGATIVE_INFINITY : at)),
+  ],
+  ['gaps', makeCurve(50, (at) => (at > 10 && at < 30 ? null : at))],
+  ['two points', makeCurve(2, (at) => at)],
+  ['a constant', makeCurve(100, () => 3)],
+  ['zeros', makeCurve(100, () => 0)],
+  ['negative numbers', makeCurve(100, (at) => -at - 5)],
+  ['tiny numbers', makeCurve(100, (at) => at * 1e-15)],
+  ['subnormal numbers', makeCurve(100, (at) => at * 5e-324)],
+  ['huge numbers', makeCurve(100, (at) => at * 1e300)],
+  ['numbers of all sizes', makeCurve(100, (at) => 10 ** (at - 50))],
+  ['nearly equal numbers', makeCurve(100, (at) => 1e6 + at * 1e-6)],
+  ['30,000 points', makeCurve(30_000, (at) => Math.sin(at / 100))],
+  ['steps that are not equal', { x: [0, 1, 5, 1000, 30_000], y: [1, 5, 2, 4, 3] }],
+  ['huge iterations', { x: [1e12, 1e12 + 1, 1e12 + 5], y: [1, 2, 3] }],
+  ['negative iterations', { x: [-5, 0, 5], y: [1, 2, 3] }],
+];
+
+test('mermaid draws every series that a training may report, beside a baseline too', async () => {
+  const downsample = await loadDownsample();
+  const baseline = { curve: makeCurve(40, (at) => at / 3), color: '#9A6700' };
+  const charts = NASTY.flatMap(([name, curve]) =>
+    [[{ curve, color: '#0969DA' }], [baseline, { curve, color: '#0969DA' }]].map((lines) => ({
+      name,
+      text: drawChart(lines, 'iteration', downsample)?.mermaid ?? '',
+    })),
+  );
+  const drawings = await drawMermaid(
+    page,
+    charts.map(({ text }) => text),
+  );
+  const problems = drawings.flatMap((drawing, index) => {
+    const name = charts[index]?.name;
+    if ('error' in drawing) return [`${name}: ${drawing.error}`];
+    // A line that is somewhere else than on the picture would have no number.
+    const paths = [...drawing.svg.matchAll(/<path[^>]* d="([^"]*)"/g)].map(([, path = '']) => path);
+    const isBroken = paths.length === 0 || paths.some((path) => /NaN|Infinity/.test(path));
+    return isBroken ? [`${name}: ${paths.join(' ') || 'no line'}`] : [];
+  });
+  expect(problems).toEqual([]);
+}, 60_000);
+
+test.each([
+  ['NaN', 'xychart-beta\n  line [1, NaN]'],
+  ['an exponent', 'xychart-beta\n  line [1e-5, 1]'],
+  ['an empty list', 'xychart-beta\n  line []'],
+])('mermaid refuses %s, so this test can fail', async (_, text) => {
+  expect(await drawMermaid(page, [text])).toEqual([{ error: expect.any(String) }]);
+});
