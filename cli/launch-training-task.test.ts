@@ -10,6 +10,7 @@ import { createScratchRepository, type ScratchRepository } from './dev/scratch-r
 import { systemClock } from './io/process.ts';
 import { main } from './launch-training-task.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { startGithubSandbox } from './sandbox/github-server.ts';
 
 const CLONE_URL = 'https://github.com/acme/digits.git';
 /** A valid name of a branch. */
@@ -213,6 +214,33 @@ describe('the exact code', () => {
     expect(refused.stderr).toContain("the event does not say which commit the pull request's head is");
     const given = await launch([CLONE_URL, 'feature', 'a'.repeat(40)], { env });
     expect((await driver.getTask(given.stdout.trim())).tags).toContain('pr:7');
+  });
+
+  test("of a fork's pull request that a maintainer trains by hand is what GitHub says", async () => {
+    const head = 'd'.repeat(40);
+    const github = await startGithubSandbox({
+      pulls: [{ number: 9, headRef: 'fix', headSha: head, baseRef: 'main', headRepository: 'fork/digits' }],
+    });
+    try {
+      const file = join(folder, 'event.json');
+      await writeFile(file, JSON.stringify({ inputs: {}, repository: { clone_url: CLONE_URL } }));
+      const env = {
+        ...github.env,
+        GITHUB_EVENT_NAME: 'workflow_dispatch',
+        GITHUB_EVENT_PATH: file,
+        GITHUB_SHA: repository.git('rev-parse', 'HEAD'),
+        GITHUB_REF: 'refs/heads/main',
+        PR_NUMBER: '9',
+      };
+      const task = await launchTask([], env);
+      expect(task.script).toMatchObject({ version_num: head, branch: 'fix' });
+      expect(task.script.repository).toMatch(/\/fork\/digits\.git$/);
+      expect(task.tags).toContain('pr:9');
+      const unknown = await launch([], { env: { ...env, PR_NUMBER: '10' } });
+      expect(unknown.exitCode).toBe(10);
+    } finally {
+      await github.close();
+    }
   });
 
   test('of a workflow_run is what that run was about', async () => {

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { identifyCode, locateCode } from './core/code.ts';
 import { readClearmlAccess } from './core/environment.ts';
 import { EXIT_CODES, type ExitCode } from './core/exit-code.ts';
+import { Failure } from './core/failure.ts';
 import { readGithubRun } from './core/github-event.ts';
 import { carryOutLaunch, createLaunchRecord, type LaunchResult, surveyLaunch } from './core/launch.ts';
 import { type LaunchOptions, type LaunchPlan, planLaunch } from './core/launch-plan.ts';
@@ -18,6 +19,7 @@ import { createHttp } from './io/http.ts';
 import { readPackageVersion } from './io/package-version.ts';
 import { isEntry, runAsProcess } from './io/process.ts';
 import { formatHelpEnd, Interruption, runProgram, type Session } from './io/program.ts';
+import { askForPullRequestHead } from './io/pull-request-head.ts';
 import { readRequirementsFile } from './io/requirements-file.ts';
 import { writeOutputs } from './io/runner-files.ts';
 
@@ -98,7 +100,12 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   ]);
   const github = readGithubRun(env, event);
   const access = readClearmlAccess(env);
-  const located = await locateCode({ cloneUrl, branch, commit }, github.code, reader, flags.diff === true);
+  const isGiven = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
+  const eventCode =
+    github.code instanceof Failure && !isGiven
+      ? ((await askForPullRequestHead(github, session)) ?? github.code)
+      : github.code;
+  const located = await locateCode({ cloneUrl, branch, commit }, eventCode, reader, flags.diff === true);
   for (const warning of located.warnings) voice.warn(warning);
   const requirementsPath = flags.requirements ?? config.requirements;
   const [{ code, warnings }, requirementsText] = await Promise.all([

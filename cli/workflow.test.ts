@@ -89,6 +89,10 @@ describe('clearml_ci_cd.yml', () => {
   test('runs once for each new state of a pull request to main or master', () => {
     expect(source.on).toEqual({
       pull_request: { branches: ['main', 'master'], types: ['opened', 'reopened', 'synchronize', 'closed'] },
+      push: { branches: ['main', 'master'] },
+      workflow_dispatch: {
+        inputs: { 'pull-request': expect.objectContaining({ required: true, type: 'number' }) },
+      },
     });
     expect(source.concurrency.group).toContain('github.event.pull_request.number');
   });
@@ -103,7 +107,7 @@ describe('clearml_ci_cd.yml', () => {
 
   test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
     const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('cli/'));
-    expect(programs).toHaveLength(5);
+    expect(programs).toHaveLength(8);
     for (const run of programs) expect(run).toMatch(/^exec node cli\/[a-z-]+\.ts( |$)/);
   });
 
@@ -117,7 +121,7 @@ describe('clearml_ci_cd.yml', () => {
   test('works without a token of its own', () => {
     const tokens = steps.flatMap((step) => step.env?.GH_TOKEN ?? []);
     // biome-ignore lint/suspicious/noTemplateCurlyInString: GitHub's expression, not JavaScript's.
-    expect(tokens).toEqual(['${{ secrets.GH_TOKEN || github.token }}']);
+    expect(new Set(tokens)).toEqual(new Set(['${{ secrets.GH_TOKEN || github.token }}']));
   });
 
   test('installs no development dependency and runs no script of a package', () => {
@@ -136,6 +140,7 @@ describe('test.yml', () => {
       'npm ci',
       'npm run typecheck',
       'npm run lint',
+      expect.stringMatching(/zizmor[\s\S]*actionlint/),
       'npm test',
     ]);
   });
@@ -181,7 +186,9 @@ afterEach(async () => {
 
 interface Scenario {
   /** Default: `train`, at a push. */
-  job?: 'train' | 'closed';
+  job?: 'train' | 'closed' | 'base';
+  /** Started by hand for the pull request, by a maintainer. */
+  isByHand?: boolean;
   headRepository?: string;
   actor?: string;
   /** Default: all that a repository needs. */
@@ -229,20 +236,23 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
   );
   const workspace = mkdtempSync(join(tmpdir(), 'clearml-ci-workspace-'));
   started.workspaces.push(workspace);
+  const isOnBase = scenario.isByHand === true || job === 'base';
+  const baseCommit = started.repository?.git('rev-parse', 'main') ?? '';
   return runWorkflowJob({
     workflow: readSource('clearml_ci_cd.yml').text,
     job,
+    ...(scenario.isByHand === true ? { inputs: { 'pull-request': PULL } } : {}),
     github: {
-      event,
-      event_name: 'pull_request',
+      event: isOnBase ? { repository: event.repository, sender: event.sender } : event,
+      event_name: scenario.isByHand === true ? 'workflow_dispatch' : job === 'base' ? 'push' : 'pull_request',
       repository: github.repository,
       repository_owner: github.repository.split('/')[0],
       actor: event.sender.login,
       token: github.token,
       api_url: github.apiUrl,
       server_url: github.serverUrl,
-      sha: event.pull_request.merge_commit_sha,
-      ref: `refs/pull/${PULL}/merge`,
+      sha: isOnBase ? baseCommit : event.pull_request.merge_commit_sha,
+      ref: isOnBase ? 'refs/heads/main' : `refs/pull/${PULL}/merge`,
       head_ref: event.pull_request.head.ref,
       base_ref: event.pull_request.base.ref,
       run_id: '4711',
@@ -262,7 +272,7 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
     actions: {
       'actions/checkout': ({ inputs }) => {
         started.repository?.git('clone', '--quiet', '.', workspace);
-        started.repository?.git('-C', workspace, 'checkout', '--quiet', inputs.ref ?? '');
+        started.repository?.git('-C', workspace, 'checkout', '--quiet', inputs.ref ?? baseCommit);
         return {};
       },
       'actions/setup-node': ({ inputs }) => {
@@ -341,9 +351,11 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
         'Set up Node.js': 'success',
         'Install what the programs need': 'success',
         'Launch the training': 'success',
+        'Report that it trains': 'success',
         'Wait for the training': 'success',
         'Report as a comment': 'success',
         'End the training of a cancelled run': 'skipped',
+        'Report what became of a cancelled run': 'skipped',
       });
       expect(stepOf(run, 'Launch the training').outputs).toMatchObject({
         'task-id': id,
@@ -394,7 +406,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
   );
 
   testOnNode24(
-    'end the training when the run is cancelled, and comment nothing',
+    'end the training when the run is cancelled, and say so in the comment',
     async () => {
       let step = '';
       let requests = 0;
@@ -405,6 +417,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       const cancel = new AbortController();
       const onStep = (name: string): void => {
         step = name;
+        requests = 0;
       };
       const scenario = { cancel: cancel.signal, onStep };
       const { run, id } = await runWithAgent(sandbox, scenario, async () => {
@@ -418,7 +431,10 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       expect(stepOf(run, 'Report as a comment').conclusion).toBe('skipped');
       expect(stepOf(run, 'End the training of a cancelled run').conclusion).toBe('success');
       expect((await driver.getTask(id)).status).toBe('stopped');
-      expect(sandbox.github.comments(PULL)).toEqual([]);
+      expect(stepOf(run, 'Report what became of a cancelled run').conclusion).toBe('success');
+      expect(sandbox.github.comments(PULL)).toEqual([
+        expect.objectContaining({ body: expect.stringMatching(/stopped/) }),
+      ]);
     },
     RUN_TIMEOUT_MS,
   );
@@ -464,14 +480,54 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     RUN_TIMEOUT_MS,
   );
 
+  testOnNode24(
+    "train a fork's pull request that a maintainer starts by hand, with the programs of the base branch",
+    async () => {
+      const sandbox = await startHere('fork/digits');
+      const { run, id } = await runWithAgent(sandbox, { isByHand: true }, async (agent, task) => {
+        await agent.reportScalars(task, 'test_accuracy', 'accuracy', [0.9375]);
+        await agent.completeTask(task);
+      });
+      expectConclusion(run, 'success');
+      const task = await createClearmlDriver(sandbox.clearml.env).getTask(id);
+      expect(task.script).toMatchObject({
+        repository: expect.stringMatching(/\/fork\/digits\.git$/),
+        version_num: started.repository?.git('rev-parse', 'topic'),
+      });
+      expect(task.tags).toContain(`pr:${PULL}`);
+      expect(sandbox.github.comments(PULL)).toEqual([
+        expect.objectContaining({ body: expect.stringContaining('0.9375') }),
+      ]);
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  testOnNode24(
+    'launch what was merged, wait for nothing, and do it once',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const run = await runWorkflow(sandbox, { job: 'base' });
+      expectConclusion(run, 'success');
+      const again = await runWorkflow(sandbox, { job: 'base' });
+      expect(stepOf(again, 'Launch the training').stderr).toContain('Reusing task');
+      const tasks = await createClearmlDriver(sandbox.clearml.env).listTasks();
+      expect(tasks.map((task) => [task.status, task.script.version_num, task.runtime.ci_event])).toEqual([
+        ['queued', started.repository?.git('rev-parse', 'main'), 'push'],
+      ]);
+    },
+    RUN_TIMEOUT_MS,
+  );
+
   const nothingRuns = {
     "Check out the pull request's commit": 'skipped',
     'Set up Node.js': 'skipped',
     'Install what the programs need': 'skipped',
     'Launch the training': 'skipped',
+    'Report that it trains': 'skipped',
     'Wait for the training': 'skipped',
     'Report as a comment': 'skipped',
     'End the training of a cancelled run': 'skipped',
+    'Report what became of a cancelled run': 'skipped',
   };
 
   test.each<[string, Scenario, 'success' | 'failure', RegExp]>([
@@ -479,7 +535,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       'a fork',
       { headRepository: 'mallory/digits', secrets: {} },
       'failure',
-      /comes from a fork.*push its branch to this repository/,
+      /comes from a fork.*Run workflow, with the number of this pull request/,
     ],
     [
       'Dependabot',

@@ -120,7 +120,7 @@ function locateCode(env: Environment, event: Event | undefined): CodeLocation | 
     return new Failure(`the event does not say which commit the pull request's head is`, {
       exitCode: EXIT_CODES.usage,
       remedy:
-        'Give repository URL, branch and commit of the head as arguments, or leave PR_NUMBER out to train the branch itself.',
+        'Set GH_TOKEN, so that GitHub can be asked, or give repository URL, branch and commit of the head as arguments; leave PR_NUMBER out to train the branch itself.',
     });
   }
   if (event.workflow_run && env.GITHUB_EVENT_NAME === 'workflow_run') {

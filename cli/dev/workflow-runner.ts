@@ -35,6 +35,8 @@ export interface WorkflowRunOptions {
   readonly job: string;
   /** The `github` context; its `event` becomes the file GITHUB_EVENT_PATH, and the usual GITHUB_ variables come of it. */
   readonly github: Readonly<Record<string, unknown>>;
+  /** Of a run that was started by hand. */
+  readonly inputs?: Readonly<Record<string, string | number>>;
   readonly secrets?: Readonly<Record<string, string>>;
   readonly vars?: Readonly<Record<string, string>>;
   /** The machine's own variables: PATH and the like. Nothing of the surrounding process is added. */
@@ -164,7 +166,7 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
     secrets: options.secrets ?? {},
     vars: options.vars ?? {},
     runner: { os: 'Linux', temp: files },
-    inputs: {},
+    inputs: options.inputs ?? {},
     needs: {},
     strategy: {},
     matrix: {},

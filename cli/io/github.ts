@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { CommentBoard, PullRequestComment } from '../core/comment-placement.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
+import type { CodeLocation } from '../core/github-event.ts';
 import type { Redact } from '../core/redaction.ts';
 import type { CodeHost } from '../core/report-sources.ts';
 import { toSingleLine } from '../core/single-line.ts';
@@ -20,6 +21,8 @@ const JOB_LOGIN = 'github-actions[bot]';
 
 /** One repository on GitHub, asked and written with one token. */
 export interface GithubClient extends CodeHost {
+  /** Where a pull request's code is; undefined where the repository it comes from was deleted. */
+  locateHead(pullRequest: number): Promise<CodeLocation | undefined>;
   openBoard(pullRequest: number): CommentBoard;
 }
 
@@ -81,7 +84,11 @@ const UserSchema = v.object({ login: v.string() });
 const PullSchema = v.object({
   state: v.string(),
   html_url: v.string(),
-  head: v.object({ sha: v.string() }),
+  head: v.object({
+    sha: v.string(),
+    ref: v.string(),
+    repo: v.nullish(v.object({ clone_url: v.string() })),
+  }),
   base: v.object({ ref: v.string() }),
 });
 
@@ -104,6 +111,16 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
   const place = { owner, repo };
 
   return {
+    async locateHead(number) {
+      const { data } = await ask(
+        octokit.pulls.get({ ...place, pull_number: number }),
+        PullSchema,
+        `pull request ${number}`,
+      );
+      const { sha: commit, ref: branch, repo: source } = data.head;
+      return source ? { cloneUrl: source.clone_url, branch, commit } : undefined;
+    },
+
     async readPullRequest(number) {
       const { data } = await ask(
         octokit.pulls.get({ ...place, pull_number: number }),
