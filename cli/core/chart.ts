@@ -21,7 +21,7 @@ export interface Chart {
 
 const POINTS = 60;
 const WIDTH = 760;
-const HEIGHT = 230;
+const HEIGHT = 260;
 /** A curve that is shorter than this share of the longest one would take most of the others' room away. */
 const SHORTEST_SHARE = 0.5;
 

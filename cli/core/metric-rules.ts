@@ -25,7 +25,7 @@ export function assignRole(name: string, rules: readonly MetricRule[], hints = r
 const SMALLER_IS_BETTER =
   /(?:^|[^a-z])(?:loss|losses|error|errors|err|mse|rmse|mae|mape|perplexity|ppl|wer|cer|fid|nll|regret|logloss|log_loss|eer|brier)(?:$|[^a-z])/;
 const LARGER_IS_BETTER =
-  /(?:^|[^a-z])(?:accuracy|acc|balanced_accuracy|auc|auroc|roc_auc|auprc|f1|f1_score|fscore|precision|recall|sensitivity|specificity|map|iou|miou|dice|bleu|rouge|meteor|r2|score|reward|psnr|ssim|top1|top5|ndcg|mrr|kappa|mcc)(?:$|[^a-z])/;
+  /(?:^|[^a-z])(?:accuracy|acc|balanced_accuracy|auc|auroc|roc_auc|auprc|f1|f1_score|fscore|precision|recall|sensitivity|specificity|map|m_ap|iou|miou|io_u|m_io_u|dice|bleu|rouge|meteor|r2|score|reward|psnr|ssim|top1|top5|ndcg|mrr|kappa|mcc)(?:$|[^a-z])/;
 
 const ABOUT_RESULT = /(?:^|[^a-z])(?:test|eval|evaluation|holdout|final|best|summary)(?:$|[^a-z])/;
 const ABOUT_VALIDATION = /(?:^|[^a-z])(?:val|valid|validation|dev)(?:$|[^a-z])/;

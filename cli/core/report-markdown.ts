@@ -107,9 +107,10 @@ const COMMENT_CUTS: ReadonlyArray<Partial<Room>> = [
   { params: 0 },
 ];
 
+/** As many metrics as fit are estimated. */
 const SUMMARY_ROOM: Room = {
   leading: 20,
-  moreMetrics: 15_000,
+  moreMetrics: 0,
   curves: 12,
   plots: 20,
   plotLength: 40_000,
@@ -120,6 +121,7 @@ const SUMMARY_ROOM: Room = {
 
 const SUMMARY_CUTS: ReadonlyArray<Partial<Room>> = [
   { plots: 4, params: 200 },
+  { moreMetrics: 12_000 },
   { moreMetrics: 9000 },
   { moreMetrics: 6000 },
   { moreMetrics: 4000 },
@@ -169,12 +171,22 @@ export function renderSummary(report: Report, render: RenderTemplate, renderer: 
   const encoder = new TextEncoder();
   return (
     renderWithin(report, render, renderer, {
-      room: SUMMARY_ROOM,
+      room: { ...SUMMARY_ROOM, moreMetrics: estimateRows(report) },
       cuts: SUMMARY_CUTS,
       fits: (text) => encoder.encode(text).length <= SUMMARY_MAX_BYTES,
       isWhole: true,
     }) ?? ''
   );
+}
+
+/** Bytes of a row beside the metric's name: two numbers, their change, the marks between. */
+const ROW_BYTES = 45;
+const NAME_BYTES = 120;
+
+/** About how many rows of metrics fit: thousands that are written and then cut off take their time. */
+function estimateRows({ metrics }: Report): number {
+  const names = metrics.reduce((sum, { metric }) => sum + Math.min(metric.length, NAME_BYTES), 0);
+  return Math.ceil(SUMMARY_MAX_BYTES / (names / Math.max(1, metrics.length) + ROW_BYTES));
 }
 
 function renderWithin(
@@ -192,7 +204,7 @@ function renderWithin(
   const writeOthers = createTableCutter(report, limits.room, renderer.writer);
   let room = limits.room;
   for (const cut of [{}, ...limits.cuts]) {
-    room = { ...room, ...cut };
+    room = { ...room, ...cut, moreMetrics: Math.min(room.moreMetrics, cut.moreMetrics ?? room.moreMetrics) };
     const text = render(createView(report, room, limits.isWhole, renderer, writeOthers), functions);
     if (limits.fits(text)) return text;
   }

@@ -323,7 +323,7 @@ async function findBaseline(
       });
       if (baseline !== undefined) return { baseline, failure: undefined };
     }
-    if (walk.next === undefined || chain.length >= MAX_ANCESTORS) break;
+    if (walk.next === undefined || chain.length >= MAX_ANCESTORS || page === MAX_COMMIT_PAGES) break;
     const more = await settle((await github).listCommits(walk.next));
     if ('failure' in more) return missing('no-github', chain.length, more.failure);
     listed = new Map([...listed, ...more.value.map((commit) => [commit.commit, commit] as const)]);

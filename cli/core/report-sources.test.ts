@@ -1,0 +1,185 @@
+import { expect, test } from '@jest/globals';
+import { makeMetric, makeReportedTask } from '../dev/made-up-report.ts';
+import type { ListedCommit } from './baseline.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import { type CodeHost, collectSources, type ReportServer, type SourceOptions } from './report-sources.ts';
+import type { ReportedTask } from './reported-task.ts';
+import { RUNTIME_KEYS } from './task.ts';
+
+const HEAD = '3'.repeat(40);
+const PIPELINE = 'p'.repeat(32);
+
+function launchedTask(fields: Partial<ReportedTask>, commit: string): ReportedTask {
+  const task = makeReportedTask(fields);
+  return {
+    ...task,
+    script: { ...task.script, commit },
+    runtime: {
+      [RUNTIME_KEYS.key]: 'key',
+      [RUNTIME_KEYS.pipeline]: PIPELINE,
+      [RUNTIME_KEYS.event]: 'push',
+      [RUNTIME_KEYS.code]: `${commit}-tree`,
+    },
+  };
+}
+
+const OWN = launchedTask({ metrics: [makeMetric('loss', 'train')] }, HEAD);
+
+const OPTIONS: SourceOptions = {
+  taskIds: [OWN.id],
+  baselineRules: [{ runs: 10 }],
+  seedParam: 'Args/seed',
+  expected: { baseBranch: 'main', headCommit: HEAD },
+  pullRequest: 7,
+  hasPaths: false,
+  missedMetrics: [],
+  rankMetrics: (tasks) => tasks.flatMap(({ metrics }) => metrics),
+};
+
+function makeServer(tasks: readonly ReportedTask[], overrides: Partial<ReportServer> = {}): ReportServer {
+  return {
+    readTasks: async (ids) =>
+      new Map([OWN, ...tasks].filter(({ id }) => ids.includes(id)).map((task) => [task.id, task])),
+    findTasksByCode: async ({ codeIds }) =>
+      tasks.filter(({ script }) => script.commit !== undefined && codeIds.includes(script.commit)),
+    findTasksByTag: async () => [],
+    readCurves: async () => new Map(),
+    readLogEnd: async () => ({ lines: [], isWhole: true }),
+    readQueues: async () => new Map(),
+    readPlots: async () => [],
+    ...overrides,
+  };
+}
+
+/** A base branch of merges: each commit of the main line brings 9 others along, so a page holds 10 of the main line. */
+function makeHost(
+  length: number,
+  overrides: Partial<CodeHost> = {},
+): CodeHost & { readonly pages: string[] } {
+  const line = Array.from({ length }, (_, index) => `main${index}`);
+  const pages: string[] = [];
+  return {
+    pages,
+    readPullRequest: async () => ({ url: '', isOpen: true, headCommit: HEAD, baseBranch: 'main' }),
+    findMergeBase: async () => 'main0',
+    async listCommits(ref) {
+      pages.push(ref);
+      const start = ref === 'main' ? 0 : line.indexOf(ref);
+      return line.slice(start, start + 10).flatMap((commit, index): ListedCommit[] => {
+        const next = line[start + index + 1];
+        const own = {
+          commit,
+          tree: `${commit}-tree`,
+          parents: next === undefined ? [] : [next, `${commit}-side`],
+        };
+        return [own, { commit: `${commit}-side`, tree: 'x', parents: [] }];
+      });
+    },
+    readTree: async () => undefined,
+    ...overrides,
+  };
+}
+
+test('first parents that are spread over pages are followed, and only as far as needed', async () => {
+  const far = launchedTask({ id: '6'.repeat(32) }, 'main25');
+  const host = makeHost(200);
+  const { baseline } = await collectSources(OPTIONS, {
+    clearml: makeServer([far]),
+    github: Promise.resolve(host),
+  });
+  expect(baseline).toMatchObject({ kind: 'found', commit: 'main25', commitsBehind: 25, tasks: [far] });
+  expect(host.pages).toEqual(['main', 'main10', 'main20']);
+});
+
+test('the search ends after four pages, and says how far it came', async () => {
+  const host = makeHost(200);
+  const { baseline } = await collectSources(OPTIONS, {
+    clearml: makeServer([]),
+    github: Promise.resolve(host),
+  });
+  expect(baseline).toMatchObject({ kind: 'missing', reason: 'no-task', commitsSearched: 40 });
+  expect(host.pages).toHaveLength(4);
+});
+
+test('a merge base that the newest page does not hold is listed from there', async () => {
+  const near = launchedTask({ id: '6'.repeat(32) }, 'main50');
+  const host = makeHost(200, { findMergeBase: async () => 'main50' });
+  const { baseline } = await collectSources(OPTIONS, {
+    clearml: makeServer([near]),
+    github: Promise.resolve(host),
+  });
+  expect(baseline).toMatchObject({ kind: 'found', commit: 'main50', commitsBehind: 0 });
+  expect(host.pages).toEqual(['main', 'main50']);
+});
+
+test('all commits with tasks on the way are the history, the nearest first', async () => {
+  const tasks = ['main3', 'main1', 'main7'].map((commit, index) =>
+    launchedTask({ id: String(index + 5).repeat(32) }, commit),
+  );
+  const { baseline } = await collectSources(OPTIONS, {
+    clearml: makeServer(tasks),
+    github: Promise.resolve(makeHost(9)),
+  });
+  expect(baseline.kind === 'found' && baseline.history.map(({ commit }) => commit)).toEqual([
+    'main1',
+    'main3',
+    'main7',
+  ]);
+});
+
+test('a refusal of the commits is no failure of the report; one of the pull request is kept for later', async () => {
+  const refusal = new Failure('no', { exitCode: EXIT_CODES.refused, remedy: 'ask' });
+  const refuse = async () => {
+    throw refusal;
+  };
+  const sources = await collectSources(OPTIONS, {
+    clearml: makeServer([]),
+    github: Promise.resolve(makeHost(9, { listCommits: refuse, readPullRequest: refuse })),
+  });
+  expect(sources).toMatchObject({
+    failure: refusal,
+    baselineFailure: refusal,
+    baseline: { kind: 'missing', reason: 'no-github' },
+    isCurrent: undefined,
+  });
+});
+
+test('curves and details that ClearML does not give are left out, and that is said', async () => {
+  const fail = async () => {
+    throw new Failure('too late', { exitCode: EXIT_CODES.unavailable, remedy: 'wait' });
+  };
+  const sources = await collectSources(OPTIONS, {
+    clearml: makeServer([], { readCurves: fail, readPlots: fail }),
+    github: undefined,
+  });
+  expect(sources.unread).toEqual(['curves', 'details']);
+});
+
+test('each state asks for what a reader wants to know of it, and for nothing else', async () => {
+  const asked: string[] = [];
+  const ask = (status: ReportedTask['status']) => {
+    const task = { ...OWN, status, queueId: 'queue' };
+    const note =
+      <T>(name: string, value: T) =>
+      async () => {
+        asked.push(name);
+        return value;
+      };
+    return collectSources(
+      { ...OPTIONS, baselineRules: [] },
+      {
+        github: undefined,
+        clearml: makeServer([], {
+          readTasks: async () => new Map([[task.id, task]]),
+          readLogEnd: note('log', { lines: [], isWhole: true }),
+          readQueues: note('queues', new Map()),
+          readPlots: note('plots', []),
+        }),
+      },
+    );
+  };
+  for (const status of ['created', 'queued', 'in_progress', 'failed', 'stopped', 'completed'] as const)
+    await ask(status);
+  expect(asked).toEqual(['queues', 'log', 'log', 'plots']);
+});
