@@ -43,8 +43,8 @@ import { writeOutputs, writeSummary } from './io/runner-files.ts';
 import { readCommentTemplate, readSummaryTemplate } from './io/template-file.ts';
 
 /** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */
-const ASK_MS = 42_000;
-const POST_MS = 53_000;
+const ASK_MS = 40_000;
+const POST_MS = 47_000;
 
 interface Flags {
   readonly pr?: string;
