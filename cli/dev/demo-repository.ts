@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
+import { toSingleLine } from '../core/single-line.ts';
 
 /** A scratch clone of the checkout, in which the demo commits the states it needs. The checkout itself is not touched. */
 export interface DemoRepository {
@@ -26,10 +27,14 @@ export const PULL_REQUEST_BRANCH = 'tune-training';
  * @throws Failure where the checkout is no git repository or has no commit
  */
 export function createDemoRepository(checkout: string): DemoRepository {
+  let root: string;
   try {
+    root = git(checkout, 'rev-parse', '--show-toplevel');
     git(checkout, 'rev-parse', '--verify', 'HEAD^{commit}');
   } catch (cause) {
-    throw new Failure('this folder is no git checkout with a commit', {
+    const { stderr } = cause as { stderr?: unknown };
+    const reason = toSingleLine(typeof stderr === 'string' ? stderr : '');
+    throw new Failure(`this folder is no git checkout with a commit${reason === '' ? '' : ` (${reason})`}`, {
       exitCode: EXIT_CODES.usage,
       remedy:
         'The demo clones what is committed here: run it in a clone (git clone …), or commit first (git init && git add -A && git commit).',
@@ -37,10 +42,20 @@ export function createDemoRepository(checkout: string): DemoRepository {
     });
   }
   const directory = mkdtempSync(join(tmpdir(), 'clearml-ci-demo-'));
-  git(directory, 'init', '--quiet', `--initial-branch=${BASE_BRANCH}`);
-  // A fetch by path takes shallow and detached checkouts as they are.
-  git(directory, 'fetch', '--quiet', '--update-shallow', checkout, 'HEAD');
-  git(directory, 'reset', '--quiet', '--hard', 'FETCH_HEAD');
+  try {
+    git(directory, 'init', '--quiet', `--initial-branch=${BASE_BRANCH}`);
+    // A fetch by path takes shallow and detached checkouts as they are.
+    git(directory, 'fetch', '--quiet', '--update-shallow', root, 'HEAD');
+    git(directory, 'reset', '--quiet', '--hard', 'FETCH_HEAD');
+    readFileSync(join(directory, 'train_model.py'));
+  } catch (cause) {
+    rmSync(directory, { recursive: true, force: true });
+    throw new Failure('the checkout could not be cloned, or it has no train_model.py at its root', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Run the demo in a clone of this project of its own, not in a folder of another repository.',
+      cause,
+    });
+  }
   const baseCommit = git(directory, 'rev-parse', 'HEAD');
   git(directory, 'checkout', '--quiet', '-b', PULL_REQUEST_BRANCH);
   return {

@@ -37,8 +37,11 @@ let exitCodeOfSignal = 130;
 for (const [signal, exitCode] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
+  ['SIGHUP', 129],
 ] as const) {
-  process.once(signal, () => {
+  // Every one is taken, also while we clear away: an impatient second Ctrl-C must not leave half of it.
+  process.on(signal, () => {
+    if (interruption.signal.aborted) return;
     exitCodeOfSignal = exitCode;
     interruption.abort(new Error(`interrupted by ${signal}`));
   });
@@ -50,7 +53,11 @@ const cleanups: Array<() => unknown> = [];
 try {
   await runDemo();
 } catch (error) {
-  process.exitCode = interruption.signal.aborted ? exitCodeOfSignal : 1;
+  process.exitCode = interruption.signal.aborted
+    ? exitCodeOfSignal
+    : error instanceof Failure
+      ? error.exitCode
+      : 1;
   if (interruption.signal.aborted) screen.say('Interrupted: stopping what was started.');
   else if (error instanceof Failure) screen.fail(`${error.message}\n${error.remedy}`);
   else screen.fail(error instanceof Error ? (error.stack ?? error.message) : String(error));

@@ -4,8 +4,8 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 
 const require = createRequire(import.meta.url);
 
-/** A headless Chromium of the machine; `CHROMIUM` names one that is somewhere else. */
-export async function openBrowser(): Promise<Browser> {
+/** Path of a Chromium on this machine, if there is one; `CHROMIUM` names one that is somewhere else. */
+export function findBrowser(): string | undefined {
   const places = [
     process.env.CHROMIUM,
     '/usr/bin/chromium',
@@ -13,7 +13,12 @@ export async function openBrowser(): Promise<Browser> {
     '/usr/bin/google-chrome',
     '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
   ];
-  const executablePath = places.find((place) => place !== undefined && existsSync(place));
+  return places.find((place) => place !== undefined && existsSync(place));
+}
+
+/** A headless Chromium of the machine. */
+export async function openBrowser(): Promise<Browser> {
+  const executablePath = findBrowser();
   if (executablePath === undefined) {
     throw new Error('There is no Chromium: apt-get install chromium, or let CHROMIUM name one.');
   }
