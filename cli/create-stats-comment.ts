@@ -8,11 +8,12 @@ import {
   type PullRequestComment,
   placeComment,
 } from './core/comment-placement.ts';
-import type { MetricRule } from './core/config.ts';
 import { loadDownsample } from './core/curve.ts';
 import { isActions, readClearmlAccess } from './core/environment.ts';
 import { EXIT_CODES, type ExitCode } from './core/exit-code.ts';
 import { Failure, settle } from './core/failure.ts';
+import { DEFAULT_ALPHA, judgeGate } from './core/gate.ts';
+import { hasGate, listGateQuestions, prepareGateInput } from './core/gate-input.ts';
 import {
   type GithubRun,
   isRepositoryName,
@@ -20,12 +21,13 @@ import {
   readGithubRun,
 } from './core/github-event.ts';
 import { loadMarkdownWriter } from './core/markdown.ts';
-import { buildReport, type Report, type Verdict } from './core/report.ts';
+import { buildReport, type Report } from './core/report.ts';
 import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS, renderComment, renderSummary } from './core/report-markdown.ts';
 import { listNamedMetrics, rankMetrics } from './core/report-metrics.ts';
 import { collectSources } from './core/report-sources.ts';
 import type { ReportedTask } from './core/reported-task.ts';
 import { DEFAULT_SEED_PARAM } from './core/settings.ts';
+import { loadStatistics } from './core/statistics.ts';
 import { formatTaskUrl } from './core/task.ts';
 import { readTaskIds } from './core/task-arguments.ts';
 import { compileTemplate } from './core/template.ts';
@@ -145,9 +147,11 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const rules = config.metrics ?? [];
     const rank = rememberLast((tasks: readonly ReportedTask[]) => rankMetrics(tasks, rules));
     const seedParam = config['seed-param'] ?? DEFAULT_SEED_PARAM;
-    const [writer, downsample, sources, existing] = await Promise.all([
+    const alpha = config.alpha ?? DEFAULT_ALPHA;
+    const [writer, downsample, statistics, sources, existing] = await Promise.all([
       loadMarkdownWriter(),
       loadDownsample(),
+      hasGate(rules) ? loadStatistics() : undefined,
       collectSources(
         {
           taskIds,
@@ -158,15 +162,21 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
           hasPaths: config.paths !== undefined,
           missedMetrics: listNamedMetrics(rules),
           rankMetrics: (tasks) => rank(tasks).map(({ metric }) => metric),
+          gate: listGateQuestions(rules),
         },
         { clearml: createReportServer(clearml, signal), github: client },
       ),
       isDryRun || board === undefined ? undefined : settle(board.then(listComments)),
     ]);
 
+    const result =
+      statistics === undefined
+        ? undefined
+        : judgeGate(prepareGateInput(sources, { rules, alpha, baselineRules, seedParam }), statistics);
     const report = buildReport(sources, {
       rank,
       rules,
+      gate: result === undefined ? undefined : { alpha, result },
       pullRequest,
       githubUrl: github.serverUrl,
       runId: github.runId,
@@ -181,7 +191,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const renderer = { writer, downsample };
     const text = redact(renderComment(report, key, templates.comment, renderer));
     const json = JSON.stringify(report, undefined, 2);
-    const exitCode = objects(report.verdict, rules) && flags.gate ? EXIT_CODES.undecided : EXIT_CODES.done;
+    const exitCode = result !== undefined && flags.gate ? result.exitCode : EXIT_CODES.done;
     if (isDryRun) {
       voice.result(flags.json === true ? json : text);
       if (sources.failure !== undefined) throw sources.failure;
@@ -298,11 +308,6 @@ function rememberLast<A, R>(compute: (argument: A) => R): (argument: A) => R {
     if (last?.argument !== argument) last = { argument, result: compute(argument) };
     return last.result;
   };
-}
-
-/** Whether the gate objects: a task of a gated run did not succeed, or has not ended. */
-function objects(verdict: Verdict, rules: readonly MetricRule[]): boolean {
-  return verdict !== 'none' && rules.some(({ gate }) => gate === 'fail');
 }
 
 /** A job's outputs hold 1 MB in all; later steps want the metrics that count. */

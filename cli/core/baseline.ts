@@ -55,7 +55,9 @@ export interface MissingBaseline {
     /** The commits have no common ancestor, or GitHub does not know the commit. */
     | 'no-ancestor'
     /** None of the commits that were looked at has a completed task. */
-    | 'no-task';
+    | 'no-task'
+    /** Neither has any of these, but the branch was trained: only looked for where a gate asks. */
+    | 'unreached';
   readonly branch: string | undefined;
   readonly commitsSearched: number;
 }
@@ -184,6 +186,21 @@ function isEligible(task: ReportedTask, { pipeline, branch, own }: BaselineSearc
   if (!HISTORY_EVENTS.has(event) && !(event === 'launch' && script.branch === branch)) return false;
   const ownCode = new Set(own.flatMap(listCodeIds));
   return !own.some(({ id }) => id === task.id) && !listCodeIds(task).some((id) => ownCode.has(id));
+}
+
+/**
+ * Whether the base branch itself was ever trained, be it at commits that the look-up does not reach.
+ *
+ * @param candidates whatever ClearML answered: every field is looked at again
+ */
+export function isBranchTrained(candidates: readonly ReportedTask[], search: BaselineSearch): boolean {
+  // A pull request's branch may have the same name, in a fork.
+  return candidates.some(
+    (task) =>
+      isEligible(task, search) &&
+      task.script.branch === search.branch &&
+      task.runtime[RUNTIME_KEYS.event]?.startsWith('pull_request') !== true,
+  );
 }
 
 /** What identifies the code of a task: its tree (or the hash of `paths`), and its commit. */

@@ -100,7 +100,7 @@ export function explainReason(reason: GateReason): string {
     case 'baseline-unreached':
       return 'The base branch has been trained, but not in the part of its history that was looked at: train its newest commit.';
     case 'baseline-unknown':
-      return 'GitHub did not tell what the base is.';
+      return 'What the base is could not be found out.';
     case 'noise-unknown':
       return 'How much runs differ by chance is not known, and no tolerance is set: launch with seeds, or set a tolerance.';
     case 'out-of-range':

@@ -3,6 +3,7 @@ import { renderGithubMarkdown } from '../dev/github-markdown.ts';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
 import { readCommentTemplate, readSummaryTemplate } from '../io/template-file.ts';
 import { loadDownsample } from './curve.ts';
+import type { Comparison, MetricJudgement } from './gate-data.ts';
 import { loadMarkdownWriter } from './markdown.ts';
 import type { Plot } from './plot.ts';
 import type { Report } from './report.ts';
@@ -199,7 +200,7 @@ function makeFullReport(name: () => string): Report {
     metrics: rename(metrics(0.25)),
     script: { ...makeReportedTask().script, packages: [`numpy==${name()}`] },
   });
-  return makeReport([task], [baseline], {
+  const report = makeReport([task], [baseline], {
     plots: [plot],
     baseline: {
       kind: 'found',
@@ -212,6 +213,39 @@ function makeFullReport(name: () => string): Report {
       history: [],
     },
   });
+  const gate = { alpha: 0.05, exitCode: 5 as const, metrics: [makeJudgement(name)] };
+  const judged = report.metrics.map((metric) => ({ ...metric, verdict: 'regression' as const }));
+  return { ...report, verdict: 'regression', metrics: judged, gate };
+}
+
+function makeJudgement(name: () => string): MetricJudgement {
+  const comparison: Comparison = {
+    baseline: name(),
+    verdict: 'regression',
+    rule: 'pooled',
+    commit: name(),
+    base: 0.75,
+    change: -0.25,
+    tolerance: 0,
+    runs: { pullRequest: 3, base: 3 },
+    history: [0.75, 0.5],
+    noise: { standardDeviation: 0.01, degreesOfFreedom: 4 },
+    interval: 0.02,
+    pValue: 0.001,
+    correctedPValue: 0.001,
+    missable: 0.03,
+    reasons: [{ kind: 'not-a-number', tasks: [name()] }],
+    notes: [{ kind: 'renamed', was: name() }],
+  };
+  return {
+    metric: name(),
+    gate: 'fail',
+    goal: 'maximize',
+    verdict: 'regression',
+    value: 0.5,
+    reasons: [{ kind: 'missing', tasks: [name()] }],
+    comparisons: [comparison],
+  };
 }
 
 function makeFailedReport(name: () => string): Report {

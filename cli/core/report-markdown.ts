@@ -4,6 +4,7 @@ import type { Downsample } from './curve.ts';
 import { formatDuration } from './duration.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
+import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
 import type { MarkdownWriter } from './markdown.ts';
 import { formatBytes, formatNumber } from './number-format.ts';
 import { joinPhrases, type Phrase, phrase, words } from './phrase.ts';
@@ -37,6 +38,7 @@ export const PLACEHOLDERS = [
   'notices',
   'cause',
   'log',
+  'gate',
   'metrics',
   'more-metrics',
   'more-metrics-count',
@@ -68,6 +70,7 @@ export const PLACEHOLDER_FUNCTIONS = ['metric', 'baseline', 'change', 'param'] a
 /** How much of each section is shown. */
 interface Room {
   readonly leading: number;
+  readonly gateRows: number;
   readonly moreMetrics: number;
   readonly curves: number;
   readonly plots: number;
@@ -80,6 +83,7 @@ interface Room {
 
 const COMMENT_ROOM: Room = {
   leading: 20,
+  gateRows: 40,
   moreMetrics: 100,
   curves: 12,
   plots: 4,
@@ -102,7 +106,7 @@ const COMMENT_CUTS: ReadonlyArray<Partial<Room>> = [
   { details: false },
   { params: 5 },
   { curves: 0 },
-  { leading: 8 },
+  { leading: 8, gateRows: 8 },
   { logLines: 5 },
   { params: 0 },
 ];
@@ -110,6 +114,7 @@ const COMMENT_CUTS: ReadonlyArray<Partial<Room>> = [
 /** As many metrics as fit are estimated. */
 const SUMMARY_ROOM: Room = {
   leading: 20,
+  gateRows: 500,
   moreMetrics: 0,
   curves: 12,
   plots: 20,
@@ -127,7 +132,7 @@ const SUMMARY_CUTS: ReadonlyArray<Partial<Room>> = [
   { moreMetrics: 4000 },
   { moreMetrics: 2000 },
   { moreMetrics: 200 },
-  { moreMetrics: 0, plots: 0 },
+  { moreMetrics: 0, plots: 0, gateRows: 40 },
 ];
 
 /** So many charts are shown at once. */
@@ -249,7 +254,9 @@ function createView(
     .slice(0, room.plots);
   const params = report.params.slice(0, room.params);
   const differences = report.params.length + report.environment.length;
+  const gateRows = listGateRows(report);
   const leftOut = [
+    countLeftOut(gateRows.length - room.gateRows, 'judged metric', 'judged metrics'),
     countLeftOut(others.length - shownOthers.length, 'metric', 'metrics'),
     countLeftOut(report.curves.length - Math.min(room.curves, report.curves.length), 'chart', 'charts'),
     countLeftOut(report.params.length - params.length, 'param', 'params'),
@@ -268,6 +275,7 @@ function createView(
       report.failure === null || report.failure.log.length === 0
         ? ''
         : writer.fence(pickLogLines(report.failure.log, room.logLines).join('\n')),
+    gate: writeGate(gateRows.slice(0, room.gateRows), writer),
     metrics: writeMetrics(leading, report, writer),
     'more-metrics': writeOthers(leading.length, shownOthers.length),
     'more-metrics-count': shownOthers.length === 0 ? '' : String(shownOthers.length),
@@ -342,6 +350,14 @@ function writeNotices(report: Report, writer: MarkdownWriter): string {
   return composeNotices(report)
     .map((notice) => `> [!NOTE]\n> ${writer.line(notice)}`)
     .join('\n\n');
+}
+
+/** What was judged in numbers, then in words. */
+function writeGate(rows: readonly GateRow[], writer: MarkdownWriter): string {
+  if (rows.length === 0) return '';
+  return [writer.table(GATE_COLUMNS, rows.map(composeGateRow)), writer.list(rows.map(composeGateWords))].join(
+    '\n\n',
+  );
 }
 
 /** Metrics with their baseline where any has one, and with their course where any has one. */

@@ -73,6 +73,7 @@ test('what the settings name leads, in their order; what is named and missing ke
     curves: new Map(),
     rules,
     ranked: rankMetrics([task], rules),
+    judgements: [],
   });
   expect(metrics.map(({ metric, value }) => [metric, value])).toEqual([
     ['loss/a', 0.25],

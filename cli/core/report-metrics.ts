@@ -1,8 +1,10 @@
 import type { MetricRule } from './config.ts';
 import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './curve.ts';
+import type { MetricJudgement, MetricVerdict } from './gate-data.ts';
 import { assignRole, type Goal, type MetricRole, readName } from './metric-rules.ts';
 import { type Metric, type MetricPick, pickValue, sortMetrics } from './metrics.ts';
 import type { ReportedTask } from './reported-task.ts';
+import { isSuccess } from './task.ts';
 
 /** A metric of the code under test beside the baseline's. */
 export interface ReportMetric {
@@ -17,7 +19,7 @@ export interface ReportMetric {
   /** The change as a share of the baseline's magnitude; null where that is 0. */
   readonly changeShare: number | null;
   /** What the gate says of it; `none` where it is not gated. */
-  readonly verdict: 'none';
+  readonly verdict: MetricVerdict;
   /** Which direction is better; null where nobody says. */
   readonly goal: Goal | null;
   /** The goal was read from the metric's name. */
@@ -104,6 +106,8 @@ export interface MetricSources {
   readonly rules: readonly MetricRule[];
   /** As `rankMetrics` gives them. */
   readonly ranked: readonly RankedMetric[];
+  /** What the gate says; empty where nothing is gated. */
+  readonly judgements: readonly MetricJudgement[];
 }
 
 /** Everything a report says of metrics. */
@@ -128,13 +132,23 @@ export function describeMetrics(sources: MetricSources): {
     ranked.filter(({ role }) => role.rule !== undefined).map(({ metric }) => metric.name),
   );
   // One that is named and that nobody reported is missed: it stands where it would have stood.
-  const missing = rules
-    .filter(({ metric }) => !/[*?]/.test(metric) && !isNamed.has(metric))
-    .map(({ metric }) => describeMetric(metric, assignRole(metric, rules), own, base, undefined));
+  const missed = [
+    ...rules.filter(({ metric }) => !/[*?]/.test(metric)).map(({ metric }) => metric),
+    ...sources.judgements.map(({ metric }) => metric),
+  ];
+  const missing = [...new Set(missed)]
+    .filter((name) => !isNamed.has(name))
+    .map((name) => describeMetric(name, assignRole(name, rules), own, base, undefined));
   const named = isNamed.size + missing.length;
   const chartsNamed = curves.filter(({ metric }) => isNamed.has(metric));
+  // What has not ended is shown as far as it is.
+  const judged = tasks.every(({ status }) => isSuccess(status)) ? sources.judgements : [];
+  const judgements = new Map(judged.map((judgement) => [judgement.metric, judgement]));
   return {
-    metrics: [...metrics.slice(0, isNamed.size), ...missing, ...metrics.slice(isNamed.size)],
+    metrics: [...metrics.slice(0, isNamed.size), ...missing, ...metrics.slice(isNamed.size)].map((metric) => {
+      const judgement = judgements.get(metric.metric);
+      return judgement === undefined ? metric : showJudged(metric, judgement);
+    }),
     leadingMetrics: Math.min(
       metrics.length + missing.length,
       named > 0 ? Math.min(named, MAX_LEADING) : DEFAULT_LEADING,
@@ -178,18 +192,12 @@ function describeMetric(
   const baselineValues = pickAll(base);
   const value = computeMean(values);
   const baseline = computeMean(baselineValues);
-  const change = value === null || baseline === null ? null : value - baseline;
-  const share = change === null || baseline === null ? Number.NaN : change / Math.abs(baseline);
   return {
     metric: name,
-    value,
-    baseline,
-    change,
-    changeShare: Number.isFinite(share) ? share : null,
+    ...compareValues(value, baseline, role.goal),
     verdict: 'none',
     goal: role.goal ?? null,
     isGoalGuessed: role.isGoalGuessed,
-    effect: judgeEffect(change, role.goal),
     pick: role.pick,
     values,
     baselineValues,
@@ -197,6 +205,45 @@ function describeMetric(
     baselineSpread: computeSpread(baselineValues),
     sparkline: curve === undefined ? '' : drawSparkline(shortenEvenly(curve, SPARKLINE_BARS)),
   };
+}
+
+type ComparedValues = Pick<ReportMetric, 'value' | 'baseline' | 'change' | 'changeShare' | 'effect'>;
+
+function compareValues(
+  value: number | null,
+  baseline: number | null,
+  goal: Goal | undefined,
+): ComparedValues {
+  const change = value === null || baseline === null ? null : value - baseline;
+  const share = change === null || baseline === null ? Number.NaN : change / Math.abs(baseline);
+  return {
+    value,
+    baseline,
+    change,
+    changeShare: Number.isFinite(share) ? share : null,
+    effect: judgeEffect(change, goal),
+  };
+}
+
+/** The number shown is the number judged: without what is no measurement, against the commit that was compared with. */
+function showJudged(
+  metric: ReportMetric,
+  { verdict, value, goal, comparisons }: MetricJudgement,
+): ReportMetric {
+  const base = comparisons[0]?.base ?? null;
+  const isSameBase = isAlmost(base, metric.baseline);
+  return {
+    ...metric,
+    ...compareValues(value, base, goal),
+    verdict,
+    spread: isAlmost(value, metric.value) ? metric.spread : null,
+    ...(isSameBase ? {} : { baselineValues: [], baselineSpread: null }),
+  };
+}
+
+/** Sums in another order differ. */
+function isAlmost(a: number | null, b: number | null): boolean {
+  return a !== null && b !== null && Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b));
 }
 
 function judgeEffect(change: number | null, goal: Goal | undefined): ReportMetric['effect'] {

@@ -35,6 +35,7 @@ const OPTIONS: SourceOptions = {
   hasPaths: false,
   missedMetrics: [],
   rankMetrics: (tasks) => tasks.flatMap(({ metrics }) => metrics),
+  gate: undefined,
 };
 
 function makeServer(tasks: readonly ReportedTask[], overrides: Partial<ReportServer> = {}): ReportServer {
@@ -43,6 +44,7 @@ function makeServer(tasks: readonly ReportedTask[], overrides: Partial<ReportSer
       new Map([OWN, ...tasks].filter(({ id }) => ids.includes(id)).map((task) => [task.id, task])),
     findTasksByCode: async ({ codeIds }) =>
       tasks.filter(({ script }) => script.commit !== undefined && codeIds.includes(script.commit)),
+    findTasksByBranch: async () => [],
     findTasksByTag: async () => [],
     readCurves: async () => new Map(),
     readLogEnd: async () => ({ lines: [], isWhole: true }),

@@ -2,6 +2,7 @@ import {
   type Ancestor,
   type Baseline,
   type BaselineRule,
+  isBranchTrained,
   type ListedCommit,
   listCodeIds,
   MAX_ANCESTORS,
@@ -30,13 +31,20 @@ export interface ReportServer {
     readonly codeIds: readonly string[];
     readonly pipeline: string;
     readonly projectId: string | undefined;
-    readonly metrics: readonly MetricName[];
+    /** `all` where patterns gate: nobody knows the names. */
+    readonly metrics: readonly MetricName[] | 'all';
+  }): Promise<readonly ReportedTask[]>;
+  /** The newest completed tasks of a pipeline on a branch, without their metrics. */
+  findTasksByBranch(search: {
+    readonly branch: string;
+    readonly pipeline: string;
+    readonly projectId: string | undefined;
   }): Promise<readonly ReportedTask[]>;
   /** Completed tasks with the tag, in the project. */
   findTasksByTag(tag: string, projectId: string): Promise<readonly ReportedTask[]>;
   readCurves(tasks: readonly ReportedTask[], metrics: readonly MetricName[]): Promise<Curves>;
   /** The end of a task's console, oldest line first. */
-  readLogEnd(taskId: string): Promise<{ readonly lines: readonly string[]; readonly isWhole: boolean }>;
+  readLogEnd(taskId: string): Promise<ConsoleEnd>;
   readQueues(ids: readonly string[]): Promise<ReadonlyMap<string, QueueState>>;
   /** The tables and matrices that a task reported. */
   readPlots(taskId: string): Promise<readonly Plot[]>;
@@ -66,8 +74,16 @@ export const MAX_COMPARED_METRICS = 300;
 export const MAX_CURVES = 40;
 /** A task with more metrics than this is a large document; its plots are left to ClearML's own page. */
 export const MANY_METRICS = 1000;
+/** Consoles are read of at most this many tasks. */
+const MAX_CONSOLES = 20;
 /** A branch of merge commits has its first parents spread over several pages. */
 const MAX_COMMIT_PAGES = 4;
+
+/** The end of a task's console, oldest line first. */
+export interface ConsoleEnd {
+  readonly lines: readonly string[];
+  readonly isWhole: boolean;
+}
 
 /** Parts of a report that are left out where ClearML does not answer about them. */
 export type Unread = 'curves' | 'details';
@@ -92,9 +108,9 @@ export interface ReportSources {
   readonly anchors: readonly Baseline[];
   readonly curves: Curves;
   /** The end of a failed task's console. */
-  readonly log:
-    | { readonly taskId: string; readonly lines: readonly string[]; readonly isWhole: boolean }
-    | undefined;
+  readonly log: ({ readonly taskId: string } & ConsoleEnd) | undefined;
+  /** Consoles that the gate needs, by task; one that ClearML did not give is not there. */
+  readonly consoles: ReadonlyMap<string, ConsoleEnd>;
   readonly queues: ReadonlyMap<string, QueueState>;
   readonly plots: readonly Plot[];
 }
@@ -112,6 +128,15 @@ export interface SourceOptions {
   readonly missedMetrics: readonly MetricName[];
   /** All metrics in the order of their importance. */
   readonly rankMetrics: (tasks: readonly ReportedTask[]) => readonly MetricName[];
+  /** What a gate asks for beyond that; undefined where nothing is gated. */
+  readonly gate: GateQuestions | undefined;
+}
+
+export interface GateQuestions {
+  /** Some gated metrics are named by patterns: of the base's tasks all metrics are wanted, to miss one that is gone. */
+  readonly hasPatterns: boolean;
+  /** Whether a task's console must be read to judge it. */
+  readonly needsConsole: (task: ReportedTask) => boolean;
 }
 
 export interface SourceServers {
@@ -188,7 +213,16 @@ export async function collectSources(
   ]);
   const { baseline, failure: baselineFailure } = first ?? NO_BASELINE;
   const compared = baseline.kind === 'found' ? baseline.tasks : [];
-  const curves = await settle(readCurves(tasks, compared, metrics, clearml));
+  const anchors = others.map((other) => other.baseline);
+  const judged = [
+    ...tasks,
+    ...compared,
+    ...anchors.flatMap((one) => (one.kind === 'found' ? one.tasks : [])),
+  ];
+  const [curves, consoles] = await Promise.all([
+    settle(readCurves(tasks, compared, metrics, clearml)),
+    readConsoles(judged, options.gate, clearml),
+  ]);
   return {
     tasks,
     pullRequest,
@@ -196,7 +230,8 @@ export async function collectSources(
     isCurrent,
     baseline,
     baselineFailure,
-    anchors: others.map((other) => other.baseline),
+    anchors,
+    consoles,
     curves: 'value' in curves ? curves.value : new Map(),
     ...('value' in details ? details.value : NO_DETAILS),
     unread: [
@@ -302,6 +337,8 @@ async function findBaseline(
   const { mergeBase } = history.value;
   if (mergeBase === undefined) return missing('no-ancestor');
 
+  const { gate, seedParam } = question.options;
+  const sought = { pipeline, branch, own: tasks, seedParam };
   let { listed } = history.value;
   let chain: readonly Ancestor[] = [];
   for (let page = 1; page <= MAX_COMMIT_PAGES; page += 1) {
@@ -313,14 +350,11 @@ async function findBaseline(
         codeIds: [...new Set(fresh.flatMap(({ commit, tree }) => [commit, tree]))],
         pipeline,
         projectId: tasks[0]?.projectId,
-        metrics: [...question.metrics.slice(0, MAX_COMPARED_METRICS), ...question.options.missedMetrics],
+        metrics: gate?.hasPatterns
+          ? 'all'
+          : [...question.metrics.slice(0, MAX_COMPARED_METRICS), ...question.options.missedMetrics],
       });
-      const baseline = selectBranchBaseline(chain, candidates, {
-        pipeline,
-        branch,
-        own: tasks,
-        seedParam: question.options.seedParam,
-      });
+      const baseline = selectBranchBaseline(chain, candidates, sought);
       if (baseline !== undefined) return { baseline, failure: undefined };
     }
     if (walk.next === undefined || chain.length >= MAX_ANCESTORS || page === MAX_COMMIT_PAGES) break;
@@ -328,7 +362,9 @@ async function findBaseline(
     if ('failure' in more) return missing('no-github', chain.length, more.failure);
     listed = new Map([...listed, ...more.value.map((commit) => [commit.commit, commit] as const)]);
   }
-  return missing('no-task', chain.length);
+  if (gate === undefined) return missing('no-task', chain.length);
+  const onBranch = await clearml.findTasksByBranch({ branch, pipeline, projectId: tasks[0]?.projectId });
+  return missing(isBranchTrained(onBranch, sought) ? 'unreached' : 'no-task', chain.length);
 }
 
 const NO_DETAILS: Pick<ReportSources, 'log' | 'queues' | 'plots'> = {
@@ -373,6 +409,25 @@ async function decideCurrent(
   if (hasPaths && expected?.headCommit === head && task.tags.includes(`pr:${number}`)) return true;
   const tree = await settle(github.then((host) => host.readTree(head)));
   return 'value' in tree && tree.value !== undefined ? codeIds.includes(tree.value) : undefined;
+}
+
+/** Consoles of the tasks with numbers that only they can tell from a NaN. One that can't be had leaves its task doubted. */
+async function readConsoles(
+  tasks: readonly ReportedTask[],
+  gate: GateQuestions | undefined,
+  clearml: ReportServer,
+): Promise<ReadonlyMap<string, ConsoleEnd>> {
+  if (gate === undefined) return new Map();
+  const wanted = tasks
+    .filter((task) => isSuccess(task.status) && gate.needsConsole(task))
+    .map(({ id }) => id);
+  const consoles = await Promise.all(
+    [...new Set(wanted)].slice(0, MAX_CONSOLES).map(async (id) => {
+      const end = await settle(clearml.readLogEnd(id));
+      return 'value' in end ? [[id, end.value] as const] : [];
+    }),
+  );
+  return new Map(consoles.flat());
 }
 
 async function readCurves(

@@ -1,5 +1,6 @@
 import { formatPlace } from './cause.ts';
 import { formatDuration } from './duration.ts';
+import { EXIT_CODES } from './exit-code.ts';
 import { formatChange, formatNumber, formatPair, formatPercentChange } from './number-format.ts';
 import { joinPhrases, type Phrase, phrase, words } from './phrase.ts';
 import type { Report, ReportBaseline, ReportTask } from './report.ts';
@@ -39,16 +40,48 @@ export function composeHeading(report: Report): Phrase {
     case 'draft':
       return phrase`${name} is not in a queue yet`;
     case 'completed': {
-      const [leading] = report.metrics;
-      if (leading === undefined || report.leadingMetrics === 0) return phrase`${name} completed`;
-      return phrase`${name}: ${leading.metric} ${composeResult(leading, report.baseline)}`;
+      const verdict = VERDICT_WORDS[report.verdict];
+      const judged = verdict === '' ? [] : phrase`${{ strong: words(verdict) }}${describeForce(report)}: `;
+      const leading = pickLeading(report);
+      if (leading === undefined) return phrase`${judged}${name} completed`;
+      return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report.baseline)}${countFurther(report)}`;
     }
   }
 }
 
+/** How the gate's answer is called in the first line; what did not complete says so itself. */
+const VERDICT_WORDS: Readonly<Record<Report['verdict'], string>> = {
+  regression: 'Regression',
+  undecided: 'Undecided',
+  pass: 'Pass',
+  none: '',
+  failed: '',
+  pending: '',
+};
+
+/** A verdict that blocks nothing says so. */
+function describeForce({ verdict, gate }: Report): Phrase {
+  return gate !== null && gate.exitCode === EXIT_CODES.done && verdict !== 'pass'
+    ? words(' (a warning only)')
+    : [];
+}
+
+/** The metric of the first line: the first that the verdict is about. */
+function pickLeading({ metrics, verdict, leadingMetrics }: Report): ReportMetric | undefined {
+  return verdict === 'regression' || verdict === 'undecided' || verdict === 'pass'
+    ? metrics.find((metric) => metric.verdict === verdict)
+    : metrics.slice(0, leadingMetrics)[0];
+}
+
+function countFurther({ gate, verdict }: Report): Phrase {
+  const count = gate === null ? 0 : gate.metrics.filter((metric) => metric.verdict === verdict).length;
+  if (count < 2 || (verdict !== 'regression' && verdict !== 'undecided')) return [];
+  return words(`, and ${count - 1} more`);
+}
+
 /** `0.9722, +0.0111 (better) against main` */
 function composeResult(metric: ReportMetric, baseline: ReportBaseline): Phrase {
-  if (metric.value === null) return words('was not reported');
+  if (metric.value === null) return words(`was ${describeAbsence(metric)}`);
   if (metric.baseline === null || metric.change === null)
     return [{ strong: words(formatNumber(metric.value)) }];
   const pair = formatPair(metric.value, metric.baseline);
@@ -256,9 +289,14 @@ function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
   }
 }
 
+/** A number was reported, but it is no measurement: a NaN that arrived as 0, say. */
+function describeAbsence({ values }: ReportMetric): string {
+  return values.some((value) => value !== null) ? 'not measured' : 'not reported';
+}
+
 /** A metric's own cell. */
 export function composeValue(metric: ReportMetric): Phrase {
-  if (metric.value === null) return words('not reported');
+  if (metric.value === null) return words(describeAbsence(metric));
   const text =
     metric.baseline === null ? formatNumber(metric.value) : formatPair(metric.value, metric.baseline).value;
   return phrase`${{ strong: words(text) }}${describeSpread(metric.spread, metric.values)}`;

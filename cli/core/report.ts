@@ -9,6 +9,7 @@ import {
   type ParamDifference,
 } from './comparability.ts';
 import type { MetricRule } from './config.ts';
+import type { GateResult, MetricJudgement } from './gate-data.ts';
 import type { Metric } from './metrics.ts';
 import type { Plot } from './plot.ts';
 import { replaceBroken } from './quotation.ts';
@@ -19,7 +20,7 @@ import { isEnded, isSuccess, RUNTIME_KEYS, type TaskStatus } from './task.ts';
 import { isWorkerLost } from './task-life.ts';
 
 /** What is said of the whole run, the first that holds (public contract). */
-export type Verdict = 'failed' | 'pending' | 'none';
+export type Verdict = GateResult['verdict'];
 
 /** How far the training is. */
 export type Phase = 'draft' | 'queued' | 'running' | 'completed' | 'failed' | 'stopped';
@@ -46,6 +47,8 @@ export interface Report {
   readonly metrics: readonly ReportMetric[];
   /** How many of `metrics` the comment leads with. */
   readonly leadingMetrics: number;
+  /** What the gate says; null where nothing is gated. */
+  readonly gate: ReportGate | null;
   /** Those that are drawn. */
   readonly curves: readonly ReportCurve[];
   /** Params that differ from the baseline's. */
@@ -58,6 +61,15 @@ export interface Report {
   readonly unread: ReportSources['unread'];
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
+}
+
+export interface ReportGate {
+  /** How often it may object to a pull request that is no worse. */
+  readonly alpha: number;
+  /** 0, 5 or 6: what the program ends with, but for `--no-gate`. */
+  readonly exitCode: GateResult['exitCode'];
+  /** Those with `gate: fail` or `warn`, in the order of the settings. */
+  readonly metrics: readonly MetricJudgement[];
 }
 
 export interface ReportPullRequest {
@@ -166,6 +178,8 @@ export interface ReportContext {
   /** Ranks the metrics of the tasks by the rules. */
   readonly rank: (tasks: readonly ReportedTask[]) => readonly RankedMetric[];
   readonly rules: readonly MetricRule[];
+  /** What the gate says; undefined where nothing is gated. */
+  readonly gate: { readonly alpha: number; readonly result: GateResult } | undefined;
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
   /** No trailing slash. */
   readonly githubUrl: string;
@@ -190,10 +204,11 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     curves: sources.curves,
     rules: context.rules,
     ranked: context.rank(tasks),
+    judgements: context.gate?.result.metrics ?? [],
   });
   return {
     version: 1,
-    verdict: decideVerdict(tasks),
+    verdict: context.gate?.result.verdict ?? decideVerdict(tasks),
     phase: decidePhase(tasks),
     name: first?.name ?? '',
     pullRequest: describePullRequest(sources, context),
@@ -203,6 +218,14 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     baseline: describeBaseline(sources, context),
     metrics,
     leadingMetrics,
+    gate:
+      context.gate === undefined
+        ? null
+        : {
+            alpha: context.gate.alpha,
+            exitCode: context.gate.result.exitCode,
+            metrics: context.gate.result.metrics,
+          },
     curves,
     params: first && other ? compareParams(first, other, context.seedParam) : [],
     environment: first && other && isSuccess(first.status) ? compareEnvironments(first, other) : [],

@@ -96,6 +96,7 @@ export function makeReport(
       baseline,
       baselineFailure: undefined,
       anchors: [],
+      consoles: new Map(),
       unread: [],
       curves: new Map([...tasks, ...baselineTasks].map((task) => [task.id, drawCurves(task)])),
       log: undefined,
@@ -106,6 +107,7 @@ export function makeReport(
     {
       rank: (all) => rankMetrics(all, []),
       rules: [],
+      gate: undefined,
       pullRequest: { repository: 'acme/digits', number: 7 },
       githubUrl: 'https://github.com',
       runId: '42',

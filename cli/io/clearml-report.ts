@@ -219,8 +219,27 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
           },
         },
         // A task can have thousands of metrics: only those that are compared are sent (recording 293).
-        [...TASK_FIELDS, ...metrics.map(locateMetric)],
+        [...TASK_FIELDS, ...(metrics === 'all' ? ['last_metrics'] : metrics.map(locateMetric))],
       );
+    },
+
+    async findTasksByBranch({ branch, pipeline, projectId }) {
+      const newest = await client.call(
+        'tasks.get_all',
+        {
+          status: SUCCESSFUL,
+          ...(projectId === undefined ? {} : { project: [projectId] }),
+          [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
+          _any_: { fields: ['script.branch'], pattern: `^${escapeRegExp(branch)}$` },
+          only_fields: TASK_FIELDS,
+          order_by: ['-created'],
+          page: 0,
+          page_size: BRANCH_TASKS,
+        },
+        TasksSchema,
+        read,
+      );
+      return newest.tasks.map(toReportedTask);
     },
 
     async findTasksByTag(tag, projectId) {
@@ -330,8 +349,10 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
 }
 
 const SUCCESSFUL = ['completed', 'published'];
-/** Each task brings its metrics along. */
-const SEARCH_PAGE_SIZE = 100;
+/** What a server gives at most (recordings 324-326): a history is one request. */
+const SEARCH_PAGE_SIZE = 500;
+/** Whether there is one that counts is asked. */
+const BRANCH_TASKS = 20;
 /** The newest one is compared with; the others are only counted. */
 const TAGGED_TASKS = 5;
 

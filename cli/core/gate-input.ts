@@ -1,0 +1,130 @@
+import type { Baseline, BaselineRule } from './baseline.ts';
+import type { MetricRule } from './config.ts';
+import { restoreExtremes } from './curve.ts';
+import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from './gate-data.ts';
+import { assignRole } from './metric-rules.ts';
+import { type Metric, type MetricPick, pickValue } from './metrics.ts';
+import type { GateQuestions, ReportSources } from './report-sources.ts';
+import type { ReportedTask } from './reported-task.ts';
+import { doubtValue, needsConsole, type ValueOrigin } from './suspicious-value.ts';
+
+/** Whether any metric is gated: only then anything is asked or loaded for a gate. */
+export function hasGate(rules: readonly MetricRule[]): boolean {
+  return rules.some(({ gate }) => gate !== 'off');
+}
+
+/** What a gate asks for beyond what the report does; undefined where nothing is gated. */
+export function listGateQuestions(rules: readonly MetricRule[]): GateQuestions | undefined {
+  if (!hasGate(rules)) return undefined;
+  return {
+    hasPatterns: rules.some(({ gate, metric }) => gate !== 'off' && /[*?]/.test(metric)),
+    needsConsole: (task) =>
+      listGatedMetrics(task, rules).some(({ metric, pick }) =>
+        needsConsole({ value: pickValue(metric, pick) }),
+      ),
+  };
+}
+
+export interface GateSettings {
+  readonly rules: readonly MetricRule[];
+  readonly alpha: number;
+  /** In the order of the sources' baselines. */
+  readonly baselineRules: readonly BaselineRule[];
+  readonly seedParam: string;
+}
+
+/** What is judged, of what a report is made of. */
+export function prepareGateInput(
+  sources: Pick<ReportSources, 'tasks' | 'baseline' | 'anchors' | 'curves' | 'consoles'>,
+  { rules, alpha, baselineRules, seedParam }: GateSettings,
+): GateInput {
+  const toRun = (task: ReportedTask): GateRun => ({
+    task: task.id,
+    seed: task.params[seedParam] ?? null,
+    status: task.status,
+    iterations: task.iteration,
+    values: new Map(
+      listGatedMetrics(task, rules).map(({ metric, pick }) => [
+        metric.name,
+        measure(metric, pick, task, sources),
+      ]),
+    ),
+  });
+  const baselines = [sources.baseline, ...sources.anchors];
+  return {
+    rules,
+    alpha,
+    pullRequest: sources.tasks.map(toRun),
+    baselines: baselineRules.flatMap((rule, index) => {
+      const baseline = baselines[index];
+      return baseline === undefined ? [] : (describeBaseline(baseline, rule, toRun) ?? []);
+    }),
+  };
+}
+
+/** The metrics of a task that a gate is about, the base's old names included. */
+function listGatedMetrics(
+  task: Pick<ReportedTask, 'metrics'>,
+  rules: readonly MetricRule[],
+): Array<{ readonly metric: Metric; readonly pick: MetricPick }> {
+  return task.metrics.flatMap((metric) => {
+    const rule =
+      rules.find(({ gate, was }) => gate !== 'off' && was === metric.name) ??
+      assignRole(metric.name, rules).rule;
+    return rule === undefined || rule.gate === 'off' ? [] : [{ metric, pick: rule.value }];
+  });
+}
+
+function measure(
+  metric: Metric,
+  pick: MetricPick,
+  task: ReportedTask,
+  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
+): GateValue {
+  const value = pickValue(metric, pick);
+  const origin: ValueOrigin = { value, pick, first: metric.first, min: metric.min, max: metric.max };
+  const curve = curves.get(task.id)?.get(metric.name);
+  // Of a long series the server gives means over some iterations: they would lead to a zero that the series jumps to.
+  const isWhole = curve !== undefined && curve.x.length >= metric.count;
+  return {
+    value,
+    doubt: doubtValue({
+      ...origin,
+      series: isWhole ? restoreExtremes(curve, metric).y : undefined,
+      console: consoles.get(task.id),
+    }),
+  };
+}
+
+/** undefined where nobody asked for a baseline. */
+function describeBaseline(
+  baseline: Baseline,
+  rule: BaselineRule,
+  toRun: (task: ReportedTask) => GateRun,
+): GateBaseline | undefined {
+  if (baseline.kind === 'missing') {
+    const name = baseline.branch ?? 'the base branch';
+    switch (baseline.reason) {
+      case 'off':
+        return undefined;
+      case 'no-task':
+        return { name, absence: 'no-history' };
+      case 'unreached':
+        return { name, absence: 'unreached' };
+      default:
+        return { name, absence: 'unknown' };
+    }
+  }
+  const toCommit = (commit: string | undefined, tasks: readonly ReportedTask[]): GateCommit => ({
+    commit: commit ?? tasks[0]?.id ?? '',
+    runs: tasks.map(toRun),
+  });
+  const limit = 'runs' in rule ? rule.runs : 1;
+  const [nearest, ...older] = baseline.history
+    .slice(0, limit)
+    .map(({ commit, tasks }) => toCommit(commit, tasks));
+  return {
+    name: baseline.name,
+    history: [nearest ?? toCommit(baseline.commit, baseline.tasks), ...older],
+  };
+}

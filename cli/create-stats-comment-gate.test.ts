@@ -1,0 +1,295 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { hashText } from './core/pipeline.ts';
+import { main } from './create-stats-comment.ts';
+import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
+import { startFaultProxy } from './dev/fault-proxy.ts';
+import { createHurriedClock } from './dev/hurried-clock.ts';
+import { runProgramHere, runProgramProcess } from './dev/program-run.ts';
+import { createScratchRepository } from './dev/scratch-repository.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { type GithubSandbox, startGithubSandbox } from './sandbox/github-server.ts';
+
+const repository = createScratchRepository();
+const older = repository.commit('Train', { 'train.py': 'a' });
+const base = repository.commit('Train more', { 'train.py': 'b' });
+repository.git('checkout', '--quiet', '-b', 'topic');
+const head = repository.commit('Train otherwise', { 'train.py': 'c' });
+repository.git('checkout', '--quiet', 'main');
+const later = repository.commit('Go on', { 'train.py': 'd' });
+const treeOf = (commit: string) => repository.git('rev-parse', `${commit}^{tree}`);
+
+let clearml: ClearmlSandbox;
+let github: GithubSandbox;
+let driver: ClearmlDriver;
+let project: string;
+let pipeline: string;
+let directory: string;
+
+beforeAll(async () => {
+  clearml = await startClearmlSandbox();
+  driver = createClearmlDriver(clearml.env);
+  project = (await driver.call('projects.create', { name: 'digits', description: '' })).id;
+  github = await startGithubSandbox({
+    gitDir: repository.directory,
+    pulls: [{ number: 7, headSha: head, headRef: 'topic', baseRef: 'main' }],
+  });
+});
+
+afterAll(async () => {
+  await Promise.all([clearml.close(), github.close()]);
+  repository.remove();
+});
+
+// Each test has its own pipeline and comment: the tasks of the others are none of its business.
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'gate-'));
+  pipeline = await hashText(directory);
+});
+
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+interface Training {
+  readonly seed?: number;
+  readonly tags?: readonly string[];
+  /** Default: `test/accuracy`. */
+  readonly metric?: readonly [title: string, series: string];
+  readonly log?: readonly string[];
+  readonly end?: 'completed' | 'failed';
+}
+
+async function train(commit: string, values: readonly number[], training: Training = {}): Promise<string> {
+  const { seed = 1, tags = [], metric = ['test', 'accuracy'], log = [], end = 'completed' } = training;
+  const isOwn = commit === head;
+  const task = await driver.createTask({
+    name: 'train',
+    project,
+    tags,
+    script: {
+      repository: 'https://github.com/acme/digits.git',
+      branch: isOwn ? 'topic' : 'main',
+      version_num: commit,
+    },
+    hyperparams: { Args: { seed: { section: 'Args', name: 'seed', value: String(seed) } } },
+    runtime: {
+      ci_key: `${commit} ${seed}`,
+      ci_pipeline: pipeline,
+      ci_code: treeOf(commit),
+      ci_event: isOwn ? 'pull_request' : 'push',
+      ci_run: '42',
+    },
+  });
+  await driver.call('tasks.enqueue', { task, queue_name: 'default' });
+  await driver.startTask(task);
+  await driver.reportScalars(task, ...metric, values);
+  if (log.length > 0) await driver.logLines(task, log);
+  await (end === 'failed' ? driver.failTask(task) : driver.completeTask(task));
+  return task;
+}
+
+/** One run a value, seeds counted from 1. */
+async function trainSeeds(commit: string, results: readonly number[], training: Training = {}) {
+  const tasks: string[] = [];
+  for (const [index, result] of results.entries())
+    tasks.push(await train(commit, [result], { ...training, seed: index + 1 }));
+  return tasks.join(' ');
+}
+
+const GATED = 'metrics: [{ metric: test/accuracy, goal: maximize, gate: fail }]';
+
+function prepareRun(tasks: string, settings: string, flags: readonly string[] = []) {
+  writeFileSync(join(directory, 'settings.yml'), settings);
+  return {
+    args: [tasks, '--config', 'settings.yml', '--comment-key', directory, ...flags],
+    env: {
+      ...clearml.env,
+      ...github.env,
+      PR_NUMBER: '7',
+      GITHUB_OUTPUT: join(directory, 'output'),
+    },
+    cwd: directory,
+  };
+}
+
+/** Runs the program; `body` is the comment, `verdict` and `metrics` are the outputs. */
+async function judge(
+  tasks: string,
+  settings = GATED,
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+) {
+  const options = prepareRun(tasks, settings, flags);
+  rmSync(options.env.GITHUB_OUTPUT, { force: true });
+  const run = await runProgramHere(main, {
+    ...options,
+    env: { ...options.env, ...env },
+    clock: createHurriedClock(1),
+  });
+  return { ...run, ...readResult() };
+}
+
+function readResult() {
+  const outputs = readFileSync(join(directory, 'output'), 'utf8');
+  const read = (name: string) => new RegExp(`^${name}<<(\\S+)\\n([\\s\\S]*?)\\n\\1$`, 'm').exec(outputs)?.[2];
+  const { body = '' } = github.comments(7).at(-1) ?? {};
+  return { body, verdict: read('verdict'), metrics: JSON.parse(read('metrics') ?? '[]') };
+}
+
+test('three seeds that are worse than the base’s three are a regression: exit code 5, as a process', async () => {
+  await trainSeeds(older, [0.8, 0.81, 0.805]);
+  await trainSeeds(base, [0.9, 0.91, 0.905]);
+  const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
+  const { exitCode } = await runProgramProcess('create-stats-comment', prepareRun(tasks, GATED));
+  const { body, verdict, metrics } = readResult();
+  expect(exitCode).toBe(5);
+  expect(verdict).toBe('regression');
+  expect(metrics).toEqual([
+    {
+      metric: 'test/accuracy',
+      value: expect.closeTo(0.705),
+      baseline: expect.closeTo(0.905),
+      change: expect.closeTo(-0.2),
+      verdict: 'regression',
+    },
+  ]);
+  expect(body.split('\n')[1]).toBe(
+    '### **Regression**: `train`: `test/accuracy` **0.705**, -0.2 (worse) against `main`',
+  );
+  expect(body).toMatch(
+    /\| `test\/accuracy` against `main` \| \*\*regression\*\* \| 0\.705 \| 0\.905\u00a0±\u00a00\.0\d+ \| -0\.2 \| below 0\.001 \| t-test \| 3\u00a0\/\u00a03 \| `▅█▁` \|/,
+  );
+  expect(body).toContain('Worse by 0.2; by chance, fewer than 0.1% of pull requests');
+  expect(body).toContain('t-test, 3 runs against 3 runs; runs of the same code differ by 0.005');
+});
+
+test('a change within the noise passes, and says what it could have missed', async () => {
+  await trainSeeds(base, [0.9, 0.91, 0.92]);
+  const { exitCode, verdict, body, metrics } = await judge(await trainSeeds(head, [0.899, 0.909, 0.921]));
+  expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'pass' });
+  expect(metrics[0].verdict).toBe('pass');
+  expect(body).toContain('### **Pass**: `train`');
+  expect(body).toMatch(/These runs see a loss of 0\.0\d+ in 4 of 5 cases/);
+});
+
+test('a gate that only warns, and --no-gate, say regression and exit 0', async () => {
+  await trainSeeds(base, [0.9, 0.91, 0.905]);
+  const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
+  const warned = await judge(tasks, GATED.replace('fail', 'warn'));
+  expect(warned).toMatchObject({ exitCode: 0, verdict: 'regression' });
+  expect(warned.body).toContain('### **Regression** (a warning only): `train`');
+  expect(await judge(tasks, GATED, ['--no-gate'])).toMatchObject({ exitCode: 0, verdict: 'regression' });
+});
+
+test('what the base has not yet, blocks nothing; what it has elsewhere, is undecided', async () => {
+  const tasks = await trainSeeds(head, [0.7, 0.71]);
+  const first = await judge(tasks);
+  expect(first).toMatchObject({ exitCode: 0, verdict: 'none' });
+  expect(first.body).toContain('The base branch has no history yet');
+  await train(later, [0.9]);
+  const second = await judge(tasks);
+  expect(second).toMatchObject({ exitCode: 6, verdict: 'undecided' });
+  expect(second.body).toContain('not in the part of its history that was looked at');
+});
+
+test('without a baseline nothing is compared, and a metric that is there blocks nothing', async () => {
+  expect(await judge(await train(head, [0.7]), `${GATED}\nbaseline: none`)).toMatchObject({
+    exitCode: 0,
+    verdict: 'none',
+  });
+});
+
+test.each<[string, string, { readonly settings?: string; readonly training?: Training }]>([
+  ['a metric that was not reported', 'did not report it', { training: { metric: ['other', 'x'] } }],
+  [
+    'a metric that a pattern gates and only the base still has',
+    'did not report it',
+    { settings: GATED.replace('test/accuracy', 'test/*'), training: { metric: ['test', 'other'] } },
+  ],
+  ['noise that nobody knows', 'launch with seeds, or set a tolerance', {}],
+  [
+    'a loss that these runs can’t show',
+    'more seeds would tell',
+    { settings: GATED.replace('gate:', 'tolerance: 0.05, detect: 0.06, gate:') },
+  ],
+])('%s is undecided: exit code 6', async (_, words, { settings = GATED, training = {} }) => {
+  await train(base, [0.9]);
+  const { exitCode, verdict, body } = await judge(await train(head, [0.89], training), settings);
+  expect({ exitCode, verdict }).toEqual({ exitCode: 6, verdict: 'undecided' });
+  expect(body).toContain('### **Undecided**: `train`');
+  expect(body).toContain(words);
+});
+
+test('a failed run is never a pass, whatever the others say', async () => {
+  await trainSeeds(base, [0.9, 0.91]);
+  const good = await trainSeeds(head, [0.95, 0.96]);
+  const bad = await train(head, [0.97], { seed: 3, end: 'failed' });
+  expect(await judge(`${good} ${bad}`)).toMatchObject({ exitCode: 6, verdict: 'failed' });
+});
+
+const LOSS = 'metrics: [{ metric: test/loss, goal: minimize, tolerance: 0.1, gate: fail }]';
+const WARNING =
+  "2026-01-01 00:00:00,000 - clearml - WARNING - NaN value encountered. Reporting it as '0.0'. Use clearml.Logger.set_reporting_nan_value to assign another value";
+
+test('a diverged loss, which arrives as 0, is no perfect one: the console is read', async () => {
+  const metric = ['test', 'loss'] as const;
+  await train(base, [2, 1, 0.5], { metric });
+  const { exitCode, verdict, body, metrics } = await judge(
+    await train(head, [2, 1.9, 0], { metric, log: [WARNING] }),
+    LOSS,
+  );
+  expect({ exitCode, verdict }).toEqual({ exitCode: 6, verdict: 'undecided' });
+  expect(metrics[0]).toMatchObject({ value: null, verdict: 'undecided' });
+  expect(body).toContain('`test/loss` was not measured');
+  expect(body).toContain('had NaN or an infinity');
+});
+
+test('a loss that comes down to 0 is one', async () => {
+  const metric = ['test', 'loss'] as const;
+  await train(base, [2, 1, 0.5], { metric });
+  const { exitCode, verdict } = await judge(
+    await train(head, [2, 1, 0.01, 0.001, 0], { metric, log: ['epoch 1'] }),
+    LOSS,
+  );
+  expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'pass' });
+});
+
+test('a fixed anchor beside the branch catches what the branch let by', async () => {
+  await train(older, [0.95], { tags: [directory] });
+  await train(base, [0.9]);
+  const settings = `${GATED.replace('gate:', 'tolerance: 0.02, gate:')}\nbaseline: [{ runs: 1 }, { tag: "${directory}" }]`;
+  const { exitCode, verdict, body } = await judge(await train(head, [0.89]), settings);
+  expect({ exitCode, verdict }).toEqual({ exitCode: 5, verdict: 'regression' });
+  expect(body).toContain('`test/accuracy` against `main` | pass |');
+  expect(body).toContain(`against \`${directory}\` | **regression** |`);
+});
+
+test('the history ends after as many commits as the settings say', async () => {
+  await train(older, [0.8]);
+  await train(base, [0.9]);
+  const task = await train(head, [0.9]);
+  const countHistory = async (runs: number) => {
+    const settings = `${GATED.replace('gate:', 'tolerance: 0.02, gate:')}\nbaseline: { runs: ${runs} }`;
+    const { stdout } = await judge(task, settings, ['--json']);
+    return JSON.parse(stdout).gate.metrics[0].comparisons[0].history;
+  };
+  expect(await countHistory(1)).toEqual([0.9]);
+  expect(await countHistory(10)).toEqual([0.9, 0.8]);
+});
+
+test('a gated report asks ClearML and GitHub no more often than one without a gate', async () => {
+  await trainSeeds(older, [0.8, 0.81, 0.82]);
+  await trainSeeds(base, [0.9, 0.91, 0.92]);
+  const tasks = await trainSeeds(head, [0.9, 0.91, 0.92]);
+  const count = async (settings: string) => {
+    const toClearml = await startFaultProxy(clearml.apiHost, () => undefined);
+    const toGithub = await startFaultProxy(github.apiUrl, () => undefined);
+    await judge(tasks, settings, [], { CLEARML_API_HOST: toClearml.url, GITHUB_API_URL: toGithub.url });
+    const counts = [toClearml.seen.length, toGithub.seen.length];
+    await Promise.all([toClearml.close(), toGithub.close()]);
+    return counts;
+  };
+  await count(GATED);
+  expect(await count(GATED)).toEqual(await count('metrics: [{ metric: test/accuracy, goal: maximize }]'));
+});
