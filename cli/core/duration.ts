@@ -1,17 +1,32 @@
-import parseDuration from 'parse-duration';
-import prettyMilliseconds from 'pretty-ms';
-
 /** `250ms`, `30s`, `90m`, `2h`, `1h30m`. */
 export const DURATION = /^(?=\d)(?:\d+(?:\.\d+)?h)?(?:\d+(?:\.\d+)?m)?(?:\d+(?:\.\d+)?s)?(?:\d+ms)?$/;
+
+// No package for these two: the grammar is our own, and four more files were loaded at every start.
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** Milliseconds of `250ms`, `30s`, `90m`, `2h`, `1h30m`; undefined for anything else. */
 export function parseDurationMs(text: string): number | undefined {
   if (!DURATION.test(text)) return undefined;
-  const ms = parseDuration(text);
-  return ms === null || !Number.isFinite(ms) ? undefined : ms;
+  let ms = 0;
+  for (const [, count, unit = ''] of text.matchAll(/([\d.]+)(ms|[hms])/g)) {
+    ms += Number(count) * (UNIT_MS[unit] ?? Number.NaN);
+  }
+  return Number.isFinite(ms) ? ms : undefined;
 }
 
-/** `1h 2m 3s`: whole seconds, for people. */
+/** `1d 1h 2m 3s`: whole seconds, for people. */
 export function formatDuration(ms: number): string {
-  return ms < 1000 ? `${Math.max(0, Math.round(ms))}ms` : prettyMilliseconds(ms, { secondsDecimalDigits: 0 });
+  if (ms < 1000) return `${Math.max(0, Math.round(ms))}ms`;
+  const seconds = Math.floor(ms / 1000);
+  const parts: Array<readonly [number, string]> = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor(seconds / 3600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'm'],
+    [seconds % 60, 's'],
+  ];
+  return parts
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count}${unit}`)
+    .join(' ');
 }

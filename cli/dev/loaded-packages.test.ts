@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -39,25 +39,48 @@ async function listLoadedPackages(
       NODE_OPTIONS: `--import ${new URL('load-recorder.mjs', import.meta.url).href}`,
     },
   });
-  const urls = readFileSync(file, 'utf8').split('\n');
-  const names = urls.map((url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1]);
-  const isRunner = (name: string) => /^(?:tsx|esbuild|@esbuild|get-tsconfig|resolve-pkg-maps)/.test(name);
+  const urls = [...new Set(readFileSync(file, 'utf8').split('\n'))];
+  const files = urls
+    .map((url) => url.replace(/^.*\/(?=node_modules\/|cli\/)/, ''))
+    .filter((url) => url !== '');
+  const isRunner = /^node_modules\/(?:tsx|esbuild|@esbuild|get-tsconfig|resolve-pkg-maps)\//;
+  const inPackages = files.filter((path) => path.startsWith('node_modules/') && !isRunner.test(path));
   return {
     exitCode: run.exitCode,
     stdout: run.stdout,
-    packages: [...new Set(names)].filter((name) => name !== undefined && !isRunner(name)).sort(),
+    /** Files of packages that we import, those that they require themselves left out. */
+    inPackages,
+    packages: [
+      ...new Set(inPackages.map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1])),
+    ].sort(),
+    own: files.filter((path) => path.startsWith('cli/') && !path.startsWith('cli/dev/')),
   };
 }
 
-const ALWAYS = ['commander', 'dotenv', 'undici', 'valibot'];
+/** Of undici only what carries a request: no fetch, no cache, and the proxy agent only behind a proxy. */
+const UNDICI = ['node_modules/undici/lib/api/api-request.js', 'node_modules/undici/lib/dispatcher/agent.js'];
 
-test('launch loads what talks to ClearML, and no GitHub client', async () => {
+test('launch loads what talks to ClearML, and no GitHub client, settings schema or clean-up', async () => {
   const args = ['https://github.com/acme/digits.git', 'main', 'a'.repeat(40)];
-  const { exitCode, packages } = await listLoadedPackages('launch-training-task', args);
+  const { exitCode, packages, inPackages, own } = await listLoadedPackages('launch-training-task', args);
   expect(exitCode).toBe(0);
-  expect(packages.filter((name) => !ALWAYS.includes(name ?? ''))).toEqual(
-    ['parse-duration', 'pretty-ms', 'parse-ms'].sort(),
-  );
+  expect(packages).toEqual(['commander', 'undici', 'valibot']);
+  expect(inPackages.filter((path) => path.includes('/undici/')).sort()).toEqual(UNDICI);
+  expect(own).toContain('cli/core/launch.ts');
+  expect(own.filter((path) => /config\.ts|launch-end|abort|requirements-file/.test(path))).toEqual([]);
+});
+
+test('all of undici is loaded only behind a proxy, the settings schema only where there are settings', async () => {
+  writeFileSync(join(folder, 'settings.yml'), 'queue: default\n');
+  const args = ['https://github.com/acme/digits.git', 'main', 'b'.repeat(40), '--config', 'settings.yml'];
+  const run = await listLoadedPackages('launch-training-task', args, {
+    HTTPS_PROXY: 'http://127.0.0.1:9',
+    NO_PROXY: '127.0.0.1,localhost',
+  });
+  expect(run.exitCode).toBe(0);
+  expect(run.inPackages).toContain('node_modules/undici/index.js');
+  expect(run.packages).toEqual(['commander', 'undici', 'valibot', 'yaml']);
+  expect(run.own).toContain('cli/core/config.ts');
 });
 
 test('check never loads a GitHub client, nor does a comment that is only printed', async () => {
@@ -68,9 +91,9 @@ test('check never loads a GitHub client, nor does a comment that is only printed
   await driver.completeTask(id);
   const check = await listLoadedPackages('check-task-running', [id]);
   expect(check).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
-  expect(check.packages.filter((name) => /octokit|mdast|micromark|mustache|yaml/.test(name ?? ''))).toEqual(
-    [],
-  );
+  expect(check.packages).toEqual(['commander', 'undici', 'valibot']);
+  expect(check.own).toContain('cli/core/watch.ts');
+  expect(check.own.filter((path) => /config\.ts|io\/git|task-abort|launch/.test(path))).toEqual([]);
   const printed = await listLoadedPackages('create-stats-comment', [id, '--dry-run']);
   expect(printed.exitCode).toBe(0);
   expect(printed.packages.filter((name) => /octokit|yaml/.test(name ?? ''))).toEqual([]);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Config, type ConfigIssue, parseConfig } from '../core/config.ts';
+import type { Config, ConfigIssue } from '../core/config.ts';
 import { describeSystemError, readErrorCode } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
@@ -26,8 +26,11 @@ export async function readConfigFile(cwd: string, path: string | undefined): Pro
       cause,
     });
   }
-  // Loaded only where there is a file: it costs as much as all other packages of a launch together.
-  const { LineCounter, parseDocument, isMap, isSeq, isScalar } = await import('yaml');
+  // Loaded only where there is a file: yaml costs as much as all other packages of a launch together.
+  const [{ LineCounter, parseDocument, isMap, isSeq, isScalar }, { parseConfig }] = await Promise.all([
+    import('yaml'),
+    import('../core/config.ts'),
+  ]);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   if (document.errors.length > 0) {

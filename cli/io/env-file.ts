@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parse } from 'dotenv';
 import { type Environment, isActions, mergeEnvironments } from '../core/environment.ts';
 
 /**
@@ -19,5 +18,7 @@ export async function readEnvironment(
   } catch {
     return set;
   }
+  // Loaded only where there is a file.
+  const { parse } = await import('dotenv');
   return mergeEnvironments(env, parse(text));
 }

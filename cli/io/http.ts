@@ -1,5 +1,7 @@
-import { promisify } from 'node:util';
-import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import type { Dispatcher } from 'undici';
+// Two files of undici instead of all of it: half the start-up of a program was loading its fetch, caches and mocks.
+import request from 'undici/lib/api/api-request.js';
+import Agent from 'undici/lib/dispatcher/agent.js';
 import type { Environment } from '../core/environment.ts';
 import { describeSystemError, readErrorCode } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
@@ -42,26 +44,20 @@ export class TransportError extends Error {
 export interface Http {
   /** @throws TransportError, or the signal's reason */
   send(request: HttpRequest): Promise<HttpResponse>;
-  /** For clients that bring their own `fetch` (Octokit). */
-  readonly dispatcher: Dispatcher;
   /** Ends every connection, also those with a request under way. */
   close(): Promise<void>;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** HTTP over undici, through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. */
+/**
+ * HTTP over undici, through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name.
+ *
+ * @throws Failure (usage) when a variable names no proxy
+ */
 export function createHttp(env: Environment, clock: Clock): Http {
-  const dispatcher = new EnvHttpProxyAgent({
-    // Lower case wins where both are set, as in curl.
-    httpProxy: readProxy(env, 'http_proxy', 'HTTP_PROXY'),
-    httpsProxy: readProxy(env, 'https_proxy', 'HTTPS_PROXY'),
-    noProxy: env.no_proxy ?? env.NO_PROXY ?? '',
-    connect: { timeout: CONNECT_TIMEOUT_MS },
-    // The time limit is ours, for the whole exchange: a slow drip would pass undici's.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  });
+  const proxies = readProxies(env);
+  let dispatcher: Promise<Dispatcher> | undefined;
 
   async function send(exchange: HttpRequest): Promise<HttpResponse> {
     const limit = new AbortController();
@@ -73,8 +69,11 @@ export function createHttp(env: Environment, clock: Clock): Http {
     if (exchange.signal?.aborted === true) stop();
     exchange.signal?.addEventListener('abort', stop, { once: true });
     try {
-      const answer = await request(exchange.url, {
-        dispatcher,
+      dispatcher ??= createDispatcher(proxies);
+      const { origin, pathname, search } = new URL(exchange.url);
+      const answer = await request.call(await dispatcher, {
+        origin,
+        path: `${pathname}${search}`,
         method: exchange.method,
         headers: { 'accept-encoding': 'gzip', ...exchange.headers },
         body: exchange.body ?? null,
@@ -96,13 +95,44 @@ export function createHttp(env: Environment, clock: Clock): Http {
     }
   }
 
-  return { send, dispatcher, close: () => dispatcher.destroy() };
+  return { send, close: async () => (await dispatcher)?.destroy() };
+}
+
+interface Proxies {
+  readonly httpProxy: string;
+  readonly httpsProxy: string;
+  readonly noProxy: string;
+}
+
+/** undefined where no proxy is named. Lower case wins where both are set, as in curl. */
+function readProxies(env: Environment): Proxies | undefined {
+  const httpProxy = readProxy(env, 'http_proxy', 'HTTP_PROXY');
+  const httpsProxy = readProxy(env, 'https_proxy', 'HTTPS_PROXY');
+  if (httpProxy === undefined && httpsProxy === undefined) return undefined;
+  return {
+    httpProxy: httpProxy ?? '',
+    httpsProxy: httpsProxy ?? '',
+    noProxy: env.no_proxy ?? env.NO_PROXY ?? '',
+  };
+}
+
+async function createDispatcher(proxies: Proxies | undefined): Promise<Dispatcher> {
+  const options = {
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+    // The time limit is ours, for the whole exchange: a slow drip would pass undici's.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  };
+  if (proxies === undefined) return new Agent(options);
+  // Behind a proxy all of undici is loaded: its tunnels use methods that only its index puts on the dispatchers.
+  const { EnvHttpProxyAgent } = await import('undici');
+  return new EnvHttpProxyAgent({ ...proxies, ...options });
 }
 
 /** A proxy's URL; as for curl, one without a scheme is http. */
-function readProxy(env: Environment, ...names: readonly string[]): string {
+function readProxy(env: Environment, ...names: readonly string[]): string | undefined {
   const name = names.find((candidate) => env[candidate] !== undefined);
-  if (name === undefined) return '';
+  if (name === undefined) return undefined;
   const text = env[name]?.trim() ?? '';
   const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   if (URL.canParse(url) && /^https?:/i.test(url)) return url;
@@ -127,7 +157,9 @@ async function decodeBody(body: Buffer, encoding: string | undefined): Promise<s
   if (encoding !== 'gzip') return body.toString('utf8');
   // Loaded only where an answer is compressed: most are small and are not.
   const { gunzip } = await import('node:zlib');
-  return (await promisify(gunzip)(body)).toString('utf8');
+  return new Promise((resolve, reject) => {
+    gunzip(body, (error, text) => (error === null ? resolve(text.toString('utf8')) : reject(error)));
+  });
 }
 
 const CERTIFICATE_ERROR = /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT)/;

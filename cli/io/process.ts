@@ -1,4 +1,5 @@
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
+import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { Clock, Signal, World } from '../core/world.ts';
@@ -16,6 +17,7 @@ export function isEntry(moduleUrl: string): boolean {
 
 /** Runs a program's `main` in this process and lets its exit code be the process's. */
 export async function runAsProcess(main: (world: World) => Promise<number>): Promise<void> {
+  cacheCompiledCode();
   let outputFailure: ExitCode = EXIT_CODES.done;
   for (const stream of [process.stdout, process.stderr]) {
     // Whoever reads us may close the pipe early (`| head -1`); that is no failure of ours.
@@ -35,6 +37,17 @@ export async function runAsProcess(main: (world: World) => Promise<number>): Pro
   await new Promise((resolve) => setImmediate(resolve));
   process.exitCode = exitCode === EXIT_CODES.done ? outputFailure : exitCode;
   endEvenIfBusy(process.exitCode);
+}
+
+/**
+ * Keeps what Node makes of our files from here on, TypeScript stripped and compiled: the next program on the same
+ * runner starts twice as fast. It lies in node_modules, which nobody commits or shares. Node 22.8 and newer can.
+ */
+function cacheCompiledCode(): void {
+  const packages = fileURLToPath(new URL('../../node_modules', import.meta.url));
+  if (!('enableCompileCache' in nodeModule) || !existsSync(packages)) return;
+  const enable = nodeModule.enableCompileCache as (directory: string) => unknown;
+  enable(`${packages}/.cache/clearml-ci-cd`);
 }
 
 /**

@@ -3,24 +3,25 @@ import { resolve } from 'node:path';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 import type { Template } from '../core/template.ts';
-
-const OWN_TEMPLATES = new URL('../../templates/', import.meta.url);
+import { readOwnFile } from './own-file.ts';
 
 /** The comment's template: the user's own, else ours. @throws Failure (usage) when it can't be read */
 export async function readCommentTemplate(cwd: string, path: string | undefined): Promise<Template> {
-  return path === undefined ? readOwnTemplate('comment.md') : readTemplate(path, resolve(cwd, path));
+  return path === undefined
+    ? readOwnTemplate('templates/comment.md')
+    : readTemplate(path, resolve(cwd, path));
 }
 
 /** The job summary's template. */
 export async function readSummaryTemplate(): Promise<Template> {
-  return readOwnTemplate('summary.md');
+  return readOwnTemplate('templates/summary.md');
 }
 
-function readOwnTemplate(name: string): Promise<Template> {
-  return readTemplate(`templates/${name}`, new URL(name, OWN_TEMPLATES));
+function readOwnTemplate(name: 'templates/comment.md' | 'templates/summary.md'): Template {
+  return { name, text: readOwnFile(name) };
 }
 
-async function readTemplate(name: string, location: string | URL): Promise<Template> {
+async function readTemplate(name: string, location: string): Promise<Template> {
   try {
     return { name, text: await readFile(location, 'utf8') };
   } catch (cause) {

@@ -1,0 +1,8 @@
+import { statSync } from 'node:fs';
+import { buildBundles, locateBundle, PROGRAM_NAMES } from './bundle.ts';
+
+await buildBundles();
+for (const program of PROGRAM_NAMES) {
+  const file = locateBundle(program);
+  process.stdout.write(`${file} ${Math.round(statSync(file).size / 1024)} KiB\n`);
+}

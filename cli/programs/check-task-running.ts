@@ -1,0 +1,119 @@
+import { Command, Option } from 'commander';
+import {
+  type CheckFlags,
+  parseTaskIds,
+  rejectIdleOptions,
+  requireTaskIds,
+  resolveCheckOptions,
+} from '../core/check-options.ts';
+import { type CheckedTask, formatJson, formatOutputs } from '../core/check-report.ts';
+import { readClearmlAccess } from '../core/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
+import type { World } from '../core/world.ts';
+import { readConfigFile } from '../io/config-file.ts';
+import { createHttp } from '../io/http.ts';
+import { readPackageVersion } from '../io/package-version.ts';
+import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
+import { writeOutputs } from '../io/runner-files.ts';
+import { watchUntilEnd } from '../io/task-watch.ts';
+
+function createCommand(): Command {
+  return new Command('check-task-running')
+    .description('Waits until ClearML tasks have ended, shows their log, and says why one failed.')
+    .argument('[task-id...]', 'tasks to wait for; one argument may hold several ids separated by blanks')
+    .option(
+      '--timeout <duration>',
+      'for each task, from its start, or from our first look at it if that is later (default: 1h)',
+    )
+    .option(
+      '--queue-timeout <duration>',
+      'runs only while no worker serves the queue, or one that serves it stands idle (default: 30m)',
+    )
+    .option('--poll-interval <duration>', 'fixed pause between two looks (default: grows with the time)')
+    .addOption(
+      new Option('--on-timeout <what>', 'what becomes of a task that timed out (default: abort)').choices([
+        'abort',
+        'leave',
+      ]),
+    )
+    .addOption(
+      new Option(
+        '--on-interrupt <what>',
+        'what becomes of the tasks on a signal (default: abort; leave for Ctrl-C at a terminal)',
+      ).choices(['abort', 'leave']),
+    )
+    .option('--logs', "show the tasks' consoles (default)")
+    .option('--no-logs', 'do not; of a task that failed the last lines are shown all the same')
+    .option('--outage-timeout <duration>', 'how long ClearML may stay without an answer (default: 10m)')
+    .option(
+      '--abort',
+      'end the tasks instead of waiting for them; without ids, every unfinished task of this pull request and pipeline',
+    )
+    .option('--project <name>', "with --abort and no ids: the pipeline's project")
+    .option('--task-name <name>', "with --abort and no ids: the pipeline's task name")
+    .option('--json', 'print one JSON document')
+    .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
+    .version(readPackageVersion())
+    .addHelpText(
+      'after',
+      formatHelpEnd([
+        'check-task-running 0123456789abcdef0123456789abcdef',
+        'check-task-running "$TASK_IDS" --timeout 2h --queue-timeout 1h',
+        'check-task-running "$TASK_ID" --no-logs --json',
+        'check-task-running --abort "$TASK_ID"',
+      ]),
+    );
+}
+
+async function run(command: Command, session: Session): Promise<ExitCode> {
+  const { env, cwd, clock } = session;
+  const flags = command.opts<CheckFlags>();
+  const ids = parseTaskIds(command.args);
+  if (flags.abort !== true) requireTaskIds(ids);
+  rejectIdleOptions(flags, ids);
+  const config = await readConfigFile(cwd, flags.config);
+  const options = resolveCheckOptions(flags, config);
+  const access = readClearmlAccess(env);
+  const http = createHttp(env, clock);
+  try {
+    if (flags.abort === true) {
+      // Loaded only here: a wait needs neither git nor the event.
+      const [{ abortUntilEnded }, { readGithubRun }, { readEventFile }] = await Promise.all([
+        import('../io/task-abort.ts'),
+        import('../core/github-event.ts'),
+        import('../io/event-file.ts'),
+      ]);
+      const github = readGithubRun(env, await readEventFile(env));
+      const input = { ids, flags, config, run: github, access, http };
+      const { tasks, failure } = await abortUntilEnded(input, session);
+      await tellResult(tasks, flags, session);
+      if (failure !== undefined) throw failure;
+      return EXIT_CODES.done;
+    }
+    const { tasks, exitCode } = await watchUntilEnd(
+      ids,
+      options,
+      { access, runId: env.GITHUB_RUN_ID, http },
+      session,
+    );
+    await tellResult(tasks, flags, session);
+    return exitCode;
+  } finally {
+    await http.close();
+  }
+}
+
+async function tellResult(
+  tasks: readonly CheckedTask[],
+  flags: CheckFlags,
+  { env, voice }: Session,
+): Promise<void> {
+  if (flags.json === true) voice.result(formatJson(tasks));
+  else if (tasks.length > 0) voice.result(tasks.map(({ status }) => status).join('\n'));
+  await writeOutputs(env, formatOutputs(tasks));
+}
+
+/** Runs the program; the exit code is what it gives. */
+export async function main(world: World): Promise<ExitCode> {
+  return runProgram(world, createCommand, run);
+}

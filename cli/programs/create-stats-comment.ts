@@ -1,0 +1,333 @@
+import { Command } from 'commander';
+import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from '../core/baseline.ts';
+import { defaultCommentKey, hasAnyMarker } from '../core/comment-marker.ts';
+import {
+  type CommentBoard,
+  type Placement,
+  type PullRequestComment,
+  placeComment,
+} from '../core/comment-placement.ts';
+import { loadDownsample } from '../core/curve.ts';
+import { isActions, readClearmlAccess } from '../core/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
+import { Failure, settle } from '../core/failure.ts';
+import { DEFAULT_ALPHA, judgeGate } from '../core/gate.ts';
+import { hasGate, listGateQuestions, prepareGateInput } from '../core/gate-input.ts';
+import {
+  type GithubRun,
+  isRepositoryName,
+  parsePullRequestNumber,
+  readGithubRun,
+} from '../core/github-event.ts';
+import { loadMarkdownWriter } from '../core/markdown.ts';
+import { buildReport, type Report } from '../core/report.ts';
+import {
+  PLACEHOLDER_FUNCTIONS,
+  PLACEHOLDERS,
+  renderComment,
+  renderSummary,
+} from '../core/report-markdown.ts';
+import { listNamedMetrics, rankMetrics } from '../core/report-metrics.ts';
+import { collectSources } from '../core/report-sources.ts';
+import type { ReportedTask } from '../core/reported-task.ts';
+import { DEFAULT_SEED_PARAM } from '../core/settings.ts';
+import { loadStatistics } from '../core/statistics.ts';
+import { formatTaskUrl } from '../core/task.ts';
+import { readTaskIds } from '../core/task-arguments.ts';
+import { compileTemplate } from '../core/template.ts';
+import type { World } from '../core/world.ts';
+import { createClearmlClient } from '../io/clearml.ts';
+import { createReportServer } from '../io/clearml-report.ts';
+import { readConfigFile } from '../io/config-file.ts';
+import { readEventFile } from '../io/event-file.ts';
+import { createGithubClient } from '../io/github.ts';
+import { createHttp } from '../io/http.ts';
+import { readPackageVersion } from '../io/package-version.ts';
+import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
+import { writeOutputs, writeSummary } from '../io/runner-files.ts';
+import { readCommentTemplate, readSummaryTemplate } from '../io/template-file.ts';
+
+/** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */
+const ASK_MS = 40_000;
+const POST_MS = 47_000;
+/** Node loads a package in one go: before that, a moment for the first request to leave. */
+const ASK_FIRST_MS = 5;
+
+interface Flags {
+  readonly pr?: string;
+  readonly repo?: string;
+  readonly baseline?: string;
+  readonly template?: string;
+  readonly commentKey?: string;
+  readonly commentAuthor?: string;
+  readonly gate: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+  readonly config?: string;
+}
+
+function createCommand(): Command {
+  return new Command('create-stats-comment')
+    .description(
+      'Reports ClearML tasks, in whatever state, as one comment on a pull request and as the job summary.',
+    )
+    .argument('<task-id...>', 'tasks to report; one argument may hold several ids separated by blanks')
+    .option('--pr <number>', 'the pull request (default: PR_NUMBER, else the event’s)')
+    .option('--repo <owner/name>', 'its repository (default: GITHUB_REPOSITORY)')
+    .option(
+      '--baseline <id|branch:NAME|tag:NAME|none>',
+      'what to compare with (default: the pull request’s base branch)',
+    )
+    .option('--template <file>', 'template of the comment (default: templates/comment.md of this package)')
+    .option('--comment-key <text>', 'tells this comment from others (default: workflow, job and task name)')
+    .option('--comment-author <login>', 'whose comments the token writes, where GitHub does not say')
+    .option('--no-gate', 'judge, but never object: exit 0')
+    .option('--dry-run', 'print the comment; post nothing, write no output and no summary')
+    .option('--json', 'print the whole report as one JSON document')
+    .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
+    .version(readPackageVersion())
+    .addHelpText(
+      'after',
+      formatHelpEnd([
+        'create-stats-comment 1f7b0c3d5e9a4c6b8d2f1a3b5c7d9e0f --repo acme/digits --pr 7',
+        'create-stats-comment "$TASK_IDS" --no-gate',
+        'create-stats-comment "$TASK_ID" --dry-run --json',
+      ]),
+    );
+}
+
+async function run(command: Command, session: Session): Promise<ExitCode> {
+  const { env, cwd, clock, voice, redact, random } = session;
+  const flags = command.opts<Flags>();
+  const taskIds = readTaskIds(command.args);
+  const isDryRun = flags.dryRun === true;
+  const [config, event] = await Promise.all([readConfigFile(cwd, flags.config), readEventFile(env)]);
+  const github = readGithubRun(env, event);
+  const baselineRules = listBaselineRules(
+    flags.baseline === undefined ? (config.baseline ?? DEFAULT_BASELINE) : parseBaseline(flags.baseline),
+  );
+  const access = readClearmlAccess(env);
+  const target = readTarget(flags, github, session);
+  const templates = await readTemplates(cwd, flags.template);
+  const beganAtMs = clock.now();
+  let giveUpAtMs = beganAtMs + ASK_MS;
+  const giveUpAt = () => giveUpAtMs;
+  const end = new AbortController();
+  const signal = AbortSignal.any([session.interruption, end.signal]);
+  const onRetry = (reason: string) => voice.say(`${reason}; trying again`);
+
+  const http = createHttp(env, clock);
+  const clearml = createClearmlClient({
+    access,
+    http,
+    clock,
+    redact,
+    random,
+    giveUpAt,
+    onRetry,
+  });
+  try {
+    const { pullRequest, token } = target;
+    const number = pullRequest?.number ?? 0;
+    const client =
+      token === undefined || pullRequest === undefined
+        ? undefined
+        : createGithubClient({
+            apiUrl: github.apiUrl,
+            token,
+            repository: pullRequest.repository,
+            http,
+            clock,
+            redact,
+            random,
+            version: readPackageVersion(),
+            giveUpAt,
+            commentAuthor: flags.commentAuthor,
+            signal,
+            onRetry,
+          });
+    const board = client?.then((opened) => opened.openBoard(number));
+    // What is loaded while the first answers are under way costs no time.
+    const isAsked = clock.sleep(ASK_FIRST_MS);
+    // What GitHub refuses must not keep the report from the job summary: its failures wait until that is written.
+    const rules = config.metrics ?? [];
+    const rank = rememberLast((tasks: readonly ReportedTask[]) => rankMetrics(tasks, rules));
+    const seedParam = config['seed-param'] ?? DEFAULT_SEED_PARAM;
+    const alpha = config.alpha ?? DEFAULT_ALPHA;
+    const [writer, downsample, statistics, sources, existing] = await Promise.all([
+      isAsked.then(loadMarkdownWriter),
+      isAsked.then(loadDownsample),
+      hasGate(rules) ? isAsked.then(loadStatistics) : undefined,
+      collectSources(
+        {
+          taskIds,
+          baselineRules,
+          seedParam,
+          expected: readExpectedCode(github, number),
+          pullRequest: pullRequest?.number,
+          hasPaths: config.paths !== undefined,
+          missedMetrics: listNamedMetrics(rules),
+          rankMetrics: (tasks) => rank(tasks).map(({ metric }) => metric),
+          gate: listGateQuestions(rules),
+        },
+        { clearml: createReportServer(clearml, signal), github: client },
+      ),
+      isDryRun || board === undefined ? undefined : settle(board.then(listComments)),
+    ]);
+
+    const result =
+      statistics === undefined
+        ? undefined
+        : judgeGate(prepareGateInput(sources, { rules, alpha, baselineRules, seedParam }), statistics);
+    const report = buildReport(sources, {
+      rank,
+      rules,
+      gate: result === undefined ? undefined : { alpha, result },
+      pullRequest,
+      githubUrl: github.serverUrl,
+      runId: github.runId,
+      seedParam,
+      webHost: access.webHost,
+      urlOf: (task) => formatTaskUrl(access.webHost, task, clearml.apiVersion),
+      nowMs: clock.now(),
+    });
+    const key =
+      flags.commentKey ??
+      defaultCommentKey({ workflow: github.workflow, job: github.job, taskName: report.name });
+    const renderer = { writer, downsample };
+    const text = redact(renderComment(report, key, templates.comment, renderer));
+    const json = JSON.stringify(report, undefined, 2);
+    const exitCode = result !== undefined && flags.gate ? result.exitCode : EXIT_CODES.done;
+    if (isDryRun) {
+      voice.result(flags.json === true ? json : text);
+      if (sources.failure !== undefined) throw sources.failure;
+      return exitCode;
+    }
+
+    await writeSummary(env, redact(renderSummary(report, templates.summary, renderer)));
+    const outputs = { verdict: report.verdict, metrics: redact(formatMetricsOutput(report)) };
+    let placement: Placement;
+    try {
+      if (existing === undefined || board === undefined)
+        throw new Error('nobody said where the comment goes');
+      if ('failure' in existing) throw existing.failure;
+      if (sources.failure !== undefined) throw sources.failure;
+      giveUpAtMs = beganAtMs + POST_MS;
+      placement = await placeComment(await board, {
+        key,
+        text,
+        existing: existing.value,
+        clock,
+        giveUpAtMs,
+        signal,
+      });
+    } catch (error) {
+      // What is known is not lost with the comment.
+      await writeOutputs(env, outputs);
+      throw error;
+    }
+    const { comment, isNew } = placement;
+    voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
+    await writeOutputs(env, { 'comment-url': comment.url, 'comment-id': String(comment.id), ...outputs });
+    voice.result(flags.json === true ? json : comment.url);
+    return exitCode;
+  } finally {
+    // Where one question failed others may still be asked.
+    end.abort();
+    await http.close();
+  }
+}
+
+/** The comments there are. Where one may be ours, who we are is asked now: other answers are still under way. */
+async function listComments(board: CommentBoard): Promise<readonly PullRequestComment[]> {
+  const comments = await board.listComments();
+  if (comments.some(({ body }) => hasAnyMarker(body))) await board.readAuthor();
+  return comments;
+}
+
+/** The comment's and the job summary's. */
+async function readTemplates(cwd: string, path: string | undefined) {
+  const known = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
+  const [comment, summary] = await Promise.all([readCommentTemplate(cwd, path), readSummaryTemplate()]);
+  return { comment: await compileTemplate(comment, known), summary: await compileTemplate(summary, known) };
+}
+
+interface Target {
+  readonly token: string | undefined;
+  readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
+}
+
+/**
+ * Where the comment goes. A dry run needs none of it.
+ *
+ * @throws Failure (usage) naming everything that is missing
+ */
+function readTarget(flags: Flags, github: GithubRun, { env }: Session): Target {
+  const number = flags.pr === undefined ? github.pullRequest : parsePullRequestNumber(flags.pr);
+  if (flags.pr !== undefined && number === undefined) {
+    throw new Failure('--pr is not the number of a pull request', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give a whole number, as in --pr 7.',
+    });
+  }
+  if (flags.repo !== undefined && !isRepositoryName(flags.repo)) {
+    throw new Failure('--repo is not of the form owner/name', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give it as in --repo acme/digits.',
+    });
+  }
+  const repository = flags.repo ?? github.repository;
+  const token = env.GH_TOKEN ?? env.GITHUB_TOKEN;
+  const missing = [
+    ...(token === undefined ? ['GH_TOKEN (or GITHUB_TOKEN) is not set'] : []),
+    ...(repository === undefined ? ['GITHUB_REPOSITORY is not set (or give --repo)'] : []),
+    ...(number === undefined
+      ? ['PR_NUMBER is not set (or give --pr), and no event names a pull request']
+      : []),
+  ];
+  if (missing.length > 0 && flags.dryRun !== true) {
+    throw new Failure(missing.join('; '), {
+      exitCode: EXIT_CODES.usage,
+      remedy: isActions(env)
+        ? 'In a workflow pass the job’s own token to this step: GH_TOKEN under `env`. Or add --dry-run, which posts nothing.'
+        : 'Put them into the environment or into a .env file here (.env.example shows how), or add --dry-run, which posts nothing.',
+    });
+  }
+  return {
+    token,
+    pullRequest: repository === undefined || number === undefined ? undefined : { repository, number },
+  };
+}
+
+/** Base branch and head as the event names them: GitHub need not be asked first. Only of the pull request that is meant. */
+function readExpectedCode(github: GithubRun, number: number) {
+  const { baseBranch, code, eventName, eventPullRequest } = github;
+  if (eventPullRequest !== number || baseBranch === undefined) return undefined;
+  if (code === undefined || code instanceof Failure) return undefined;
+  return eventName?.startsWith('pull_request') === true ? { baseBranch, headCommit: code.commit } : undefined;
+}
+
+/** Does not compute twice what it was asked last: thousands of names take their time. */
+function rememberLast<A, R>(compute: (argument: A) => R): (argument: A) => R {
+  let last: { readonly argument: A; readonly result: R } | undefined;
+  return (argument) => {
+    if (last?.argument !== argument) last = { argument, result: compute(argument) };
+    return last.result;
+  };
+}
+
+/** A job's outputs hold 1 MB in all; later steps want the metrics that count. */
+const MAX_METRICS_IN_OUTPUT = 1000;
+
+function formatMetricsOutput({ metrics }: Report): string {
+  return JSON.stringify(
+    metrics
+      .slice(0, MAX_METRICS_IN_OUTPUT)
+      .map(({ metric, value, baseline, change, verdict }) => ({ metric, value, baseline, change, verdict })),
+  );
+}
+
+/** Runs the program; the exit code is what it gives. */
+export async function main(world: World): Promise<ExitCode> {
+  return runProgram(world, createCommand, run);
+}
