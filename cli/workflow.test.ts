@@ -47,7 +47,7 @@ function readSource(name: string): { text: string; source: WorkflowSource; steps
   return { text, source, steps: Object.values(source.jobs).flatMap((job) => job.steps) };
 }
 
-describe.each(['clearml_ci_cd.yml', 'test.yml'])('%s', (name) => {
+describe.each(['clearml_ci_cd.yml', 'test.yml', 'release.yml'])('%s', (name) => {
   const { text, source, steps } = readSource(name);
 
   test("is valid by GitHub's own parser", async () => {
@@ -76,8 +76,8 @@ describe.each(['clearml_ci_cd.yml', 'test.yml'])('%s', (name) => {
     for (const checkout of checkouts) expect(checkout.with?.['persist-credentials']).toBe(false);
   });
 
-  test('ends the runs that a newer one replaces', () => {
-    expect(source.concurrency['cancel-in-progress']).toBe(true);
+  test('ends the runs that a newer one replaces, but never a release half way', () => {
+    expect(source.concurrency['cancel-in-progress']).toBe(name !== 'release.yml');
     expect(source.concurrency.group).toContain('github.workflow');
   });
 });

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
-import { buildBundles, locateBundle, PROGRAM_NAMES } from './bundle.ts';
+import { buildBundles, PROGRAM_NAMES } from './bundle.ts';
+import { locateBundle } from './program-run.ts';
 
 await buildBundles();
 for (const program of PROGRAM_NAMES) {

@@ -1,9 +1,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import type { Command } from 'commander';
+import { build, type Plugin } from 'esbuild';
+import { stringify } from 'yaml';
+import { type ActionInput, listActionInputs, TOKEN_INPUT } from '../io/action.ts';
 import { OWN_FILES } from '../io/own-file.ts';
-import type { ProgramName } from './program-run.ts';
+import { BUNDLES, type ProgramName } from './program-run.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -14,16 +17,38 @@ export const PROGRAM_NAMES: readonly ProgramName[] = [
   'create-stats-comment',
 ];
 
-/** Where the build puts a program: one file that needs Node and nothing else. */
-export function locateBundle(program: ProgramName, directory = join(ROOT, 'dist')): string {
-  return join(directory, `${program}.mjs`);
-}
+const DESCRIPTIONS: Readonly<Record<ProgramName, string>> = {
+  'launch-training-task': 'Creates a ClearML task for exactly one commit and puts it into a queue, once.',
+  'check-task-running': 'Waits until ClearML tasks have ended, shows their log, and says why one failed.',
+  'create-stats-comment': 'Reports ClearML tasks as one comment on a pull request and as the job summary.',
+};
+
+/** What each program hands to later steps; a test holds it to the README's table. */
+const OUTPUTS: Readonly<Record<ProgramName, Readonly<Record<string, string>>>> = {
+  'launch-training-task': {
+    'task-id': 'id of the (first) task',
+    'task-ids': 'all ids, separated by blanks',
+    'task-url': "the first task's page in ClearML",
+    reused: 'true only if no task was created',
+  },
+  'check-task-running': {
+    status: "the tasks' status; mixed where they differ",
+    'duration-seconds': "the longest task's",
+    cause: 'why the task failed that set the exit code',
+  },
+  'create-stats-comment': {
+    'comment-url': 'the comment',
+    'comment-id': 'its id',
+    verdict: 'failed, pending, none, regression, undecided or pass',
+    metrics: 'JSON: metric, value, baseline, change and verdict of each',
+  },
+};
 
 /**
- * Makes each program one file, our own templates and every package included, and beside it the licences of the
- * packages that are in it.
+ * Makes each program one file, our own templates and every package included; the same again as a GitHub action in a
+ * folder of its own; and beside them the licences of the packages that are in it.
  */
-export async function buildBundles(directory = join(ROOT, 'dist')): Promise<void> {
+export async function buildBundles(directory = BUNDLES): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const ownFiles = Object.fromEntries(
     OWN_FILES.map((path) => {
@@ -33,7 +58,11 @@ export async function buildBundles(directory = join(ROOT, 'dist')): Promise<void
     }),
   );
   const result = await build({
-    entryPoints: PROGRAM_NAMES.map((program) => ({ in: join(ROOT, 'cli', `${program}.ts`), out: program })),
+    entryPoints: [
+      ...PROGRAM_NAMES.map((program) => ({ in: join(ROOT, 'cli', `${program}.ts`), out: program })),
+      ...PROGRAM_NAMES.map((program) => ({ in: `action:${program}`, out: `${program}/index` })),
+    ],
+    plugins: [actionEntries],
     outdir: directory,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -53,8 +82,57 @@ export async function buildBundles(directory = join(ROOT, 'dist')): Promise<void
     absWorkingDir: ROOT,
     logLevel: 'warning',
   });
+  for (const program of PROGRAM_NAMES) {
+    const { createCommand } = (await import(`../programs/${program}.ts`)) as { createCommand(): Command };
+    const text = formatActionFile(program, listActionInputs(createCommand()));
+    writeFileSync(join(directory, program, 'action.yml'), text);
+  }
   const packages = listPackages(Object.keys(result.metafile.inputs));
   writeFileSync(join(directory, 'LICENSES.txt'), packages.map(readLicence).join('\n'));
+}
+
+/** `action:PROGRAM`: what a runner starts. */
+const actionEntries: Plugin = {
+  name: 'action entries',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^action:/ }, ({ path }) => ({
+      path: path.slice('action:'.length),
+      namespace: 'action',
+    }));
+    onLoad({ filter: /.*/, namespace: 'action' }, ({ path }) => ({
+      contents: `import { runAsAction } from './io/action.ts';\nimport * as program from './programs/${path}.ts';\nawait runAsAction(program);`,
+      resolveDir: join(ROOT, 'cli'),
+      loader: 'ts',
+    }));
+  },
+};
+
+/** The action's description for the runner. */
+export function formatActionFile(program: ProgramName, inputs: readonly ActionInput[]): string {
+  const described = Object.fromEntries(
+    inputs.map(({ name, description }) => [name, { description, required: false }]),
+  );
+  return stringify({
+    name: `ClearML: ${program}`,
+    description: DESCRIPTIONS[program],
+    inputs: {
+      ...described,
+      ...(program === 'check-task-running'
+        ? {}
+        : {
+            [TOKEN_INPUT]: {
+              description: 'token for GitHub, where GH_TOKEN is not set',
+              required: false,
+              // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of GitHub's.
+              default: '${{ github.token }}',
+            },
+          }),
+    },
+    outputs: Object.fromEntries(
+      Object.entries(OUTPUTS[program]).map(([name, description]) => [name, { description }]),
+    ),
+    runs: { using: 'node24', main: 'index.mjs' },
+  });
 }
 
 /** The packages that files of node_modules belong to, as paths, sorted. */

@@ -101,3 +101,13 @@ test('check never loads a GitHub client, nor does a comment that is only printed
   expect(posted.exitCode).toBe(0);
   expect(posted.packages).toContain('@octokit/rest');
 });
+
+test('an install without development dependencies brings no compiler, and the types of GitHub only once', () => {
+  const lock = JSON.parse(readFileSync(new URL('../../package-lock.json', import.meta.url), 'utf8')) as {
+    packages: Record<string, { dev?: boolean; optional?: boolean }>;
+  };
+  const installed = Object.entries(lock.packages).flatMap(([path, { dev }]) => (dev ? [] : path));
+  // An optional peer of valibot: under its own name it would count as one of the product's (31 MB).
+  expect(installed.filter((path) => /typescript|esbuild|tsx/.test(path))).toEqual([]);
+  expect(installed.filter((path) => path.endsWith('/openapi-types'))).toHaveLength(1);
+});

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock, Signal, World } from '../core/world.ts';
 import { systemClock } from '../io/process.ts';
@@ -29,11 +30,27 @@ export interface RunOptions {
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Runs a program as a process, as a user does: `node --import tsx cli/PROGRAM.ts …`. */
+/** Where `npm run build` puts the bundled programs. */
+export const BUNDLES = `${ROOT}dist`;
+
+/** The one file that the build makes of a program: it needs Node and nothing else. */
+export function locateBundle(program: ProgramName, directory = BUNDLES): string {
+  return join(directory, `${program}.mjs`);
+}
+
+/**
+ * Runs a program as a process, as a user does: `node --import tsx cli/PROGRAM.ts …`; with TEST_BUNDLES set
+ * (`npm run test:bundle`) what the build made of it: the same tests, the same behaviour.
+ */
 export async function runProgramProcess(program: ProgramName, options: RunOptions): Promise<ProgramRun> {
   const child = spawn(
     options.node ?? process.execPath,
-    ['--import', import.meta.resolve('tsx'), `${ROOT}cli/${program}.ts`, ...(options.args ?? [])],
+    [
+      ...(process.env.TEST_BUNDLES
+        ? [locateBundle(program)]
+        : ['--import', import.meta.resolve('tsx'), `${ROOT}cli/${program}.ts`]),
+      ...(options.args ?? []),
+    ],
     {
       cwd: options.cwd ?? ROOT,
       env: { PATH: process.env.PATH, HOME: process.env.HOME, ...options.env },

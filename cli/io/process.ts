@@ -3,6 +3,7 @@ import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { Clock, Signal, World } from '../core/world.ts';
+import { isBundled } from './own-file.ts';
 
 /** Whether the module is the file that node was told to run (links followed), not one that a test imports. */
 export function isEntry(moduleUrl: string): boolean {
@@ -44,6 +45,7 @@ export async function runAsProcess(main: (world: World) => Promise<number>): Pro
  * runner starts twice as fast. It lies in node_modules, which nobody commits or shares. Node 22.8 and newer can.
  */
 function cacheCompiledCode(): void {
+  if (isBundled) return;
   const packages = fileURLToPath(new URL('../../node_modules', import.meta.url));
   if (!('enableCompileCache' in nodeModule) || !existsSync(packages)) return;
   const enable = nodeModule.enableCompileCache as (directory: string) => unknown;

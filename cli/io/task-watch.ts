@@ -10,7 +10,6 @@ import {
 import type { LogPage } from '../core/console-log.ts';
 import { formatDuration } from '../core/duration.ts';
 import type { EndingReport } from '../core/ending.ts';
-import { endOurs } from '../core/ending.ts';
 import type { ClearmlAccess } from '../core/environment.ts';
 import type { ExitCode } from '../core/exit-code.ts';
 import { createLogFollower, createTailReader, type LogFollower } from '../core/log-follow.ts';
@@ -21,7 +20,6 @@ import { formatTaskUrl, isEnded } from '../core/task.ts';
 import type { TaskLife, WatchedTask } from '../core/task-life.ts';
 import { createWatch, type Watch } from '../core/watch.ts';
 import { ClearmlRefusal, createClearmlClient } from './clearml.ts';
-import { createAbortServer } from './clearml-abort.ts';
 import { createLogPageReader, readLogEnd } from './clearml-log.ts';
 import { createWatchServer } from './clearml-watch.ts';
 import type { Http } from './http.ts';
@@ -173,6 +171,11 @@ export async function watchUntilEnd(
     why: { readonly reason: string; readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<EndingReport> {
     const signal = why.signal ?? AbortSignal.timeout(why.timeoutMs);
+    // Loaded only here: most trainings end by themselves.
+    const [{ endOurs }, { createAbortServer }] = await Promise.all([
+      import('../core/ending.ts'),
+      import('./clearml-abort.ts'),
+    ]);
     return endOurs(
       tasks,
       { server: createAbortServer(hastyClient), readUserId: () => hastyServer.readUserId(signal), clock },

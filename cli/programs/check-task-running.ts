@@ -17,7 +17,8 @@ import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
 import { writeOutputs } from '../io/runner-files.ts';
 import { watchUntilEnd } from '../io/task-watch.ts';
 
-function createCommand(): Command {
+/** The arguments and options. */
+export function createCommand(): Command {
   return new Command('check-task-running')
     .description('Waits until ClearML tasks have ended, shows their log, and says why one failed.')
     .argument('[task-id...]', 'tasks to wait for; one argument may hold several ids separated by blanks')

@@ -66,7 +66,8 @@ interface Flags {
   readonly config?: string;
 }
 
-function createCommand(): Command {
+/** The arguments and options. */
+export function createCommand(): Command {
   return new Command('create-stats-comment')
     .description(
       'Reports ClearML tasks, in whatever state, as one comment on a pull request and as the job summary.',
@@ -129,35 +130,38 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   try {
     const { pullRequest, token } = target;
     const number = pullRequest?.number ?? 0;
+    // ClearML is asked first, then GitHub: what is loaded while answers are under way costs no time.
+    const isAsked = clock.sleep(ASK_FIRST_MS);
     const client =
       token === undefined || pullRequest === undefined
         ? undefined
-        : createGithubClient({
-            apiUrl: github.apiUrl,
-            token,
-            repository: pullRequest.repository,
-            http,
-            clock,
-            redact,
-            random,
-            version: readPackageVersion(),
-            giveUpAt,
-            commentAuthor: flags.commentAuthor,
-            signal,
-            onRetry,
-          });
+        : isAsked.then(() =>
+            createGithubClient({
+              apiUrl: github.apiUrl,
+              token,
+              repository: pullRequest.repository,
+              http,
+              clock,
+              redact,
+              random,
+              version: readPackageVersion(),
+              giveUpAt,
+              commentAuthor: flags.commentAuthor,
+              signal,
+              onRetry,
+            }),
+          );
     const board = client?.then((opened) => opened.openBoard(number));
-    // What is loaded while the first answers are under way costs no time.
-    const isAsked = clock.sleep(ASK_FIRST_MS);
+    const areAllAsked = client?.then(() => clock.sleep(ASK_FIRST_MS)) ?? isAsked;
     // What GitHub refuses must not keep the report from the job summary: its failures wait until that is written.
     const rules = config.metrics ?? [];
     const rank = rememberLast((tasks: readonly ReportedTask[]) => rankMetrics(tasks, rules));
     const seedParam = config['seed-param'] ?? DEFAULT_SEED_PARAM;
     const alpha = config.alpha ?? DEFAULT_ALPHA;
     const [writer, downsample, statistics, sources, existing] = await Promise.all([
-      isAsked.then(loadMarkdownWriter),
-      isAsked.then(loadDownsample),
-      hasGate(rules) ? isAsked.then(loadStatistics) : undefined,
+      areAllAsked.then(loadMarkdownWriter),
+      areAllAsked.then(loadDownsample),
+      hasGate(rules) ? areAllAsked.then(loadStatistics) : undefined,
       collectSources(
         {
           taskIds,

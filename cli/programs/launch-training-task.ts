@@ -30,7 +30,8 @@ interface Flags extends LaunchOptions {
   readonly json?: boolean;
 }
 
-function createCommand(): Command {
+/** The arguments and options. */
+export function createCommand(): Command {
   const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
   return new Command('launch-training-task')
     .description(
@@ -89,11 +90,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const flags = dropEmpty(command.opts<Flags>());
   const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
   const reader = createCheckoutReader(cwd);
-  const [config, event, root] = await Promise.all([
-    readConfigFile(cwd, flags.config),
-    readEventFile(env),
-    reader.findRoot(),
-  ]);
+  const [config, event] = await Promise.all([readConfigFile(cwd, flags.config), readEventFile(env)]);
   const github = readGithubRun(env, event);
   const access = readClearmlAccess(env);
   const isGiven = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
@@ -106,7 +103,9 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const requirementsPath = flags.requirements ?? config.requirements;
   const [{ code, warnings }, requirementsText] = await Promise.all([
     identifyCode(located, config.paths, reader),
-    requirementsPath === undefined ? undefined : readRequirements(root ?? cwd, requirementsPath),
+    requirementsPath === undefined
+      ? undefined
+      : readRequirements((await reader.findRoot()) ?? cwd, requirementsPath),
   ]);
   for (const warning of warnings) voice.warn(warning);
   const plan = await planLaunch({ options: flags, config, run: github, code, requirementsText });
