@@ -20,6 +20,7 @@ export interface CheckedTask {
   readonly cause: Cause | undefined;
 }
 
+/** What is told of a task whose wait is over: its last known state, how it ended and why. */
 export function describeChecked(
   life: TaskLife,
   about: { readonly url: string; readonly cause: Cause | undefined; readonly nowMs: number },

@@ -177,6 +177,7 @@ export interface LaunchRecord {
   hasLostAnswers: boolean;
 }
 
+/** A record in which nothing has been done yet. */
 export function createLaunchRecord(): LaunchRecord {
   return { created: new Set(), takenOver: new Map(), hasLostAnswers: false };
 }

@@ -103,6 +103,7 @@ export interface TaskLife {
   end: EndReason | undefined;
 }
 
+/** The life of a task that has not been looked at yet; `nowMs` is our clock, in milliseconds. */
 export function beginLife(id: string, nowMs: number): TaskLife {
   return {
     id,

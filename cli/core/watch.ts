@@ -71,6 +71,7 @@ const QUEUE_PAUSE_MS = 25_000;
 /** Another look at a task that the last one did not show, or showed as a draft again. */
 const DOUBT_PAUSE_MS = 1000;
 
+/** A watch over these tasks that has not begun: `run` begins it. The clocks of all tasks start now. */
 export function createWatch(ids: readonly string[], settings: WatchSettings, ports: WatchPorts): Watch {
   const { server, patience, clock, events } = ports;
   const lives = ids.map((id) => beginLife(id, clock.now()));
