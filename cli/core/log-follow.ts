@@ -60,7 +60,8 @@ export function createLogFollower(options: {
   function take(events: readonly LogEvent[]): void {
     const lines = events.flatMap(({ text }) => splitLogLines(text, options.keepColors));
     hasLastWords ||= lines.some((line) => LAST_WORDS.test(line));
-    recent.push(...(options.keepColors ? events.flatMap(({ text }) => splitLogLines(text)) : lines));
+    // Not pushed one by one: a page may hold more lines than a call may have arguments.
+    recent = recent.concat(options.keepColors ? events.flatMap(({ text }) => splitLogLines(text)) : lines);
     if (recent.length > MAX_RECENT_LINES) {
       isComplete = false;
       recent = recent.slice(-MAX_RECENT_LINES);

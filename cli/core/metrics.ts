@@ -41,12 +41,18 @@ export function pickValue(metric: Metric, pick: MetricPick): number {
   return metric[pick];
 }
 
-const NAME_ORDER = new Intl.Collator('en', { numeric: true, sensitivity: 'variant' });
+/** Made when it is first asked for: a collator loads the system's language data, a tenth of a program's start. */
+let nameOrder: Intl.Collator | undefined;
+
+function readNameOrder(): Intl.Collator {
+  nameOrder ??= new Intl.Collator('en', { numeric: true, sensitivity: 'variant' });
+  return nameOrder;
+}
 
 /** Single values first, then by name, numbers in names by their size. */
 export function sortMetrics(metrics: readonly Metric[]): Metric[] {
   return [...metrics].sort(
-    (a, b) => Number(b.isSingle) - Number(a.isSingle) || NAME_ORDER.compare(a.name, b.name),
+    (a, b) => Number(b.isSingle) - Number(a.isSingle) || readNameOrder().compare(a.name, b.name),
   );
 }
 

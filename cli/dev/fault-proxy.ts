@@ -53,6 +53,7 @@ export interface FaultProxy {
  *
  * @param chooseFault decides each exchange's fate; `index` counts all exchanges from 0
  * @param latencyMs added before each request is passed on
+ * @param keepsConnections whether a connection may carry a second request, as it may at a real server
  */
 export async function startFaultProxy(
   target: string,
@@ -61,6 +62,7 @@ export async function startFaultProxy(
     index: number,
   ) => Fault | undefined = () => undefined,
   latencyMs = 0,
+  keepsConnections = false,
 ): Promise<FaultProxy> {
   const seen: SeenRequest[] = [];
   const sockets = new Set<Socket>();
@@ -109,9 +111,11 @@ export async function startFaultProxy(
           (answer) => {
             const parts: Buffer[] = [];
             answer.on('data', (part: Buffer) => parts.push(part));
-            answer.on('end', () =>
-              deliver(fault, answer.statusCode ?? 502, answer.headers, Buffer.concat(parts)),
-            );
+            answer.on('end', () => {
+              const { connection: _, ...headers } = answer.headers;
+              const passed = keepsConnections ? headers : answer.headers;
+              deliver(fault, answer.statusCode ?? 502, passed, Buffer.concat(parts));
+            });
           },
         );
         upstream.on('error', () => incoming.socket.destroy());

@@ -70,7 +70,7 @@ test('launch loads what talks to ClearML, and no GitHub client, settings schema 
   expect(own.filter((path) => /config\.ts|launch-end|abort|requirements-file/.test(path))).toEqual([]);
 });
 
-test('all of undici is loaded only behind a proxy, the settings schema only where there are settings', async () => {
+test('the proxy agent is loaded only behind a proxy, the settings schema only where there are settings', async () => {
   writeFileSync(join(folder, 'settings.yml'), 'queue: default\n');
   const args = ['https://github.com/acme/digits.git', 'main', 'b'.repeat(40), '--config', 'settings.yml'];
   const run = await listLoadedPackages('launch-training-task', args, {
@@ -78,7 +78,7 @@ test('all of undici is loaded only behind a proxy, the settings schema only wher
     NO_PROXY: '127.0.0.1,localhost',
   });
   expect(run.exitCode).toBe(0);
-  expect(run.inPackages).toContain('node_modules/undici/index.js');
+  expect(run.inPackages).toContain('node_modules/undici/lib/dispatcher/env-http-proxy-agent.js');
   expect(run.packages).toEqual(['commander', 'undici', 'valibot', 'yaml']);
   expect(run.own).toContain('cli/core/config.ts');
 });

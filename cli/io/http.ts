@@ -124,8 +124,14 @@ async function createDispatcher(proxies: Proxies | undefined): Promise<Dispatche
     bodyTimeout: 0,
   };
   if (proxies === undefined) return new Agent(options);
-  // Behind a proxy all of undici is loaded: its tunnels use methods that only its index puts on the dispatchers.
-  const { EnvHttpProxyAgent } = await import('undici');
+  // Loaded only where there is a proxy. Its tunnels call a method that else only undici's index puts on the dispatchers.
+  const [{ default: EnvHttpProxyAgent }, { default: connect }, { default: DispatcherBase }] =
+    await Promise.all([
+      import('undici/lib/dispatcher/env-http-proxy-agent.js'),
+      import('undici/lib/api/api-connect.js'),
+      import('undici/lib/dispatcher/dispatcher.js'),
+    ]);
+  Object.assign(DispatcherBase.prototype, { connect });
   return new EnvHttpProxyAgent({ ...proxies, ...options });
 }
 

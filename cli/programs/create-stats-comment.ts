@@ -51,7 +51,7 @@ import { readCommentTemplate, readSummaryTemplate } from '../io/template-file.ts
 const ASK_MS = 40_000;
 const POST_MS = 47_000;
 /** Node loads a package in one go: before that, a moment for the first request to leave. */
-const ASK_FIRST_MS = 5;
+const ASK_FIRST_MS = 10;
 
 interface Flags {
   readonly pr?: string;
