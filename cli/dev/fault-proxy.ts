@@ -37,7 +37,7 @@ export interface SeenRequest {
   readonly fault: Fault['kind'] | undefined;
   /** When it came, ms of a monotonic clock. */
   readonly beganAtMs: number;
-  /** When its answer went; undefined while there is none. */
+  /** When its answer set out; undefined while there is none. */
   answeredAtMs: number | undefined;
 }
 
@@ -94,6 +94,7 @@ export async function startFaultProxy(
         return;
       }
       if (fault?.kind === 'answer') {
+        record.answeredAtMs = performance.now();
         outgoing.writeHead(fault.status, { 'content-type': 'text/html', ...fault.headers }).end(fault.body);
         return;
       }
@@ -131,6 +132,7 @@ export async function startFaultProxy(
         headers: IncomingHttpHeaders,
         answer: Buffer,
       ): void {
+        record.answeredAtMs = performance.now();
         if (how?.kind === 'cut-after') incoming.socket.destroy();
         else if (how?.kind === 'cut-within') {
           outgoing.writeHead(status, { ...headers, 'content-length': answer.length });
