@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Sandbox } from '../../sandbox/sandbox.ts';
 import type { ClearmlDriver } from '../clearml-driver.ts';
-import type { CountingProxy } from './counting-proxy.ts';
+import { parseRunnerFile } from '../runner-file.ts';
+import type { Checkout, Way } from './checkout.ts';
 import { measureProcess } from './measured-process.ts';
-import type { Side, Step } from './sides.ts';
+import type { Command, Side, Step } from './sides.ts';
 
 /** What is measured of one step. */
 export interface StepFigures {
@@ -17,70 +16,71 @@ export interface StepFigures {
   readonly peakMib: number;
 }
 
-export interface Bench {
-  readonly sandbox: Sandbox;
-  readonly driver: ClearmlDriver;
-  readonly toClearml: CountingProxy;
-  readonly toGithub: CountingProxy;
-  /** Where the programs run: no settings file there, no `.env`, no repository. */
-  readonly directory: string;
+/** One run of the three steps. */
+export interface ChainRun {
+  readonly steps: Readonly<Record<Step, StepFigures>>;
+  /** The output `metrics` of the comment; undefined of the original, which has none. */
+  readonly metrics: string | undefined;
 }
 
-/** Runs the three steps of one side, the training between them ended at once: no time is spent waiting. */
-export async function runChain(side: Side, bench: Bench): Promise<Readonly<Record<Step, StepFigures>>> {
-  const { driver } = bench;
-  const launched = await runStep(side, 'launch', bench, codeArguments(side));
-  const id = launched.stdout
-    .split('\n')
-    .find((line) => /^[0-9a-f]{32}$/.test(line.trim()))
-    ?.trim();
-  if (id === undefined)
-    throw new Error(`the launch of ${side.title} printed no id:\n${launched.stdout}${launched.stderr}`);
-  await train(id, driver);
+/** Trains the base branch once, so that there is something to compare with: launched by `side`. */
+export async function trainBase(side: Side, checkout: Checkout): Promise<void> {
+  const launched = await runStep(side.command('launch'), checkout, checkout.near, 'push');
+  const id = findTaskId(launched.stdout);
+  await train(id, checkout.driver, 0.8);
+  await checkout.driver.completeTask(id);
+}
+
+/** Runs the three steps of one side on a new commit, the training between them ended at once: no time is spent waiting. */
+export async function runChain(side: Side, checkout: Checkout, way: Way): Promise<ChainRun> {
+  const { driver } = checkout;
+  await checkout.push();
+  const launched = await runStep(side.command('launch'), checkout, way);
+  const id = findTaskId(launched.stdout);
+  await train(id, driver, 0.9);
   await driver.completeTask(id);
-  const check = await runStep(side, 'check', bench, [id]);
-  const comment = await runStep(side, 'comment', bench, [id]);
-  return { launch: launched.figures, check: check.figures, comment: comment.figures };
+  const check = await runStep(side.command('check', id), checkout, way);
+  const comment = await runStep(side.command('comment', id), checkout, way);
+  return {
+    steps: { launch: launched.figures, check: check.figures, comment: comment.figures },
+    metrics: parseRunnerFile(checkout.readOutputs()).metrics,
+  };
 }
 
 /** How long after the end of a run of `runSeconds` its wait ends, in seconds. */
-export async function measureLateness(side: Side, bench: Bench, runSeconds: number): Promise<number> {
-  const { driver, sandbox, directory } = bench;
+export async function measureLateness(side: Side, checkout: Checkout, runSeconds: number): Promise<number> {
+  const { driver } = checkout;
   const id = await driver.createTask();
   await driver.call('tasks.enqueue', { task: id, queue: (await driver.call('queues.get_default')).id });
-  await train(id, driver);
-  const [command, args] = side.command('check', [id]);
-  const waiting = measureProcess(command, args, { cwd: directory, env: makeEnv(sandbox.env) });
+  await train(id, driver, 0.9);
+  const waiting = runStep(side.command('check', id), checkout, checkout.near);
   await sleep(runSeconds * 1000);
   await driver.completeTask(id);
   const endedAtMs = performance.now();
-  const run = await waiting;
-  if (run.exitCode !== 0) throw new Error(`the wait of ${side.title} failed:\n${run.stderr}`);
-  return (run.endedAtMs - endedAtMs) / 1000;
+  return ((await waiting).endedAtMs - endedAtMs) / 1000;
 }
 
 /** What the interpreter alone takes, in seconds. */
-export async function measureEmpty(side: Side, { directory }: Bench): Promise<number> {
-  const [command, args] = side.empty;
-  const run = await measureProcess(command, args, { cwd: directory, env: makeEnv({}) });
+export async function measureEmpty({ empty }: Side, checkout: Checkout): Promise<number> {
+  const env = checkout.makeEnv(checkout.near);
+  const run = await measureProcess(empty.file, empty.args, { cwd: checkout.directory, env });
   return (run.endedAtMs - run.beganAtMs) / 1000;
 }
 
-async function runStep(side: Side, step: Step, bench: Bench, stepArguments: readonly string[]) {
-  const { sandbox, toClearml, toGithub, directory } = bench;
+/** Runs one step through the counting proxies. @throws Error where it fails */
+export async function runStep(
+  { file, args, env = {} }: Command,
+  checkout: Checkout,
+  { toClearml, toGithub }: Way,
+  event?: 'push',
+) {
   toClearml.take();
   toGithub.take();
-  const [command, args] = side.command(step, stepArguments);
-  const run = await measureProcess(command, args, {
-    cwd: directory,
-    env: makeEnv({
-      ...sandbox.env,
-      CLEARML_API_HOST: toClearml.url,
-      GITHUB_API_URL: toGithub.url,
-      PR_NUMBER: '7',
-    }),
+  const run = await measureProcess(file, args, {
+    cwd: checkout.directory,
+    env: { ...checkout.makeEnv({ toClearml, toGithub }, event), ...env },
   });
-  if (run.exitCode !== 0) throw new Error(`${step} of ${side.title} failed:\n${run.stdout}${run.stderr}`);
+  if (run.exitCode !== 0) throw new Error(`${file} ${args.join(' ')} failed:\n${run.stdout}${run.stderr}`);
   const traffic = [toClearml.take(), toGithub.take()];
   const sum = (pick: (of: (typeof traffic)[number]) => number) =>
     traffic.reduce((all, of) => all + pick(of), 0);
@@ -95,22 +95,18 @@ async function runStep(side: Side, step: Step, bench: Bench, stepArguments: read
     kilobytes: sum(({ bytes }) => bytes) / 1000,
     peakMib: run.peakMib,
   };
-  return { figures, stdout: run.stdout, stderr: run.stderr };
+  return { figures, stdout: run.stdout, endedAtMs: run.endedAtMs };
 }
 
-/** Ours is told which commit, a new one each time: a known one would be reused. The original looks for itself. */
-function codeArguments(side: Side): string[] {
-  if (side.name === 'original') return [];
-  return ['https://github.com/acme/digits.git', 'main', randomBytes(20).toString('hex')];
+function findTaskId(stdout: string): string {
+  const id = /^[0-9a-f]{32}$/m.exec(stdout)?.[0];
+  if (id === undefined) throw new Error(`The launch printed no id:\n${stdout}`);
+  return id;
 }
 
-async function train(id: string, driver: ClearmlDriver): Promise<void> {
+async function train(id: string, driver: ClearmlDriver, accuracy: number): Promise<void> {
   await driver.startTask(id);
-  await driver.reportScalars(id, 'test_accuracy', 'accuracy', [0.9]);
+  await driver.reportScalars(id, 'test_accuracy', 'accuracy', [accuracy]);
   await driver.reportScalars(id, 'loss', 'train', [0.9, 0.5, 0.3, 0.2, 0.1]);
   await driver.logLines(id, ['epoch 1', 'epoch 2', 'epoch 3']);
-}
-
-function makeEnv(env: Readonly<Record<string, string>>): Record<string, string | undefined> {
-  return { PATH: process.env.PATH, HOME: process.env.HOME, ...env };
 }

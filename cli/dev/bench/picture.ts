@@ -1,53 +1,51 @@
-import type { Side } from './sides.ts';
+import { listParts, type Results, sumParts } from './section.ts';
+import { formatNumber, formatRatio } from './statistics.ts';
 
-export interface Bar {
-  readonly side: Side;
-  /** Seconds of each part, in order. */
-  readonly parts: ReadonlyArray<readonly [name: string, seconds: number]>;
-}
-
-const COLORS = ['#8b949e', '#2f81f7', '#3fb950', '#d29922'];
+// Colours that can be read on GitHub's white and on its black.
+const COLORS = ['#8b949e', '#2f81f7', '#3fb950', '#d1862b'] as const;
+const [, SECONDS_COLOR, , MEMORY_COLOR] = COLORS;
 const INK = '#7d8590';
 const WIDTH = 820;
 const LEFT = 12;
-const BAR_WIDTH = 700;
+const BAR_WIDTH = 640;
 
 /** What each side adds to a training, as bars of the seconds of its parts. */
-export function drawChainPicture(bars: readonly Bar[]): string {
-  const longest = Math.max(...bars.map(sumParts));
-  const rows = bars.map((bar, index) => {
+export function drawChainPicture(sides: Results['sides']): string {
+  const bars = sides.map(([{ title }, figures]) => {
+    const parts = listParts(figures);
+    return { title, parts, total: sumParts(parts) };
+  });
+  const longest = Math.max(...bars.map(({ total }) => total));
+  const rows = bars.map(({ title, parts, total }, index) => {
     const top = 40 + index * 62;
     let x = LEFT;
-    const pieces = bar.parts.map(([name, seconds], part) => {
+    const pieces = parts.map(([name, seconds], part) => {
       const width = (seconds / longest) * BAR_WIDTH;
-      const piece = `<rect x="${x.toFixed(1)}" y="${top}" width="${Math.max(width, 0.5).toFixed(1)}" height="22" fill="${COLORS[part]}"><title>${name} ${seconds.toFixed(2)} s</title></rect>`;
+      const piece = `<rect x="${x.toFixed(1)}" y="${top}" width="${width.toFixed(1)}" height="22" fill="${COLORS[part]}"><title>${name} ${seconds.toFixed(2)} s</title></rect>`;
       x += width;
       return piece;
     });
+    const ratio = index === 0 ? '' : ` (${formatRatio(total, bars[0]?.total ?? Number.NaN)})`;
     return [
-      `<text x="${LEFT}" y="${top - 8}">${bar.side.title.replaceAll('`', '')}</text>`,
+      `<text x="${LEFT}" y="${top - 8}">${title.replaceAll('`', '')}</text>`,
       ...pieces,
-      `<text x="${(x + 8).toFixed(1)}" y="${top + 16}" font-weight="600">${sumParts(bar).toFixed(1)} s</text>`,
+      `<text x="${(x + 8).toFixed(1)}" y="${top + 16}" font-weight="600">${formatNumber(total)} s${ratio}</text>`,
     ].join('\n');
   });
   const bottom = 40 + bars.length * 62;
   const legend = (bars[0]?.parts ?? []).map(
     ([name], part) =>
-      `<rect x="${LEFT + part * 110}" y="${bottom - 8}" width="12" height="12" fill="${COLORS[part]}"/><text x="${LEFT + 18 + part * 110}" y="${bottom + 2}">${name}</text>`,
+      `<rect x="${LEFT + part * 110}" y="${bottom - 10}" width="12" height="12" fill="${COLORS[part]}"/><text x="${LEFT + 18 + part * 110}" y="${bottom}">${name}</text>`,
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${bottom + 16}" width="${WIDTH}" height="${bottom + 16}" font-family="system-ui, sans-serif" font-size="12" fill="${INK}" role="img" aria-label="Seconds that each way adds to a training">
-${rows.join('\n')}
-${legend.join('\n')}
-</svg>
-`;
+  return drawSvg(WIDTH, bottom + 16, 'Seconds that each way adds to a training', [...rows, ...legend]);
 }
 
-export function sumParts({ parts }: Pick<Bar, 'parts'>): number {
-  return parts.reduce((sum, [, seconds]) => sum + seconds, 0);
-}
-
+/** How seconds and memory grow with a size. */
 export interface Curve {
+  /** What is done: `report`, `wait`. */
   readonly title: string;
+  /** What the size counts. */
+  readonly unit: string;
   readonly points: ReadonlyArray<{
     readonly size: number;
     readonly seconds: number;
@@ -55,42 +53,65 @@ export interface Curve {
   }>;
 }
 
-const PANEL = { width: 170, height: 130, gap: 35, top: 44 };
+const PANEL = { width: 165, height: 120, pitch: 200, left: 44 };
+const SECONDS = { top: 44, ticks: [0.1, 1, 10] } as const;
+const MEMORY = { top: 240, ticks: [50, 100, 200, 400] } as const;
 
-/** Cost curves, both axes logarithmic: seconds (solid) and MiB at the peak (dashed). */
+/** Cost curves, all axes logarithmic: seconds above, MiB at the peak below; a dashed line is what linear would be. */
 export function drawScalePicture(curves: readonly Curve[]): string {
-  const height = PANEL.top + PANEL.height + 56;
-  const panels = curves.map(({ title, points }, index) => {
-    const left = 30 + index * (PANEL.width + PANEL.gap);
-    const bottom = PANEL.top + PANEL.height;
+  const panels = curves.flatMap(({ title, unit, points }, index) => {
+    const left = PANEL.left + index * PANEL.pitch;
     const sizes = points.map(({ size }) => size);
     const [first, last] = [Math.min(...sizes), Math.max(...sizes)];
     const x = (size: number) => left + (Math.log(size / first) / Math.log(last / first)) * PANEL.width;
-    // From 0.1 to 1000 on one axis: seconds and MiB both lie in it.
-    const y = (value: number) => bottom - (Math.log10(Math.max(value, 0.1) / 0.1) / 4) * PANEL.height;
-    const line = (pick: (point: Curve['points'][number]) => number, color: string, dash: string) =>
-      `<polyline fill="none" stroke="${color}" stroke-width="2"${dash} points="${points.map((point) => `${x(point.size).toFixed(1)},${y(pick(point)).toFixed(1)}`).join(' ')}"/>`;
-    const ticks = [0.1, 1, 10, 100, 1000].map(
-      (value) =>
-        `<line x1="${left}" x2="${left + PANEL.width}" y1="${y(value)}" y2="${y(value)}" stroke="${INK}" stroke-opacity="0.25"/><text x="${left - 4}" y="${y(value) + 4}" text-anchor="end" font-size="10">${value}</text>`,
-    );
-    const labels = points.map(
-      ({ size }) =>
-        `<text x="${x(size).toFixed(1)}" y="${bottom + 16}" text-anchor="middle" font-size="10">${size >= 1e6 ? `${size / 1e6}M` : size >= 1000 ? `${size / 1000}k` : size}</text>`,
-    );
+    const panel = (
+      { top, ticks }: typeof SECONDS | typeof MEMORY,
+      pick: (point: Curve['points'][number]) => number,
+      color: string,
+    ) => {
+      const bottom = top + PANEL.height;
+      const [low, high] = [ticks[0], ticks[ticks.length - 1] ?? Number.NaN];
+      const y = (value: number) => bottom - (Math.log(value / low) / Math.log(high / low)) * PANEL.height;
+      return [
+        ...ticks.map(
+          (value) =>
+            `<line x1="${left}" x2="${left + PANEL.width}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}" stroke="${INK}" stroke-opacity="0.25"/><text x="${left - 6}" y="${(y(value) + 4).toFixed(1)}" text-anchor="end" font-size="10">${value}</text>`,
+        ),
+        `<polyline fill="none" stroke="${color}" stroke-width="2" points="${points.map((point) => `${x(point.size).toFixed(1)},${y(pick(point)).toFixed(1)}`).join(' ')}"/>`,
+        ...points.map(
+          (point) =>
+            `<circle cx="${x(point.size).toFixed(1)}" cy="${y(pick(point)).toFixed(1)}" r="3" fill="${color}"><title>${formatSize(point.size)} ${unit}: ${formatNumber(pick(point))}</title></circle>`,
+        ),
+        ...points.map(
+          ({ size }) =>
+            `<text x="${x(size).toFixed(1)}" y="${bottom + 16}" text-anchor="middle" font-size="10">${formatSize(size)}</text>`,
+        ),
+        `<text x="${left + PANEL.width / 2}" y="${bottom + 32}" text-anchor="middle">${unit}</text>`,
+      ];
+    };
     return [
-      `<text x="${left}" y="${PANEL.top - 16}" font-weight="600" font-size="11">${title}</text>`,
-      ...ticks,
-      ...labels,
-      line(({ seconds }) => seconds, '#2f81f7', ''),
-      line(({ peakMib }) => peakMib, '#d29922', ' stroke-dasharray="4 4"'),
-    ].join('\n');
+      `<text x="${left}" y="${SECONDS.top - 18}" font-weight="600">${title}</text>`,
+      ...panel(SECONDS, ({ seconds }) => seconds, SECONDS_COLOR),
+      ...panel(MEMORY, ({ peakMib }) => peakMib, MEMORY_COLOR),
+    ];
   });
-  const width = 30 + curves.length * (PANEL.width + PANEL.gap);
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif" font-size="12" fill="${INK}" role="img" aria-label="What a report and a wait cost as they grow">
-${panels.join('\n')}
-<text x="30" y="${height - 8}" fill="#2f81f7">seconds</text>
-<text x="100" y="${height - 8}" fill="#d29922">MiB at the peak (dashed)</text>
+  const width = PANEL.left + (curves.length - 1) * PANEL.pitch + PANEL.width + 16;
+  const height = MEMORY.top + PANEL.height + 44;
+  return drawSvg(width, height, 'What a report and a wait cost as they grow', [
+    ...panels,
+    `<text transform="translate(12 ${SECONDS.top + PANEL.height / 2}) rotate(-90)" text-anchor="middle" fill="${SECONDS_COLOR}">seconds</text>`,
+    `<text transform="translate(12 ${MEMORY.top + PANEL.height / 2}) rotate(-90)" text-anchor="middle" fill="${MEMORY_COLOR}">MiB at the peak</text>`,
+  ]);
+}
+
+function formatSize(size: number): string {
+  if (size >= 1e6) return `${size / 1e6}M`;
+  return size >= 1000 ? `${size / 1000}k` : String(size);
+}
+
+function drawSvg(width: number, height: number, label: string, content: readonly string[]): string {
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif" font-size="12" fill="${INK}" role="img" aria-label="${label}">
+${content.join('\n')}
 </svg>
 `;
 }

@@ -2,70 +2,114 @@ import { startSandbox } from '../../sandbox/sandbox.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../clearml-driver.ts';
 import { startFaultProxy } from '../fault-proxy.ts';
 import { answerLargeTask } from '../large-task.ts';
-import { measureProcess } from './measured-process.ts';
+import { locateBundle } from '../program-run.ts';
+import { type MeasuredProcess, measureProcess } from './measured-process.ts';
 import type { Curve } from './picture.ts';
-import type { Side, Step } from './sides.ts';
+import { PROGRAMS, type Step } from './sides.ts';
+import { median } from './statistics.ts';
 
 const BATCH = 500;
 
-/** How a report grows with its metrics and its curves, and a wait with its tasks and their log. */
+interface Subject {
+  readonly title: string;
+  readonly unit: string;
+  readonly step: Step;
+  readonly sizes: readonly number[];
+  readonly options: readonly string[];
+  /** Makes what is looked at, of a size; gives the ids. */
+  prepare(driver: ClearmlDriver, size: number): Promise<string[]>;
+  /** What ClearML tells of the task instead, where it is more than the sandbox would keep. */
+  answer?(document: object, size: number): string;
+}
+
+const SUBJECTS: readonly Subject[] = [
+  {
+    title: 'A report',
+    unit: 'metrics',
+    step: 'comment',
+    sizes: [10, 100, 1000, 10_000],
+    options: ['--dry-run'],
+    prepare: (driver) => endTasks(driver, 1),
+    answer: answerLargeTask,
+  },
+  {
+    title: 'A report',
+    unit: 'points of a curve',
+    step: 'comment',
+    sizes: [10, 100, 1000, 10_000],
+    options: ['--dry-run'],
+    prepare: reportPoints,
+  },
+  {
+    title: 'A wait',
+    unit: 'tasks',
+    step: 'check',
+    sizes: [1, 10, 100, 1000],
+    options: ['--no-logs'],
+    prepare: endTasks,
+  },
+  {
+    title: 'A wait',
+    unit: 'lines of the log',
+    step: 'check',
+    sizes: [1000, 10_000, 100_000, 1_000_000],
+    options: [],
+    prepare: writeLog,
+  },
+];
+
+/** How a report grows with its metrics and its curves, and a wait with its tasks and their log: what a release runs. */
 export async function measureScale(
-  side: Side,
+  node: string,
   directory: string,
+  repeats: number,
   say: (line: string) => void,
 ): Promise<Curve[]> {
-  const measure = async (
-    title: string,
-    step: Step,
-    sizes: readonly number[],
-    prepare: (driver: ClearmlDriver, size: number) => Promise<string[]>,
-    options: readonly string[],
-    answer?: (document: object, size: number) => string,
-  ): Promise<Curve> => {
-    const points = [];
-    for (const size of sizes) {
-      const sandbox = await startSandbox();
-      try {
-        const driver = createClearmlDriver(sandbox.clearml.env);
-        const ids = await prepare(driver, size);
-        const body = answer?.(await driver.getTask(ids[0] ?? ''), size);
-        const proxy = await startFaultProxy(sandbox.clearml.apiHost, ({ path }) =>
-          body !== undefined && path.endsWith('tasks.get_all')
-            ? { kind: 'answer', status: 200, headers: { 'content-type': 'application/json' }, body }
-            : undefined,
-        );
-        const [command, args] = side.command(step, [...options, ids.join(' ')]);
-        const run = await measureProcess(command, args, {
-          cwd: directory,
-          env: { PATH: process.env.PATH, ...sandbox.clearml.env, CLEARML_API_HOST: proxy.url },
-        });
-        await proxy.close();
-        if (run.exitCode !== 0) throw new Error(`${title}, ${size}: ${run.stderr.slice(-500)}`);
-        const seconds = (run.endedAtMs - run.beganAtMs) / 1000;
-        points.push({ size, seconds, peakMib: run.peakMib });
-        say(`${title}: ${size} in ${seconds.toFixed(2)} s, ${run.peakMib.toFixed(0)} MiB`);
-      } finally {
-        await sandbox.close();
-      }
+  const curves: Curve[] = [];
+  for (const subject of SUBJECTS) {
+    const points: Curve['points'][number][] = [];
+    for (const size of subject.sizes) {
+      const runs = await measureSize(subject, size, node, directory, repeats);
+      const seconds = median(runs.map(({ beganAtMs, endedAtMs }) => (endedAtMs - beganAtMs) / 1000));
+      const peakMib = median(runs.map((run) => run.peakMib));
+      points.push({ size, seconds, peakMib });
+      say(`${subject.title}, ${subject.unit}: ${size} in ${seconds.toFixed(2)} s, ${peakMib.toFixed(0)} MiB`);
     }
-    return { title, points };
-  };
+    curves.push({ title: subject.title, unit: subject.unit, points });
+  }
+  return curves;
+}
 
-  return [
-    await measure(
-      'report: metrics',
-      'comment',
-      [10, 100, 1000, 10_000],
-      (driver) => endTasks(driver, 1),
-      ['--dry-run'],
-      answerLargeTask,
-    ),
-    await measure('report: points of a curve', 'comment', [10, 100, 1000, 10_000], reportPoints, [
-      '--dry-run',
-    ]),
-    await measure('wait: tasks', 'check', [1, 10, 100, 1000], endTasks, ['--no-logs']),
-    await measure('wait: lines of the log', 'check', [1000, 10_000, 100_000, 1_000_000], writeLog, []),
-  ];
+async function measureSize(
+  { unit, step, options, prepare, answer }: Subject,
+  size: number,
+  node: string,
+  directory: string,
+  repeats: number,
+): Promise<MeasuredProcess[]> {
+  const sandbox = await startSandbox();
+  try {
+    const driver = createClearmlDriver(sandbox.clearml.env);
+    const ids = await prepare(driver, size);
+    const body = answer?.(await driver.getTask(ids[0] ?? ''), size);
+    const proxy = await startFaultProxy(sandbox.clearml.apiHost, ({ path }) =>
+      body !== undefined && path.endsWith('tasks.get_all')
+        ? { kind: 'answer', status: 200, headers: { 'content-type': 'application/json' }, body }
+        : undefined,
+    );
+    const env = { PATH: process.env.PATH, ...sandbox.clearml.env, CLEARML_API_HOST: proxy.url };
+    const args = [locateBundle(PROGRAMS[step]), ...options, ids.join(' ')];
+    const runs: MeasuredProcess[] = [];
+    for (let count = 0; count < repeats; count += 1) {
+      const run = await measureProcess(node, args, { cwd: directory, env });
+      if (run.exitCode !== 0) throw new Error(`${size} ${unit}: ${run.stderr.slice(-500)}`);
+      runs.push(run);
+    }
+    await proxy.close();
+    return runs;
+  } finally {
+    await sandbox.close();
+  }
 }
 
 async function reportPoints(driver: ClearmlDriver, size: number): Promise<string[]> {

@@ -2,7 +2,7 @@ import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../command-run.ts';
-import { locateBundle, type ProgramName } from '../program-run.ts';
+import { BUNDLES, type ProgramName } from '../program-run.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -10,92 +10,132 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 export const STEPS = ['launch', 'check', 'comment'] as const;
 export type Step = (typeof STEPS)[number];
 
-/** One way to run the three steps. */
-export interface Side {
-  readonly name: 'original' | 'source' | 'bundle';
-  readonly title: string;
-  /** Installs afresh what a runner has to, into an empty folder. */
-  install(): Promise<void>;
-  /** What that brings, in bytes as `du` counts them. */
-  measureSize(): number;
-  command(step: Step, args: readonly string[]): readonly [command: string, args: readonly string[]];
-  /** A file that does nothing, run the same way: what the interpreter alone costs. */
-  readonly empty: readonly [command: string, args: readonly string[]];
-}
-
-const PROGRAMS: Readonly<Record<Step, ProgramName>> = {
+export const PROGRAMS: Readonly<Record<Step, ProgramName>> = {
   launch: 'launch-training-task',
   check: 'check-task-running',
   comment: 'create-stats-comment',
 };
 
-/** The sides of the comparison, in folders below `directory`. */
-export function createSides(directory: string, node: string, python: string): Side[] {
-  const nodeFolder = dirname(node);
-  const environment = join(directory, 'original');
-  const source = join(directory, 'source');
-  const bundle = join(directory, 'bundle');
-  const archive = join(directory, 'bundle.tar.gz');
-  const interpreter = join(environment, 'bin', 'python');
+/** A process to be started. */
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** One way to run the three steps. */
+export interface Side {
+  readonly name: 'original' | 'source' | 'release';
+  readonly title: string;
+  /** Makes what a runner's image, `actions/setup-python` or `actions/setup-node` would bring: it is not counted. */
+  prepare(): Promise<void>;
+  /** Installs what a fresh runner has to; nothing of an earlier install is left, whatever later runs cached included. */
+  install(): Promise<void>;
+  /** What that brings, in bytes as `du` counts them. */
+  measureSize(): number;
+  /** Of the launch without a task's id. */
+  command(step: Step, taskId?: string): Command;
+  /** A file that does nothing, run the same way: what the interpreter alone costs. */
+  readonly empty: Command;
+}
+
+/**
+ * The sides of the comparison, in folders below `directory`.
+ *
+ * @param node a Node 24, as the shipped workflow and a release's actions use
+ * @param checkout where the steps run; the original's scripts lie in it, as they did
+ */
+export function createSides(
+  directory: string,
+  checkout: string,
+  node: string,
+  python: string,
+): readonly [original: Side, source: Side, release: Side] {
   return [
-    {
-      name: 'original',
-      title: 'the original (Python, ClearML SDK)',
-      async install() {
-        rmSync(environment, { recursive: true, force: true });
-        await run(python, ['-m', 'venv', environment]);
-        const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input'];
-        await run(interpreter, [...pip, '-r', join(HERE, 'requirements.txt')]);
-      },
-      measureSize: () => measureSize(environment),
-      command: (step, args) => [interpreter, [join(HERE, 'original.py'), step, ...args]],
-      empty: [interpreter, ['-c', '']],
-    },
-    {
-      name: 'source',
-      title: 'these programs, as a fork runs them (`npm ci --omit=dev`, Node 24)',
-      async install() {
-        rmSync(source, { recursive: true, force: true });
-        mkdirSync(source, { recursive: true });
-        for (const path of ['cli', 'templates', 'package.json', 'package-lock.json']) {
-          cpSync(join(ROOT, path), join(source, path), {
-            recursive: true,
-            filter: (from) => !/[\\/]cli[\\/](?:dev|sandbox)$|\.test\.ts$/.test(from),
-          });
-        }
-        const npm = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--silent'];
-        await run('npm', npm, source, { PATH: `${nodeFolder}:${process.env.PATH}` });
-        cpSync(join(HERE, 'empty.ts'), join(source, 'empty.ts'));
-      },
-      measureSize: () => measureSize(join(source, 'node_modules')),
-      command: (step, args) => [node, [join(source, 'cli', `${PROGRAMS[step]}.ts`), ...args]],
-      empty: [node, [join(source, 'empty.ts')]],
-    },
-    {
-      name: 'bundle',
-      title: 'these programs, as a release (one file each, Node 24)',
-      async install() {
-        rmSync(bundle, { recursive: true, force: true });
-        mkdirSync(bundle, { recursive: true });
-        await run('tar', ['-xzf', archive, '-C', bundle]);
-      },
-      measureSize: () => measureSize(bundle),
-      command: (step, args) => [node, [locateBundle(PROGRAMS[step], bundle), ...args]],
-      empty: [node, [join(HERE, 'empty.ts')]],
-    },
+    createOriginal(join(directory, 'original'), checkout, python),
+    createSource(join(directory, 'source'), node),
+    createRelease(join(directory, 'release'), join(directory, 'release.tar.gz'), node),
   ];
 }
 
-/** Packs the built programs as a release's archive holds them. */
-export async function packBundles(directory: string): Promise<void> {
-  const names = STEPS.map((step) => `${PROGRAMS[step]}.mjs`);
-  await run('tar', [
-    '-czf',
-    join(directory, 'bundle.tar.gz'),
-    '-C',
-    dirname(locateBundle('check-task-running')),
-    ...names,
-  ]);
+function createOriginal(environment: string, checkout: string, python: string): Side {
+  const interpreter = join(environment, 'bin', 'python');
+  const makeEnvironment = async () => {
+    rmSync(environment, { recursive: true, force: true });
+    await run(python, ['-m', 'venv', environment]);
+  };
+  return {
+    name: 'original',
+    title: 'the original (Python, ClearML SDK)',
+    prepare: makeEnvironment,
+    async install() {
+      const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input'];
+      await run(interpreter, [...pip, '-r', join(HERE, 'requirements.txt')]);
+    },
+    measureSize: () => measureSize(environment),
+    command: (step, taskId) => ({
+      file: interpreter,
+      args: [join(checkout, 'original.py'), step, ...(taskId === undefined ? [] : [taskId])],
+    }),
+    empty: { file: interpreter, args: ['-c', ''] },
+  };
+}
+
+function createSource(directory: string, node: string): Side {
+  return {
+    name: 'source',
+    title: 'copied (`npm ci --omit=dev`)',
+    // The checkout brings the programs themselves.
+    async prepare() {
+      rmSync(directory, { recursive: true, force: true });
+      mkdirSync(directory, { recursive: true });
+      for (const path of ['cli', 'templates', 'package.json', 'package-lock.json']) {
+        cpSync(join(ROOT, path), join(directory, path), {
+          recursive: true,
+          filter: (from) => !/[\\/]cli[\\/](?:dev|sandbox)$|\.test\.ts$/.test(from),
+        });
+      }
+      cpSync(join(HERE, 'empty.ts'), join(directory, 'empty.ts'));
+    },
+    async install() {
+      // As the shipped workflow does it.
+      const npm = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--silent'];
+      await run('npm', npm, directory, { PATH: `${dirname(node)}:${process.env.PATH}` });
+    },
+    measureSize: () => measureSize(join(directory, 'node_modules')),
+    command: (step, taskId) => ({
+      file: node,
+      args: [join(directory, 'cli', `${PROGRAMS[step]}.ts`), ...(taskId === undefined ? [] : [taskId])],
+    }),
+    empty: { file: node, args: [join(directory, 'empty.ts')] },
+  };
+}
+
+function createRelease(directory: string, archive: string, node: string): Side {
+  return {
+    name: 'release',
+    title: 'as actions (`uses:`)',
+    async prepare() {
+      rmSync(directory, { recursive: true, force: true });
+      mkdirSync(directory, { recursive: true });
+    },
+    // A runner gets an action as an archive of its commit.
+    install: () => run('tar', ['-xzf', archive, '-C', directory]),
+    measureSize: () => measureSize(directory),
+    command: (step, taskId) => ({
+      file: node,
+      args: [join(directory, PROGRAMS[step], 'index.mjs')],
+      env: taskId === undefined ? {} : { 'INPUT_TASK-IDS': taskId },
+    }),
+    empty: { file: node, args: [join(HERE, 'empty.ts')] },
+  };
+}
+
+/** Packs what a release's commit holds, out of what was built. */
+export async function packRelease(directory: string): Promise<void> {
+  const archive = join(directory, 'release.tar.gz');
+  const content = [...Object.values(PROGRAMS), 'LICENSES.txt'];
+  await run('tar', ['-czf', archive, '-C', BUNDLES, ...content, '-C', ROOT, 'README.md', 'LICENSE']);
 }
 
 async function run(

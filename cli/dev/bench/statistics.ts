@@ -15,7 +15,17 @@ export function formatSpread(values: readonly number[], unit: string, scale = 1)
   return `${of(median(values))}${unit}${low === high ? '' : ` (${low}-${high})`}`;
 }
 
-/** Three digits at most. */
+/** Three digits, of numbers below one two. */
 export function formatNumber(value: number): string {
-  return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(2)));
+  return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(value >= 1 ? 3 : 2)));
+}
+
+/** `1/12` or `1.8×`: what a value is of another. */
+export function formatRatio(value: number, of: number): string {
+  const ratio = value / of;
+  return ratio >= 1 ? `${Number(ratio.toPrecision(2))}×` : `1/${formatTwoDigits(1 / ratio)}`;
+}
+
+function formatTwoDigits(value: number): string {
+  return value >= 10 ? value.toFixed(0) : value.toFixed(1).replace(/\.0$/, '');
 }

@@ -1,0 +1,148 @@
+import type { StepFigures } from './chain.ts';
+import type { Curve } from './picture.ts';
+import { type Side, STEPS, type Step } from './sides.ts';
+import type { StartFigures } from './startup.ts';
+import { formatNumber, formatRatio, formatSpread, median } from './statistics.ts';
+
+type Steps = Readonly<Record<Step, readonly StepFigures[]>>;
+
+/** What was measured of one side, a value a round; seconds, bytes. */
+export interface Figures {
+  readonly install: readonly number[];
+  readonly bytes: number;
+  readonly near: Steps;
+  readonly far: Steps;
+  readonly lateness: readonly number[];
+}
+
+/** All that was measured, and with what. */
+export interface Results {
+  /** The original first. */
+  readonly sides: ReadonlyArray<readonly [Pick<Side, 'name' | 'title'>, Figures]>;
+  readonly starts: readonly StartFigures[];
+  readonly rounds: number;
+  readonly farMs: number;
+  readonly runSeconds: readonly number[];
+  /** Machine and versions, one phrase. */
+  readonly conditions: string;
+  readonly curves: readonly Curve[] | undefined;
+}
+
+/** The README's part between its marks: tables, pictures, and with what they were made. */
+export function formatSection(results: Results): string {
+  const { sides, starts, rounds, farMs, conditions } = results;
+  return [
+    `Medians of ${rounds} rounds in turns, lowest to highest in brackets, against the same servers (the sandbox, through a counting proxy) on the same machine: ${conditions}. Every round installs anew, from warm caches of npm and pip and a local archive of the release: what a runner downloads comes on top, the more the larger. Setting up Python or Node.js is not counted; the actions need neither. \`npm run bench\` repeats it.`,
+    '',
+    '![Seconds that each way adds to a training: installation and three steps](.github/assets/bench.svg)',
+    '',
+    ...formatTable([
+      ['', ...sides.map(([{ title }]) => title)],
+      row(sides, 'install', ({ install }) => install, ' s'),
+      row(sides, 'installed size', ({ bytes }) => [bytes / 1e6], ' MB'),
+      ...STEPS.map((step) => row(sides, step, ({ near }) => near[step].map(({ seconds }) => seconds), ' s')),
+      total(sides, 'all that is added to a training', 'near'),
+      total(sides, `the same, servers ${farMs} ms away`, 'far'),
+      row(sides, "from a run's end to its step's end", ({ lateness }) => lateness, ' s'),
+    ]),
+    '',
+    '<details><summary>Requests, traffic, memory, start-up</summary>',
+    '',
+    ...formatTable([
+      ['', ...sides.map(([{ title }]) => title)],
+      ...details(sides, 'requests', ({ requests }) => requests, ''),
+      ...details(sides, 'connections', ({ connections }) => connections, ''),
+      ...details(sides, 'traffic', ({ kilobytes }) => kilobytes, ' kB'),
+      ...details(sides, 'peak memory', ({ peakMib }) => peakMib, ' MiB'),
+      ...details(sides, 'start to first request', ({ startSeconds }) => startSeconds * 1000, ' ms'),
+    ]),
+    '',
+    `Requests, connections and traffic (both ways, headers included) are those of ClearML and GitHub together. The comment here looks for its baseline on the base branch and updates what it posted before; the original's lists the last values in a new comment. A wait's end was measured with runs of ${results.runSeconds.join(', ')} seconds.`,
+    '',
+    `Start-up with warm caches, ${starts[0]?.empty.length ?? 0} starts each: milliseconds to the first request, and how many times an empty TypeScript file that is run the same way.`,
+    '',
+    ...formatTable([
+      ['', 'empty file', ...STEPS],
+      ...starts.map(({ title, empty, steps }) => [
+        title,
+        formatSpread(empty, '', 1000),
+        ...STEPS.map(
+          (step) =>
+            `${formatSpread(steps[step], '', 1000)}, ${(median(steps[step]) / median(empty)).toFixed(2)}×`,
+        ),
+      ]),
+    ]),
+    '',
+    '</details>',
+    ...(results.curves === undefined ? [] : ['', ...formatScale(results.curves)]),
+  ].join('\n');
+}
+
+function formatScale(curves: readonly Curve[]): string[] {
+  const growths = curves.flatMap(({ unit, points }) => {
+    const [before, last] = points.slice(-2);
+    if (before === undefined || last === undefined) return [];
+    const times = (pick: (point: Curve['points'][number]) => number) =>
+      formatNumber(pick(last) / pick(before));
+    return `${formatNumber(last.size / before.size)} times as many ${unit}, ${last.size.toLocaleString('en')} of them, take ${times(({ seconds }) => seconds)} times the seconds and ${times(({ peakMib }) => peakMib)} times the memory`;
+  });
+  return [
+    `What a report and a wait cost as they grow (the release; medians of three): ${growths.join('; ')}.`,
+    '',
+    '![Seconds and memory of a report by its metrics and by the points of a curve, of a wait by its tasks and by the lines of the log](.github/assets/bench-scale.svg)',
+  ];
+}
+
+/** Seconds that a side adds to a training: the medians of its installation and of each step, in order. */
+export function listParts(
+  { install, near, far }: Figures,
+  way: 'near' | 'far' = 'near',
+): ReadonlyArray<readonly [name: string, seconds: number]> {
+  const steps = way === 'near' ? near : far;
+  return [
+    ['install', median(install)],
+    ...STEPS.map((step) => [step, median(steps[step].map(({ seconds }) => seconds))] as const),
+  ];
+}
+
+export function sumParts(parts: ReadonlyArray<readonly [name: string, seconds: number]>): number {
+  return parts.reduce((sum, [, seconds]) => sum + seconds, 0);
+}
+
+function row(
+  sides: Results['sides'],
+  title: string,
+  pick: (figures: Figures) => readonly number[],
+  unit: string,
+): string[] {
+  const original = sides[0] === undefined ? Number.NaN : median(pick(sides[0][1]));
+  const cells = sides.map(([, figures], index) => {
+    const values = pick(figures);
+    return `${formatSpread(values, unit)}${index === 0 ? '' : `, ${formatRatio(median(values), original)}`}`;
+  });
+  return [title, ...cells];
+}
+
+function details(
+  sides: Results['sides'],
+  title: string,
+  pick: (of: StepFigures) => number,
+  unit: string,
+): string[][] {
+  return STEPS.map((step) => row(sides, `${step}: ${title}`, ({ near }) => near[step].map(pick), unit));
+}
+
+function total(sides: Results['sides'], title: string, way: 'near' | 'far'): string[] {
+  const totals = sides.map(([, figures]) => sumParts(listParts(figures, way)));
+  const cells = totals.map((seconds, index) => {
+    const ratio = index === 0 ? '' : `, ${formatRatio(seconds, totals[0] ?? Number.NaN)}`;
+    return `**${formatNumber(seconds)} s${ratio}**`;
+  });
+  return [`**${title}**`, ...cells];
+}
+
+function formatTable(rows: ReadonlyArray<readonly string[]>): string[] {
+  const [head = [], ...body] = rows;
+  const rule = head.map((_, index) => (index === 0 ? '---' : '---:'));
+  return [head, rule, ...body].map((cells) => `| ${cells.join(' | ')} |`);
+}
