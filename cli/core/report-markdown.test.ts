@@ -4,6 +4,7 @@ import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.
 import { readCommentTemplate, readSummaryTemplate } from '../io/template-file.ts';
 import { loadDownsample } from './curve.ts';
 import type { Comparison, MetricJudgement } from './gate-data.ts';
+import type { ReportSettings } from './gate-settings.ts';
 import { loadMarkdownWriter } from './markdown.ts';
 import type { Plot } from './plot.ts';
 import type { Report } from './report.ts';
@@ -215,7 +216,18 @@ function makeFullReport(name: () => string): Report {
   });
   const gate = { alpha: 0.05, exitCode: 5 as const, metrics: [makeJudgement(name)] };
   const judged = report.metrics.map((metric) => ({ ...metric, verdict: 'regression' as const }));
-  return { ...report, verdict: 'regression', metrics: judged, gate };
+  const settings: ReportSettings = {
+    kind: 'changed',
+    path: name(),
+    branch: name(),
+    isGated: true,
+    problem: null,
+    changes: [
+      { metric: name(), setting: 'was', base: name(), value: name() },
+      { metric: null, setting: 'project', base: null, value: name() },
+    ],
+  };
+  return { ...report, verdict: 'regression', metrics: judged, gate, settings };
 }
 
 function makeJudgement(name: () => string): MetricJudgement {

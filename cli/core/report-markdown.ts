@@ -19,9 +19,11 @@ import {
   composeLead,
   composeLegend,
   composeNotices,
+  composeSettingsWarning,
   composeValue,
   describeSeed,
   nameBaseline,
+  type SettingsWarning,
   STATUS_WORDS,
 } from './report-text.ts';
 import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
@@ -70,6 +72,8 @@ export const PLACEHOLDER_FUNCTIONS = ['metric', 'baseline', 'change', 'param'] a
 /** How much of each section is shown. */
 interface Room {
   readonly leading: number;
+  /** Changed settings. */
+  readonly settings: number;
   readonly gateRows: number;
   readonly moreMetrics: number;
   readonly curves: number;
@@ -83,6 +87,7 @@ interface Room {
 
 const COMMENT_ROOM: Room = {
   leading: 20,
+  settings: 10,
   gateRows: 40,
   moreMetrics: 100,
   curves: 12,
@@ -114,6 +119,7 @@ const COMMENT_CUTS: ReadonlyArray<Partial<Room>> = [
 /** As many metrics as fit are estimated. */
 const SUMMARY_ROOM: Room = {
   leading: 20,
+  settings: 200,
   gateRows: 500,
   moreMetrics: 0,
   curves: 12,
@@ -269,7 +275,7 @@ function createView(
     lead: composeLead(report)
       .map((line) => writer.line(line))
       .join('\\\n'),
-    notices: writeNotices(report, writer),
+    notices: writeNotices(report, room.settings, writer),
     cause: report.failure === null ? '' : writer.line(composeCause(report)),
     log:
       report.failure === null || report.failure.log.length === 0
@@ -346,10 +352,15 @@ function pickLogLines(lines: readonly string[], count: number): readonly string[
 }
 
 /** GitHub shows a quotation that begins so as a warning; the word is ours, so it needs no escape. */
-function writeNotices(report: Report, writer: MarkdownWriter): string {
-  return composeNotices(report)
-    .map((notice) => `> [!NOTE]\n> ${writer.line(notice)}`)
-    .join('\n\n');
+function writeNotices(report: Report, settings: number, writer: MarkdownWriter): string {
+  const warning = composeSettingsWarning(report, settings);
+  const notices = composeNotices(report).map((notice) => `> [!NOTE]\n> ${writer.line(notice)}`);
+  return [...(warning === undefined ? [] : [writeWarning(warning, writer)]), ...notices].join('\n\n');
+}
+
+function writeWarning({ title, changes }: SettingsWarning, writer: MarkdownWriter): string {
+  const list = changes.length === 0 ? '' : `\n\n${writer.list(changes)}`;
+  return `[!WARNING]\n${writer.line(title)}${list}`.replace(/^(?=.)/gm, '> ').replace(/^$/gm, '>');
 }
 
 /** What was judged in numbers, then in words. */

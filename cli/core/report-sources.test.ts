@@ -36,6 +36,7 @@ const OPTIONS: SourceOptions = {
   missedMetrics: [],
   rankMetrics: (tasks) => tasks.flatMap(({ metrics }) => metrics),
   gate: undefined,
+  settingsPath: undefined,
 };
 
 function makeServer(tasks: readonly ReportedTask[], overrides: Partial<ReportServer> = {}): ReportServer {
@@ -54,6 +55,11 @@ function makeServer(tasks: readonly ReportedTask[], overrides: Partial<ReportSer
   };
 }
 
+const comparisonWith = (mergeBase: string) => ({
+  mergeBase,
+  head: { commit: HEAD, tree: `${HEAD}-tree` },
+});
+
 /** A base branch of merges: each commit of the main line brings 9 others along, so a page holds 10 of the main line. */
 function makeHost(
   length: number,
@@ -64,7 +70,7 @@ function makeHost(
   return {
     pages,
     readPullRequest: async () => ({ url: '', isOpen: true, headCommit: HEAD, baseBranch: 'main' }),
-    findMergeBase: async () => 'main0',
+    compareCommits: async () => comparisonWith('main0'),
     async listCommits(ref) {
       pages.push(ref);
       const start = ref === 'main' ? 0 : line.indexOf(ref);
@@ -79,6 +85,7 @@ function makeHost(
       });
     },
     readTree: async () => undefined,
+    readFile: async () => undefined,
     ...overrides,
   };
 }
@@ -106,7 +113,7 @@ test('the search ends after four pages, and says how far it came', async () => {
 
 test('a merge base that the newest page does not hold is listed from there', async () => {
   const near = launchedTask({ id: '6'.repeat(32) }, 'main50');
-  const host = makeHost(200, { findMergeBase: async () => 'main50' });
+  const host = makeHost(200, { compareCommits: async () => comparisonWith('main50') });
   const { baseline } = await collectSources(OPTIONS, {
     clearml: makeServer([near]),
     github: Promise.resolve(host),

@@ -61,11 +61,19 @@ export interface PullRequest {
 export interface CodeHost {
   readPullRequest(number: number): Promise<PullRequest>;
   /** undefined where the commits have no common ancestor, or GitHub does not know one of them. */
-  findMergeBase(base: string, head: string): Promise<string | undefined>;
+  compareCommits(base: string, head: string): Promise<CommitComparison | undefined>;
   /** The newest 100 commits that a branch or commit reaches; empty where GitHub does not know it. */
   listCommits(ref: string): Promise<readonly ListedCommit[]>;
   /** undefined where GitHub does not know the commit. */
   readTree(commit: string): Promise<string | undefined>;
+  /** The text of a file on a branch or at a commit; undefined where there is none. */
+  readFile(path: string, ref: string): Promise<string | undefined>;
+}
+
+/** How two commits lie to each other. */
+export interface CommitComparison {
+  readonly mergeBase: string;
+  readonly head: Ancestor;
 }
 
 /** Of the baseline's metrics at most this many are asked for: a task can have thousands. */
@@ -113,7 +121,15 @@ export interface ReportSources {
   readonly consoles: ReadonlyMap<string, ConsoleEnd>;
   readonly queues: ReadonlyMap<string, QueueState>;
   readonly plots: readonly Plot[];
+  /** The settings file as the base branch has it now; undefined where GitHub was not asked. */
+  readonly baseSettings: BaseSettings | undefined;
 }
+
+/** A file of the base branch; no text where there is no such file. */
+export type BaseSettings = { readonly branch: string } & (
+  | { readonly text: string | undefined }
+  | { readonly failure: Failure }
+);
 
 export interface SourceOptions {
   readonly taskIds: readonly string[];
@@ -130,6 +146,8 @@ export interface SourceOptions {
   readonly rankMetrics: (tasks: readonly ReportedTask[]) => readonly MetricName[];
   /** What a gate asks for beyond that; undefined where nothing is gated. */
   readonly gate: GateQuestions | undefined;
+  /** The settings file, relative to the repository's root; undefined where it lies outside. */
+  readonly settingsPath: string | undefined;
 }
 
 export interface GateQuestions {
@@ -151,9 +169,9 @@ interface HistorySearch {
   readonly history: Promise<{ readonly value: History } | { readonly failure: Failure }>;
 }
 
-/** The base branch's commits, as far as they were listed. */
+/** The base branch's commits, as far as they were listed, and how the pull request's head lies to them. */
 interface History {
-  readonly mergeBase: string | undefined;
+  readonly comparison: CommitComparison | undefined;
   readonly listed: ReadonlyMap<string, ListedCommit>;
 }
 
@@ -186,6 +204,13 @@ export async function collectSources(
   if (expected !== undefined) {
     for (const rule of branchRules) searchHistory(rule.branch ?? expected.baseBranch, expected.headCommit);
   }
+  const askBase = (branch: string | undefined) =>
+    github === undefined || branch === undefined || options.settingsPath === undefined
+      ? undefined
+      : readBaseSettings(github, options.settingsPath, branch);
+  const expectedSettings = askBase(expected?.baseBranch);
+  // As with the history: an unexpected error is told by whoever waits for it, if anybody does.
+  expectedSettings?.catch(() => undefined);
   const pulled =
     github === undefined || number === undefined
       ? undefined
@@ -206,10 +231,12 @@ export async function collectSources(
     const search = isBranchRule(rule) ? searchHistory(branch, head) : undefined;
     return findBaseline({ rule, branch, search, found, tasks, metrics, options }, { clearml, github });
   };
-  const [[first, ...others], details, isCurrent] = await Promise.all([
+  const [[first, ...others], details, isCurrent, baseSettings] = await Promise.all([
     Promise.all(baselineRules.map(answer)),
     settle(readDetails(tasks, clearml)),
-    decideCurrent(tasks, pullRequest, options, github),
+    decideCurrent(tasks, pullRequest, options, { github, histories: [...histories.values()] }),
+    // The event's base branch is not asked for again; a pull request that was given another one meanwhile is.
+    baseBranch === expected?.baseBranch ? expectedSettings : askBase(baseBranch),
   ]);
   const { baseline, failure: baselineFailure } = first ?? NO_BASELINE;
   const compared = baseline.kind === 'found' ? baseline.tasks : [];
@@ -234,6 +261,7 @@ export async function collectSources(
     consoles,
     curves: 'value' in curves ? curves.value : new Map(),
     ...('value' in details ? details.value : NO_DETAILS),
+    baseSettings,
     unread: [
       ...('failure' in curves ? ['curves' as const] : []),
       ...('failure' in details ? ['details' as const] : []),
@@ -270,11 +298,24 @@ function pickTasks(
 
 async function readHistory(github: Promise<CodeHost>, branch: string, head: string): Promise<History> {
   const host = await github;
-  const [mergeBase, commits] = await Promise.all([
-    host.findMergeBase(branch, head),
+  const [comparison, commits] = await Promise.all([
+    host.compareCommits(branch, head),
     host.listCommits(branch),
   ]);
-  return { mergeBase, listed: new Map(commits.map((commit) => [commit.commit, commit])) };
+  return { comparison, listed: new Map(commits.map((commit) => [commit.commit, commit])) };
+}
+
+/**
+ * The settings of the base branch as it is now, not as the pull request found it: they are what will hold after the merge,
+ * and a branch off an old commit with a looser gate is to be told too.
+ */
+async function readBaseSettings(
+  github: Promise<CodeHost>,
+  path: string,
+  branch: string,
+): Promise<BaseSettings> {
+  const text = await settle(github.then((host) => host.readFile(path, branch)));
+  return 'failure' in text ? { branch, failure: text.failure } : { branch, text: text.value };
 }
 
 interface BaselineQuestion {
@@ -334,7 +375,7 @@ async function findBaseline(
   if (branch === undefined || search === undefined) return missing('no-branch');
   const history = await search.history;
   if ('failure' in history) return missing('no-github', 0, history.failure);
-  const { mergeBase } = history.value;
+  const mergeBase = history.value.comparison?.mergeBase;
   if (mergeBase === undefined) return missing('no-ancestor');
 
   const { gate, seedParam } = question.options;
@@ -397,7 +438,10 @@ async function decideCurrent(
   tasks: readonly ReportedTask[],
   pullRequest: PullRequest | undefined,
   { expected, hasPaths, pullRequest: number }: SourceOptions,
-  github: Promise<CodeHost> | undefined,
+  {
+    github,
+    histories,
+  }: { readonly github: Promise<CodeHost> | undefined; readonly histories: readonly HistorySearch[] },
 ): Promise<boolean | undefined> {
   const [task] = tasks;
   if (task === undefined || pullRequest === undefined || github === undefined) return undefined;
@@ -407,6 +451,12 @@ async function decideCurrent(
   // Where only some files decide, their hash can't be made from what GitHub tells; but the event's own launch found the
   // task by that hash.
   if (hasPaths && expected?.headCommit === head && task.tags.includes(`pr:${number}`)) return true;
+  for (const search of histories) {
+    // Whoever compared the head with a branch was told its tree.
+    const found = await search.history;
+    const compared = 'value' in found ? found.value.comparison?.head : undefined;
+    if (compared?.commit === head) return codeIds.includes(compared.tree);
+  }
   const tree = await settle(github.then((host) => host.readTree(head)));
   return 'value' in tree && tree.value !== undefined ? codeIds.includes(tree.value) : undefined;
 }

@@ -236,6 +236,52 @@ function composeChangedParams({ params, phase }: Report): Phrase {
   return phrase`Changed: ${joinPhrases(changes, ', ')}`;
 }
 
+export interface SettingsWarning {
+  readonly title: Phrase;
+  readonly changes: readonly Phrase[];
+}
+
+/**
+ * That a pull request changes what it is judged by, with the old and the new value of each setting.
+ *
+ * @param limit of how many
+ */
+export function composeSettingsWarning(
+  { settings }: Pick<Report, 'settings'>,
+  limit: number,
+): SettingsWarning | undefined {
+  if (settings === null || settings.kind === 'same') return undefined;
+  const { branch, kind, changes, isGated, problem } = settings;
+  if (kind === 'unknown') {
+    if (!isGated) return undefined;
+    const why = phrase`${problem ?? ''}`;
+    return {
+      title: phrase`${{ strong: words('Whether this pull request changes what it is judged by is not known:') }} ${why}.`,
+      changes: [],
+    };
+  }
+  const title =
+    kind === 'new'
+      ? phrase`This pull request brings the gate: ${branch} has no settings file.`
+      : isGated
+        ? phrase`This pull request is judged by other settings than ${branch} has.`
+        : phrase`This pull request has another project or task name than ${branch}.`;
+  const side = (value: string | null) => (value === null ? words('not set') : phrase`${value}`);
+  const rest = changes.length - limit;
+  return {
+    title: phrase`${{ strong: title }}`,
+    changes: [
+      ...changes
+        .slice(0, limit)
+        .map(
+          ({ metric, setting, base, value }) =>
+            phrase`${metric === null ? [] : phrase`${metric} `}${words(setting)}: ${side(base)} \u2192 ${side(value)}`,
+        ),
+      ...(rest > 0 ? [words(`${rest} more`)] : []),
+    ],
+  };
+}
+
 /** What a reader must know before trusting the numbers. The most important first. */
 export function composeNotices(report: Report): Phrase[] {
   const { commit, pullRequest, environment, params, unread } = report;

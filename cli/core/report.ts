@@ -10,6 +10,7 @@ import {
 } from './comparability.ts';
 import type { MetricRule } from './config.ts';
 import type { GateResult, MetricJudgement } from './gate-data.ts';
+import type { ReportSettings } from './gate-settings.ts';
 import type { Metric } from './metrics.ts';
 import type { Plot } from './plot.ts';
 import { replaceBroken } from './quotation.ts';
@@ -49,6 +50,8 @@ export interface Report {
   readonly leadingMetrics: number;
   /** What the gate says; null where nothing is gated. */
   readonly gate: ReportGate | null;
+  /** How the settings that decide compare with those of the base branch; null where GitHub was not asked. */
+  readonly settings: ReportSettings | null;
   /** Those that are drawn. */
   readonly curves: readonly ReportCurve[];
   /** Params that differ from the baseline's. */
@@ -180,6 +183,7 @@ export interface ReportContext {
   readonly rules: readonly MetricRule[];
   /** What the gate says; undefined where nothing is gated. */
   readonly gate: { readonly alpha: number; readonly result: GateResult } | undefined;
+  readonly settings: ReportSettings | undefined;
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
   /** No trailing slash. */
   readonly githubUrl: string;
@@ -226,6 +230,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
             exitCode: context.gate.result.exitCode,
             metrics: context.gate.result.metrics,
           },
+    settings: context.settings ?? null,
     curves,
     params: first && other ? compareParams(first, other, context.seedParam) : [],
     environment: first && other && isSuccess(first.status) ? compareEnvironments(first, other) : [],

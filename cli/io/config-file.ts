@@ -1,11 +1,33 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Config, ConfigIssue } from '../core/config.ts';
 import { describeSystemError, readErrorCode } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 
 const DEFAULT_PATH = '.github/clearml-ci.yml';
+
+/**
+ * Where the settings file lies in its repository, whose root is the nearest folder above that holds `.git`, else the
+ * working directory.
+ *
+ * @param path as the user gave it with `--config`
+ * @returns with forward slashes; undefined where the file lies outside
+ */
+export function locateConfigFile(cwd: string, path: string | undefined): string | undefined {
+  let root = resolve(cwd);
+  while (!existsSync(join(root, '.git'))) {
+    const parent = dirname(root);
+    if (parent === root) {
+      root = resolve(cwd);
+      break;
+    }
+    root = parent;
+  }
+  const parts = relative(root, resolve(cwd, path ?? DEFAULT_PATH)).split(sep);
+  return parts[0] === '..' || isAbsolute(parts.join(sep)) ? undefined : parts.join('/');
+}
 
 /**
  * Reads the settings file. The default one may be missing; one that was named may not.
@@ -26,6 +48,16 @@ export async function readConfigFile(cwd: string, path: string | undefined): Pro
       cause,
     });
   }
+  return parseConfigText(name, text);
+}
+
+/**
+ * The settings that a file's text holds.
+ *
+ * @param name what the file is called in failures
+ * @throws Failure (usage) that lists every mistake, each with its line
+ */
+export async function parseConfigText(name: string, text: string): Promise<Config> {
   // Loaded only where there is a file: yaml costs as much as all other packages of a launch together.
   const [{ LineCounter, parseDocument, isMap, isSeq, isScalar }, { parseConfig }] = await Promise.all([
     import('yaml'),

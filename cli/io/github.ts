@@ -71,14 +71,15 @@ const CommentSchema = v.object({
   user: v.nullish(v.object({ login: v.string() })),
 });
 const CommentsSchema = v.array(CommentSchema);
-const CommitsSchema = v.array(
-  v.object({
-    sha: v.string(),
-    commit: v.object({ tree: v.object({ sha: v.string() }) }),
-    parents: v.array(v.object({ sha: v.string() })),
-  }),
-);
-const ComparisonSchema = v.object({ merge_base_commit: v.object({ sha: v.string() }) });
+const CommitSchema = v.object({
+  sha: v.string(),
+  commit: v.object({ tree: v.object({ sha: v.string() }) }),
+  parents: v.array(v.object({ sha: v.string() })),
+});
+const CommitsSchema = v.array(CommitSchema);
+const ComparisonSchema = v.object({ base_commit: CommitSchema, merge_base_commit: CommitSchema });
+/** Of a folder, a submodule or a link that leads nowhere, and of more than 1 MB, GitHub gives no content. */
+const FileSchema = v.object({ encoding: v.literal('base64'), content: v.string() });
 const GitCommitSchema = v.object({ tree: v.object({ sha: v.string() }) });
 const UserSchema = v.object({ login: v.string() });
 const PullSchema = v.object({
@@ -135,12 +136,13 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
       };
     },
 
-    findMergeBase: (base, head) =>
+    compareCommits: (base, head) =>
       unlessUnknown(async () => {
         const { data } = await ask(
           octokit.repos.compareCommitsWithBasehead({
             ...place,
-            basehead: `${base}...${head}`,
+            // The other way round the merge base is the same one, and the answer tells the head's tree.
+            basehead: `${head}...${base}`,
             // The files that changed, with their patches, come with the first page only: the second is small.
             per_page: 1,
             page: 2,
@@ -148,7 +150,8 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
           ComparisonSchema,
           `commits ${base} and ${head}`,
         );
-        return data.merge_base_commit.sha;
+        const { base_commit: compared, merge_base_commit: mergeBase } = data;
+        return { mergeBase: mergeBase.sha, head: { commit: compared.sha, tree: compared.commit.tree.sha } };
       }),
 
     listCommits: async (ref) =>
@@ -173,6 +176,16 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
           `commit ${commit}`,
         );
         return data.tree.sha;
+      }),
+
+    readFile: (path, ref) =>
+      unlessUnknown(async () => {
+        const { data } = await ask(
+          octokit.repos.getContent({ ...place, path, ref }),
+          FileSchema,
+          `file ${path} of ${ref}`,
+        );
+        return Buffer.from(data.content, 'base64').toString('utf8');
       }),
 
     openBoard: (pullRequest) => openBoard(octokit, place, pullRequest, options),

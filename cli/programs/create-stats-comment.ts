@@ -13,6 +13,7 @@ import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import { Failure, settle } from '../core/failure.ts';
 import { DEFAULT_ALPHA, judgeGate } from '../core/gate.ts';
 import { hasGate, listGateQuestions, prepareGateInput } from '../core/gate-input.ts';
+import { describeSettings } from '../core/gate-settings.ts';
 import {
   type GithubRun,
   isRepositoryName,
@@ -38,7 +39,7 @@ import { compileTemplate } from '../core/template.ts';
 import type { World } from '../core/world.ts';
 import { createClearmlClient } from '../io/clearml.ts';
 import { createReportServer } from '../io/clearml-report.ts';
-import { readConfigFile } from '../io/config-file.ts';
+import { locateConfigFile, parseConfigText, readConfigFile } from '../io/config-file.ts';
 import { readEventFile } from '../io/event-file.ts';
 import { createGithubClient } from '../io/github.ts';
 import { createHttp } from '../io/http.ts';
@@ -158,6 +159,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const rank = rememberLast((tasks: readonly ReportedTask[]) => rankMetrics(tasks, rules));
     const seedParam = config['seed-param'] ?? DEFAULT_SEED_PARAM;
     const alpha = config.alpha ?? DEFAULT_ALPHA;
+    const settingsPath = locateConfigFile(cwd, flags.config);
     const [writer, downsample, statistics, sources, existing] = await Promise.all([
       areAllAsked.then(loadMarkdownWriter),
       areAllAsked.then(loadDownsample),
@@ -173,6 +175,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
           missedMetrics: listNamedMetrics(rules),
           rankMetrics: (tasks) => rank(tasks).map(({ metric }) => metric),
           gate: listGateQuestions(rules),
+          settingsPath,
         },
         { clearml: createReportServer(clearml, signal), github: client },
       ),
@@ -187,6 +190,14 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       rank,
       rules,
       gate: result === undefined ? undefined : { alpha, result },
+      settings: await describeSettings(sources, {
+        path: settingsPath,
+        own: config,
+        parse: parseConfigText,
+        repository: pullRequest?.repository,
+        serverUrl: github.serverUrl,
+        isBaselineGiven: flags.baseline !== undefined,
+      }),
       pullRequest,
       githubUrl: github.serverUrl,
       runId: github.runId,

@@ -1,0 +1,251 @@
+import { type BaselineRule, DEFAULT_BASELINE, listBaselineRules } from './baseline.ts';
+import type { Config, MetricRule } from './config.ts';
+import { Failure, settle } from './failure.ts';
+import { DEFAULT_ALPHA } from './gate.ts';
+import { hasGate } from './gate-input.ts';
+import { matchesPattern } from './metrics.ts';
+import { hashPipeline, identifyPipelineRepository } from './pipeline.ts';
+import type { BaseSettings, ReportSources } from './report-sources.ts';
+import { DEFAULT_SEED_PARAM, type Names, resolveNames } from './settings.ts';
+import { RUNTIME_KEYS } from './task.ts';
+
+/** A setting that differs from the base branch's. Values as people write them; null for one that is not set. */
+export interface SettingsChange {
+  /** The metric that it is about, a pattern as it stands in the settings; null for one of the whole file. */
+  readonly metric: string | null;
+  /** Its key in the settings file. */
+  readonly setting: string;
+  readonly base: string | null;
+  readonly value: string | null;
+}
+
+/** How the settings that decide the verdict compare with those of the base branch. */
+export interface ReportSettings {
+  /** `new`: the base branch has no settings file, and nothing there is gated; `unknown`: it could not be compared. */
+  readonly kind: 'same' | 'changed' | 'new' | 'unknown';
+  /** The file, relative to the repository's root. */
+  readonly path: string;
+  /** The base branch. */
+  readonly branch: string;
+  /** Something is gated, here or on the base branch. */
+  readonly isGated: boolean;
+  /** Why it is unknown. */
+  readonly problem: string | null;
+  readonly changes: readonly SettingsChange[];
+}
+
+/** What is compared, and with what. */
+export interface SettingsQuestion {
+  readonly own: Config;
+  readonly base: Config;
+  /** The pull request's base branch, which is the default baseline. */
+  readonly branch: string;
+  /** What the settings call project and task; undefined where something else than the settings decided it. */
+  readonly names: { readonly own: Names; readonly base: Names } | undefined;
+  /** A flag says what to compare with, whatever the settings say. */
+  readonly isBaselineGiven: boolean;
+  /** The metrics that were reported, on either side. */
+  readonly metrics: Iterable<string>;
+}
+
+/** How the settings that a report is made with compare with the base branch's, and what that takes. */
+export interface SettingsContext {
+  /** The file, relative to the repository's root; undefined where it lies outside. */
+  readonly path: string | undefined;
+  readonly own: Config;
+  /** Reads the text of a settings file, whose name is for its failures. */
+  readonly parse: (name: string, text: string) => Promise<Config>;
+  /** `owner/name` */
+  readonly repository: string | undefined;
+  /** No trailing slash. */
+  readonly serverUrl: string;
+  readonly isBaselineGiven: boolean;
+}
+
+/**
+ * How the settings compare with those of the base branch. A new file is told where it gates something.
+ *
+ * @returns undefined where GitHub was not asked for the base branch's file
+ */
+export async function describeSettings(
+  { tasks, baseline, baseSettings }: Pick<ReportSources, 'tasks' | 'baseline' | 'baseSettings'>,
+  context: SettingsContext,
+): Promise<ReportSettings | undefined> {
+  const { path, own } = context;
+  if (baseSettings === undefined || path === undefined) return undefined;
+  const { branch } = baseSettings;
+  const isOwnGated = hasGate(own.metrics ?? []);
+  const place = { path, branch, problem: null, changes: [] };
+  const found = await readFoundSettings(`${path} of ${branch}`, baseSettings, context.parse);
+  if ('failure' in found) {
+    const [problem = ''] = found.failure.message.split('\n');
+    return { ...place, kind: 'unknown', isGated: isOwnGated, problem };
+  }
+  const base = found.value ?? {};
+  const isGated = isOwnGated || hasGate(base.metrics ?? []);
+  if (found.value === undefined && !isGated) return { ...place, kind: 'same', isGated };
+  const compared = baseline.kind === 'found' ? baseline.tasks : [];
+  const changes = compareSettings({
+    own,
+    base,
+    branch,
+    names: await readNames(base, tasks[0]?.runtime[RUNTIME_KEYS.pipeline], context),
+    isBaselineGiven: context.isBaselineGiven,
+    metrics: [...tasks, ...compared].flatMap(({ metrics }) => metrics.map(({ name }) => name)),
+  });
+  const kind = changes.length === 0 ? 'same' : found.value === undefined ? 'new' : 'changed';
+  return { ...place, kind, isGated, changes };
+}
+
+/** No value where there is no such file. */
+async function readFoundSettings(
+  name: string,
+  found: BaseSettings,
+  parse: SettingsContext['parse'],
+): Promise<{ readonly value: Config | undefined } | { readonly failure: Failure }> {
+  if ('failure' in found) return found;
+  return found.text === undefined ? { value: undefined } : settle(parse(name, found.text));
+}
+
+/**
+ * What the settings call project and task, here and on the base branch.
+ *
+ * @param pipeline the task's; where its names are others, by `--project` or `--task-name`, the settings decide nothing
+ */
+async function readNames(
+  base: Config,
+  pipeline: string | undefined,
+  { own, repository, serverUrl }: SettingsContext,
+): Promise<SettingsQuestion['names']> {
+  try {
+    const resolve = (config: Config) => resolveNames({}, config, { repository }, undefined);
+    const names = { own: resolve(own), base: resolve(base) };
+    const where = identifyPipelineRepository(repository, serverUrl, undefined);
+    return (await hashPipeline({ repository: where, ...names.own })) === pipeline ? names : undefined;
+  } catch (error) {
+    // No name, or one that ClearML would refuse: no task has it.
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The settings that decide the verdict and differ from the base branch's: what a metric is judged by, what it is compared
+ * with, which trainings count. A metric that another rule now decides has changed too, though its own rule stands.
+ * Params, image and requirements are not here: the report shows how they differ from the baseline's.
+ */
+export function compareSettings(question: SettingsQuestion): SettingsChange[] {
+  const { own, base, names } = question;
+  const isGated = hasGate(own.metrics ?? []) || hasGate(base.metrics ?? []);
+  return [
+    ...(names === undefined
+      ? []
+      : [
+          ...compareSetting('project', names.base.project, names.own.project),
+          ...compareSetting('task-name', names.base.taskName, names.own.taskName),
+        ]),
+    ...(isGated ? [...compareRules(question), ...compareWhole(question)] : []),
+  ];
+}
+
+function compareSetting(
+  setting: string,
+  base: string | null,
+  value: string | null,
+  metric: string | null = null,
+): SettingsChange[] {
+  return base === value ? [] : [{ metric, setting, base, value }];
+}
+
+function compareWhole({ own, base, branch, isBaselineGiven }: SettingsQuestion): SettingsChange[] {
+  const alphaOf = (config: Config) => String(config.alpha ?? DEFAULT_ALPHA);
+  const baselineOf = ({ baseline = DEFAULT_BASELINE }: Config) => formatBaseline(baseline, branch);
+  const seedParamOf = (config: Config) => config['seed-param'] ?? DEFAULT_SEED_PARAM;
+  const pathsOf = ({ paths }: Config) => paths?.join(', ') ?? null;
+  return [
+    ...compareSetting('alpha', alphaOf(base), alphaOf(own)),
+    ...(isBaselineGiven ? [] : compareSetting('baseline', baselineOf(base), baselineOf(own))),
+    ...compareSetting('seeds', formatSeeds(base.seeds), formatSeeds(own.seeds)),
+    ...compareSetting('seed-param', seedParamOf(base), seedParamOf(own)),
+    ...compareSetting('paths', pathsOf(base), pathsOf(own)),
+  ];
+}
+
+/** As a line of YAML. That the base branch is the baseline may be written down or not. */
+function formatBaseline(baseline: NonNullable<Config['baseline']>, branch: string): string {
+  const rules = listBaselineRules(baseline).map((rule) => {
+    const entries = Object.entries(rule satisfies BaselineRule).filter(
+      ([key, value]) => !(key === 'branch' && value === branch),
+    );
+    return `{ ${entries.map(([key, value]) => `${key}: ${value}`).join(', ')} }`;
+  });
+  return rules.length === 0 ? 'none' : rules.join(', ');
+}
+
+/** A list that counts from 1 is the same as the number. */
+function formatSeeds(seeds: Config['seeds']): string | null {
+  if (!Array.isArray(seeds)) return seeds === undefined ? null : String(seeds);
+  return seeds.every((seed, index) => seed === index + 1) ? String(seeds.length) : `[${seeds.join(', ')}]`;
+}
+
+function compareRules({ own, base, metrics }: SettingsQuestion): SettingsChange[] {
+  const rules = own.metrics ?? [];
+  const baseRules = base.metrics ?? [];
+  if (JSON.stringify(rules) === JSON.stringify(baseRules)) return [];
+  const changes: SettingsChange[] = [];
+  const isSeen = new Set<string>();
+  const compare = (metric: string, before: MetricRule | undefined, now: MetricRule | undefined) => {
+    isSeen.add(metric);
+    changes.push(...compareRule(metric, before, now));
+  };
+  for (const { metric, was } of rules) {
+    if (was !== undefined) isSeen.add(was);
+    if (isSeen.has(metric)) continue;
+    const renamed = was === undefined ? undefined : decide(was, baseRules);
+    compare(metric, decide(metric, baseRules) ?? renamed, decide(metric, rules));
+  }
+  for (const { metric } of baseRules) {
+    if (!isSeen.has(metric)) compare(metric, decide(metric, baseRules), decide(metric, rules));
+  }
+  // Where a pattern decides, or an earlier rule took a metric over, only the metrics themselves show it.
+  for (const metric of new Set(metrics)) {
+    const before = decide(metric, baseRules);
+    const now = decide(metric, rules);
+    if (!isSeen.has(metric) && before?.metric !== now?.metric && !isListed(changes, before ?? now)) {
+      compare(metric, before, now);
+    }
+  }
+  return changes;
+}
+
+/** The rule that decides a metric; for a pattern, which stands for many, the one that is written so. */
+function decide(metric: string, rules: readonly MetricRule[]): MetricRule | undefined {
+  return /[*?]/.test(metric)
+    ? rules.find((rule) => rule.metric === metric)
+    : rules.find((rule) => matchesPattern(rule.metric, metric));
+}
+
+/** The rule itself is told to gate no more, or to gate now: what it decided needs no telling. */
+function isListed(changes: readonly SettingsChange[], rule: MetricRule | undefined): boolean {
+  return changes.some(({ metric, setting }) => metric === rule?.metric && setting === 'gate');
+}
+
+/** What of a rule decides a verdict. */
+const RULE_KEYS = ['goal', 'value', 'tolerance', 'detect', 'min-iterations', 'was'] as const;
+
+function compareRule(
+  metric: string,
+  before: MetricRule | undefined,
+  now: MetricRule | undefined,
+): SettingsChange[] {
+  const gates = [before, now].map((rule) => rule?.gate ?? 'off');
+  const [base = 'off', value = 'off'] = gates;
+  if (base === 'off' && value === 'off') return [];
+  const gate = compareSetting('gate', base, value, metric);
+  if (gates.includes('off')) return gate;
+  const format = (setting: MetricRule[keyof MetricRule]) => (setting === undefined ? null : String(setting));
+  return [
+    ...gate,
+    ...RULE_KEYS.flatMap((key) => compareSetting(key, format(before?.[key]), format(now?.[key]), metric)),
+  ];
+}

@@ -1,0 +1,269 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { identifyRepository } from './core/git-url.ts';
+import { hashPipeline, hashText } from './core/pipeline.ts';
+import { main } from './create-stats-comment.ts';
+import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
+import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
+import { createHurriedClock } from './dev/hurried-clock.ts';
+import { runProgramHere } from './dev/program-run.ts';
+import { createScratchRepository } from './dev/scratch-repository.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import {
+  type GithubSandbox,
+  type GithubSandboxOptions,
+  startGithubSandbox,
+} from './sandbox/github-server.ts';
+
+const FILE = '.github/clearml-ci.yml';
+const BROKEN = 'metrics: [{ metric: test/accuracy, gate: fail }]';
+const settingsOf = (rule: string, more = '') =>
+  `metrics: [{ metric: test/accuracy, goal: maximize, ${rule} }]\n${more}`;
+const GATED = settingsOf('gate: fail, tolerance: 0.005');
+
+// Each branch has its own settings file; `bare` has none.
+const repository = createScratchRepository();
+repository.commit('Train', { 'train.py': 'a' });
+repository.git('checkout', '--quiet', '-b', 'bare');
+for (const [branch, text] of [
+  ['gated', GATED],
+  ['broken', BROKEN],
+] as const) {
+  repository.git('checkout', '--quiet', '-B', branch, 'bare');
+  repository.commit('Set up', { [FILE]: text });
+}
+repository.git('checkout', '--quiet', '-B', 'topic', 'bare');
+const head = repository.commit('Train otherwise', { 'train.py': 'b' });
+
+let clearml: ClearmlSandbox;
+let driver: ClearmlDriver;
+let directory: string;
+const open: Array<{ close(): Promise<void> }> = [];
+
+beforeAll(async () => {
+  clearml = await startClearmlSandbox();
+  driver = createClearmlDriver(clearml.env);
+});
+
+afterAll(async () => {
+  await clearml.close();
+  repository.remove();
+});
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'settings-'));
+});
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((one) => one.close()));
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function startGithub(base: string, options: GithubSandboxOptions = {}): Promise<GithubSandbox> {
+  const github = await startGithubSandbox({
+    gitDir: repository.directory,
+    pulls: [{ number: 7, headSha: head, headRef: 'topic', baseRef: base }],
+    ...options,
+  });
+  open.push(github);
+  return github;
+}
+
+async function trainTask(pipeline?: string): Promise<string> {
+  const task = await driver.createTask({
+    name: 'train',
+    script: { repository: 'https://github.com/acme/digits.git', branch: 'topic', version_num: head },
+    runtime: {
+      ci_key: 'key',
+      ci_event: 'pull_request',
+      ci_pipeline: pipeline ?? (await hashText(directory)),
+    },
+  });
+  await driver.call('tasks.enqueue', { task, queue_name: 'default' });
+  await driver.startTask(task);
+  await driver.reportScalars(task, 'test', 'accuracy', [0.9]);
+  await driver.completeTask(task);
+  return task;
+}
+
+function writeFile(path: string, text: string): void {
+  mkdirSync(dirname(join(directory, path)), { recursive: true });
+  writeFileSync(join(directory, path), text);
+}
+
+async function report(
+  github: GithubSandbox,
+  {
+    args = [],
+    env = {},
+    cwd = directory,
+    pipeline,
+  }: {
+    readonly args?: readonly string[];
+    readonly env?: Readonly<Record<string, string>>;
+    readonly cwd?: string;
+    readonly pipeline?: string;
+  } = {},
+) {
+  const run = await runProgramHere(main, {
+    args: [await trainTask(pipeline), '--json', '--no-gate', ...args],
+    env: { ...clearml.env, ...github.env, PR_NUMBER: '7', ...env },
+    cwd,
+    clock: createHurriedClock(1),
+  });
+  expect(run).toMatchObject({ exitCode: 0 });
+  const body = github.comments(7)[0]?.body ?? '';
+  return { settings: JSON.parse(run.stdout).settings, body };
+}
+
+describe('a pull request that changes what it is judged by', () => {
+  test('is flagged below the first lines, with old and new value', async () => {
+    writeFile(FILE, settingsOf('gate: fail, tolerance: 0.5', 'alpha: 0.4'));
+    const { settings, body } = await report(await startGithub('gated'));
+    expect(settings).toEqual({
+      kind: 'changed',
+      path: FILE,
+      branch: 'gated',
+      isGated: true,
+      problem: null,
+      changes: [
+        { metric: 'test/accuracy', setting: 'tolerance', base: '0.005', value: '0.5' },
+        { metric: null, setting: 'alpha', base: '0.05', value: '0.4' },
+      ],
+    });
+    const [start] = body.split('<details');
+    expect(start).toContain(
+      [
+        '> [!WARNING]',
+        '> **This pull request is judged by other settings than `gated` has.**',
+        '>',
+        '> - `test/accuracy` tolerance: `0.005` → `0.5`',
+        '> - alpha: `0.05` → `0.4`',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test.each([
+    ['loosens', settingsOf('gate: off'), 'test/accuracy` gate: `fail` → `off`'],
+    ['removes', undefined, 'test/accuracy` gate: `fail` → `off`'],
+    [
+      'quotes nothing that could act',
+      settingsOf('gate: fail', 'seed-param: "`|<b>@acme/x"'),
+      '`` `|<b>@acme/x ``',
+    ],
+  ])('is flagged where it %s them', async (_, text, expected) => {
+    if (text !== undefined) writeFile(FILE, text);
+    expect((await report(await startGithub('gated'))).body).toContain(expected);
+  });
+
+  test('is not flagged where it leaves them alone, in other words or with other params', async () => {
+    writeFile(
+      FILE,
+      `# another comment\nparams: { lr: 1 }\nqueue: gpu\nbaseline: { runs: 10, branch: gated }\n${GATED}`,
+    );
+    const { settings, body } = await report(await startGithub('gated'));
+    expect(settings).toMatchObject({ kind: 'same', isGated: true, changes: [] });
+    expect(body).not.toContain('[!WARNING]');
+  });
+
+  test('is told to bring the gate where the base branch has no settings file, if it does', async () => {
+    const github = await startGithub('bare');
+    writeFile(FILE, 'project: another\n');
+    expect((await report(github)).settings).toMatchObject({ kind: 'same', isGated: false });
+    writeFile(FILE, GATED);
+    const { settings, body } = await report(github);
+    expect(settings.kind).toBe('new');
+    expect(body).toContain('This pull request brings the gate: `bare` has no settings file.');
+    expect(body).toContain('> - `test/accuracy` gate: `off` → `fail`');
+  });
+
+  test('is flagged for another project or task name, unless a flag of the launch has decided it', async () => {
+    writeFile(FILE, `project: elsewhere\ntask-name: train again\n${GATED}`);
+    const names = { project: 'elsewhere', taskName: 'train again' };
+    const github = await startGithub('gated');
+    const repository = identifyRepository(`${github.serverUrl}/acme/digits`);
+    const pipeline = await hashPipeline({ repository, ...names });
+    const { settings } = await report(github, { pipeline });
+    expect(settings.changes).toEqual([
+      { metric: null, setting: 'project', base: 'digits', value: 'elsewhere' },
+      { metric: null, setting: 'task-name', base: 'train_model', value: 'train again' },
+    ]);
+    expect((await report(github)).settings).toMatchObject({ kind: 'same' });
+  });
+});
+
+describe('the base branch’s file', () => {
+  test('that has mistakes leaves it unknown, and that is said where the pull request gates', async () => {
+    const github = await startGithub('broken');
+    const free = await report(github);
+    expect(free.settings).toMatchObject({ kind: 'unknown', problem: `${FILE} of broken has a mistake` });
+    expect(free.body).not.toContain('[!WARNING]');
+    writeFile(FILE, GATED);
+    expect((await report(github)).body).toContain(
+      `**Whether this pull request changes what it is judged by is not known:** \`${FILE} of broken has a mistake\`.`,
+    );
+  });
+
+  test('that the token may not read leaves it unknown, with what GitHub said', async () => {
+    writeFile(FILE, GATED);
+    const github = await startGithub('gated', {
+      isPrivate: true,
+      permissions: { 'pull-requests': 'write' },
+    });
+    const { settings, body } = await report(github);
+    expect(settings).toMatchObject({ kind: 'unknown', problem: expect.stringContaining('403') });
+    expect(body).toContain('> **Whether this pull request changes what it is judged by is not known:**');
+  });
+
+  test('that GitHub does not give does not keep the report from being posted', async () => {
+    writeFile(FILE, GATED);
+    const github = await startGithub('gated');
+    const proxy: FaultProxy = await startFaultProxy(github.apiUrl, ({ path }) =>
+      path.includes('/contents/') ? { kind: 'answer', status: 400, body: 'no' } : undefined,
+    );
+    open.push(proxy);
+    const { settings } = await report(github, { env: { GITHUB_API_URL: proxy.url } });
+    expect(settings).toMatchObject({ kind: 'unknown', problem: expect.stringContaining('HTTP 400') });
+  });
+
+  test.each(['[1, 2]', '"text"', '{}'])('of an unknown shape is unknown: %s', async (answer) => {
+    const github = await startGithub('gated');
+    const proxy = await startFaultProxy(github.apiUrl, ({ path }) =>
+      path.includes('/contents/')
+        ? { kind: 'answer', status: 200, headers: { 'content-type': 'application/json' }, body: answer }
+        : undefined,
+    );
+    open.push(proxy);
+    const { settings } = await report(github, { env: { GITHUB_API_URL: proxy.url } });
+    expect(settings).toMatchObject({ kind: 'unknown', problem: expect.stringContaining('another shape') });
+  });
+
+  test('is looked for where --config says, from the repository’s root', async () => {
+    mkdirSync(join(directory, '.git'));
+    mkdirSync(join(directory, 'sub'));
+    writeFile(FILE, settingsOf('gate: warn, tolerance: 0.005'));
+    const github = await startGithub('gated');
+    const { settings } = await report(github, {
+      cwd: join(directory, 'sub'),
+      args: ['--config', `../${FILE}`],
+    });
+    expect(settings).toMatchObject({
+      path: FILE,
+      changes: [{ setting: 'gate', base: 'fail', value: 'warn' }],
+    });
+  });
+
+  test('is not asked for where the settings lie outside the repository', async () => {
+    mkdirSync(join(directory, '.git'));
+    const outside = mkdtempSync(join(tmpdir(), 'outside-'));
+    open.push({ close: async () => rmSync(outside, { recursive: true }) });
+    writeFileSync(join(outside, 'settings.yml'), GATED);
+    const { settings } = await report(await startGithub('gated'), {
+      args: ['--config', join(outside, 'settings.yml')],
+    });
+    expect(settings).toBeNull();
+  });
+});
