@@ -1,8 +1,9 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 import { toSingleLine } from '../core/single-line.ts';
@@ -12,26 +13,70 @@ export interface DemoRepository {
   readonly directory: string;
   /** What an agent clones. */
   readonly cloneUrl: string;
+  /** The checkout's commit, where the base branch begins. */
   readonly baseCommit: string;
-  /** Commits, on the pull request's branch, train_model.py with the given default of an argument; gives the commit. */
-  commitDefault(argument: string, value: number, message: string): string;
-  remove(): void;
+  /** Checks out a branch; where there is none, makes it at the base branch's newest commit, and says so. */
+  checkOut(branch: string): Promise<boolean>;
+  /** Makes the changes, and commits them on the branch that is checked out. */
+  commit(message: string, edits: readonly DemoEdit[]): Promise<DemoCommit>;
+  /** Merges a branch into the base branch, which is then checked out, as GitHub's button does; gives the commit. */
+  merge(branch: string, message: string): Promise<string>;
+}
+
+export interface DemoEdit {
+  readonly file: string;
+  /** What stands there, once. */
+  readonly from: RegExp;
+  /** What it becomes; may name the pattern's groups. */
+  readonly to: string;
+}
+
+export interface DemoCommit {
+  readonly id: string;
+  /** Its diff without context: the lines that begin with + or -. */
+  readonly changes: readonly string[];
 }
 
 export const BASE_BRANCH = 'main';
-export const PULL_REQUEST_BRANCH = 'tune-training';
+const SETTINGS = '.github/clearml-ci.yml';
+const TRAINING = 'train_model.py';
+
+/** What a user does who switches the gate on: the settings file has the lines, as comments. */
+export const GATE_EDIT: DemoEdit = { file: SETTINGS, from: /# (gate: fail) {2}/, to: '$1    ' };
+export const SEEDS_EDIT: DemoEdit = { file: SETTINGS, from: /# (seeds: 3) {2}/, to: '$1    ' };
+/** A comment line before the first function: nothing that decides the result. */
+export const COMMENT_EDIT: DemoEdit = {
+  file: TRAINING,
+  from: /^def main/m,
+  to: "# Attaches to the agent's task, trains, and hands the model over.\ndef main",
+};
+
+/** A param gets another name, but for the line that uses it: the training fails there. */
+export const BREAKING_EDIT: DemoEdit = { file: TRAINING, from: /"--weight_decay"/, to: '"--l2_penalty"' };
+
+/** Another default of one of the training's arguments. */
+export function editDefault(argument: string, value: number): DemoEdit {
+  return { file: TRAINING, from: new RegExp(`("--${argument}".*\\bdefault=)[\\d.e-]+`), to: `$1${value}` };
+}
 
 /**
- * Clones the checkout's HEAD into a temporary directory, as branch `main`.
+ * Clones the checkout's HEAD, as branch `main`.
  *
+ * @param directory where to; it is made, and the caller's to remove
+ * @param signal aborted: whatever is asked of it throws the signal's reason
  * @throws Failure where the checkout is no git repository or has no commit
  */
-export function createDemoRepository(checkout: string): DemoRepository {
+export async function createDemoRepository(
+  checkout: string,
+  directory: string,
+  signal?: AbortSignal,
+): Promise<DemoRepository> {
   let root: string;
   try {
-    root = git(checkout, 'rev-parse', '--show-toplevel');
-    git(checkout, 'rev-parse', '--verify', 'HEAD^{commit}');
+    root = await git(checkout, signal, 'rev-parse', '--show-toplevel');
+    await git(checkout, signal, 'rev-parse', '--verify', 'HEAD^{commit}');
   } catch (cause) {
+    signal?.throwIfAborted();
     const { stderr } = cause as { stderr?: unknown };
     const reason = toSingleLine(typeof stderr === 'string' ? stderr : '');
     throw new Failure(`this folder is no git checkout with a commit${reason === '' ? '' : ` (${reason})`}`, {
@@ -41,60 +86,98 @@ export function createDemoRepository(checkout: string): DemoRepository {
       cause,
     });
   }
-  const directory = mkdtempSync(join(tmpdir(), 'clearml-ci-demo-'));
+  const run = (...args: string[]) => git(directory, signal, ...args);
   try {
-    git(directory, 'init', '--quiet', `--initial-branch=${BASE_BRANCH}`);
+    mkdirSync(directory);
+    await run('init', '--quiet', `--initial-branch=${BASE_BRANCH}`);
     // A fetch by path takes shallow and detached checkouts as they are.
-    git(directory, 'fetch', '--quiet', '--update-shallow', root, 'HEAD');
-    git(directory, 'reset', '--quiet', '--hard', 'FETCH_HEAD');
-    readFileSync(join(directory, 'train_model.py'));
+    await run('fetch', '--quiet', '--update-shallow', root, 'HEAD');
+    await run('reset', '--quiet', '--hard', 'FETCH_HEAD');
+    readFileSync(join(directory, TRAINING));
+    const baseCommit = await run('rev-parse', 'HEAD');
+    return { ...describeRepository(directory, run), baseCommit };
   } catch (cause) {
-    rmSync(directory, { recursive: true, force: true });
+    signal?.throwIfAborted();
     throw new Failure('the checkout could not be cloned, or it has no train_model.py at its root', {
       exitCode: EXIT_CODES.usage,
       remedy: 'Run the demo in a clone of this project of its own, not in a folder of another repository.',
       cause,
     });
   }
-  const baseCommit = git(directory, 'rev-parse', 'HEAD');
-  git(directory, 'checkout', '--quiet', '-b', PULL_REQUEST_BRANCH);
+}
+
+function describeRepository(
+  directory: string,
+  run: (...args: string[]) => Promise<string>,
+): Omit<DemoRepository, 'baseCommit'> {
   return {
     directory,
     cloneUrl: pathToFileURL(directory).href,
-    baseCommit,
-    commitDefault(argument, value, message) {
-      const file = join(directory, 'train_model.py');
-      const text = readFileSync(file, 'utf8');
-      const changed = text.replace(new RegExp(`("--${argument}".*\\bdefault=)[\\d.e-]+`), `$1${value}`);
-      if (changed === text)
-        throw new Error(`train_model.py has no argument --${argument} whose default is not ${value}`);
-      writeFileSync(file, changed);
-      git(directory, 'commit', '--quiet', '--all', '-m', message);
-      return git(directory, 'rev-parse', 'HEAD');
+    async checkOut(branch) {
+      const isNew = (await run('branch', '--list', branch)) === '';
+      await run('checkout', '--quiet', ...(isNew ? ['-b', branch, BASE_BRANCH] : [branch]));
+      return isNew;
     },
-    remove: () => rmSync(directory, { recursive: true, force: true }),
+    async commit(message, edits) {
+      for (const edit of edits) applyEdit(directory, edit);
+      await run('commit', '--quiet', '--all', '-m', message);
+      const diff = await run('show', '--format=', '--unified=0', '--no-color', '--no-ext-diff', 'HEAD');
+      return {
+        id: await run('rev-parse', 'HEAD'),
+        changes: diff.split('\n').filter((line) => /^[+-](?!\+\+|--)/.test(line)),
+      };
+    },
+    async merge(branch, message) {
+      await run('checkout', '--quiet', BASE_BRANCH);
+      await run('merge', '--quiet', '--no-ff', '-m', message, branch);
+      return run('rev-parse', 'HEAD');
+    },
   };
 }
 
-/** How many files of the checkout have changes that are in no commit, and so not in the demo. */
-export function countUncommittedFiles(checkout: string): number {
-  return git(checkout, 'status', '--porcelain')
-    .split('\n')
-    .filter((line) => line !== '').length;
+function applyEdit(directory: string, { file, from, to }: DemoEdit): void {
+  const path = join(directory, file);
+  const text = readFileSync(path, 'utf8');
+  const changed = text.replace(from, to);
+  if (changed === text) {
+    throw new Failure(`${file} has nothing that matches ${from}, or it is as the demo would make it`, {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'The demo changes the files as this project ships them: run it in a clone of its own.',
+    });
+  }
+  writeFileSync(path, changed);
 }
 
-function git(directory: string, ...args: string[]): string {
-  const identity = [
-    '-c',
-    'user.name=Demo',
-    '-c',
-    'user.email=demo@example.com',
-    '-c',
-    'commit.gpgsign=false',
-  ];
-  return execFileSync('git', [...identity, ...args], {
-    cwd: directory,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  }).trim();
+/** How many files of the checkout have changes that are in no commit, and so not in the demo. */
+export async function countUncommittedFiles(checkout: string, signal?: AbortSignal): Promise<number> {
+  const status = await git(checkout, signal, 'status', '--porcelain');
+  return status.split('\n').filter((line) => line !== '').length;
+}
+
+/** Nobody's signing, hooks or names take part. */
+const SETTINGS_OF_GIT = [
+  ['user.name', 'Demo'],
+  ['user.email', 'demo@example.com'],
+  ['commit.gpgsign', 'false'],
+  ['core.hooksPath', '/dev/null'],
+].flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+
+const execute = promisify(execFile);
+
+/** Runs git and gives its output, trimmed. */
+async function git(directory: string, signal: AbortSignal | undefined, ...args: string[]): Promise<string> {
+  signal?.throwIfAborted();
+  // A git hook that runs the demo exports GIT_DIR: without this the wrong repository would be changed.
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_'));
+  try {
+    const { stdout } = await execute('git', [...SETTINGS_OF_GIT, ...args], {
+      cwd: directory,
+      env: Object.fromEntries(inherited),
+    });
+    return stdout.trim();
+  } finally {
+    // Ctrl-C reaches git too: where that ended it, our own handler of the signal has its turn first.
+    await nextTurn();
+    signal?.throwIfAborted();
+  }
 }

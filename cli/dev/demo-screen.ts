@@ -1,23 +1,39 @@
 import { formatDuration } from '../core/duration.ts';
 import { stripAnsi } from '../core/single-line.ts';
+import { condenseComment, createCondenser, shortenIds } from './demo-condenser.ts';
 
 /** How the demo shows itself: colours and one live line on a terminal, plain lines elsewhere. */
 export interface DemoScreen {
-  heading(text: string): void;
+  heading(text: string, note?: string): void;
   say(text: string): void;
+  /** What came of something. */
+  outcome(text: string, tone: Tone): void;
   fail(text: string): void;
+  /** What a commit changes: lines that begin with + or -. */
+  changes(lines: readonly string[]): void;
   /** A program that begins. */
-  command(text: string): void;
-  /** What it came to. */
-  done(text: string): void;
-  /** A line of a program's stdout. */
-  result(line: string): void;
-  /** A line of a program's stderr. */
-  talk(line: string): void;
+  program(name: string, args: readonly string[]): ProgramView;
+  /** A pull request's comment, as far as it is seen without unfolding anything. */
+  comment(markdown: string): void;
+  table(columns: readonly string[], rows: ReadonlyArray<readonly TableCell[]>): void;
   /** Runs something that takes its time, with what it is doing and how long it has taken. */
   step<T>(title: string, work: (progress: (message: string) => void) => Promise<T>): Promise<T>;
   /** Clears the live line away. */
   end(): void;
+}
+
+/** One run of a program on the screen. */
+export interface ProgramView {
+  /** A line of its stderr. */
+  talk(line: string): void;
+  end(exitCode: number | null): void;
+}
+
+export type Tone = 'good' | 'bad' | 'dim';
+
+export interface TableCell {
+  readonly text: string;
+  readonly tone?: Tone;
 }
 
 interface Output {
@@ -41,8 +57,7 @@ export function createDemoScreen(
   const dim = (text: string) => paint(2, text);
   const green = (text: string) => paint(32, text);
   const red = (text: string) => paint(31, text);
-
-  const fold = createFolder((text) => line(dim(`  ${text}`)));
+  const tones = { good: green, bad: red, dim };
 
   let live: { title: string; message: string; beganAt: number } | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -66,6 +81,16 @@ export function createDemoScreen(
     draw();
   }
 
+  function begin(title: string): { readonly beganAt: number } {
+    live = { title, message: '', beganAt: performance.now() };
+    timer = setInterval(draw, REFRESH_MS);
+    return live;
+  }
+
+  function showBriefly(message: string): void {
+    if (live !== undefined) live.message = message;
+  }
+
   function end(): void {
     erase();
     clearInterval(timer);
@@ -73,22 +98,49 @@ export function createDemoScreen(
   }
 
   return {
-    heading: (text) => line(`\n${bold(text)}`),
+    heading: (text, note) => line(`\n${bold(text)}${note === undefined ? '' : `\n${note}`}`),
     say: (text) => line(text),
+    outcome: (text, tone) => line(`\n${tones[tone](text)}`),
     fail: (text) => line(red(text)),
-    command: (text) => line(`\n${bold(`$ ${text}`)}`),
-    done: (text) => line(green(`  ${text}`)),
-    result: (text) => line(`  ${stripAnsi(text)}`),
-    talk: (text) => fold(stripAnsi(text)),
-    async step(title, work) {
-      live = { title, message: '', beganAt: performance.now() };
-      timer = setInterval(draw, REFRESH_MS);
-      if (!isTerminal) output.write(`${title} …\n`);
-      const { beganAt } = live;
-      try {
-        const result = await work((message) => {
-          if (live !== undefined) live.message = message;
+    changes(lines) {
+      for (const text of lines) line(`  ${text.startsWith('-') ? red(text) : green(text)}`);
+    },
+    program(name, args) {
+      line(`\n${bold(`$ ${shortenIds([name, ...args].join(' '))}`)}`);
+      const { beganAt } = begin(name);
+      const condense = createCondenser((text) => line(dim(`  ${text}`)), showBriefly);
+      return {
+        talk: (text) => condense(stripAnsi(text)),
+        end(exitCode) {
+          end();
+          const text = `  exit ${exitCode} after ${formatDuration(performance.now() - beganAt)}`;
+          line(exitCode === 0 ? green(text) : red(text));
+        },
+      };
+    },
+    comment(markdown) {
+      line('');
+      for (const text of condenseComment(markdown)) line(`  ${dim('|')} ${text}`);
+    },
+    table(columns, rows) {
+      const widths = columns.map((column, at) =>
+        Math.max(column.length, ...rows.map((row) => row[at]?.text.length ?? 0)),
+      );
+      line('');
+      line(dim(`  ${columns.map((column, at) => column.padEnd(widths[at] ?? 0)).join('   ')}`.trimEnd()));
+      for (const row of rows) {
+        const cells = row.map(({ text, tone }, at) => {
+          const padded = text.padEnd(widths[at] ?? 0);
+          return tone === undefined ? padded : tones[tone](padded);
         });
+        line(`  ${cells.join('   ')}`.trimEnd());
+      }
+    },
+    async step(title, work) {
+      const { beganAt } = begin(title);
+      if (!isTerminal) output.write(`${title} …\n`);
+      try {
+        const result = await work(showBriefly);
         end();
         line(`${green('ok')} ${title} (${formatDuration(performance.now() - beganAt)})`);
         return result;
@@ -97,27 +149,5 @@ export function createDemoScreen(
       }
     },
     end,
-  };
-}
-
-/**
- * Shows lines as the runner's log does: workflow commands are obeyed, not printed. The hundreds of lines in which an
- * agent prints its settings become one.
- */
-function createFolder(show: (line: string) => void): (line: string) => void {
-  let settings = 0;
-  let token: string | undefined;
-  return (line) => {
-    const command = /^::([\w-]+)(?: [^:]*)?::(.*)$/.exec(line);
-    if (token !== undefined && line === `::${token}::`) token = undefined;
-    else if (token === undefined && command?.[1] === 'stop-commands') token = command[2];
-    else if (token === undefined && command?.[1] === 'endgroup') return;
-    else if (token === undefined && command?.[1] === 'group') return;
-    else if (/^(?:agent|api|sdk)\.[\w.]+ = /.test(line)) settings += 1;
-    else if (line.trim() !== '') {
-      if (settings > 0) show(`… ${settings} settings of the agent`);
-      settings = 0;
-      show(line);
-    }
   };
 }

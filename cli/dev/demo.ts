@@ -1,35 +1,36 @@
-import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { formatDuration } from '../core/duration.ts';
 import { Failure } from '../core/failure.ts';
-import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
-import { type ClearmlAgent, startClearmlAgent } from './clearml-agent.ts';
+import {
+  type DemoPull,
+  type DemoResult,
+  type DemoStage,
+  mergePullRequest,
+  pushToPullRequest,
+} from './demo-job.ts';
+import { writeDemoPage } from './demo-page.ts';
 import {
   BASE_BRANCH,
-  countUncommittedFiles,
-  createDemoRepository,
-  type DemoRepository,
-  PULL_REQUEST_BRANCH,
+  BREAKING_EDIT,
+  COMMENT_EDIT,
+  type DemoEdit,
+  editDefault,
+  GATE_EDIT,
+  SEEDS_EDIT,
 } from './demo-repository.ts';
-import { createDemoScreen } from './demo-screen.ts';
-import type { ProgramName } from './program-run.ts';
-import { preparePythonEnvironment } from './python-environment.ts';
-import { writeRenderedComment } from './rendered-comment.ts';
-import { checkGit } from './required-tools.ts';
-import { parseRunnerFile } from './runner-file.ts';
+import { createDemoScreen, type Tone } from './demo-screen.ts';
+import { prepareStage } from './demo-stage.ts';
 
 /*
- * `npm run demo`: a real training by a real ClearML agent, launched, watched and reported by the three programs, for
- * the base branch, a pull request's first commit and a worse second one. Only ClearML's server and GitHub are doubles.
+ * `npm run demo`: real trainings by real ClearML agents, launched, watched, reported and judged by the three programs.
+ * A pull request switches the gate on; the next ones are judged by it. Only ClearML's server and GitHub are doubles.
  */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CACHE = join(ROOT, '.cache', 'demo');
-const PULL_REQUEST = 7;
+const LOG = join(CACHE, 'log.txt');
 
 const screen = createDemoScreen(process.stdout, process.env);
 const interruption = new AbortController();
@@ -67,199 +68,135 @@ try {
 }
 
 async function runDemo(): Promise<void> {
-  screen.heading('Getting ready');
-  await checkGit();
-  const repository = createDemoRepository(ROOT);
-  cleanups.push(repository.remove);
-  const uncommitted = countUncommittedFiles(ROOT);
-  if (uncommitted > 0)
-    screen.say(
-      `${uncommitted} files have uncommitted changes: the training and the demo's commits leave them out.`,
-    );
-  const python = await screen.step('Python environment (made once, then kept in .cache/)', (progress) =>
-    preparePythonEnvironment({ onProgress: progress, signal: interruption.signal }),
-  );
-  const sandbox = await screen.step('Sandbox: a ClearML server and GitHub on this machine', () =>
-    startSandbox({
-      github: {
-        repository: 'acme/digits',
-        gitDir: repository.directory,
-        pulls: [
-          {
-            number: PULL_REQUEST,
-            headRef: PULL_REQUEST_BRANCH,
-            baseRef: BASE_BRANCH,
-            title: 'Tune the training',
-          },
-        ],
-      },
-    }),
-  );
-  cleanups.push(sandbox.close);
-  const agent = await screen.step('A real clearml-agent that serves the queue "default"', () =>
-    startClearmlAgent({
-      server: sandbox.clearml.env,
-      python: python.python,
-      queue: 'default',
-      workerId: 'demo-worker',
-      packages: 'prepared',
-    }),
-  );
-  cleanups.push(agent.stop);
-
-  const stage: Stage = { repository, sandbox, agent };
-  screen.heading('1. A push to the base branch: train_model.py as it is');
-  await runPush(stage, repository.baseCommit);
-
-  const better = repository.commitDefault('hidden_units', 96, 'Widen the hidden layer');
-  screen.heading(`2. Pull request #${PULL_REQUEST}: a wider hidden layer (commit ${better.slice(0, 10)})`);
-  await runPullRequest(stage, 'opened');
-
-  const worse = repository.commitDefault('learning_rate', 0.0002, 'Lower the learning rate');
-  screen.heading(
-    `3. A second commit on pull request #${PULL_REQUEST}: a far too low learning rate (commit ${worse.slice(0, 10)})`,
-  );
-  await runPullRequest(stage, 'synchronize');
-
-  await showComment(stage, python.python);
-}
-
-interface Stage {
-  readonly repository: DemoRepository;
-  readonly sandbox: Sandbox;
-  readonly agent: ClearmlAgent;
-}
-
-/** On the base branch the model is trained, and nothing is commented. */
-async function runPush(stage: Stage, commit: string): Promise<void> {
-  const event = {
-    ref: `refs/heads/${BASE_BRANCH}`,
-    after: commit,
-    repository: { clone_url: stage.repository.cloneUrl, default_branch: BASE_BRANCH },
-  };
-  const env = describeRun(stage, 'push', event, { GITHUB_SHA: commit, GITHUB_REF: event.ref });
-  const { outputs } = await runStep('launch-training-task', [], env);
-  await runStep('check-task-running', [outputs['task-ids'] ?? ''], env);
-}
-
-/** The chain of the workflow: launch, check, comment; the task id passes through the outputs. */
-async function runPullRequest(stage: Stage, action: 'opened' | 'synchronize'): Promise<void> {
-  const { sandbox, repository } = stage;
-  const event = await sandbox.github.pullRequestEvent(PULL_REQUEST, action);
-  // The double of GitHub serves no git; the agent clones the scratch repository by its path.
-  const local = {
-    ...event,
-    pull_request: {
-      ...event.pull_request,
-      head: {
-        ...event.pull_request.head,
-        repo: { ...event.pull_request.head.repo, clone_url: repository.cloneUrl },
-      },
-    },
-  };
-  const env = describeRun(stage, 'pull_request', local, { GITHUB_REF: `refs/pull/${PULL_REQUEST}/merge` });
-  const { outputs } = await runStep('launch-training-task', [], env);
-  const taskIds = outputs['task-ids'] ?? '';
-  const { talk } = await runStep('check-task-running', [taskIds], env);
-  await runStep('create-stats-comment', [taskIds], env);
-  checkComment(stage, talk);
-}
-
-/** The comment must be the only one and carry the accuracy that this very training has computed and printed. */
-function checkComment({ sandbox }: Stage, log: readonly string[]): void {
-  const accuracy = log
-    .map((line) => /^test accuracy (\d\.\d+)$/.exec(line.trim())?.[1])
-    .find((value) => value !== undefined);
-  const comments = sandbox.github.comments(PULL_REQUEST);
-  const body = comments[0]?.body ?? '';
-  const row = body.split('\n').find((line) => line.startsWith('| `test_accuracy/accuracy`'));
-  const reported = /(\d\.\d+)/.exec(row ?? '')?.[1];
-  if (comments.length !== 1 || accuracy === undefined || Number(reported).toFixed(4) !== accuracy) {
-    throw new Error(
-      `the training printed test accuracy ${accuracy}, and ${comments.length} comments carry ${reported}:\n${body}`,
-    );
-  }
-  screen.done(
-    `The one comment on pull request #${PULL_REQUEST} now says test accuracy ${accuracy}, as the training printed it.`,
-  );
-}
-
-/** What the runner sets for a run of the workflow. */
-function describeRun(
-  { sandbox, repository }: Stage,
-  eventName: string,
-  event: object,
-  more: Record<string, string>,
-): Record<string, string> {
-  const folder = mkdtempSync(join(tmpdir(), 'clearml-ci-demo-run-'));
-  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
-  const eventPath = join(folder, 'event.json');
-  writeFileSync(eventPath, JSON.stringify(event));
-  return {
-    ...sandbox.env,
-    PWD: repository.directory,
-    GITHUB_ACTIONS: 'true',
-    GITHUB_EVENT_NAME: eventName,
-    GITHUB_EVENT_PATH: eventPath,
-    GITHUB_OUTPUT: join(folder, 'output'),
-    GITHUB_STEP_SUMMARY: join(folder, 'summary.md'),
-    GITHUB_RUN_ID: String(Date.now()),
-    GITHUB_RUN_ATTEMPT: '1',
-    GITHUB_WORKFLOW: 'ClearML CI/CD',
-    GITHUB_JOB: 'train',
-    GITHUB_ACTOR: 'octocat',
-    ...more,
-  };
-}
-
-/** Runs one program as the workflow does, in the checkout it is about, and shows what it says. */
-async function runStep(
-  program: ProgramName,
-  args: readonly string[],
-  env: Record<string, string>,
-): Promise<{ readonly outputs: Record<string, string>; readonly talk: readonly string[] }> {
-  interruption.signal.throwIfAborted();
-  screen.command(`${program} ${args.join(' ')}`.trim());
   const beganAt = performance.now();
-  writeFileSync(env.GITHUB_OUTPUT ?? '', '');
-  const child = spawn(
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), join(ROOT, 'cli', `${program}.ts`), ...args],
-    {
-      cwd: env.PWD,
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
-  const stop = () => void child.kill('SIGTERM');
-  interruption.signal.addEventListener('abort', stop, { once: true });
-  const talk: string[] = [];
-  createInterface({ input: child.stdout }).on('line', screen.result);
-  createInterface({ input: child.stderr }).on('line', (line) => {
-    talk.push(line);
-    screen.talk(line);
+  screen.heading('Getting ready');
+  mkdirSync(CACHE, { recursive: true });
+  writeFileSync(LOG, '');
+  const stage = await prepareStage({
+    checkout: ROOT,
+    screen,
+    signal: interruption.signal,
+    record: (line) => writeFileSync(LOG, `${line}\n`, { flag: 'a' }),
+    cleanups,
   });
-  const exitCode = await new Promise<number | null>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', resolve);
-  });
-  interruption.signal.removeEventListener('abort', stop);
-  interruption.signal.throwIfAborted();
-  screen.done(`${program}: exit ${exitCode} after ${formatDuration(performance.now() - beganAt)}`);
-  if (exitCode !== 0) throw new Error(`${program} ended with exit code ${exitCode}`);
-  return { outputs: parseRunnerFile(readFileSync(env.GITHUB_OUTPUT ?? '', 'utf8')), talk };
+  const acts: DemoAct[] = [];
+
+  const gate = { number: 1, branch: 'gate-the-accuracy', title: 'Gate the test accuracy' };
+  screen.heading('1. Pull request #1 switches the gate on', 'One run, and the base branch has no history.');
+  acts.push(await perform(stage, gate, gate.title, GATE_EDIT));
+  screen.heading('2. Its second commit asks for three seeds', 'The comment is updated in place.');
+  acts.push(await perform(stage, gate, 'Train with three seeds', SEEDS_EDIT));
+
+  screen.heading('3. Pull request #1 is merged', 'The push to main launches what its history lacks.');
+  const { isReused } = await mergePullRequest(stage, gate);
+  if (!isReused) throw new Error('the merged tree, which the pull request had trained, is trained again');
+  screen.outcome('Its tree was trained in the pull request: nothing is trained again.', 'good');
+
+  const worse = { number: 2, branch: 'lower-learning-rate', title: 'Lower the learning rate' };
+  screen.heading('4. Pull request #2 lowers the learning rate', 'Three seeds, against the three of main.');
+  acts.push(await perform(stage, worse, worse.title, editDefault('learning_rate', 0.002)));
+
+  const harmless = { number: 3, branch: 'describe-main', title: 'Describe the main function' };
+  screen.heading('5. Pull request #3 adds a line of comment', 'Another tree, so it is trained.');
+  acts.push(await perform(stage, harmless, harmless.title, COMMENT_EDIT));
+
+  const broken = { number: 4, branch: 'rename-param', title: 'Rename a param' };
+  screen.heading('6. Pull request #4 renames a param, and forgets the line that uses it');
+  acts.push(await perform(stage, broken, broken.title, BREAKING_EDIT));
+
+  screen.heading(`What came of it, in ${formatDuration(performance.now() - beganAt)}`);
+  showTable(acts);
+  await showPlaces(acts);
 }
 
-async function showComment({ sandbox }: Stage, python: string): Promise<void> {
-  const comments = sandbox.github.comments(PULL_REQUEST);
-  const [comment] = comments;
-  if (comment === undefined || comments.length !== 1)
-    throw new Error(`expected one comment, found ${comments.length}`);
-  screen.heading(`The one comment on pull request #${PULL_REQUEST}, as Markdown`);
-  screen.say(comment.body);
-  mkdirSync(CACHE, { recursive: true });
-  const page = join(CACHE, 'comment.html');
-  await writeRenderedComment(comment.body, page, python);
+/** A commit of a pull request, and what came of it. */
+interface DemoAct extends DemoResult {
+  readonly pull: DemoPull;
+  readonly message: string;
+}
+
+async function perform(stage: DemoStage, pull: DemoPull, message: string, edit: DemoEdit): Promise<DemoAct> {
+  const act = { ...(await pushToPullRequest(stage, pull, message, [edit])), pull, message };
+  screen.comment(act.comment);
+  screen.outcome(`${describeOutcome(act)}. ${describeNumbers(act)}`.trim(), toneOf(act));
+  return act;
+}
+
+function isBlocked({ checkExitCode, commentExitCode }: DemoResult): boolean {
+  return checkExitCode !== 0 || commentExitCode !== 0;
+}
+
+/** What the job came to, for people. */
+function describeOutcome(result: DemoResult): string {
+  const verdict = result.verdict === 'none' ? 'Nothing to judge by' : result.verdict;
+  const words = `${verdict.charAt(0).toUpperCase()}${verdict.slice(1)}`;
+  return isBlocked(result) ? `${words}: the merge is blocked` : words;
+}
+
+/** The number that was judged, and where it comes from. */
+function describeNumbers({ value, baseline, printed }: DemoResult): string {
+  if (value === null || printed.length === 0) return '';
+  const accuracies = printed.map((accuracy) => accuracy.toFixed(4)).join(', ');
+  const source =
+    printed.length === 1 ? 'as the training printed it' : `the mean of the printed ${accuracies}`;
+  const against = baseline === null ? '' : `; on ${BASE_BRANCH} it is ${baseline.toFixed(4)}`;
+  return `Test accuracy ${value.toFixed(4)}, ${source}${against}.`;
+}
+
+function toneOf(result: DemoResult): Tone {
+  if (isBlocked(result)) return 'bad';
+  return result.verdict === 'pass' ? 'good' : 'dim';
+}
+
+/** The pull requests' commits, a row each. */
+function showTable(acts: readonly DemoAct[]): void {
+  screen.table(
+    [
+      'pull request',
+      'runs',
+      `accuracy on ${BASE_BRANCH}`,
+      'here',
+      'verdict',
+      'exit of check',
+      'of comment',
+      '',
+    ],
+    acts.map((act) => {
+      const tone = toneOf(act);
+      const dash = { text: '-', tone: 'dim' } as const;
+      return [
+        { text: `#${act.pull.number} ${act.message}` },
+        { text: String(act.runs) },
+        act.baseline === null ? dash : { text: act.baseline.toFixed(4) },
+        act.value === null ? dash : { text: act.value.toFixed(4) },
+        { text: act.verdict, tone },
+        { text: String(act.checkExitCode), tone },
+        { text: String(act.commentExitCode), tone },
+        { text: isBlocked(act) ? 'merge blocked' : '', tone },
+      ];
+    }),
+  );
+}
+
+/** Leaves each pull request's comment as a file, and all of them on a page that shows them as GitHub does. */
+async function showPlaces(acts: readonly DemoAct[]): Promise<void> {
+  // The newest commit of each pull request: its comment is the one that stands there.
+  const last = acts.filter((act, at) => acts[at + 1]?.pull.number !== act.pull.number);
+  for (const { pull, comment } of last)
+    writeFileSync(join(CACHE, `comment-${pull.number}.md`), `${comment}\n`);
+  const page = await writeDemoPage(
+    CACHE,
+    last.map((act) => ({
+      id: `pull-${act.pull.number}`,
+      title: `#${act.pull.number} ${act.pull.title}`,
+      outcome: describeOutcome(act),
+      tone: toneOf(act),
+      markdown: act.comment,
+    })),
+  );
+  const numbers = last.map(({ pull }) => pull.number).join(',');
   screen.heading('Look at it');
-  screen.say(`The comment as GitHub renders it: ${pathToFileURL(page).href}`);
+  screen.say(`  the comments as GitHub shows them   ${pathToFileURL(page).href}`);
+  screen.say(`  the same as Markdown                ${join(CACHE, `comment-{${numbers}}.md`)}`);
+  screen.say(`  what the programs printed           ${LOG}`);
 }

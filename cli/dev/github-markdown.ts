@@ -14,7 +14,7 @@ json.dump([cmarkgfm.github_flavored_markdown_to_html(page, options) for page in 
 /** HTML of Markdown texts by GitHub's own parser, cmark-gfm; what GitHub does afterwards (mentions, sanitising) is not in it. */
 export async function renderGithubMarkdown(texts: readonly string[]): Promise<string[]> {
   const { python } = await preparePythonEnvironment();
-  const child = spawn(python, ['-c', SCRIPT], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(python, ['-X', 'utf8', '-c', SCRIPT], { stdio: ['pipe', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

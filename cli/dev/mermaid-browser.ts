@@ -1,8 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { type Browser, chromium, type Page } from 'playwright-core';
-
-const require = createRequire(import.meta.url);
+import { MERMAID_FILE } from './github-page.ts';
 
 /** Path of a Chromium on this machine, if there is one; `CHROMIUM` names one that is somewhere else. */
 export function findBrowser(): string | undefined {
@@ -35,9 +33,7 @@ export async function openMermaidPage(
   const page = await browser.newPage({ viewport: { width: 900, height: 800 }, deviceScaleFactor: 2 });
   await page.route('**', (route) => route.abort());
   await page.setContent(html);
-  await page.addScriptTag({
-    content: readFileSync(require.resolve('@mermaid-js/tiny/dist/mermaid.tiny.js'), 'utf8'),
-  });
+  await page.addScriptTag({ content: readFileSync(MERMAID_FILE, 'utf8') });
   await page.evaluate((name) => {
     const { mermaid } = globalThis as unknown as { mermaid: { initialize(options: object): void } };
     mermaid.initialize({ startOnLoad: false, theme: name, securityLevel: 'strict' });

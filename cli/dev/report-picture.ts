@@ -1,9 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { renderGithubMarkdown } from './github-markdown.ts';
+import { finishGithubHtml, readGithubStyle } from './github-page.ts';
 import { drawMermaid, openBrowser, openMermaidPage } from './mermaid-browser.ts';
-
-const require = createRequire(import.meta.url);
 
 export interface PictureOptions {
   readonly isDark?: boolean;
@@ -15,25 +12,11 @@ export interface PictureOptions {
 
 /** What GitHub's page does that its style sheet for Markdown does not: the frame, alerts, dots of colours. */
 function layOut(html: string, isDark: boolean): string {
-  const style = readFileSync(
-    require.resolve(`github-markdown-css/github-markdown-${isDark ? 'dark' : 'light'}.css`),
-    'utf8',
-  );
-  const body = html
-    .replace(
-      /<blockquote>\s*<p>\[!(NOTE|WARNING|IMPORTANT|TIP|CAUTION)\]\s*/g,
-      (_, kind: string) =>
-        `<blockquote class="markdown-alert markdown-alert-${kind.toLowerCase()}"><p class="markdown-alert-title">${kind.charAt(0)}${kind.slice(1).toLowerCase()}</p><p>`,
-    )
-    .replace(
-      /<code>(#[0-9A-Fa-f]{6})<\/code>/g,
-      '<code>$1<span style="display:inline-block;width:8px;height:8px;margin-left:4px;border-radius:50%;border:1px solid rgba(31,35,40,.15);background:$1"></span></code>',
-    );
-  return `<!doctype html><meta charset="utf-8"><style>${style}
+  return `<!doctype html><meta charset="utf-8"><style>${readGithubStyle(isDark ? 'dark' : 'light')}
 body { margin: 0; background: ${isDark ? '#0d1117' : '#fff'}; }
 .frame { margin: 16px; border: 1px solid ${isDark ? '#3d444d' : '#d1d9e0'}; border-radius: 6px; padding: 16px; }
 .mermaid-drawing { text-align: center; margin-bottom: 16px; } .mermaid-drawing svg { max-width: 100%; height: auto; }
-</style><div class="frame"><article class="markdown-body" style="font-size:14px">${body}</article></div>`;
+</style><div class="frame"><article class="markdown-body" style="font-size:14px">${finishGithubHtml(html)}</article></div>`;
 }
 
 /**

@@ -1,85 +1,69 @@
 /**
- * Makes the README's pictures: a base commit, a pull request that changes a param and one that breaks the training go
- * through the three programs, with a real agent and a real training; their comments are drawn as GitHub shows them.
+ * Makes the README's pictures: a base branch with a gate, a pull request that is no worse, one that is, and one that
+ * breaks the training go through the three programs, with real agents and real trainings; their comments are drawn as
+ * GitHub shows them.
  *
  * node --import tsx cli/dev/write-pictures.ts
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startSandbox } from '../sandbox/sandbox.ts';
-import { startClearmlAgent } from './clearml-agent.ts';
-import { BASE_BRANCH, createDemoRepository, PULL_REQUEST_BRANCH } from './demo-repository.ts';
-import { type ProgramName, runProgramProcess } from './program-run.ts';
-import { preparePythonEnvironment } from './python-environment.ts';
+import { mergePullRequest, pushToPullRequest } from './demo-job.ts';
+import { BREAKING_EDIT, editDefault, GATE_EDIT, SEEDS_EDIT } from './demo-repository.ts';
+import { createDemoScreen } from './demo-screen.ts';
+import { prepareStage } from './demo-stage.ts';
 import { drawPictures } from './report-picture.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const ASSETS = join(ROOT, '.github', 'assets');
-const PULL_REQUEST = 7;
 
-const repository = createDemoRepository(ROOT);
-const folder = mkdtempSync(join(tmpdir(), 'clearml-ci-pictures-'));
-const better = repository.commitDefault('weight_decay', 0.1, 'Regularise more');
-const broken = repository.commitDefault('learning_rate', 1e6, 'Raise the learning rate');
-const sandbox = await startSandbox({
-  github: {
-    gitDir: repository.directory,
-    pulls: [{ number: PULL_REQUEST, headRef: PULL_REQUEST_BRANCH, headSha: better, baseRef: BASE_BRANCH }],
+const GATE = { number: 1, branch: 'gate-the-accuracy', title: 'Gate the test accuracy' };
+const PICTURES = [
+  {
+    file: 'comment-completed.png',
+    pull: { number: 2, branch: 'regularise', title: 'Regularise more' },
+    edit: editDefault('weight_decay', 0.1),
   },
-});
-const { python } = await preparePythonEnvironment();
-const agent = await startClearmlAgent({
-  server: sandbox.clearml.env,
-  python,
-  queue: 'default',
-  workerId: 'agent-1',
-  packages: 'prepared',
-});
-
-async function run(program: ProgramName, args: readonly string[], env: Record<string, string> = {}) {
-  const { exitCode, stdout, stderr } = await runProgramProcess(program, {
-    args,
-    cwd: folder,
-    env: { ...sandbox.env, GITHUB_RUN_ID: '42', ...env },
-  });
-  if (exitCode !== 0 && program !== 'check-task-running') throw new Error(stderr);
-  return stdout.trim();
-}
-
-async function train(commit: string, branch: string, event: Record<string, string>): Promise<string> {
-  const names = ['--project', 'digits', '--task-name', 'train digits'];
-  const id = await run('launch-training-task', [repository.cloneUrl, branch, commit, ...names], event);
-  await run('check-task-running', [id]);
-  return id;
-}
-
-async function comment(commit: string): Promise<string> {
-  const env = { GITHUB_EVENT_NAME: 'pull_request', PR_NUMBER: String(PULL_REQUEST) };
-  sandbox.github.setPullHead(PULL_REQUEST, commit);
-  return run('create-stats-comment', [await train(commit, PULL_REQUEST_BRANCH, env), '--dry-run'], env);
-}
+  {
+    file: 'comment-regression.png',
+    pull: { number: 3, branch: 'lower-learning-rate', title: 'Lower the learning rate' },
+    edit: editDefault('learning_rate', 0.002),
+  },
+  {
+    file: 'comment-failed.png',
+    pull: { number: 4, branch: 'rename-param', title: 'Rename a param' },
+    edit: BREAKING_EDIT,
+  },
+] as const;
 
 /** Nobody wants to see where the checkout of whoever made the pictures lies. */
 function hidePaths(text: string): string {
   return text
-    .replaceAll(dirname(dirname(python)), '/opt/venv')
+    .replace(/[^\s"]*\/\.cache\/python-[^/"]+\//g, '/opt/venv/')
     .replace(/[^\s"]*\/task_repository\/[^/"]+\//g, '/home/agent/.clearml/task_repository/digits/');
 }
 
+const cleanups: Array<() => unknown> = [];
 try {
-  await train(repository.baseCommit, BASE_BRANCH, { GITHUB_EVENT_NAME: 'push' });
-  const texts = [await comment(better), await comment(broken)];
-  const pictures = await drawPictures(texts.map(hidePaths));
+  const screen = createDemoScreen(process.stderr, process.env);
+  const stage = await prepareStage({
+    checkout: ROOT,
+    screen,
+    signal: new AbortController().signal,
+    record: () => undefined,
+    cleanups,
+  });
+  await pushToPullRequest(stage, GATE, GATE.title, [GATE_EDIT, SEEDS_EDIT]);
+  await mergePullRequest(stage, GATE);
+  const comments: string[] = [];
+  for (const { pull, edit } of PICTURES)
+    comments.push((await pushToPullRequest(stage, pull, pull.title, [edit])).comment);
+  const pictures = await drawPictures(comments.map(hidePaths));
   mkdirSync(ASSETS, { recursive: true });
-  for (const [index, name] of ['comment-completed.png', 'comment-failed.png'].entries()) {
+  for (const [index, { file }] of PICTURES.entries()) {
     const picture = pictures[index];
-    if (picture !== undefined) writeFileSync(join(ASSETS, name), picture);
+    if (picture !== undefined) writeFileSync(join(ASSETS, file), picture);
   }
 } finally {
-  await agent.stop();
-  await sandbox.close();
-  repository.remove();
-  rmSync(folder, { recursive: true, force: true });
+  for (const cleanUp of cleanups.reverse()) await cleanUp();
 }

@@ -1,0 +1,76 @@
+/** The agent's preparation ends with this line; what follows is the training's own. */
+const TRAINING_BEGINS = /^Starting Task Execution:$/;
+/** What an agent prints first of a task. */
+const PREPARATION_BEGINS = /^task [0-9a-f]{32} pulled from |^Using custom configuration file /;
+/** What says nothing about the training: addresses of the sandbox, and the SDK's remarks about this machine. */
+const NOISE =
+  /^ *https?:\/\/\S+$|^ClearML results page:|^ClearML Monitor:|^Process completed successfully$|^[\d-]+ [\d:,]+ - clearml\.\w+ - WARNING - /;
+
+/**
+ * Shows of a program's talk what a spectator reads. As in the runner's log, workflow commands are obeyed, not printed.
+ * Of a task's console the agent's preparation (200 lines) becomes one line, and of the epochs the first and the last
+ * are shown. Ids are shortened to the eight characters that check-task-running uses.
+ *
+ * @param showBriefly takes what is said at the moment, the lines that are not shown for long too
+ */
+export function createCondenser(
+  show: (line: string) => void,
+  showBriefly: (line: string) => void = () => undefined,
+): (line: string) => void {
+  /** Of each task that an agent prepares, how many lines it has printed; by the prefix that tells the tasks apart. */
+  const prepared = new Map<string, number>();
+  let token: string | undefined;
+
+  function obeyCommand(line: string): boolean {
+    const command = /^::([\w-]+)(?: [^:]*)?::(.*)$/.exec(line);
+    if (command === null) return false;
+    const [, name, value] = command;
+    if (token !== undefined) {
+      if (name !== token) return false;
+      token = undefined;
+    } else if (name === 'stop-commands') token = value;
+    return true;
+  }
+
+  function isPreparation(prefix: string, text: string): boolean {
+    const count = prepared.get(prefix) ?? (PREPARATION_BEGINS.test(text) ? 0 : undefined);
+    if (count === undefined) return false;
+    if (TRAINING_BEGINS.test(text)) {
+      prepared.delete(prefix);
+      show(`${prefix}… ${count} lines of the agent: settings, clone, environment`);
+    } else prepared.set(prefix, count + 1);
+    return true;
+  }
+
+  return (line) => {
+    if (obeyCommand(line)) return;
+    const [, prefix = '', text = ''] = /^(\[[0-9a-f]{8}\] )?(.*)$/.exec(line) ?? [];
+    if (text.trim() === '' || NOISE.test(text)) return;
+    const shown = shortenIds(`${prefix}${text}`);
+    showBriefly(shown);
+    if (isPreparation(prefix, text)) return;
+    const [, epoch, epochs] = /^epoch (\d+)\/(\d+) /.exec(text) ?? [];
+    if (epoch !== epochs && epoch !== '1') return;
+    show(shown);
+  };
+}
+
+/** An id has 32 characters and says nothing to a reader. */
+export function shortenIds(text: string): string {
+  return text.replace(/\b([0-9a-f]{8})[0-9a-f]{24}\b/g, '$1');
+}
+
+/**
+ * Of a comment's Markdown what a reviewer sees without unfolding anything and without the charts; the addresses of the
+ * links left out.
+ */
+export function condenseComment(markdown: string): string[] {
+  const lines = markdown
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !/^<!--.*-->$/.test(line) && line !== '</details>');
+  const end = lines.findIndex((line) => /^<details>|^<details open><summary>Curves/.test(line));
+  return lines
+    .slice(0, end < 0 ? lines.length : end)
+    .filter((line) => !line.startsWith('<details open>'))
+    .map((line) => line.replace(/\]\(https?:[^)]*\)/g, ']').replace(/\\$/, ''));
+}
