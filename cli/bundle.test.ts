@@ -170,6 +170,53 @@ describe("an action's description", () => {
   });
 });
 
+describe('the inputs of', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  test.each([...PROGRAM_NAMES])('%s are the arguments and options of the README’s table', (program) => {
+    const section = readme.slice(readme.indexOf(`\n## ${program}\n`)).split(/\n## /)[1] ?? '';
+    const options = section.split('\n').flatMap((line) => {
+      const cell = /^\| (`--[^|]*(?:\\\|[^|]*)*) \|/.exec(line)?.[1] ?? '';
+      return [...cell.matchAll(/`--(?:no-)?([a-z-]+)/g)].map(([, name]) => name ?? '');
+    });
+    const usage = /^`[a-z-]+ ([^`]*)`/m.exec(section)?.[1] ?? '';
+    const positional = [...usage.matchAll(/[[<]([a-z-]+)(…?)/g)].map(([, name, more]) =>
+      more === '' ? name : `${name}s`,
+    );
+    const action = parse(readFileSync(join(folder, program, 'action.yml'), 'utf8'));
+    const inputs = Object.keys(action.inputs).filter((name) => name !== 'github-token');
+    expect(positional.length).toBeGreaterThan(0);
+    expect(inputs.sort()).toEqual([...new Set([...positional, ...options])].sort());
+  });
+
+  test.each([...PROGRAM_NAMES])('%s reach the program, one by one', async (program) => {
+    const { createCommand } = (await import(`./programs/${program}.ts`)) as { createCommand(): Command };
+    const inputs = listActionInputs(createCommand());
+    expect(inputs.length).toBeGreaterThan(8);
+    for (const { name, kind, isOn, isOff } of inputs) {
+      const key = name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+      const option = createCommand().options.find(({ long }) => long === `--${name}`);
+      const text = option?.argChoices?.[0] ?? '7';
+      const cases: Array<[value: string, given: unknown]> =
+        kind === 'flag'
+          ? [...(isOn ? [['true', true] as const] : []), ...(isOff ? [['false', false] as const] : [])].map(
+              ([value, given]) => [value, given],
+            )
+          : [[text, kind === 'list' ? [text] : text]];
+      expect(cases.length).toBeGreaterThan(0);
+      for (const [value, given] of cases) {
+        const env = { 'INPUT_TASK-IDS': 'a', [`INPUT_${name.toUpperCase()}`]: value };
+        const command = createCommand().exitOverride();
+        command.parse(toArguments(inputs, env), { from: 'user' });
+        if (kind === 'argument') expect(command.args).toContain(value);
+        else {
+          expect([name, command.getOptionValueSource(key)]).toEqual([name, 'cli']);
+          expect([name, command.getOptionValue(key)]).toEqual([name, given]);
+        }
+      }
+    }
+  });
+});
+
 describe('inputs as a command line', () => {
   const command = new Command()
     .argument('[first]')

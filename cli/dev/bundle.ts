@@ -110,7 +110,7 @@ const actionEntries: Plugin = {
 /** The action's description for the runner. */
 export function formatActionFile(program: ProgramName, inputs: readonly ActionInput[]): string {
   const described = Object.fromEntries(
-    inputs.map(({ name, description }) => [name, { description, required: false }]),
+    inputs.map(({ name, description, isRequired }) => [name, { description, required: isRequired }]),
   );
   return stringify({
     name: `ClearML: ${program}`,

@@ -13,6 +13,7 @@ import {
 } from '@actions/workflow-parser';
 import type { Step, WorkflowTemplate } from '@actions/workflow-parser/model/workflow-template';
 import type { MappingToken, TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
+import { makeInputEnv, readJavascriptAction } from './javascript-action.ts';
 import { type Annotation, parseAnnotations, parseRunnerFile } from './runner-file.ts';
 import {
   type Contexts,
@@ -43,8 +44,11 @@ export interface WorkflowRunOptions {
   readonly machineEnv: Readonly<Record<string, string>>;
   /** Where `run:` lines run: GITHUB_WORKSPACE. */
   readonly workspace: string;
-  /** By the action's name without its version. An action that is not listed fails the run's preparation. */
-  readonly actions?: Readonly<Record<string, ActionDouble>>;
+  /**
+   * By the action's name without its version: what stands in for it, or the folder that holds it, a JavaScript action.
+   * An action that is not listed fails the run's preparation.
+   */
+  readonly actions?: Readonly<Record<string, ActionDouble | string>>;
   /** Aborted when somebody cancels the run. */
   readonly cancel?: AbortSignal;
   /** Default: `CANCEL_TIMES`, the runner's own. */
@@ -62,7 +66,7 @@ export interface StepRun {
   /** Before `continue-on-error`. */
   readonly outcome: StepConclusion;
   readonly conclusion: StepConclusion;
-  /** Of a `run:`; `null` where a signal ended it or nothing ran. */
+  /** Of a `run:` and of a JavaScript action; `null` where a signal ended it or nothing ran. */
   readonly exitCode: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -236,6 +240,12 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
       const double = options.actions?.[action];
       if (double === undefined) throw new Error(`No stand-in was given for ${step.uses.value}.`);
       const inputs = evaluateMapping(mapping.find('with'), contexts(), status());
+      if (typeof double === 'string') {
+        const javascript = readJavascriptAction(double);
+        const inputEnv = makeInputEnv(javascript, inputs, contexts(), status());
+        // The runner signals an action's own process, and there is no shell between.
+        return runProcess(['node', javascript.main], options.workspace, { ...stepEnv, ...inputEnv });
+      }
       try {
         return finish('success', { outputs: await double({ inputs, workspace: options.workspace }) });
       } catch (error) {
@@ -244,15 +254,6 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
     }
     if (!('run' in step)) throw new Error(`The runner does not know what "${name}" is.`);
 
-    const directory = mkdtempSync(join(files, 'step-'));
-    const paths = {
-      GITHUB_OUTPUT: join(directory, 'output'),
-      GITHUB_ENV: join(directory, 'env'),
-      GITHUB_STEP_SUMMARY: join(directory, 'summary'),
-    };
-    for (const path of Object.values(paths)) writeFileSync(path, '');
-    const script = join(directory, 'script.sh');
-    writeFileSync(script, evaluateText(step.run, contexts(), status()));
     const shell = SHELLS[mapping.find('shell')?.toString() ?? ''];
     if (shell === undefined) throw new Error(`The runner does not know the shell of "${name}".`);
     const workingDirectory = mapping.find('working-directory');
@@ -260,20 +261,37 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
       workingDirectory === undefined
         ? options.workspace
         : join(options.workspace, evaluateText(workingDirectory, contexts(), status()));
-    mkdirSync(cwd, { recursive: true });
-    const env = { ...runner, ...workflowEnv, ...jobEnv, ...added, ...stepEnv, ...paths };
-    const result = await runShell([...shell, script], cwd, env, cancel, options.cancelTimes ?? CANCEL_TIMES);
+    const script = join(mkdtempSync(join(files, 'script-')), 'script.sh');
+    writeFileSync(script, evaluateText(step.run, contexts(), status()));
+    return runProcess([...shell, script], cwd, stepEnv);
 
-    Object.assign(added, parseRunnerFile(readFileSync(paths.GITHUB_ENV, 'utf8')));
-    const outcome = result.isCancelled ? 'cancelled' : result.exitCode === 0 ? 'success' : 'failure';
-    return finish(outcome, {
-      exitCode: result.exitCode,
-      stdout: result.stdout,
-      stderr: result.stderr,
-      outputs: parseRunnerFile(readFileSync(paths.GITHUB_OUTPUT, 'utf8')),
-      summary: readFileSync(paths.GITHUB_STEP_SUMMARY, 'utf8'),
-      annotations: [...parseAnnotations(result.stdout), ...parseAnnotations(result.stderr)],
-    });
+    async function runProcess(
+      command: readonly string[],
+      directory: string,
+      ownEnv: Readonly<Record<string, string>>,
+    ): Promise<StepRun> {
+      const commandFiles = mkdtempSync(join(files, 'step-'));
+      const paths = {
+        GITHUB_OUTPUT: join(commandFiles, 'output'),
+        GITHUB_ENV: join(commandFiles, 'env'),
+        GITHUB_STEP_SUMMARY: join(commandFiles, 'summary'),
+      };
+      for (const path of Object.values(paths)) writeFileSync(path, '');
+      mkdirSync(directory, { recursive: true });
+      const env = { ...runner, ...workflowEnv, ...jobEnv, ...added, ...ownEnv, ...paths };
+      const result = await runShell(command, directory, env, cancel, options.cancelTimes ?? CANCEL_TIMES);
+
+      Object.assign(added, parseRunnerFile(readFileSync(paths.GITHUB_ENV, 'utf8')));
+      const outcome = result.isCancelled ? 'cancelled' : result.exitCode === 0 ? 'success' : 'failure';
+      return finish(outcome, {
+        exitCode: result.exitCode,
+        stdout: result.stdout,
+        stderr: result.stderr,
+        outputs: parseRunnerFile(readFileSync(paths.GITHUB_OUTPUT, 'utf8')),
+        summary: readFileSync(paths.GITHUB_STEP_SUMMARY, 'utf8'),
+        annotations: [...parseAnnotations(result.stdout), ...parseAnnotations(result.stderr)],
+      });
+    }
   }
 }
 

@@ -8,6 +8,7 @@ export interface ActionInput {
   /** `entry-point`; the runner hands it over as `INPUT_ENTRY-POINT`. */
   readonly name: string;
   readonly description: string;
+  readonly isRequired: boolean;
   readonly kind: 'argument' | 'option' | 'list' | 'flag';
   /** Of a flag: whether it can be switched on, and off. */
   readonly isOn: boolean;
@@ -26,6 +27,7 @@ export function listActionInputs(command: Command): ActionInput[] {
     inputs.set(name, {
       name,
       description: text ?? '',
+      isRequired: argument.required,
       kind: 'argument',
       isOn: false,
       isOff: false,
@@ -40,8 +42,13 @@ export function listActionInputs(command: Command): ActionInput[] {
       name,
       description:
         known?.description ?? (option.negate ? `false: ${option.description}` : option.description),
-      // Only a repeatable option has a function that collects.
-      kind: isFlag ? 'flag' : option.parseArg === undefined ? 'option' : 'list',
+      isRequired: false,
+      // A repeatable option has a function that collects, one with choices has a function that compares.
+      kind: isFlag
+        ? 'flag'
+        : option.parseArg === undefined || option.argChoices !== undefined
+          ? 'option'
+          : 'list',
       isOn: known?.isOn === true || (isFlag && !option.negate),
       isOff: known?.isOff === true || option.negate,
     });
