@@ -185,6 +185,24 @@ describe('the innermost frame of a traceback that lies in the repository:', () =
     expect(found?.place && `${found.place.file}:${found.place.line}`).toBe(place);
   });
 
+  test.each<[string, string[]]>([
+    ['before the colon', ['    code', 'ValueError', ': x']],
+    ['after the colon', ['    code', 'ValueError: ', 'x']],
+    ['in the indentation of a line of code', ['    ', 'code', 'ValueError: x']],
+  ])('is found, and the exception whole, where the agent cut it %s', (_name, lines) => {
+    const frame = `  File ${inside}/train.py", line 7, in f`;
+    const log = ['Traceback (most recent call last):', frame, ...lines, 'Process failed, exit code 1'];
+    expect(findTraceback(log, '.')).toEqual({
+      exception: 'ValueError: x',
+      place: { file: 'train.py', line: 7 },
+    });
+  });
+
+  test('an exception without a message is its name alone', () => {
+    const log = ['Traceback (most recent call last):', '    code', 'KeyboardInterrupt', 'Process failed'];
+    expect(findTraceback(log, '.')?.exception).toBe('KeyboardInterrupt');
+  });
+
   test('of an exception group is that of its last exception', () => {
     const found = findTraceback(
       [

@@ -19,16 +19,35 @@ const MARGIN = /^\s*[|+] /;
 export function findTraceback(lines: readonly string[], workingDir: string): Traceback | undefined {
   const start = lines.findLastIndex((line) => line.includes(HEADER));
   if (start < 0) return findSyntaxError(lines, workingDir);
+  const rest = lines.slice(start + 1).map((line) => line.replace(MARGIN, ''));
   let place: Traceback['place'];
-  for (const raw of lines.slice(start + 1)) {
-    const line = raw.replace(MARGIN, '');
+  for (const [at, line] of rest.entries()) {
     const frame = FRAME.exec(line);
     if (frame !== null) {
       const file = locateInRepository(frame[1] ?? '', workingDir);
       if (file !== undefined) place = { file, line: Number(frame[2]) };
-    } else if (line.trim() !== '' && !/^\s/.test(line)) return { exception: line.trim(), place };
+    } else if (line.trim() !== '' && !/^\s/.test(line) && !isCutFromIndentation(rest, at))
+      return { exception: joinException(line, rest[at + 1]), place };
   }
   return undefined;
+}
+
+/*
+ * Python writes a line of a traceback in pieces, and what the agent finds between two pieces it sends as a line of its
+ * own, a line break added (clearml_agent 3.0.3: worker.py `_print_file`, console.py `decode_binary_lines`).
+ */
+
+/** A frame's line of code, whose indentation was sent alone. */
+function isCutFromIndentation(lines: readonly string[], at: number): boolean {
+  return lines[at - 1]?.trim() === '' && FRAME.test(lines[at - 2] ?? '');
+}
+
+/** `ValueError` and `: message`, or `ValueError: ` and `message`, are one line. */
+function joinException(line: string, next = ''): string {
+  const isCut = /^[\p{L}\p{N}_.<>]+$/u.test(line)
+    ? next.startsWith(': ')
+    : /^[\p{L}\p{N}_.<>]+: $/u.test(line);
+  return (isCut ? `${line}${next}` : line).trim();
 }
 
 /** A program that Python can't even read has no traceback: the place stands alone before the error. */
