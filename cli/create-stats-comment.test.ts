@@ -225,6 +225,54 @@ describe('the one comment', () => {
     expect(github.comments(7)).toHaveLength(1);
   });
 
+  test('is posted before its curves are known, which a refusal then keeps out', async () => {
+    const task = await trainTask(0.9722);
+    const bodies: string[] = [];
+    const proxy = await startProxy(github.apiUrl, ({ method }) => {
+      if (method === 'POST') bodies.push(github.comments(7)[0]?.body ?? 'none yet');
+      return method === 'PATCH' ? { kind: 'answer', status: 403, body: '{"message":"no"}' } : undefined;
+    });
+    const { exitCode, stderr } = await run([task], makeEnv({ GITHUB_API_URL: proxy.url }));
+    expect(exitCode).toBe(8);
+    expect(stderr).toContain('GitHub refuses the comment');
+    expect(bodies).toEqual(['none yet']);
+    expect(github.comments(7)[0]?.body).toContain('**0.9722**');
+    expect(github.comments(7)[0]?.body).not.toContain('```mermaid');
+    expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('```mermaid');
+    expect((await run([task])).exitCode).toBe(0);
+    expect(github.comments(7)).toHaveLength(1);
+    expect(github.comments(7)[0]?.body).toContain('```mermaid');
+  });
+
+  test.each(['somebody', 'a run that created an older one'])(
+    'is one, with its curves, though %s deletes it meanwhile',
+    async (who) => {
+      const task = await trainTask(0.9722);
+      const call = (method: string, path: string, body?: unknown) =>
+        fetch(`${github.apiUrl}/repos/acme/digits/issues/${path}`, {
+          method,
+          headers: { authorization: `Bearer ${github.token}`, 'content-type': 'application/json' },
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        });
+      const { stdout } = await run([task, '--dry-run']);
+      let deleted: Promise<unknown> | undefined;
+      const proxy = await startProxy(github.apiUrl, ({ method }) => {
+        // The comment is there; the charts are on their way.
+        const [comment] = github.comments(7);
+        if (method === 'PATCH' && comment !== undefined && deleted === undefined) {
+          deleted = call('DELETE', `comments/${comment.id}`).then(() =>
+            who === 'somebody' ? undefined : call('POST', '7/comments', { body: `${stdout}other` }),
+          );
+          return { kind: 'hold', until: deleted };
+        }
+        return undefined;
+      });
+      expect((await run([task], makeEnv({ GITHUB_API_URL: proxy.url }))).exitCode).toBe(0);
+      expect(github.comments(7)).toHaveLength(1);
+      expect(github.comments(7)[0]?.body).toContain('```mermaid');
+    },
+  );
+
   test('is written on GitHub Enterprise Server, under its API path', async () => {
     const task = await trainTask();
     github = await startGithub({ apiPath: '/api/v3' });
@@ -449,44 +497,113 @@ describe('compared with the base', () => {
 
   const textOf = () => github.comments(7)[0]?.body ?? '';
 
-  test.each([
-    ['creates', 0],
-    ['updates', 1],
-  ])(
-    'a report that %s its comment takes at most 4 requests to ClearML, 7 to GitHub, 4 round trips',
-    async (_, earlier) => {
+  /** Runs the program against servers that answer late; whoever asks within the same latency asks together. */
+  async function countRoundTrips(task: string, env: Readonly<Record<string, string>>) {
+    const latencyMs = 200;
+    const arrivals: number[] = [];
+    const note = () => {
+      arrivals.push(performance.now());
+      return undefined;
+    };
+    const toClearml = await startProxy(clearml.apiHost, note, latencyMs);
+    const toGithub = await startProxy(github.apiUrl, note, latencyMs);
+    const { exitCode } = await run(
+      [task],
+      makeEnv({ ...env, CLEARML_API_HOST: toClearml.url, GITHUB_API_URL: toGithub.url }),
+    );
+    expect(exitCode).toBe(0);
+    const trips = arrivals.filter(
+      (at, index) => index === 0 || at - (arrivals[index - 1] ?? 0) > latencyMs * 0.7,
+    );
+    return {
+      clearml: toClearml.seen.length,
+      github: toGithub.seen
+        .map(({ method, path }) => `${method} ${path.replace(/\?.*|\/\d+$|[^/]*\.\.\..*/g, '')}`)
+        .sort(),
+      trips: trips.length,
+    };
+  }
+
+  describe('a report with a baseline takes at most 4 requests to ClearML, 7 to GitHub, 4 round trips,', () => {
+    const REPO = '/repos/acme/digits';
+    const ASKED = [
+      `GET ${REPO}/commits`,
+      `GET ${REPO}/compare/`,
+      `GET ${REPO}/contents/.github%2Fclearml-ci.yml`,
+      `GET ${REPO}/issues/7/comments`,
+    ];
+
+    async function prepareEvent() {
       await trainCommit(base, { accuracy: 0.8 });
-      const task = await trainCommit(head, { accuracy: 0.9, event: 'pull_request' });
-      const env = {
+      return {
         GITHUB_EVENT_PATH: await writeEvent(),
         GITHUB_EVENT_NAME: 'pull_request',
         GH_TOKEN: github.addUser('ada', 'write'),
       };
-      if (earlier > 0) await run([task], makeEnv(env));
-      const latencyMs = 120;
-      const arrivals: number[] = [];
-      const note = () => {
-        arrivals.push(performance.now());
-        return undefined;
-      };
-      const toClearml = await startProxy(clearml.apiHost, note, latencyMs);
-      const toGithub = await startProxy(github.apiUrl, note, latencyMs);
-      const { exitCode } = await run(
-        [task],
-        makeEnv({ ...env, CLEARML_API_HOST: toClearml.url, GITHUB_API_URL: toGithub.url }),
-      );
-      expect(exitCode).toBe(0);
+    }
+
+    test('where it updates its comment', async () => {
+      const env = await prepareEvent();
+      const task = await trainCommit(head, { accuracy: 0.9, event: 'pull_request' });
+      await run([task], makeEnv(env));
+      const counted = await countRoundTrips(task, env);
+      expect(counted).toEqual({
+        clearml: 4,
+        github: [...ASKED, 'GET /user', `PATCH ${REPO}/issues/comments`].sort(),
+        trips: 4,
+      });
       expect(textOf()).toContain('+0.1 (better) against `main`');
-      expect(toClearml.seen.map(({ path }) => path)).toHaveLength(4);
-      expect(toGithub.seen.length).toBeLessThanOrEqual(7);
-      // Whoever asks within the same latency asks together.
-      const trips = arrivals.filter(
-        (at, index) => index === 0 || at - (arrivals[index - 1] ?? 0) > latencyMs * 0.7,
-      );
-      // After a creation one more look makes sure that nobody else created one too.
-      expect(trips.length).toBeLessThanOrEqual(earlier > 0 ? 4 : 5);
-    },
-  );
+    });
+
+    test('where it creates its comment: the curves are put in afterwards', async () => {
+      const env = await prepareEvent();
+      const task = await trainCommit(head, { accuracy: 0.9, event: 'pull_request' });
+      const counted = await countRoundTrips(task, env);
+      expect(counted).toEqual({
+        clearml: 4,
+        github: [
+          ...ASKED,
+          `GET ${REPO}/issues/7/comments`,
+          `PATCH ${REPO}/issues/comments`,
+          `POST ${REPO}/issues/7/comments`,
+        ].sort(),
+        trips: 4,
+      });
+      expect(textOf()).toContain('+0.1 (better) against `main`');
+      expect(textOf()).toContain('```mermaid');
+    });
+
+    test('right after the launch, when no curve is asked for', async () => {
+      const env = await prepareEvent();
+      const task = await launchTask(head, { event: 'pull_request' });
+      const counted = await countRoundTrips(task, env);
+      expect(counted).toEqual({
+        clearml: 3,
+        github: [...ASKED, `GET ${REPO}/issues/7/comments`, `POST ${REPO}/issues/7/comments`].sort(),
+        trips: 4,
+      });
+      await driver.call('tasks.dequeue', { task });
+    });
+
+    test('but for one more where the pull request was pushed to since', async () => {
+      const env = await prepareEvent();
+      const task = await trainCommit(head, { accuracy: 0.9, event: 'pull_request' });
+      await run([task], makeEnv(env));
+      repository.git('checkout', '--quiet', 'topic');
+      github.setPullHead(7, repository.commit('Go on', { 'train.py': 'd' }));
+      const { trips } = await countRoundTrips(task, env);
+      repository.git('reset', '--quiet', '--hard', head);
+      expect(trips).toBe(5);
+      expect(textOf()).toContain('This is about an older commit.');
+      expect(textOf()).toContain('+0.1 (better) against `main`');
+    });
+
+    test('but for one more without an event, which names the branches', async () => {
+      const { GH_TOKEN } = await prepareEvent();
+      const task = await trainCommit(head, { accuracy: 0.9, event: 'pull_request' });
+      expect((await countRoundTrips(task, { GH_TOKEN })).trips).toBe(5);
+    });
+  });
 
   test('the nearest ancestor with a task counts, and the comment names it, the change and the param', async () => {
     await trainCommit(base, { accuracy: 0.8, params: { lr: '0.1', epochs: '5' } });

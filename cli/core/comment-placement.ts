@@ -42,7 +42,9 @@ const CLOCK_SKEW_MS = 10 * 60_000;
  * comments by the token's own author count. However often this is repeated, and whoever does it at the same time, one
  * comment is left: the oldest; younger ones with the same key by the same author are deleted.
  *
- * @param text begins with the key's marker
+ * @param text begins with the key's marker; it may still be under way
+ * @param draft what a new comment may begin with in the meantime: while somebody looks whether another one was created at
+ *   the same time, the text takes its place
  * @param existing the comments as they were listed a moment ago
  * @throws Failure when GitHub refuses, or its answers get lost again and again
  */
@@ -51,13 +53,15 @@ export async function placeComment(
   {
     key,
     text,
+    draft,
     existing,
     clock,
     giveUpAtMs,
     signal,
   }: {
     readonly key: string;
-    readonly text: string;
+    readonly text: Promise<string>;
+    readonly draft: (() => string) | undefined;
     readonly existing: readonly PullRequestComment[];
     readonly clock: Clock;
     /** When it is no use to try again; ms since 1970. */
@@ -77,28 +81,33 @@ export async function placeComment(
   let own = await selectOwn(existing);
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     if (own.length > 0) {
-      const updated = await updateOldest(board, own, text);
+      const updated = await updateOldest(board, own, await text);
       if (updated !== undefined) return { comment: updated, isNew: false };
     }
     const sinceMs = clock.now() - CLOCK_SKEW_MS;
-    const created = await board.createComment(text);
+    const body = attempt === 1 && draft !== undefined ? draft() : await text;
+    const created = await board.createComment(body);
+    const whole = await text;
     if ('comment' in created) {
-      author ??= created.comment.author;
-      return await settleRace(
-        board,
-        created.comment,
-        await selectOwn(await board.listCommentsSince(sinceMs)),
-        text,
-      );
+      const { comment } = created;
+      author ??= comment.author;
+      const [present, all] = await Promise.all([
+        body === whole ? comment : board.updateComment(comment.id, whole),
+        board.listCommentsSince(sinceMs).then(selectOwn),
+      ]);
+      if (present !== undefined) return await settleRace(board, present, all, whole);
+      // Somebody has deleted it, who has created an older one at the same time.
+      own = all.filter(({ id }) => id !== comment.id);
+    } else {
+      lost = created.lost;
+      // It may be there already: looked up before it is tried again.
+      await clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
+      own = await selectOwn(await board.listComments());
     }
-    lost = created.lost;
-    // It may be there already: looked up before it is tried again.
-    await clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
-    own = await selectOwn(await board.listComments());
     if (clock.now() >= giveUpAtMs) break;
   }
   if (own.length > 0) {
-    const updated = await updateOldest(board, own, text);
+    const updated = await updateOldest(board, own, await text);
     if (updated !== undefined) return { comment: updated, isNew: false };
   }
   throw (

@@ -30,7 +30,7 @@ const OPTIONS: SourceOptions = {
   taskIds: [OWN.id],
   baselineRules: [{ runs: 10 }],
   seedParam: 'Args/seed',
-  expected: { baseBranch: 'main', headCommit: HEAD },
+  expected: { baseBranch: 'main', headCommit: HEAD, headBranch: undefined },
   pullRequest: 7,
   hasPaths: false,
   missedMetrics: [],
@@ -69,7 +69,7 @@ function makeHost(
   const pages: string[] = [];
   return {
     pages,
-    readPullRequest: async () => ({ url: '', isOpen: true, headCommit: HEAD, baseBranch: 'main' }),
+    readPullRequest: async () => ({ headCommit: HEAD, baseBranch: 'main' }),
     compareCommits: async () => comparisonWith('main0'),
     async listCommits(ref) {
       pages.push(ref);

@@ -51,8 +51,6 @@ export interface ReportServer {
 }
 
 export interface PullRequest {
-  readonly url: string;
-  readonly isOpen: boolean;
   readonly headCommit: string;
   readonly baseBranch: string;
 }
@@ -60,7 +58,7 @@ export interface PullRequest {
 /** What a report asks of GitHub. */
 export interface CodeHost {
   readPullRequest(number: number): Promise<PullRequest>;
-  /** undefined where the commits have no common ancestor, or GitHub does not know one of them. */
+  /** Of branches or commits; undefined where they have no common ancestor, or GitHub does not know one of them. */
   compareCommits(base: string, head: string): Promise<CommitComparison | undefined>;
   /** The newest 100 commits that a branch or commit reaches; empty where GitHub does not know it. */
   listCommits(ref: string): Promise<readonly ListedCommit[]>;
@@ -135,8 +133,8 @@ export interface SourceOptions {
   readonly taskIds: readonly string[];
   readonly baselineRules: readonly BaselineRule[];
   readonly seedParam: string;
-  /** Base branch and head as the event names them, so that GitHub need not be waited for. */
-  readonly expected: { readonly baseBranch: string; readonly headCommit: string } | undefined;
+  /** What the event names, so that GitHub need not be waited for. */
+  readonly expected: ExpectedCode | undefined;
   readonly pullRequest: number | undefined;
   /** The event's own head was launched, and only some files decide: then a tree tells nothing. */
   readonly hasPaths: boolean;
@@ -148,6 +146,14 @@ export interface SourceOptions {
   readonly gate: GateQuestions | undefined;
   /** The settings file, relative to the repository's root; undefined where it lies outside. */
   readonly settingsPath: string | undefined;
+}
+
+/** A pull request's base branch and head, as its event names them. */
+export interface ExpectedCode {
+  readonly baseBranch: string;
+  readonly headCommit: string;
+  /** Where the head is a branch of the same repository: undefined for a fork's. */
+  readonly headBranch: string | undefined;
 }
 
 export interface GateQuestions {
@@ -162,12 +168,7 @@ export interface SourceServers {
   readonly github: Promise<CodeHost> | undefined;
 }
 
-/** A history that is under way: started as soon as branch and commit are known. */
-interface HistorySearch {
-  readonly branch: string;
-  readonly head: string;
-  readonly history: Promise<{ readonly value: History } | { readonly failure: Failure }>;
-}
+type Settled<T> = { readonly value: T } | { readonly failure: Failure };
 
 /** The base branch's commits, as far as they were listed, and how the pull request's head lies to them. */
 interface History {
@@ -175,35 +176,73 @@ interface History {
   readonly listed: ReadonlyMap<string, ListedCommit>;
 }
 
+/** What GitHub knows of branches; each question is asked once. */
+interface Histories {
+  /** Asks already for what will be searched. */
+  begin(branches: readonly string[], head: string): void;
+  /** @param head a branch or a commit */
+  search(branch: string, head: string): Promise<Settled<History>>;
+  /** The tree of a commit that was compared with a branch. */
+  findTree(commit: string): Promise<string | undefined>;
+}
+
+function openHistories(github: Promise<CodeHost>): Histories {
+  const lists = new Map<string, Promise<readonly ListedCommit[]>>();
+  const searches = new Map<string, Promise<Settled<History>>>();
+  const listCommits = (branch: string) => {
+    const list = lists.get(branch) ?? github.then((host) => host.listCommits(branch));
+    lists.set(branch, list);
+    return list;
+  };
+  const read = async (branch: string, head: string): Promise<History> => {
+    const [comparison, commits] = await Promise.all([
+      github.then((host) => host.compareCommits(branch, head)),
+      listCommits(branch),
+    ]);
+    return { comparison, listed: new Map(commits.map((commit) => [commit.commit, commit])) };
+  };
+  const search = (branch: string, head: string) => {
+    const key = JSON.stringify([branch, head]);
+    const begun = searches.get(key) ?? settle(read(branch, head));
+    searches.set(key, begun);
+    return begun;
+  };
+  return {
+    search,
+    begin(branches, head) {
+      // Nobody may come to wait for it, where the tasks can't be had.
+      for (const branch of branches) search(branch, head).catch(() => undefined);
+    },
+    async findTree(commit) {
+      for (const search of searches.values()) {
+        const found = await search;
+        const compared = 'value' in found ? found.value.comparison?.head : undefined;
+        if (compared?.commit === commit) return compared.tree;
+      }
+      return undefined;
+    },
+  };
+}
+
 /**
- * Asks for everything a report needs, independent questions together: tasks, pull request and history; then baseline and
- * details; then the curves of both sides.
+ * Asks for everything a report needs but what `completeSources` does, independent questions together: tasks, pull request
+ * and history; then baseline and details.
  *
+ * @returns sources without curves and consoles
  * @throws Failure (not found) naming the tasks that do not exist, the baseline's included
  */
-export async function collectSources(
+export async function gatherSources(
   options: SourceOptions,
   { clearml, github }: SourceServers,
 ): Promise<ReportSources> {
-  const { baselineRules, expected, pullRequest: number } = options;
+  const { baselineRules, expected } = options;
   const branchRules = baselineRules.filter(isBranchRule);
   const baselineIds = baselineRules.flatMap((rule) => ('task' in rule ? [rule.task] : []));
 
-  const histories = new Map<string, HistorySearch>();
-  const searchHistory = (branch: string | undefined, head: string | undefined): HistorySearch | undefined => {
-    if (branch === undefined || head === undefined || github === undefined) return undefined;
-    const known = histories.get(branch);
-    if (known !== undefined) return known;
-    const history = settle(readHistory(github, branch, head));
-    // Nobody may come to wait for it, where the tasks can't be had.
-    history.catch(() => undefined);
-    const search = { branch, head, history };
-    histories.set(branch, search);
-    return search;
-  };
-  if (expected !== undefined) {
-    for (const rule of branchRules) searchHistory(rule.branch ?? expected.baseBranch, expected.headCommit);
-  }
+  const histories = github === undefined ? undefined : openHistories(github);
+  const branches =
+    expected === undefined ? [] : branchRules.map((rule) => rule.branch ?? expected.baseBranch);
+  if (expected !== undefined) histories?.begin(branches, expected.headBranch ?? expected.headCommit);
   const askBase = (branch: string | undefined) =>
     github === undefined || branch === undefined || options.settingsPath === undefined
       ? undefined
@@ -211,45 +250,30 @@ export async function collectSources(
   const expectedSettings = askBase(expected?.baseBranch);
   // As with the history: an unexpected error is told by whoever waits for it, if anybody does.
   expectedSettings?.catch(() => undefined);
-  const pulled =
-    github === undefined || number === undefined
-      ? undefined
-      : settle(github.then((host) => host.readPullRequest(number)));
 
-  const [found, pull] = await Promise.all([
+  const [found, { pull, head: comparedHead }] = await Promise.all([
     clearml.readTasks([...new Set([...options.taskIds, ...baselineIds])]),
-    pulled,
+    readPullRequest(options, { github, histories, branches }),
   ]);
   const tasks = pickTasks(found, options.taskIds, 'task');
   const pullRequest = pull !== undefined && 'value' in pull ? pull.value : undefined;
   const baseBranch = pullRequest?.baseBranch ?? expected?.baseBranch;
-  const head = expected?.headCommit ?? pullRequest?.headCommit ?? tasks[0]?.script.commit;
+  const head = comparedHead ?? pullRequest?.headCommit ?? tasks[0]?.script.commit;
 
   const metrics = options.rankMetrics(tasks);
   const answer = (rule: BaselineRule) => {
     const branch = isBranchRule(rule) ? (rule.branch ?? baseBranch) : undefined;
-    const search = isBranchRule(rule) ? searchHistory(branch, head) : undefined;
+    const search = branch === undefined || head === undefined ? undefined : histories?.search(branch, head);
     return findBaseline({ rule, branch, search, found, tasks, metrics, options }, { clearml, github });
   };
   const [[first, ...others], details, isCurrent, baseSettings] = await Promise.all([
     Promise.all(baselineRules.map(answer)),
     settle(readDetails(tasks, clearml)),
-    decideCurrent(tasks, pullRequest, options, { github, histories: [...histories.values()] }),
+    decideCurrent(tasks, pullRequest, options, { github, histories }),
     // The event's base branch is not asked for again; a pull request that was given another one meanwhile is.
     baseBranch === expected?.baseBranch ? expectedSettings : askBase(baseBranch),
   ]);
   const { baseline, failure: baselineFailure } = first ?? NO_BASELINE;
-  const compared = baseline.kind === 'found' ? baseline.tasks : [];
-  const anchors = others.map((other) => other.baseline);
-  const judged = [
-    ...tasks,
-    ...compared,
-    ...anchors.flatMap((one) => (one.kind === 'found' ? one.tasks : [])),
-  ];
-  const [curves, consoles] = await Promise.all([
-    settle(readCurves(tasks, compared, metrics, clearml)),
-    readConsoles(judged, options.gate, clearml),
-  ]);
   return {
     tasks,
     pullRequest,
@@ -257,16 +281,49 @@ export async function collectSources(
     isCurrent,
     baseline,
     baselineFailure,
-    anchors,
-    consoles,
-    curves: 'value' in curves ? curves.value : new Map(),
+    anchors: others.map((other) => other.baseline),
+    consoles: new Map(),
+    curves: new Map(),
     ...('value' in details ? details.value : NO_DETAILS),
     baseSettings,
-    unread: [
-      ...('failure' in curves ? ['curves' as const] : []),
-      ...('failure' in details ? ['details' as const] : []),
-    ],
+    unread: 'failure' in details ? ['details'] : [],
   };
+}
+
+/**
+ * Asks for the rest: the curves of both sides, and the consoles without which a gated number can't be told from a NaN.
+ *
+ * @returns the whole sources, and what the gathered ones lack: without the judgement nothing can be said of the gate yet
+ */
+export function completeSources(
+  gathered: ReportSources,
+  options: Pick<SourceOptions, 'rankMetrics' | 'gate'>,
+  clearml: ReportServer,
+): { readonly lack: 'nothing' | 'curves' | 'judgement'; readonly whole: Promise<ReportSources> } {
+  const { tasks, baseline, anchors } = gathered;
+  const tasksOf = (one: Baseline) => (one.kind === 'found' ? one.tasks : []);
+  const metrics = listCurves(tasks, options.rankMetrics(tasks));
+  const consoles = listConsoles([...tasks, ...[baseline, ...anchors].flatMap(tasksOf)], options.gate);
+  const read = async (): Promise<ReportSources> => {
+    const [curves, texts] = await Promise.all([
+      settle(readCurves([...tasks, ...tasksOf(baseline)], metrics, clearml)),
+      readConsoles(consoles, clearml),
+    ]);
+    const isRead = 'value' in curves;
+    return {
+      ...gathered,
+      consoles: texts,
+      curves: isRead ? curves.value : gathered.curves,
+      unread: isRead ? gathered.unread : ['curves', ...gathered.unread],
+    };
+  };
+  const lack = consoles.length > 0 ? 'judgement' : metrics.length > 0 ? 'curves' : 'nothing';
+  return { lack, whole: read() };
+}
+
+/** Everything a report needs. */
+export async function collectSources(options: SourceOptions, servers: SourceServers): Promise<ReportSources> {
+  return completeSources(await gatherSources(options, servers), options, servers.clearml).whole;
 }
 
 const NO_BASELINE: BaselineAnswer = {
@@ -296,13 +353,37 @@ function pickTasks(
   return ids.flatMap((id) => found.get(id) ?? []);
 }
 
-async function readHistory(github: Promise<CodeHost>, branch: string, head: string): Promise<History> {
-  const host = await github;
-  const [comparison, commits] = await Promise.all([
-    host.compareCommits(branch, head),
-    host.listCommits(branch),
-  ]);
-  return { comparison, listed: new Map(commits.map((commit) => [commit.commit, commit])) };
+/**
+ * The pull request as it is now; undefined where nobody can be asked. Where the comparison of the two branches shows that
+ * the head still is the event's, that is all there is to know, and GitHub is not asked a second time.
+ *
+ * @returns also what is to be compared with the base branch: undefined where no event says
+ */
+async function readPullRequest(
+  { expected, pullRequest: number }: SourceOptions,
+  {
+    github,
+    histories,
+    branches,
+  }: {
+    readonly github: Promise<CodeHost> | undefined;
+    readonly histories: Histories | undefined;
+    readonly branches: readonly string[];
+  },
+): Promise<{ readonly pull: Settled<PullRequest> | undefined; readonly head: string | undefined }> {
+  const head = expected?.headCommit;
+  if (github === undefined || number === undefined) return { pull: undefined, head };
+  const [branch] = branches;
+  if (expected?.headBranch !== undefined && branch !== undefined && histories !== undefined) {
+    const { headBranch, headCommit, baseBranch } = expected;
+    const found = await histories.search(branch, headBranch);
+    if ('value' in found && found.value.comparison?.head.commit === headCommit) {
+      return { pull: { value: { headCommit, baseBranch } }, head: headBranch };
+    }
+    // The branch has moved on, or is gone: what was compared is not what was trained.
+    histories.begin(branches, headCommit);
+  }
+  return { pull: await settle(github.then((host) => host.readPullRequest(number))), head };
 }
 
 /**
@@ -321,7 +402,7 @@ async function readBaseSettings(
 interface BaselineQuestion {
   readonly rule: BaselineRule;
   readonly branch: string | undefined;
-  readonly search: HistorySearch | undefined;
+  readonly search: Promise<Settled<History>> | undefined;
   readonly found: ReadonlyMap<string, ReportedTask>;
   readonly tasks: readonly ReportedTask[];
   readonly metrics: readonly MetricName[];
@@ -373,7 +454,7 @@ async function findBaseline(
   const pipeline = tasks[0]?.runtime[RUNTIME_KEYS.pipeline];
   if (pipeline === undefined) return missing('no-pipeline');
   if (branch === undefined || search === undefined) return missing('no-branch');
-  const history = await search.history;
+  const history = await search;
   if ('failure' in history) return missing('no-github', 0, history.failure);
   const mergeBase = history.value.comparison?.mergeBase;
   if (mergeBase === undefined) return missing('no-ancestor');
@@ -441,7 +522,7 @@ async function decideCurrent(
   {
     github,
     histories,
-  }: { readonly github: Promise<CodeHost> | undefined; readonly histories: readonly HistorySearch[] },
+  }: { readonly github: Promise<CodeHost> | undefined; readonly histories: Histories | undefined },
 ): Promise<boolean | undefined> {
   const [task] = tasks;
   if (task === undefined || pullRequest === undefined || github === undefined) return undefined;
@@ -451,28 +532,26 @@ async function decideCurrent(
   // Where only some files decide, their hash can't be made from what GitHub tells; but the event's own launch found the
   // task by that hash.
   if (hasPaths && expected?.headCommit === head && task.tags.includes(`pr:${number}`)) return true;
-  for (const search of histories) {
-    // Whoever compared the head with a branch was told its tree.
-    const found = await search.history;
-    const compared = 'value' in found ? found.value.comparison?.head : undefined;
-    if (compared?.commit === head) return codeIds.includes(compared.tree);
-  }
+  const known = await histories?.findTree(head);
+  if (known !== undefined) return codeIds.includes(known);
   const tree = await settle(github.then((host) => host.readTree(head)));
   return 'value' in tree && tree.value !== undefined ? codeIds.includes(tree.value) : undefined;
 }
 
-/** Consoles of the tasks with numbers that only they can tell from a NaN. One that can't be had leaves its task doubted. */
+/** Tasks with numbers that only the console can tell from a NaN. */
+function listConsoles(tasks: readonly ReportedTask[], gate: GateQuestions | undefined): string[] {
+  if (gate === undefined) return [];
+  const wanted = tasks.filter((task) => isSuccess(task.status) && gate.needsConsole(task));
+  return [...new Set(wanted.map(({ id }) => id))].slice(0, MAX_CONSOLES);
+}
+
+/** A console that can't be had leaves its task doubted. */
 async function readConsoles(
-  tasks: readonly ReportedTask[],
-  gate: GateQuestions | undefined,
+  ids: readonly string[],
   clearml: ReportServer,
 ): Promise<ReadonlyMap<string, ConsoleEnd>> {
-  if (gate === undefined) return new Map();
-  const wanted = tasks
-    .filter((task) => isSuccess(task.status) && gate.needsConsole(task))
-    .map(({ id }) => id);
   const consoles = await Promise.all(
-    [...new Set(wanted)].slice(0, MAX_CONSOLES).map(async (id) => {
+    ids.map(async (id) => {
       const end = await settle(clearml.readLogEnd(id));
       return 'value' in end ? [[id, end.value] as const] : [];
     }),
@@ -480,18 +559,21 @@ async function readConsoles(
   return new Map(consoles.flat());
 }
 
-async function readCurves(
-  tasks: readonly ReportedTask[],
-  compared: readonly ReportedTask[],
-  metrics: readonly MetricName[],
-  clearml: ReportServer,
-): Promise<Curves> {
+/** The metrics that have a curve, the most important. */
+function listCurves(tasks: readonly ReportedTask[], metrics: readonly MetricName[]): MetricName[] {
   const withCurve = new Set(
     tasks.flatMap((task) =>
       task.metrics.filter(({ count, isSingle }) => count > 1 && !isSingle).map(({ name }) => name),
     ),
   );
-  const wanted = metrics.filter(({ name }) => withCurve.has(name)).slice(0, MAX_CURVES);
-  const all = [...new Map([...tasks, ...compared].map((task) => [task.id, task])).values()];
-  return wanted.length === 0 ? new Map() : clearml.readCurves(all, wanted);
+  return metrics.filter(({ name }) => withCurve.has(name)).slice(0, MAX_CURVES);
+}
+
+async function readCurves(
+  tasks: readonly ReportedTask[],
+  metrics: readonly MetricName[],
+  clearml: ReportServer,
+): Promise<Curves> {
+  const all = [...new Map(tasks.map((task) => [task.id, task])).values()];
+  return metrics.length === 0 ? new Map() : clearml.readCurves(all, metrics);
 }

@@ -268,7 +268,7 @@ function describePullRequest(
   return {
     repository,
     number,
-    url: pullRequest?.url ?? `${context.githubUrl}/${repository}/pull/${number}`,
+    url: `${context.githubUrl}/${repository}/pull/${number}`,
     headCommit: pullRequest?.headCommit ?? null,
     baseBranch: pullRequest?.baseBranch ?? null,
   };

@@ -86,8 +86,6 @@ export function makeReport(
     {
       tasks,
       pullRequest: {
-        url: 'https://github.com/acme/digits/pull/7',
-        isOpen: true,
         headCommit: '3'.repeat(40),
         baseBranch: 'main',
       },

@@ -83,8 +83,6 @@ const FileSchema = v.object({ encoding: v.literal('base64'), content: v.string()
 const GitCommitSchema = v.object({ tree: v.object({ sha: v.string() }) });
 const UserSchema = v.object({ login: v.string() });
 const PullSchema = v.object({
-  state: v.string(),
-  html_url: v.string(),
   head: v.object({
     sha: v.string(),
     ref: v.string(),
@@ -129,8 +127,6 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
         `pull request ${number}`,
       );
       return {
-        url: data.html_url,
-        isOpen: data.state === 'open',
         headCommit: data.head.sha,
         baseBranch: data.base.ref,
       };

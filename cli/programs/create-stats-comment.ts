@@ -14,6 +14,7 @@ import { Failure, settle } from '../core/failure.ts';
 import { DEFAULT_ALPHA, judgeGate } from '../core/gate.ts';
 import { hasGate, listGateQuestions, prepareGateInput } from '../core/gate-input.ts';
 import { describeSettings } from '../core/gate-settings.ts';
+import { identifyRepository } from '../core/git-url.ts';
 import {
   type GithubRun,
   isRepositoryName,
@@ -29,7 +30,14 @@ import {
   renderSummary,
 } from '../core/report-markdown.ts';
 import { listNamedMetrics, rankMetrics } from '../core/report-metrics.ts';
-import { collectSources } from '../core/report-sources.ts';
+import {
+  completeSources,
+  type ExpectedCode,
+  gatherSources,
+  MANY_METRICS,
+  type ReportSources,
+  type SourceOptions,
+} from '../core/report-sources.ts';
 import type { ReportedTask } from '../core/reported-task.ts';
 import { DEFAULT_SEED_PARAM } from '../core/settings.ts';
 import { loadStatistics } from '../core/statistics.ts';
@@ -160,62 +168,101 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const seedParam = config['seed-param'] ?? DEFAULT_SEED_PARAM;
     const alpha = config.alpha ?? DEFAULT_ALPHA;
     const settingsPath = locateConfigFile(cwd, flags.config);
-    const [writer, downsample, statistics, sources, existing] = await Promise.all([
+    const sourceOptions: SourceOptions = {
+      taskIds,
+      baselineRules,
+      seedParam,
+      expected: readExpectedCode(github, pullRequest),
+      pullRequest: pullRequest?.number,
+      hasPaths: config.paths !== undefined,
+      missedMetrics: listNamedMetrics(rules),
+      rankMetrics: (tasks) => rank(tasks).map(({ metric }) => metric),
+      gate: listGateQuestions(rules),
+      settingsPath,
+    };
+    const reportServer = createReportServer(clearml, signal);
+    const [writer, downsample, statistics, gathered, existing] = await Promise.all([
       areAllAsked.then(loadMarkdownWriter),
       areAllAsked.then(loadDownsample),
       hasGate(rules) ? areAllAsked.then(loadStatistics) : undefined,
-      collectSources(
-        {
-          taskIds,
-          baselineRules,
-          seedParam,
-          expected: readExpectedCode(github, number),
-          pullRequest: pullRequest?.number,
-          hasPaths: config.paths !== undefined,
-          missedMetrics: listNamedMetrics(rules),
-          rankMetrics: (tasks) => rank(tasks).map(({ metric }) => metric),
-          gate: listGateQuestions(rules),
-          settingsPath,
-        },
-        { clearml: createReportServer(clearml, signal), github: client },
-      ),
+      gatherSources(sourceOptions, { clearml: reportServer, github: client }),
       isDryRun || board === undefined ? undefined : settle(board.then(listComments)),
     ]);
+    const { lack, whole } = completeSources(gathered, sourceOptions, reportServer);
+    // It is waited for further down; until then nobody hears what goes wrong.
+    whole.catch(() => undefined);
 
-    const result =
-      statistics === undefined
-        ? undefined
-        : judgeGate(prepareGateInput(sources, { rules, alpha, baselineRules, seedParam }), statistics);
-    const report = buildReport(sources, {
-      rank,
-      rules,
-      gate: result === undefined ? undefined : { alpha, result },
-      settings: await describeSettings(sources, {
-        path: settingsPath,
-        own: config,
-        parse: parseConfigText,
-        repository: pullRequest?.repository,
-        serverUrl: github.serverUrl,
-        isBaselineGiven: flags.baseline !== undefined,
-      }),
-      pullRequest,
-      githubUrl: github.serverUrl,
-      runId: github.runId,
-      seedParam,
-      webHost: access.webHost,
-      urlOf: (task) => formatTaskUrl(access.webHost, task, clearml.apiVersion),
-      nowMs: clock.now(),
-    });
     const key =
       flags.commentKey ??
-      defaultCommentKey({ workflow: github.workflow, job: github.job, taskName: report.name });
+      defaultCommentKey({
+        workflow: github.workflow,
+        job: github.job,
+        taskName: gathered.tasks[0]?.name ?? '',
+      });
     const renderer = { writer, downsample };
-    const text = redact(renderComment(report, key, templates.comment, renderer));
+    const settings = await describeSettings(gathered, {
+      path: settingsPath,
+      own: config,
+      parse: parseConfigText,
+      repository: pullRequest?.repository,
+      serverUrl: github.serverUrl,
+      isBaselineGiven: flags.baseline !== undefined,
+    });
+    const write = (sources: ReportSources) => {
+      const result =
+        statistics === undefined
+          ? undefined
+          : judgeGate(prepareGateInput(sources, { rules, alpha, baselineRules, seedParam }), statistics);
+      const report = buildReport(sources, {
+        rank,
+        rules,
+        gate: result === undefined ? undefined : { alpha, result },
+        settings,
+        pullRequest,
+        githubUrl: github.serverUrl,
+        runId: github.runId,
+        seedParam,
+        webHost: access.webHost,
+        urlOf: (task) => formatTaskUrl(access.webHost, task, clearml.apiVersion),
+        nowMs: clock.now(),
+      });
+      const text = redact(renderComment(report, key, templates.comment, renderer));
+      return {
+        report,
+        text,
+        exitCode: result !== undefined && flags.gate ? result.exitCode : EXIT_CODES.done,
+      };
+    };
+    const writing = whole.then(write);
+    const place = async (): Promise<Placement> => {
+      if (existing === undefined || board === undefined)
+        throw new Error('nobody said where the comment goes');
+      if ('failure' in existing) throw existing.failure;
+      if (gathered.failure !== undefined) throw gathered.failure;
+      return placeComment(await board, {
+        key,
+        text: writing.then(({ text }) => {
+          giveUpAtMs = beganAtMs + POST_MS;
+          return text;
+        }),
+        // A new comment need not wait for the curves: it gets them while the others are looked through once more.
+        draft:
+          lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS)
+            ? () => write(gathered).text
+            : undefined,
+        existing: existing.value,
+        clock,
+        giveUpAtMs: beganAtMs + POST_MS,
+        signal,
+      });
+    };
+    const placing = isDryRun ? undefined : place();
+    placing?.catch(() => undefined);
+    const { report, text, exitCode } = await writing;
     const json = JSON.stringify(report, undefined, 2);
-    const exitCode = result !== undefined && flags.gate ? result.exitCode : EXIT_CODES.done;
-    if (isDryRun) {
+    if (placing === undefined) {
       voice.result(flags.json === true ? json : text);
-      if (sources.failure !== undefined) throw sources.failure;
+      if (gathered.failure !== undefined) throw gathered.failure;
       return exitCode;
     }
 
@@ -223,19 +270,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const outputs = { verdict: report.verdict, metrics: redact(formatMetricsOutput(report)) };
     let placement: Placement;
     try {
-      if (existing === undefined || board === undefined)
-        throw new Error('nobody said where the comment goes');
-      if ('failure' in existing) throw existing.failure;
-      if (sources.failure !== undefined) throw sources.failure;
-      giveUpAtMs = beganAtMs + POST_MS;
-      placement = await placeComment(await board, {
-        key,
-        text,
-        existing: existing.value,
-        clock,
-        giveUpAtMs,
-        signal,
-      });
+      placement = await placing;
     } catch (error) {
       // What is known is not lost with the comment.
       await writeOutputs(env, outputs);
@@ -315,11 +350,14 @@ function readTarget(flags: Flags, github: GithubRun, { env }: Session): Target {
 }
 
 /** Base branch and head as the event names them: GitHub need not be asked first. Only of the pull request that is meant. */
-function readExpectedCode(github: GithubRun, number: number) {
-  const { baseBranch, code, eventName, eventPullRequest } = github;
-  if (eventPullRequest !== number || baseBranch === undefined) return undefined;
+function readExpectedCode(github: GithubRun, target: Target['pullRequest']): ExpectedCode | undefined {
+  const { baseBranch, code, eventName, eventPullRequest, repository, serverUrl } = github;
+  if (eventPullRequest !== target?.number || repository !== target?.repository) return undefined;
+  if (baseBranch === undefined) return undefined;
   if (code === undefined || code instanceof Failure) return undefined;
-  return eventName?.startsWith('pull_request') === true ? { baseBranch, headCommit: code.commit } : undefined;
+  if (eventName?.startsWith('pull_request') !== true) return undefined;
+  const isOwnBranch = identifyRepository(code.cloneUrl) === identifyRepository(`${serverUrl}/${repository}`);
+  return { baseBranch, headCommit: code.commit, headBranch: isOwnBranch ? code.branch : undefined };
 }
 
 /** Does not compute twice what it was asked last: thousands of names take their time. */
