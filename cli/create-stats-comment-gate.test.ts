@@ -182,6 +182,19 @@ test('a gate that only warns, and --no-gate, say regression and exit 0', async (
   expect(await judge(tasks, GATED, ['--no-gate'])).toMatchObject({ exitCode: 0, verdict: 'regression' });
 });
 
+test('a pull request that leaves the training alone passes: what the base branch lost is not held against it', async () => {
+  await train(older, [0.95]);
+  // Launched for the pull request, the base commit's own task was found: nothing of `paths` had changed.
+  const reused = await train(base, [0.9]);
+  const settings = GATED.replace('gate:', 'tolerance: 0.02, gate:');
+  const { exitCode, verdict, body } = await judge(reused, settings);
+  expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'pass' });
+  expect(body).toContain('The same code and settings as `main` at');
+  expect(body).toContain(
+    'The same code and settings as the base: nothing has changed. Not tested, 1 run against 1 run.',
+  );
+});
+
 test('what the base has not yet, blocks nothing; what it has elsewhere, is undecided', async () => {
   const tasks = await trainSeeds(head, [0.7, 0.71]);
   const first = await judge(tasks);

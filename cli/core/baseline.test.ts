@@ -19,13 +19,14 @@ interface TaskTraits extends Omit<Partial<ReportedTask>, 'script'> {
   readonly pipeline?: string;
   readonly branch?: string;
   readonly hasDiff?: boolean;
+  readonly key?: string;
 }
 
 let count = 0;
 
 /** A completed task as the workflow's launch on a push leaves it, but for what is said. */
 function makeTask(traits: TaskTraits = {}): ReportedTask {
-  const { commit, tree, event, pipeline, branch, hasDiff, ...fields } = traits;
+  const { commit, tree, event, pipeline, branch, hasDiff, key, ...fields } = traits;
   count += 1;
   return {
     id: String(count).padStart(32, '0'),
@@ -43,7 +44,7 @@ function makeTask(traits: TaskTraits = {}): ReportedTask {
     tags: [],
     isArchived: false,
     runtime: {
-      [RUNTIME_KEYS.key]: 'key',
+      [RUNTIME_KEYS.key]: key ?? `key ${count}`,
       [RUNTIME_KEYS.pipeline]: pipeline ?? PIPELINE,
       [RUNTIME_KEYS.event]: event ?? 'push',
       ...(tree === undefined ? {} : { [RUNTIME_KEYS.code]: tree }),
@@ -74,11 +75,18 @@ const ANCESTORS: readonly Ancestor[] = ['a', 'b', 'c'].map((name) => ({
 }));
 const OWN = makeTask({ commit: 'own1', tree: 'own2', event: 'pull_request', branch: 'topic' });
 
-function select(candidates: readonly ReportedTask[], own: readonly ReportedTask[] = [OWN]) {
+const HEAD = 'own1';
+
+function select(
+  candidates: readonly ReportedTask[],
+  own: readonly ReportedTask[] = [OWN],
+  head: string | undefined = HEAD,
+) {
   return selectBranchBaseline(ANCESTORS, candidates, {
     pipeline: PIPELINE,
     branch: 'main',
     own,
+    head,
     seedParam: 'Args/seed',
   });
 }
@@ -109,9 +117,6 @@ describe('the baseline on a branch', () => {
     ['no success', { status: 'failed' }],
     ['no end yet', { status: 'in_progress' }],
     ['an archived task', { isArchived: true }],
-    ['the code under test, by its tree', { tree: 'own2' }],
-    ['the code under test, by its commit', { tree: 'a2', commit: 'own1' }],
-    ['the task under test', { id: OWN.id }],
     ['a commit that is no ancestor', { commit: 'z1' }],
   ])('is never %s', (_, traits) => {
     expect(select([makeTask({ commit: 'a1', ...traits })])).toBeUndefined();
@@ -135,6 +140,58 @@ describe('the baseline on a branch', () => {
     const like = makeTask({ commit: 'a1', params: { 'Args/lr': '0.2', 'Args/epochs': '30' } });
     const unlike = makeTask({ commit: 'a1', params: { 'Args/lr': '0.2', 'Args/epochs': '5' } });
     expect(select([like, unlike], [own])).toMatchObject({ tasks: [like], passedOver: 1 });
+  });
+});
+
+describe('where the nearest trained commit is the code under test itself', () => {
+  const older = makeTask({ commit: 'b1' });
+
+  test('it is the baseline, as the same training, by the very task', () => {
+    const reused = makeTask({ commit: 'a1', tree: 'hash' });
+    expect(select([older, reused], [reused])).toMatchObject({
+      tasks: [reused],
+      commit: 'a1',
+      isSameTraining: true,
+    });
+  });
+
+  test('it is the baseline, as the same training, by another task with the same key: trained again', () => {
+    const base = ['1', '2'].map((seed) =>
+      makeTask({ commit: 'a1', tree: 'hash', key: `same ${seed}`, params: { 'Args/seed': seed } }),
+    );
+    const own = ['2', '3'].map((seed) =>
+      makeTask({ commit: 'own1', tree: 'hash', key: `same ${seed}`, params: { 'Args/seed': seed } }),
+    );
+    expect(select([older, ...base, ...own], own)).toMatchObject({ commit: 'a1', isSameTraining: true });
+    expect(select([older, ...base], own)?.tasks).toEqual([...base].reverse());
+  });
+
+  test('it is the baseline, as the same training, where an empty pull request trained it first', () => {
+    const own = makeTask({ commit: 'own1', tree: 'a2', event: 'pull_request', branch: 'topic' });
+    expect(select([older, own], [own])).toMatchObject({ commit: 'a1', isSameTraining: true });
+  });
+
+  test('but with other settings it is compared with as any other commit', () => {
+    const base = makeTask({ commit: 'a1', tree: 'hash', params: { 'Args/lr': '0.1' } });
+    const own = makeTask({ commit: 'own1', tree: 'hash', params: { 'Args/lr': '9' } });
+    expect(select([older, base], [own])).toMatchObject({ tasks: [base], isSameTraining: false });
+    // Only one of the tasks under test is the base's own.
+    const mixed = makeTask({ ...base, key: 'key', id: 'f'.repeat(32) });
+    const same = makeTask({ ...base, key: 'key' });
+    expect(select([older, mixed], [same, own])?.isSameTraining).toBe(false);
+  });
+
+  test('an older commit of the same code is no history: a pull request that takes something back', () => {
+    const base = makeTask({ commit: 'a1' });
+    const reverted = makeTask({ commit: 'b1', tree: 'hash' });
+    const found = select([base, reverted], [makeTask({ commit: 'own1', tree: 'hash' })]);
+    expect(found).toMatchObject({ commit: 'a1', isSameTraining: false });
+    expect(found?.history).toHaveLength(1);
+  });
+
+  test('but not after the merge, when the pull request’s own commit is on the base branch', () => {
+    const own = makeTask({ commit: 'a1', event: 'pull_request', branch: 'topic' });
+    expect(select([older, own], [own], 'a1')).toMatchObject({ commit: 'b1', isSameTraining: false });
   });
 });
 

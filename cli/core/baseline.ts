@@ -31,6 +31,8 @@ export interface FoundBaseline {
   readonly commitsBehind: number | undefined;
   /** Tasks that were found too and are not compared with: older ones of the tag, other params on the commit. */
   readonly passedOver: number;
+  /** What was trained is this commit's own code with its own settings: whatever differs is chance. */
+  readonly isSameTraining: boolean;
   /** Every commit of the branch that has tasks, as far as was looked, the nearest first; empty for a task or tag. */
   readonly history: readonly HistoryCommit[];
 }
@@ -126,13 +128,16 @@ export interface BaselineSearch {
   readonly branch: string;
   /** The code under test. */
   readonly own: readonly ReportedTask[];
+  /** The pull request's newest commit; undefined where nobody knows it. */
+  readonly head: string | undefined;
   readonly seedParam: string;
 }
 
 /**
- * The nearest ancestor that clean, completed tasks of this pipeline carry, launched by an event or on the base branch;
- * never the code under test itself. A tree identifies the code too: so a squashed or rebased merge finds the tasks of
- * its own pull request.
+ * The nearest ancestor that clean, completed tasks of this pipeline carry, launched by an event or on the base branch. A
+ * tree identifies the code too: so a squashed or rebased merge finds the tasks of its own pull request. Where the nearest
+ * such ancestor is the code under test itself, that is the answer: with an older one in its place, a pull request that
+ * changes nothing would be judged by what the base branch did.
  *
  * @param candidates whatever ClearML answered: every field is looked at again
  */
@@ -141,6 +146,34 @@ export function selectBranchBaseline(
   candidates: readonly ReportedTask[],
   search: BaselineSearch,
 ): FoundBaseline | undefined {
+  const byPosition = groupByPosition(ancestors, candidates, search);
+  const history = [...byPosition].flatMap(([position, tasks]): HistoryCommit[] => {
+    const ancestor = ancestors[position];
+    return ancestor === undefined
+      ? []
+      : [{ ...ancestor, commitsBehind: position, tasks: selectMostAlike(tasks, search) }];
+  });
+  const [nearest] = history;
+  if (nearest === undefined) return undefined;
+  return {
+    kind: 'found',
+    by: 'branch',
+    tasks: nearest.tasks,
+    name: search.branch,
+    commit: nearest.commit,
+    commitsBehind: nearest.commitsBehind,
+    passedOver: (byPosition.get(nearest.commitsBehind)?.length ?? 0) - nearest.tasks.length,
+    isSameTraining: isSameTraining(nearest.tasks, search),
+    history,
+  };
+}
+
+/** The tasks that count, by how far behind the first ancestor theirs lies; the nearest first. */
+function groupByPosition(
+  ancestors: readonly Ancestor[],
+  candidates: readonly ReportedTask[],
+  search: BaselineSearch,
+): Map<number, readonly ReportedTask[]> {
   const positions = new Map<string, number>();
   for (const [index, { commit, tree }] of ancestors.entries()) {
     for (const id of [commit, tree]) if (!positions.has(id)) positions.set(id, index);
@@ -153,39 +186,47 @@ export function selectBranchBaseline(
     const position = Math.min(...found);
     byPosition.set(position, [...(byPosition.get(position) ?? []), task]);
   }
-  const history = [...byPosition]
-    .sort(([a], [b]) => a - b)
-    .flatMap(([position, tasks]): HistoryCommit[] => {
-      const ancestor = ancestors[position];
-      return ancestor === undefined
-        ? []
-        : [{ ...ancestor, commitsBehind: position, tasks: selectMostAlike(tasks, search) }];
-    });
-  const [nearest] = history;
-  if (nearest === undefined) return undefined;
-  return {
-    kind: 'found',
-    by: 'branch',
-    tasks: nearest.tasks,
-    name: search.branch,
-    commit: nearest.commit,
-    commitsBehind: nearest.commitsBehind,
-    passedOver: (byPosition.get(nearest.commitsBehind)?.length ?? 0) - nearest.tasks.length,
-    history,
-  };
+  const nearestFirst = [...byPosition].sort(([a], [b]) => a - b);
+  const isMerged = search.head !== undefined && ancestors[0]?.commit === search.head;
+  const isOwn = createOwnTest(search.own);
+  const [nearest] = nearestFirst;
+  return new Map(
+    nearestFirst.flatMap(([position, tasks]) => {
+      const isNearest = position === nearest?.[0] && !isMerged;
+      const others = isNearest ? tasks : tasks.filter((task) => !isOwn(task));
+      return others.length === 0 ? [] : [[position, others] as const];
+    }),
+  );
+}
+
+/** Whether a task is one of those under test, or of their code. */
+function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => boolean {
+  const ids = new Set(own.map(({ id }) => id));
+  const code = new Set(own.flatMap(listCodeIds));
+  return (task) => ids.has(task.id) || listCodeIds(task).some((id) => code.has(id));
+}
+
+/** Whether all tasks under test are the same training as these, but for the seed. */
+function isSameTraining(tasks: readonly ReportedTask[], { own, seedParam }: BaselineSearch): boolean {
+  const keys = new Set(tasks.map(({ runtime }) => runtime[RUNTIME_KEYS.key]));
+  const isKnown = ({ runtime }: ReportedTask) => keys.has(runtime[RUNTIME_KEYS.key]);
+  const [first] = own;
+  return (
+    first !== undefined &&
+    own.some(isKnown) &&
+    own.every((task) => countDifferences(listSettings(task, seedParam), listSettings(first, seedParam)) === 0)
+  );
 }
 
 /** Events that launch what belongs to a branch's history; not a dispatch, which is somebody's trial. */
 const HISTORY_EVENTS = new Set(['push', 'pull_request', 'pull_request_target', 'merge_group']);
 
-function isEligible(task: ReportedTask, { pipeline, branch, own }: BaselineSearch): boolean {
+function isEligible(task: ReportedTask, { pipeline, branch }: BaselineSearch): boolean {
   const { runtime, script } = task;
   if (!isSuccess(task.status) || task.isArchived || script.hasDiff) return false;
   if (runtime[RUNTIME_KEYS.pipeline] !== pipeline || runtime[RUNTIME_KEYS.key] === undefined) return false;
   const event = runtime[RUNTIME_KEYS.event] ?? '';
-  if (!HISTORY_EVENTS.has(event) && !(event === 'launch' && script.branch === branch)) return false;
-  const ownCode = new Set(own.flatMap(listCodeIds));
-  return !own.some(({ id }) => id === task.id) && !listCodeIds(task).some((id) => ownCode.has(id));
+  return HISTORY_EVENTS.has(event) || (event === 'launch' && script.branch === branch);
 }
 
 /**
@@ -194,10 +235,12 @@ function isEligible(task: ReportedTask, { pipeline, branch, own }: BaselineSearc
  * @param candidates whatever ClearML answered: every field is looked at again
  */
 export function isBranchTrained(candidates: readonly ReportedTask[], search: BaselineSearch): boolean {
+  const isOwn = createOwnTest(search.own);
   // A pull request's branch may have the same name, in a fork.
   return candidates.some(
     (task) =>
       isEligible(task, search) &&
+      !isOwn(task) &&
       task.script.branch === search.branch &&
       task.runtime[RUNTIME_KEYS.event]?.startsWith('pull_request') !== true,
   );
@@ -263,6 +306,7 @@ export function selectTagBaseline(
     commit: newest.script.commit,
     commitsBehind: undefined,
     passedOver: tagged.length - 1,
+    isSameTraining: false,
     history: [],
   };
 }

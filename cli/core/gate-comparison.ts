@@ -19,6 +19,8 @@ export interface Pair {
   readonly isBlocked: boolean;
   /** Base commits with a value to believe, nearest first. */
   readonly commits: ReadonlyArray<{ readonly commit: string; readonly values: readonly number[] }>;
+  /** The same code with the same settings on both sides. */
+  readonly isSameTraining: boolean;
   /** What keeps the base from being compared with. */
   readonly reasons: readonly GateReason[];
   readonly notes: readonly GateNote[];
@@ -50,7 +52,7 @@ const DETERMINISTIC_AGREEMENTS = 2;
 /** Everything but the significance; undefined where a side has no values. */
 export function estimatePair(pair: Pair): Estimate | undefined {
   const [nearest] = pair.commits;
-  if (nearest === undefined || pair.values.length === 0) return undefined;
+  if (nearest === undefined || pair.values.length === 0 || pair.isSameTraining) return undefined;
   const value = findMean(pair.values);
   const base = findMean(nearest.values);
   const loss = pair.goal === 'maximize' ? base - value : value - base;
@@ -117,7 +119,7 @@ function isInRange(loss: number, standardError: number): boolean {
 }
 
 /** What can be said of a pair that has no numbers to compare. */
-export function describeAbsence(pair: Pair, verdict: 'undecided' | 'none'): Comparison {
+export function describeAbsence(pair: Pair, verdict: Exclude<MetricVerdict, 'regression'>): Comparison {
   return {
     baseline: pair.baseline,
     verdict,
@@ -135,6 +137,18 @@ export function describeAbsence(pair: Pair, verdict: 'undecided' | 'none'): Comp
     missable: null,
     reasons: pair.reasons,
     notes: pair.notes,
+  };
+}
+
+/** The pull request's runs are the base's own training: a pass without a test, however the numbers turned out. */
+export function describeSameTraining(pair: Pair): Comparison {
+  const comparison = describeAbsence(pair, 'pass');
+  const { base } = comparison;
+  return {
+    ...comparison,
+    rule: 'same-training',
+    change: base === null || pair.values.length === 0 ? null : findMean(pair.values) - base,
+    reasons: [],
   };
 }
 

@@ -34,6 +34,8 @@ export interface GateCommit {
 export type GateBaseline = {
   /** For people: a branch, a tag, a task. */
   readonly name: string;
+  /** The pull request's runs are the nearest commit's own training: whatever differs is chance. */
+  readonly isSameTraining?: boolean | undefined;
 } & ({ readonly history: readonly [GateCommit, ...GateCommit[]] } | { readonly absence: BaselineAbsence });
 
 export type BaselineAbsence =
@@ -61,7 +63,9 @@ export type GateRule =
   /** The base never varied: any loss beyond the tolerance is one. */
   | 'deterministic'
   /** Noise unknown: the tolerance alone. */
-  | 'tolerance';
+  | 'tolerance'
+  /** The same code with the same settings: nothing to compare. */
+  | 'same-training';
 
 /** Why a run has no measurement of a metric. */
 export type MeasurementProblem = 'not-completed' | 'missing' | ValueDoubt;

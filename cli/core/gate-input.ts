@@ -125,6 +125,7 @@ function describeBaseline(
     .map(({ commit, tasks }) => toCommit(commit, tasks));
   return {
     name: baseline.name,
+    isSameTraining: baseline.isSameTraining,
     history: [nearest ?? toCommit(baseline.commit, baseline.tasks), ...older],
   };
 }

@@ -49,6 +49,7 @@ const RULE_WORDS = {
   'successive-differences': 't-test',
   deterministic: 'equality',
   tolerance: 'tolerance',
+  'same-training': 'same code',
 } as const;
 
 /** A row of the table: the numbers that were judged. */

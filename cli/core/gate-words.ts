@@ -28,6 +28,7 @@ export function explainRule({ rule, runs, noise }: Comparison): string {
     'successive-differences': `t-test, ${sides}; runs of successive commits differ by ${spread} (standard deviation).`,
     deterministic: `Direct comparison, ${sides}; runs of the base never differed.`,
     tolerance: `Direct comparison, ${sides}; how much runs differ by chance is not known.`,
+    'same-training': `Not tested, ${sides}.`,
   };
   return words[rule];
 }
@@ -36,6 +37,11 @@ function explainVerdict(
   { goal, value }: Pick<MetricJudgement, 'goal' | 'value'>,
   { verdict, rule, change, base, tolerance, correctedPValue }: Comparison,
 ): string {
+  if (rule === 'same-training') {
+    return change === null || change === 0
+      ? 'The same code and settings as the base: nothing has changed.'
+      : 'The same code and settings as the base: the numbers differ by chance.';
+  }
   if (change === null || base === null || value === null || tolerance === null) return '';
   const loss = goal === 'maximize' ? -change : change;
   const size = formatNumber(Math.abs(loss), 3);
@@ -62,7 +68,7 @@ function explainVerdict(
 
 /** What a pass could have missed. */
 function explainSight({ verdict, rule, missable, tolerance }: Comparison): string {
-  if (verdict !== 'pass') return '';
+  if (verdict !== 'pass' || rule === 'same-training') return '';
   if (missable === null) {
     return 'How small a loss these runs would show is not known: more seeds would tell.';
   }

@@ -72,6 +72,40 @@ function only(result: GateResult): MetricJudgement & { readonly comparison: Comp
 /** Three seeds of a base commit with a spread of 0.01. */
 const BASE = [0.91, 0.9, 0.92] as const;
 
+describe('the same training on both sides', () => {
+  const same = (...values: readonly number[]): GateBaseline => ({
+    ...branch(runs(...values)),
+    isSameTraining: true,
+  });
+
+  test('passes without a test, however the numbers turned out', () => {
+    const found = only(judge(runs(0.1, 0.2), same(0.9, 0.91)));
+    expect(found.comparison).toMatchObject({ verdict: 'pass', rule: 'same-training', pValue: null });
+    expect(explainComparison(found, found.comparison)).toEqual([
+      'The same code and settings as the base: the numbers differ by chance.',
+    ]);
+    const equal = only(judge(runs(0.9), same(0.9)));
+    expect(explainComparison(equal, equal.comparison)).toEqual([
+      'The same code and settings as the base: nothing has changed.',
+    ]);
+  });
+
+  test('counts for nothing in the correction, and excuses no other baseline', () => {
+    const anchor = branch(runs(...BASE));
+    const result = judge(runs(0.8, 0.81), [same(0.8, 0.81), anchor]);
+    expect(result.metrics[0]?.comparisons.map(({ verdict }) => verdict)).toEqual(['pass', 'regression']);
+    const alone = only(judge(runs(0.8, 0.81), anchor));
+    expect(result.metrics[0]?.comparisons[1]?.correctedPValue).toBe(alone.comparison.correctedPValue);
+  });
+
+  test('what was not measured is undecided all the same', () => {
+    const missing = judge([run({ other: 1 }, 0)], same(0.9));
+    expect(missing).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+    const failed = judge([run(0.9, 0, { status: 'failed' })], same(0.9));
+    expect(failed).toMatchObject({ verdict: 'failed', exitCode: 6 });
+  });
+});
+
 describe('the rule', () => {
   interface Case {
     readonly pullRequest: readonly number[];

@@ -3,6 +3,7 @@ import { EXIT_CODES } from './exit-code.ts';
 import {
   decideEstimate,
   describeAbsence,
+  describeSameTraining,
   estimatePair,
   type Pair,
   pickWorst,
@@ -66,6 +67,7 @@ export function judgeGate(input: GateInput, statistics: Statistics): GateResult 
     const comparisons = pairs.map((pair): Comparison => {
       const estimate = estimates.get(pair);
       if (estimate !== undefined) return decideEstimate(estimate, results.get(pair), input.alpha, statistics);
+      if (pair.isSameTraining && !pair.isBlocked) return describeSameTraining(pair);
       return describeAbsence(pair, pair.reasons.length > 0 || pair.isBlocked ? 'undecided' : 'none');
     });
     const verdict =
@@ -147,6 +149,7 @@ function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: read
       rule,
       values,
       isBlocked: reasons.length > 0,
+      isSameTraining: base.baseline.isSameTraining === true,
       ...draftBase({ name, was: rule.was }, base, pullRequest, isZeroUsual),
     })),
   };

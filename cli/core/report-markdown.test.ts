@@ -211,6 +211,7 @@ function makeFullReport(name: () => string): Report {
       commit: '4'.repeat(40),
       commitsBehind: 2,
       passedOver: 0,
+      isSameTraining: false,
       history: [],
     },
   });

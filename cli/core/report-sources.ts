@@ -436,6 +436,7 @@ async function findBaseline(
       commit: task.script.commit,
       commitsBehind: undefined,
       passedOver: 0,
+      isSameTraining: false,
       history: [],
     };
     return { baseline, failure: undefined };
@@ -456,11 +457,12 @@ async function findBaseline(
   if (branch === undefined || search === undefined) return missing('no-branch');
   const history = await search;
   if ('failure' in history) return missing('no-github', 0, history.failure);
-  const mergeBase = history.value.comparison?.mergeBase;
-  if (mergeBase === undefined) return missing('no-ancestor');
+  const { comparison } = history.value;
+  if (comparison === undefined) return missing('no-ancestor');
+  const { mergeBase } = comparison;
 
   const { gate, seedParam } = question.options;
-  const sought = { pipeline, branch, own: tasks, seedParam };
+  const sought = { pipeline, branch, own: tasks, head: comparison.head.commit, seedParam };
   let { listed } = history.value;
   let chain: readonly Ancestor[] = [];
   for (let page = 1; page <= MAX_COMMIT_PAGES; page += 1) {

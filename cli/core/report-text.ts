@@ -218,7 +218,8 @@ function composeBaselineLine({ baseline, commit }: Report): Phrase {
     behind === 0
       ? words(commit === null ? '' : ', where the pull request branched off')
       : words(`, ${behind} ${behind === 1 ? 'commit' : 'commits'} before the pull request branched off`);
-  return phrase`Compared with ${baseline.name ?? ''} at ${linked}${where}: ${tasks}`;
+  const verb = baseline.isSameTraining ? 'The same code and settings as' : 'Compared with';
+  return phrase`${words(verb)} ${baseline.name ?? ''} at ${linked}${where}: ${tasks}`;
 }
 
 /** More than this many are a table, not a line. */

@@ -169,6 +169,8 @@ export interface ReportBaseline {
   readonly commitsBehind: number | null;
   readonly commitsSearched: number | null;
   readonly passedOver: number;
+  /** What was trained is this commit's own code with its own settings. */
+  readonly isSameTraining: boolean;
   readonly tasks: ReadonlyArray<{
     readonly id: string;
     readonly url: string;
@@ -435,6 +437,7 @@ function describeBaseline(
       commitsBehind: null,
       commitsSearched: baseline.commitsSearched,
       passedOver: 0,
+      isSameTraining: false,
       tasks: [],
     };
   }
@@ -449,6 +452,7 @@ function describeBaseline(
     commitsBehind: baseline.commitsBehind ?? null,
     commitsSearched: null,
     passedOver: baseline.passedOver,
+    isSameTraining: baseline.isSameTraining,
     tasks: baseline.tasks.map((task) => ({
       id: task.id,
       url: context.urlOf(task),

@@ -80,6 +80,7 @@ export function makeReport(
           commit: '4'.repeat(40),
           commitsBehind: 0,
           passedOver: 0,
+          isSameTraining: false,
           history: [],
         };
   return buildReport(
