@@ -258,6 +258,75 @@ test('a diverged loss, which arrives as 0, is no perfect one: the console is rea
   expect(body).toContain('had NaN or an infinity');
 });
 
+test.each<readonly [what: string, values: readonly number[], goal: string, messages: number]>([
+  ['a loss early, before a long log', [2.3, 1.1, 0, 0, 0, 0], 'minimize', 200],
+  ['a loss in its last step', [2.3, 0.9, 0], 'minimize', 200],
+  ['a loss before a log of several pages', [2.3, 1.1, 0, 0], 'minimize', 4500],
+  ['a reward, which is perfect at 0 too', [-200, -150, -120, 0, 0, 0], 'maximize', 200],
+])('a NaN is no perfect result: %s', async (_, values, goal, messages) => {
+  const metric = ['test', 'loss'] as const;
+  const log = [WARNING, ...Array.from({ length: messages }, (__, index) => `step ${index}`)];
+  await train(base, [2.3, 1.1, 0.6, 0.5, 0.5, 0.5], { metric });
+  const { exitCode, body } = await judge(
+    await train(head, values, { metric, log }),
+    LOSS.replace('minimize', goal),
+  );
+  expect(exitCode).toBe(6);
+  expect(body).toContain('had NaN or an infinity');
+});
+
+test('a console that ClearML does not give leaves a 0 doubted', async () => {
+  const metric = ['test', 'loss'] as const;
+  await train(base, [2, 1, 0.5], { metric });
+  const task = await train(head, [2, 1, 0.01, 0.001, 0], { metric });
+  const proxy = await startFaultProxy(clearml.apiHost, ({ path }) =>
+    path.endsWith('/events.get_task_log') ? { kind: 'answer', status: 404, body: '{}' } : undefined,
+  );
+  const { exitCode, body } = await judge(task, LOSS, [], { CLEARML_API_HOST: proxy.url });
+  await proxy.close();
+  expect(exitCode).toBe(6);
+  expect(body).toContain('the console could not be read from end to end');
+});
+
+test('a number that the training chose in the place of NaN is found where the curve leaps to it', async () => {
+  const metric = ['test', 'loss'] as const;
+  await train(base, [2, 1, 0.5], { metric });
+  const { exitCode, body } = await judge(
+    await train(head, [2, 1.9, 0.01], { metric, log: [WARNING.replace("'0.0'", "'0.01'")] }),
+    LOSS,
+  );
+  expect(exitCode).toBe(6);
+  expect(body).toContain('had NaN or an infinity');
+});
+
+test('two metrics whose titles and series join to one gated name are undecided', async () => {
+  const settings = 'metrics: [{ metric: test/acc/top1, goal: maximize, tolerance: 0.1, gate: fail }]';
+  await train(base, [0.9], { metric: ['test', 'acc/top1'] });
+  const task = await train(head, [0.5], { metric: ['test', 'acc/top1'] });
+  expect(await judge(task, settings)).toMatchObject({ exitCode: 5 });
+  await driver.reportScalars(task, 'test/acc', 'top1', [0.99]);
+  const { exitCode, body } = await judge(task, settings);
+  expect(exitCode).toBe(6);
+  expect(body).toContain('two metrics of this name');
+});
+
+test('seeds that agree in the gated metric and differ in another one are used', async () => {
+  const trainBoth = async (commit: string, losses: readonly number[]) => {
+    const tasks: string[] = [];
+    for (const [index, loss] of losses.entries()) {
+      const task = await train(commit, [0.9], { seed: index + 1 });
+      await driver.reportScalars(task, 'test', 'loss', [loss]);
+      tasks.push(task);
+    }
+    return tasks.join(' ');
+  };
+  const settings = GATED.replace('gate:', 'tolerance: 0.02, gate:');
+  await trainBoth(base, [0.5, 0.6, 0.7]);
+  expect((await judge(await trainBoth(head, [0.51, 0.61, 0.71]), settings)).body).not.toContain(
+    'does not seem to use its seed',
+  );
+});
+
 test('a loss that comes down to 0 is one', async () => {
   const metric = ['test', 'loss'] as const;
   await train(base, [2, 1, 0.5], { metric });

@@ -8,9 +8,16 @@ import type { TaskStatus } from './task.ts';
 /** A metric of one run: the number that counts (`value` in its rule). */
 export interface GateValue {
   readonly value: number;
-  /** Why it is no measurement (`doubtValue`); undefined where it is one. */
-  readonly doubt?: ValueDoubt | undefined;
+  /** Why it is no measurement; undefined where it is one. */
+  readonly doubt?: GateDoubt | undefined;
+  /** How many times the run reported the metric; undefined where not known. */
+  readonly reports?: number | undefined;
 }
+
+export type GateDoubt =
+  | ValueDoubt
+  /** Two pairs of title and series join to this name. */
+  | 'ambiguous';
 
 /** A task. */
 export interface GateRun {
@@ -22,6 +29,8 @@ export interface GateRun {
   readonly iterations: number | null;
   /** By the metric's name. */
   readonly values: ReadonlyMap<string, GateValue>;
+  /** All results of the run, gated or not, in one text that is equal only where they are bit-identical. */
+  readonly fingerprint?: string | undefined;
 }
 
 /** A commit with all its runs. */
@@ -68,12 +77,14 @@ export type GateRule =
   | 'same-training';
 
 /** Why a run has no measurement of a metric. */
-export type MeasurementProblem = 'not-completed' | 'missing' | ValueDoubt;
+export type MeasurementProblem = 'not-completed' | 'missing' | GateDoubt;
 
 /** Why a metric can't be judged. Tasks are ids. */
 export type GateReason =
   | { readonly kind: MeasurementProblem; readonly tasks: readonly string[] }
   | { readonly kind: 'too-few-iterations'; readonly tasks: readonly string[]; readonly required: number }
+  /** The run went on, but the metric stopped early. */
+  | { readonly kind: 'too-few-reports'; readonly tasks: readonly string[]; readonly required: number }
   /** The base has tasks, none of them with this metric (`was` names an old name). */
   | { readonly kind: 'missing-in-baseline' }
   /** The base's tasks have the metric, none of them a number to believe. */
@@ -96,6 +107,7 @@ export type GateReason =
 export type GateNote =
   | { readonly kind: 'no-history' }
   | { readonly kind: 'fewer-iterations'; readonly tasks: readonly string[]; readonly baseline: number }
+  | { readonly kind: 'fewer-reports'; readonly tasks: readonly string[]; readonly baseline: number }
   /** Different seeds, bit-identical results: counted as one run. */
   | { readonly kind: 'seed-not-used'; readonly side: 'pull-request' | 'base'; readonly runs: number }
   /** The claimed rate of false alarms is for equally many runs, two or more, a side (README, "The gate"). */

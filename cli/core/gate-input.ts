@@ -1,8 +1,8 @@
 import type { Baseline, BaselineRule } from './baseline.ts';
 import type { MetricRule } from './config.ts';
-import { restoreExtremes } from './curve.ts';
+import { type Curves, restoreExtremes } from './curve.ts';
 import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from './gate-data.ts';
-import { assignRole } from './metric-rules.ts';
+import { assignRole, isAboutTime } from './metric-rules.ts';
 import { type Metric, type MetricPick, pickValue } from './metrics.ts';
 import type { GateQuestions, ReportSources } from './report-sources.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -18,9 +18,13 @@ export function listGateQuestions(rules: readonly MetricRule[]): GateQuestions |
   if (!hasGate(rules)) return undefined;
   return {
     hasPatterns: rules.some(({ gate, metric }) => gate !== 'off' && /[*?]/.test(metric)),
-    needsConsole: (task) =>
+    needsConsole: (task, curves) =>
       listGatedMetrics(task, rules).some(({ metric, pick }) =>
-        needsConsole({ value: pickValue(metric, pick) }),
+        needsConsole({
+          value: pickValue(metric, pick),
+          pick,
+          series: readSeries(metric, task, curves),
+        }),
       ),
   };
 }
@@ -43,11 +47,19 @@ export function prepareGateInput(
     seed: task.params[seedParam] ?? null,
     status: task.status,
     iterations: task.iteration,
-    values: new Map(
-      listGatedMetrics(task, rules).map(({ metric, pick }) => [
-        metric.name,
-        measure(metric, pick, task, sources),
-      ]),
+    values: measureAll(listGatedMetrics(task, rules), task, sources),
+    fingerprint: JSON.stringify(
+      task.metrics
+        .filter(({ name }) => !isAboutTime(name))
+        .map(({ title, series, first, last, min, max, count }) => [
+          title,
+          series,
+          first,
+          last,
+          min,
+          max,
+          count,
+        ]),
     ),
   });
   const baselines = [sources.baseline, ...sources.anchors];
@@ -75,6 +87,19 @@ function listGatedMetrics(
   });
 }
 
+function measureAll(
+  gated: ReturnType<typeof listGatedMetrics>,
+  task: ReportedTask,
+  sources: Pick<ReportSources, 'curves' | 'consoles'>,
+): Map<string, GateValue> {
+  const values = new Map<string, GateValue>();
+  for (const { metric, pick } of gated) {
+    const value = measure(metric, pick, task, sources);
+    values.set(metric.name, values.has(metric.name) ? { ...value, doubt: 'ambiguous' } : value);
+  }
+  return values;
+}
+
 function measure(
   metric: Metric,
   pick: MetricPick,
@@ -83,17 +108,26 @@ function measure(
 ): GateValue {
   const value = pickValue(metric, pick);
   const origin: ValueOrigin = { value, pick, first: metric.first, min: metric.min, max: metric.max };
-  const curve = curves.get(task.id)?.get(metric.name);
-  // Of a long series the server gives means over some iterations: they would lead to a zero that the series jumps to.
-  const isWhole = curve !== undefined && curve.x.length >= metric.count;
   return {
     value,
     doubt: doubtValue({
       ...origin,
-      series: isWhole ? restoreExtremes(curve, metric).y : undefined,
+      series: readSeries(metric, task, curves),
       console: consoles.get(task.id),
     }),
+    reports: metric.isSingle ? undefined : metric.count,
   };
+}
+
+/** The values in the order of the iterations; undefined where they are not all known. */
+function readSeries(
+  metric: Metric,
+  task: Pick<ReportedTask, 'id'>,
+  curves: Curves,
+): readonly number[] | undefined {
+  const curve = curves.get(task.id)?.get(metric.name);
+  // Of a long series the server gives means over some iterations: they would lead to a zero that the series jumps to.
+  return curve === undefined || curve.x.length < metric.count ? undefined : restoreExtremes(curve, metric).y;
 }
 
 /** undefined where nobody asked for a baseline. */

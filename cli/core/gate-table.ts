@@ -104,7 +104,7 @@ function drawHistory({ history }: Comparison, value: number | null): string {
 export function composeGateWords({ metric, comparison }: GateRow): Phrase {
   const sentences =
     comparison === undefined
-      ? [...metric.reasons.map(explainReason), 'There is no baseline to compare with.']
+      ? [...metric.reasons.map((reason) => explainReason(reason)), 'There is no baseline to compare with.']
       : [
           ...explainComparison(metric, comparison),
           ...(comparison.rule === null ? [] : [explainRule(comparison)]),

@@ -9,7 +9,10 @@ export function explainComparison(
   metric: Pick<MetricJudgement, 'goal' | 'value' | 'reasons'>,
   comparison: Comparison,
 ): string[] {
-  const reasons = [...metric.reasons, ...comparison.reasons].map(explainReason);
+  const isSeedless = comparison.notes.some(({ kind }) => kind === 'seed-not-used');
+  const reasons = [...metric.reasons, ...comparison.reasons].map((reason) =>
+    explainReason(reason, isSeedless),
+  );
   const isJudged = comparison.verdict === 'pass' || comparison.verdict === 'regression';
   return [
     ...reasons,
@@ -80,8 +83,12 @@ function explainSight({ verdict, rule, missable, tolerance }: Comparison): strin
   return `These runs see a loss of ${formatNumber(missable, 2)} in 4 of 5 cases; a smaller one can slip through.`;
 }
 
-/** Why a metric could not be judged, and what would help. */
-export function explainReason(reason: GateReason): string {
+/**
+ * Why a metric could not be judged, and what would help.
+ *
+ * @param isSeedless seeds make no difference, so that more of them would not help
+ */
+export function explainReason(reason: GateReason, isSeedless = false): string {
   switch (reason.kind) {
     case 'not-completed':
       return `${countTasks(reason.tasks)} did not complete.`;
@@ -95,10 +102,16 @@ export function explainReason(reason: GateReason): string {
       return `${countTasks(reason.tasks)} reported an infinite value.`;
     case 'replaced':
       return `${countTasks(reason.tasks)} had NaN or an infinity, which ClearML reports as another number: it is no measurement.`;
+    case 'unverified-zero':
+      return `${countTasks(reason.tasks)} reported exactly 0, and the console could not be read from end to end: ClearML reports NaN as 0 and says so only there, so it is not believed.`;
+    case 'ambiguous':
+      return `${countTasks(reason.tasks)} reported two metrics of this name: their titles and series hold slashes and join to the same. Rename one.`;
     case 'unexpected-zero':
       return `${countTasks(reason.tasks)} reported exactly 0, which the curve does not lead to: ClearML reports NaN as 0, so it is not believed.`;
     case 'too-few-iterations':
       return `${countTasks(reason.tasks)} ran fewer than the ${reason.required} iterations that min-iterations asks for.`;
+    case 'too-few-reports':
+      return `${countTasks(reason.tasks)} reported it fewer than the ${reason.required} times that min-iterations asks for: it stopped before the run did.`;
     case 'missing-in-baseline':
       return 'No run of the base has it. If it was renamed, name the old one with `was`; if it is new, gate it once the base has it.';
     case 'unmeasured-in-baseline':
@@ -108,7 +121,7 @@ export function explainReason(reason: GateReason): string {
     case 'baseline-unknown':
       return 'What the base is could not be found out.';
     case 'noise-unknown':
-      return 'How much runs differ by chance is not known, and no tolerance is set: launch with seeds, or set a tolerance.';
+      return `How much runs differ by chance is not known, and no tolerance is set: ${isSeedless ? 'let the training use its seed' : 'launch with seeds'}, or set a tolerance.`;
     case 'out-of-range':
       return 'The numbers are too large to compute with.';
     case 'too-few-runs':
@@ -116,11 +129,15 @@ export function explainReason(reason: GateReason): string {
         reason.missable === null
           ? 'It is not known whether these runs would show'
           : `These runs see a loss of ${formatNumber(reason.missable, 2)} in 4 of 5 cases, but are asked for`
-      } one of ${formatNumber(reason.detect, 3)}; ${explainNeed(reason)}`;
+      } one of ${formatNumber(reason.detect, 3)}; ${explainNeed(reason, isSeedless)}`;
   }
 }
 
-function explainNeed({ missable, needed }: Extract<GateReason, { readonly kind: 'too-few-runs' }>): string {
+function explainNeed(
+  { missable, needed }: Extract<GateReason, { readonly kind: 'too-few-runs' }>,
+  isSeedless: boolean,
+): string {
+  if (isSeedless) return 'seeds that make a difference would tell.';
   if (missable === null) return 'more seeds would tell.';
   if (needed === null) return 'even 100 seeds on each side would not do.';
   if (needed.base === 0) return `${countMore(needed.pullRequest)} would decide.`;
@@ -134,8 +151,10 @@ export function explainNote(note: GateNote): string {
       return 'The base branch has no history yet: nothing to compare with.';
     case 'fewer-iterations':
       return `${countTasks(note.tasks)} ran fewer iterations than the base's ${note.baseline}.`;
+    case 'fewer-reports':
+      return `${countTasks(note.tasks)} reported it fewer times than the base's ${note.baseline}.`;
     case 'seed-not-used':
-      return `${note.runs} seeds gave bit-identical results ${note.side === 'base' ? 'on the base' : 'here'}: the training does not use its seed, so they count as one run.`;
+      return `${note.runs} seeds gave bit-identical results in every metric ${note.side === 'base' ? 'on the base' : 'here'}: the training does not seem to use its seed, so they count as one run.`;
     case 'uneven-runs':
       return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: the claimed rate of false alarms is for equally many seeds, two or more, on both sides. With fewer, lopsided noise raises more.`;
     case 'nearest-unmeasured':

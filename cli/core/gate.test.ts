@@ -309,7 +309,10 @@ describe('zero variance', () => {
       },
     });
     expect(explainComparison(metric, metric.comparison)).toContain(
-      '3 seeds gave bit-identical results here: the training does not use its seed, so they count as one run.',
+      '3 seeds gave bit-identical results in every metric here: the training does not seem to use its seed, so they count as one run.',
+    );
+    expect(explainComparison(metric, metric.comparison)[0]).toBe(
+      'How much runs differ by chance is not known, and no tolerance is set: let the training use its seed, or set a tolerance.',
     );
   });
 
@@ -330,6 +333,27 @@ describe('zero variance', () => {
       rule({ metric: 'm/*' }),
     ).metrics;
     expect(coarse?.comparisons[0]).toMatchObject({ runs: { pullRequest: 3, base: 3 }, notes: [] });
+  });
+
+  test('of all gated metrics does not mean so either where anything else differs between the runs', () => {
+    const seeds = (...fingerprints: readonly string[]) =>
+      fingerprints.map((fingerprint, index) => run(0.9, index, { fingerprint }));
+    const differing = only(judge(seeds('a', 'b', 'c'), branch(seeds('d', 'e', 'f'))));
+    expect(differing.comparison).toMatchObject({ runs: { pullRequest: 3, base: 3 }, notes: [] });
+    const same = only(judge(seeds('a', 'a', 'a'), branch(seeds('d', 'd', 'd'))));
+    expect(same.comparison.runs).toEqual({ pullRequest: 1, base: 1 });
+  });
+
+  test('never hides a run whose number is doubted', () => {
+    const zero = (index: number, doubt?: GateValue['doubt']) =>
+      run({ 'test/loss': { value: 0, doubt } }, index, { fingerprint: 'same' });
+    const result = judge(
+      [zero(0), zero(1, 'replaced'), zero(2, 'replaced')],
+      branch(runs({ 'test/loss': 0.5 })),
+      rule({ metric: 'test/loss', goal: 'minimize', tolerance: 0.1 }),
+    );
+    expect(result).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+    expect(only(result).reasons).toEqual([{ kind: 'replaced', tasks: ['task-2', 'task-3'] }]);
   });
 
   test('of a seed that was run twice counts once', () => {
@@ -455,6 +479,26 @@ describe('fails closed:', () => {
     expect(judge(unknown, base, rule({ 'min-iterations': 1 })).verdict).toBe('undecided');
   });
 
+  test('a metric that stopped before the run did is said, and undecided with a share for min-iterations', () => {
+    const reported = (reports: number, offset: number) =>
+      [0, 1, 2].map((index) => run({ 'test/acc': { value: offset + index / 100, reports } }, index));
+    const base30 = branch(reported(30, 0.9));
+    const stopped = reported(2, 0.95);
+    const metric = only(judge(stopped, base30));
+    expect(metric.comparison).toMatchObject({
+      verdict: 'pass',
+      notes: [{ kind: 'fewer-reports', tasks: ['task-1', 'task-2', 'task-3'], baseline: 30 }],
+    });
+    expect(explainComparison(metric, metric.comparison)).toContain(
+      "3 tasks reported it fewer times than the base's 30.",
+    );
+    const strict = judge(stopped, base30, rule({ 'min-iterations': '90%' }));
+    expect(strict).toMatchObject({ verdict: 'undecided', exitCode: 6 });
+    expect(only(strict).reasons).toMatchObject([{ kind: 'too-few-reports', required: 27 }]);
+    expect(judge(reported(27, 0.95), base30, rule({ 'min-iterations': '90%' })).verdict).toBe('pass');
+    expect(judge(stopped, base30, rule({ 'min-iterations': 100 })).verdict).toBe('pass');
+  });
+
   test('a metric that the base does not have is undecided, with the remedy', () => {
     const metric = only(judge(runs(...good), branch(runs({ 'old/acc': 0.9 }, { 'old/acc': 0.91 }))));
     expect(metric).toMatchObject({
@@ -506,17 +550,39 @@ describe('fails closed:', () => {
     expect(nothing.exitCode).toBe(6);
   });
 
-  test('a metric that is 0 on the whole base branch may be 0, unless the console warns', () => {
-    const zero: GateValue = { value: 0, doubt: 'unexpected-zero' };
-    const failures = rule({ metric: 'failures', goal: 'minimize' });
-    const history = branch(...[1, 2, 3].map(() => runs({ failures: zero })));
-    expect(judge(runs({ failures: zero }), history, failures).verdict).toBe('pass');
-    expect(judge(runs({ failures: 1 }), history, failures).verdict).toBe('regression');
-    expect(judge(runs({ failures: { value: 0, doubt: 'replaced' } }), history, failures).verdict).toBe(
-      'undecided',
-    );
-    expect(judge(runs({ failures: zero }), branch(runs({ failures: zero })), failures).verdict).toBe(
-      'undecided',
+  describe('a metric that is 0 on the whole base branch', () => {
+    const unread: GateValue = { value: 0, doubt: 'unverified-zero' };
+    const failures = rule({ metric: 'failures', goal: 'minimize', tolerance: 0.5 });
+    const zeros = (...values: readonly GateValue[]) =>
+      branch(...values.map((value) => runs({ failures: value })));
+
+    test('may be 0 where the nearest commit is beyond doubt', () => {
+      const history = zeros({ value: 0 }, unread, unread);
+      const unexpected: GateValue = { value: 0, doubt: 'unexpected-zero' };
+      expect(only(judge(runs({ failures: 0 }), history, failures)).comparison).toMatchObject({
+        verdict: 'pass',
+        history: [0, 0, 0],
+      });
+      expect(judge(runs({ failures: unexpected }), history, failures).verdict).toBe('pass');
+      expect(judge(runs({ failures: 1 }), history, failures).verdict).toBe('regression');
+    });
+
+    test('is undecided where the console of the pull request was not read, or warns', () => {
+      const history = zeros({ value: 0 }, unread, unread);
+      for (const doubt of ['unverified-zero', 'replaced'] as const)
+        expect(judge(runs({ failures: { value: 0, doubt } }), history, failures).verdict).toBe('undecided');
+    });
+
+    test.each(['unverified-zero', 'unexpected-zero'] as const)(
+      'is not believed where each commit leaves a doubt (%s): a loss that diverged on every commit',
+      (doubt) => {
+        const zero: GateValue = { value: 0, doubt };
+        expect(judge(runs({ failures: 5 }), zeros(zero, zero, zero), failures)).toMatchObject({
+          verdict: 'undecided',
+          exitCode: 6,
+        });
+        expect(judge(runs({ failures: zero }), zeros({ value: 0 }), failures).verdict).toBe('undecided');
+      },
     );
   });
 

@@ -21,7 +21,15 @@ import type {
   MetricJudgement,
 } from './gate-data.ts';
 import { findMean } from './gate-noise.ts';
-import { type DistinctRuns, dropRepeats, findShortest, isAlwaysZero, measureRun } from './gate-runs.ts';
+import {
+  countReports,
+  type DistinctRuns,
+  dropRepeats,
+  findFewest,
+  findShortest,
+  isAlwaysZero,
+  measureRun,
+} from './gate-runs.ts';
 import { correctHolm } from './holm.ts';
 import { assignRole, type Goal } from './metric-rules.ts';
 import type { Statistics } from './statistics.ts';
@@ -132,13 +140,13 @@ function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: read
   const values: number[] = [];
   const problems = new Map<MeasurementProblem, string[]>();
   for (const run of pullRequest.runs) {
-    const measurement = measureRun(run, { name }, isZeroUsual);
+    const measurement = measureRun(run, { name }, isZeroUsual ? ['unexpected-zero'] : []);
     if ('value' in measurement) values.push(measurement.value);
     else problems.set(measurement.problem, [...(problems.get(measurement.problem) ?? []), run.task]);
   }
   const reasons: GateReason[] = [...problems].map(([kind, tasks]) => ({ kind, tasks }));
   if (pullRequest.runs.length === 0) reasons.push({ kind: 'missing', tasks: [] });
-  reasons.push(...checkIterations(rule['min-iterations'], pullRequest.runs, bases));
+  reasons.push(...checkIterations(rule, name, pullRequest.runs, bases));
   return {
     metric,
     value: values.length === 0 ? null : findMean(values),
@@ -155,17 +163,34 @@ function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: read
   };
 }
 
+/** A share of the base's holds for the metric's own reports too: a run may go on after its metric has stopped. */
 function checkIterations(
-  minimum: MetricRule['min-iterations'],
+  { was, 'min-iterations': minimum }: MetricRule,
+  name: string,
   runs: readonly GateRun[],
   bases: readonly Base[],
 ): GateReason[] {
   if (minimum === undefined) return [];
-  const [baseline] = bases.flatMap(({ commits }) => findShortest(commits[0]?.runs ?? []) ?? []);
-  const required =
-    typeof minimum === 'number' ? minimum : (Number.parseFloat(minimum) / 100) * (baseline ?? 0);
-  const tasks = runs.filter(({ iterations }) => (iterations ?? 0) < required).map(({ task }) => task);
-  return tasks.length === 0 ? [] : [{ kind: 'too-few-iterations', tasks, required: Math.ceil(required) }];
+  const [nearest = []] = bases.flatMap(({ commits }) => (commits[0] === undefined ? [] : [commits[0].runs]));
+  const share = typeof minimum === 'number' ? undefined : Number.parseFloat(minimum) / 100;
+  const required = typeof minimum === 'number' ? minimum : (share ?? 0) * (findShortest(nearest) ?? 0);
+  const short = runs.filter(({ iterations }) => (iterations ?? 0) < required);
+  const requiredReports = (share ?? 0) * (findFewest(nearest, { name, was }) ?? 0);
+  const stopped = runs.filter((run) => (countReports(run, { name }) ?? requiredReports) < requiredReports);
+  return [
+    ...listShort('too-few-iterations', short, required),
+    ...listShort('too-few-reports', stopped, requiredReports),
+  ];
+}
+
+function listShort(
+  kind: 'too-few-iterations' | 'too-few-reports',
+  runs: readonly GateRun[],
+  required: number,
+): GateReason[] {
+  return runs.length === 0
+    ? []
+    : [{ kind, tasks: runs.map(({ task }) => task), required: Math.ceil(required) }];
 }
 
 function draftBase(
@@ -181,9 +206,10 @@ function draftBase(
       notes: baseline.absence === 'no-history' ? [{ kind: 'no-history' }] : [],
     };
   }
+  const believed = isZeroUsual ? (['unexpected-zero', 'unverified-zero'] as const) : [];
   const measurements = commits.map(({ commit, runs }) => ({
     commit,
-    found: runs.map((run) => measureRun(run, name, isZeroUsual)),
+    found: runs.map((run) => measureRun(run, name, believed)),
   }));
   const measured = measurements.flatMap(({ commit, found }) => {
     const values = found.flatMap((measurement) => ('value' in measurement ? [measurement.value] : []));
@@ -217,6 +243,13 @@ function draftBase(
   const fewer = pullRequest.runs.filter((run) => run.iterations !== null && run.iterations < iterations);
   if (fewer.length > 0) {
     notes.push({ kind: 'fewer-iterations', tasks: fewer.map(({ task }) => task), baseline: iterations });
+  }
+  const reports = findFewest(source?.runs ?? [], name) ?? 0;
+  const stopped = pullRequest.runs.filter(
+    (run) => (countReports(run, { name: name.name }) ?? reports) < reports,
+  );
+  if (stopped.length > 0) {
+    notes.push({ kind: 'fewer-reports', tasks: stopped.map(({ task }) => task), baseline: reports });
   }
   return { commits: measured, reasons: [], notes };
 }

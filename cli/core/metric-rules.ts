@@ -32,6 +32,14 @@ const ABOUT_VALIDATION = /(?:^|[^a-z])(?:val|valid|validation|dev)(?:$|[^a-z])/;
 const ABOUT_COURSE =
   /(?:^|[^a-z])(?:lr|learning_rate|epoch|epochs|step|steps|iteration|iterations|time|seconds|sec|ms|duration|throughput|samples_per_second|grad|gradient|gradients|grad_norm|norm|weight|weights|bias|histogram|momentum|memory|mem|eta|batch)(?:$|[^a-z])/;
 
+const ABOUT_TIME =
+  /(?:^|[^a-z])(?:time|times|timing|hours|minutes|min|seconds|secs|sec|ms|duration|elapsed|latency|throughput|speed|fps|samples_per_second|steps_per_second|eta|memory|mem|gb|mb)(?:$|[^a-z])/;
+
+/** Whether a metric is about the machine's pace, which differs between runs whose results are bit-identical. */
+export function isAboutTime(name: string): boolean {
+  return ABOUT_TIME.test(splitWords(name.slice(0, READ_LENGTH)));
+}
+
 /** What a metric's name tells. */
 export interface NameHints {
   /** The direction that is better, for well-known names. */

@@ -49,6 +49,7 @@ function makeServer(tasks: readonly ReportedTask[], overrides: Partial<ReportSer
     findTasksByTag: async () => [],
     readCurves: async () => new Map(),
     readLogEnd: async () => ({ lines: [], isWhole: true }),
+    readConsole: async () => ({ lines: [], isWhole: true }),
     readQueues: async () => new Map(),
     readPlots: async () => [],
     ...overrides,

@@ -45,6 +45,8 @@ export interface ReportServer {
   readCurves(tasks: readonly ReportedTask[], metrics: readonly MetricName[]): Promise<Curves>;
   /** The end of a task's console, oldest line first. */
   readLogEnd(taskId: string): Promise<ConsoleEnd>;
+  /** A task's console from its beginning, as far as a report can wait for it. */
+  readConsole(taskId: string): Promise<ConsoleEnd>;
   readQueues(ids: readonly string[]): Promise<ReadonlyMap<string, QueueState>>;
   /** The tables and matrices that a task reported. */
   readPlots(taskId: string): Promise<readonly Plot[]>;
@@ -85,7 +87,7 @@ const MAX_CONSOLES = 20;
 /** A branch of merge commits has its first parents spread over several pages. */
 const MAX_COMMIT_PAGES = 4;
 
-/** The end of a task's console, oldest line first. */
+/** A task's console or a part of it, oldest line first. */
 export interface ConsoleEnd {
   readonly lines: readonly string[];
   readonly isWhole: boolean;
@@ -115,7 +117,7 @@ export interface ReportSources {
   readonly curves: Curves;
   /** The end of a failed task's console. */
   readonly log: ({ readonly taskId: string } & ConsoleEnd) | undefined;
-  /** Consoles that the gate needs, by task; one that ClearML did not give is not there. */
+  /** Consoles that the gate needs, by task; one that ClearML did not give is not there, and its task's zeros are doubted. */
   readonly consoles: ReadonlyMap<string, ConsoleEnd>;
   readonly queues: ReadonlyMap<string, QueueState>;
   readonly plots: readonly Plot[];
@@ -160,7 +162,7 @@ export interface GateQuestions {
   /** Some gated metrics are named by patterns: of the base's tasks all metrics are wanted, to miss one that is gone. */
   readonly hasPatterns: boolean;
   /** Whether a task's console must be read to judge it. */
-  readonly needsConsole: (task: ReportedTask) => boolean;
+  readonly needsConsole: (task: ReportedTask, curves: Curves) => boolean;
 }
 
 export interface SourceServers {
@@ -293,7 +295,8 @@ export async function gatherSources(
 /**
  * Asks for the rest: the curves of both sides, and the consoles without which a gated number can't be told from a NaN.
  *
- * @returns the whole sources, and what the gathered ones lack: without the judgement nothing can be said of the gate yet
+ * @returns the whole sources, and what the gathered ones lack: without the judgement nothing can be said of the gate yet;
+ *   without the curves all can, but that a leap in one may still make its number undecided
  */
 export function completeSources(
   gathered: ReportSources,
@@ -303,16 +306,23 @@ export function completeSources(
   const { tasks, baseline, anchors } = gathered;
   const tasksOf = (one: Baseline) => (one.kind === 'found' ? one.tasks : []);
   const metrics = listCurves(tasks, options.rankMetrics(tasks));
-  const consoles = listConsoles([...tasks, ...[baseline, ...anchors].flatMap(tasksOf)], options.gate);
+  const judged = [...tasks, ...[baseline, ...anchors].flatMap(tasksOf)];
+  const consoles = listConsoles(judged, options.gate, gathered.curves);
   const read = async (): Promise<ReportSources> => {
     const [curves, texts] = await Promise.all([
       settle(readCurves([...tasks, ...tasksOf(baseline)], metrics, clearml)),
       readConsoles(consoles, clearml),
     ]);
     const isRead = 'value' in curves;
+    // A curve can cast a doubt on a number that nothing else speaks against.
+    const further = isRead ? listConsoles(judged, options.gate, curves.value) : [];
+    const more = await readConsoles(
+      further.filter((id) => !consoles.includes(id)),
+      clearml,
+    );
     return {
       ...gathered,
-      consoles: texts,
+      consoles: new Map([...texts, ...more]),
       curves: isRead ? curves.value : gathered.curves,
       unread: isRead ? gathered.unread : ['curves', ...gathered.unread],
     };
@@ -541,20 +551,24 @@ async function decideCurrent(
 }
 
 /** Tasks with numbers that only the console can tell from a NaN. */
-function listConsoles(tasks: readonly ReportedTask[], gate: GateQuestions | undefined): string[] {
+function listConsoles(
+  tasks: readonly ReportedTask[],
+  gate: GateQuestions | undefined,
+  curves: Curves,
+): string[] {
   if (gate === undefined) return [];
-  const wanted = tasks.filter((task) => isSuccess(task.status) && gate.needsConsole(task));
+  const wanted = tasks.filter((task) => isSuccess(task.status) && gate.needsConsole(task, curves));
   return [...new Set(wanted.map(({ id }) => id))].slice(0, MAX_CONSOLES);
 }
 
-/** A console that can't be had leaves its task doubted. */
+/** A console that can't be had leaves its task's zeros doubted. */
 async function readConsoles(
   ids: readonly string[],
   clearml: ReportServer,
 ): Promise<ReadonlyMap<string, ConsoleEnd>> {
   const consoles = await Promise.all(
     ids.map(async (id) => {
-      const end = await settle(clearml.readLogEnd(id));
+      const end = await settle(clearml.readConsole(id));
       return 'value' in end ? [[id, end.value] as const] : [];
     }),
   );

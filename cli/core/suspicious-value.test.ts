@@ -29,6 +29,9 @@ function origin(values: readonly number[], more: Partial<ValueOrigin> = {}): Val
   };
 }
 
+/** The warning may stand in the part that was not read. */
+const END_ONLY: Partial<ValueOrigin> = { console: { ...print(), isWhole: false } };
+
 /** What ClearML kept of the recorded run's `loss/train`: the NaN became its smallest value. */
 const RECORDED = {
   first: 0.3749857320347829,
@@ -70,19 +73,30 @@ describe.each<readonly [what: string, origin: ValueOrigin, expected: ReturnType<
     'unexpected-zero',
   ],
   ['a zero after a single other value', origin([0.3, 0]), 'unexpected-zero'],
-  ['a zero whose course is unknown', origin([0.3, 0.1, 0], { series: undefined }), 'unexpected-zero'],
-  ['zeros only, console unknown', origin([0, 0, 0], { console: undefined }), 'unexpected-zero'],
   [
-    'zeros only, the console’s end read',
-    origin([0, 0], { console: { ...print(), isWhole: false } }),
-    'unexpected-zero',
+    'zeros after a fall, console unknown',
+    origin([2.3, 1.1, 0, 0, 0, 0], { console: undefined }),
+    'unverified-zero',
   ],
+  ['zeros after a fall, the console’s end read', origin([2.3, 0.9, 0], END_ONLY), 'unverified-zero'],
+  ['a reward that jumps to zero', origin([-200, -150, -120, 0, 0, 0], END_ONLY), 'unverified-zero'],
+  ['a loss that jumps to zero in its usual steps', origin([2.3, 1.6, 1.2, 0], END_ONLY), 'unverified-zero'],
+  ['a loss that jumps to zero and stays', origin([10, 7, 5, 4.4, 0, 0, 0], END_ONLY), 'unverified-zero'],
+  ['a flat loss that jumps to zero', origin([2.3, 1, 0.7, 0.6, 0.55, 0, 0], END_ONLY), 'unverified-zero'],
+  [
+    'a loss that underflows, console unknown',
+    origin([1, 1e-3, 1e-6, 0], { console: undefined }),
+    'unverified-zero',
+  ],
+  ['a zero whose course is unknown', origin([0.3, 0.1, 0], { series: undefined }), 'unexpected-zero'],
+  ['zeros only, console unknown', origin([0, 0, 0], { console: undefined }), 'unverified-zero'],
+  ['zeros only, the console’s end read', origin([0, 0], END_ONLY), 'unverified-zero'],
   [
     'a zero explained by the console’s end',
     origin([0.2, 0.1, 0], { console: { ...print(NAN_LINE), isWhole: false } }),
     'replaced',
   ],
-  ['a lone zero, console unknown', origin([0], { console: undefined }), 'unexpected-zero'],
+  ['a lone zero, console unknown', origin([0], { console: undefined }), 'unverified-zero'],
 ])('%s', (_, value, expected) => {
   test('is no measurement', () => {
     expect(doubtValue(value)).toBe(expected);
@@ -126,8 +140,30 @@ test('the unit of a metric does not decide whether its zero is believed', () => 
   );
 });
 
-test('the console is worth a request only for an exact zero', () => {
-  expect(needsConsole({ value: 0 })).toBe(true);
-  expect(needsConsole({ value: -0 })).toBe(true);
-  expect(needsConsole({ value: 1e-300 })).toBe(false);
+test('a zero is never believed unless the whole console was read', () => {
+  const course = fc.array(fc.double({ min: -100, max: 100, noNaN: true }), { maxLength: 30 });
+  const unread = fc.constantFrom(END_ONLY, { console: undefined });
+  fc.assert(
+    fc.property(course, unread, fc.constantFrom('last', 'min', 'max'), (values, more, pick) => {
+      expect(doubtValue({ ...origin([...values, 0], more), value: 0, pick })).toBe('unverified-zero');
+    }),
+    { seed: 7 },
+  );
+});
+
+describe('the console is worth a request', () => {
+  test.each<readonly [string, Parameters<typeof needsConsole>[0], boolean]>([
+    ['for a zero', origin([0]), true],
+    ['for a zero with a sign', { ...origin([0]), value: -0 }, true],
+    ['for a value that the biggest step leads to', origin([2, 1.9, 0.01]), true],
+    ['for a dip that counts', origin([0.9, 0.7, 0.6, 0.05, 0.5], { pick: 'min' }), true],
+    ['not for a tiny value that the course leads to', origin([1, 1e-150, 1e-300]), false],
+    ['not for an ordinary course', origin([2.3, 1.1, 0.6, 0.5]), false],
+    ['not for one that ends in noise', origin([0.1, 0.5, 0.62, 0.6, 0.65]), false],
+    ['not where there is no course to leap from', origin([0.4]), false],
+    ['not after a single step', origin([0.4, 0.1]), false],
+    ['not where the course is unknown', origin([2, 1.9, 0.01], { series: undefined }), false],
+  ])('%s: %#', (_, value, expected) => {
+    expect(needsConsole(value)).toBe(expected);
+  });
 });

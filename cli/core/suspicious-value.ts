@@ -4,7 +4,9 @@ export type ValueDoubt =
   | 'infinite'
   /** ClearML's SDK put this number in the place of a NaN or an infinity, as the console says. */
   | 'replaced'
-  /** An exact 0.0, which the SDK reports for a NaN, that the metric's course does not lead to. */
+  /** An exact 0.0, which the SDK reports for a NaN, and the console that would say so was not read from end to end. */
+  | 'unverified-zero'
+  /** An exact 0.0 that the metric's course does not lead to, though the console holds no warning. */
   | 'unexpected-zero';
 
 /** What is known about where a value comes from. */
@@ -19,7 +21,7 @@ export interface ValueOrigin {
   readonly max: number;
   /** The metric's values in the order of the iterations; undefined where they were not read. */
   readonly series?: readonly number[] | undefined;
-  /** The run's console, or its end; undefined where it was not read. */
+  /** The run's console, or a part of it; undefined where it was not read. */
   readonly console?: { readonly lines: readonly string[]; readonly isWhole: boolean } | undefined;
 }
 
@@ -28,8 +30,8 @@ export interface ValueOrigin {
  *
  * The SDK reports NaN and infinities as 0.0 (or another number that the training chose), says so on the console the
  * first time, and then once in a thousand times (clearml 2.1.12, `MetricsEventAdapter._convert_np_nan_inf`; recorded in
- * clients/agent-logs/nan.json). So a diverged loss arrives as a perfect one. A 0.0 is believed if the metric's course
- * leads to it, or if it was never anything else and the whole console was read and holds no warning. A value other than the
+ * clients/agent-logs/nan.json). So a diverged loss arrives as a perfect one. A 0.0 is believed only where the whole console
+ * was read, it holds no such warning, and the metric's course leads to 0 or was never anything else. A value other than the
  * replacement is believed whatever the console says: later iterations may have been sound again.
  */
 export function doubtValue(origin: ValueOrigin): ValueDoubt | undefined {
@@ -38,14 +40,32 @@ export function doubtValue(origin: ValueOrigin): ValueDoubt | undefined {
   if (!Number.isFinite(value)) return 'infinite';
   if (console !== undefined && listReplacements(console.lines).includes(value)) return 'replaced';
   if (value !== 0) return undefined;
-  const isAlwaysZero = origin.first === 0 && origin.min === 0 && origin.max === 0;
-  if (isAlwaysZero) return console?.isWhole === true ? undefined : 'unexpected-zero';
+  if (console?.isWhole !== true) return 'unverified-zero';
+  if (origin.first === 0 && origin.min === 0 && origin.max === 0) return undefined;
   return series !== undefined && leadsToZero(series, origin.pick) ? undefined : 'unexpected-zero';
 }
 
-/** Whether the console must be read to judge a value: only for an exact 0.0, and only then is a request worth it. */
-export function needsConsole(origin: Pick<ValueOrigin, 'value'>): boolean {
-  return origin.value === 0;
+/**
+ * Whether the console must be read to judge a value: for an exact 0.0, and where the biggest step of the whole series leads
+ * to the value, which may be a number that the training chose in the place of NaN. Ordinary values are worth no request.
+ */
+export function needsConsole({
+  value,
+  pick,
+  series,
+}: Pick<ValueOrigin, 'value' | 'pick' | 'series'>): boolean {
+  return (
+    value === 0 ||
+    (series !== undefined && leapsTo(series, pick === 'last' ? series.length - 1 : series.indexOf(value)))
+  );
+}
+
+function leapsTo(series: readonly number[], at: number): boolean {
+  const steps = series.slice(1).map((value, index) => Math.abs(value - (series[index] ?? value)));
+  const leap = steps[at - 1] ?? 0;
+  // The step back from a dip is as big as the one into it.
+  const others = steps.filter((_, index) => index !== at - 1 && index !== at);
+  return others.length > 0 && others.every((step) => step < leap);
 }
 
 const REPLACEMENT =

@@ -11,7 +11,7 @@ import { RUNTIME_KEYS } from '../core/task.ts';
 import type { QueueState } from '../core/task-life.ts';
 import type { ClearmlClient } from './clearml.ts';
 import { ServerTimeSchema, StatusSchema } from './clearml-fields.ts';
-import { readLogEnd } from './clearml-log.ts';
+import { createLogPageReader, readLogEnd } from './clearml-log.ts';
 
 /** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
 const PAGE_SIZE = 500;
@@ -161,6 +161,10 @@ const PlotsSchema = v.object({
 
 /** Messages of a failed task's console: a message holds the lines of some seconds. */
 const LOG_MESSAGES = 60;
+
+/** A whole console, of up to 20,000 messages: some days of training that prints all the time. */
+const CONSOLE_PAGE_SIZE = 2000;
+const MAX_CONSOLE_PAGES = 10;
 
 /** Points that an answer may hold: a few MB. */
 const POINT_BUDGET = 100_000;
@@ -314,6 +318,25 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
         lines: events.flatMap(({ text }) => splitLogLines(text)),
         isWhole: events.length >= total,
       };
+    },
+
+    async readConsole(taskId) {
+      const readPage = createLogPageReader(client, taskId, signal);
+      const lines: string[] = [];
+      let count = 0;
+      let afterMs = 0;
+      for (let page = 0; page < MAX_CONSOLE_PAGES; page += 1) {
+        const { events, total } = await readPage(afterMs, CONSOLE_PAGE_SIZE);
+        const last = events.at(-1);
+        // A server that ignores the time gives the same page for ever.
+        if (last !== undefined && last.timestampMs <= afterMs) break;
+        for (const { text } of events) lines.push(...splitLogLines(text));
+        count += events.length;
+        if (last === undefined || events.length < CONSOLE_PAGE_SIZE)
+          return { lines, isWhole: count >= total };
+        afterMs = last.timestampMs;
+      }
+      return { lines, isWhole: false };
     },
 
     async readQueues(ids) {
