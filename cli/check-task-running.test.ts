@@ -623,6 +623,29 @@ describe('--abort', () => {
     expect(new Set(await Promise.all(others.map(statusOf)))).toEqual(new Set(['in_progress']));
   }, 60_000);
 
+  const shared = plan(async () => {
+    const repository = 'github.com/acme/digits';
+    const pipeline = await hashPipeline({ repository, project: 'digits', taskName: 'train_model' });
+    const runtime = { ci_pipeline: pipeline, ci_pull_request: '81', ci_run: '1000', ci_launch: 'token' };
+    const tags = ['pr:81', 'pr:82'];
+    const id = await createRunningTask({ runtime, tags });
+    const ofPush = await createRunningTask({ runtime: { ci_pipeline: pipeline, ci_run: '9' }, tags });
+    const close = async (pullRequest: string) => ({
+      run: await check(['--abort'], { env: { ...env, PR_NUMBER: pullRequest } }),
+      tags: (await driver.getTask(id)).tags,
+      status: await statusOf(id),
+    });
+    return { id, ofPush, first: await close('81'), last: await close('82') };
+  });
+
+  test('a task that two pull requests share is ended by the second that closes', async () => {
+    const { id, ofPush, first, last } = await shared();
+    expect(first).toMatchObject({ tags: ['pr:82'], status: 'in_progress', run: { exitCode: 0 } });
+    expect(first.run.stderr).toContain(`task ${id} is left as it is: another pull request uses it too`);
+    expect(last).toMatchObject({ status: 'stopped', run: { exitCode: 0 } });
+    expect(await statusOf(ofPush)).toBe('in_progress');
+  }, 60_000);
+
   test('without ids and with nothing to end is done at once', async () => {
     const args = ['--abort', '--json'];
     const run = await runProgramHere(main, {

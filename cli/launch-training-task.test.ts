@@ -800,6 +800,19 @@ describe('superseded', () => {
     expect(await driver.getTask(older.id)).toMatchObject({ status: 'queued' });
   });
 
+  test('a task that two pull requests share ends when the second has newer code too', async () => {
+    const older = await launchTask([], await describePullRequest(7, { id: '1000' }));
+    await launchTask([], await describePullRequest(8, { id: '1001' }));
+    repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
+    publish();
+    await launchTask([], await describePullRequest(7, { id: '1002' }));
+    const shared = await driver.getTask(older.id);
+    expect(shared).toMatchObject({ status: 'queued', tags: expect.not.arrayContaining(['pr:7']) });
+    const run = await launch(['--json'], { env: await describePullRequest(8, { id: '1003' }) });
+    expect(JSON.parse(run.stdout).superseded).toEqual([older.id]);
+    expect(await driver.getTask(older.id)).toMatchObject({ status: 'created' });
+  });
+
   test('an old task that cannot be ended is a warning: the new one is launched all the same', async () => {
     const older = await launchTask([], await describePullRequest(7, { id: '1000' }));
     repository.commit('Newer', { 'train_model.py': 'print(2)\n' });

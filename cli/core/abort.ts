@@ -1,6 +1,7 @@
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
-import { isEnded, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
+import { isEnded, RUNTIME_KEYS, type TaskStatus } from './task.ts';
+import { isUsedByOthers, isUsedByPullRequest } from './task-choice.ts';
 import type { Clock } from './world.ts';
 
 /** What is asked of ClearML to end tasks. Lists are never empty; a task that is gone is left out of an answer. */
@@ -208,20 +209,24 @@ export async function isOursToAbort(
   return task.user === (await readUser());
 }
 
-/** Whether a task was launched for this pull request of this pipeline, and no other pull request has reused it. */
+/**
+ * Whether a task is this pull request's to end: launched for it, or reused by it and given up by the pull request that
+ * it was launched for; and nobody else uses it.
+ */
 export function isOfPullRequest(
   task: TaskOrigin,
   of: { readonly pipeline: string; readonly pullRequest: number },
 ): boolean {
   return (
     task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline &&
-    task.runtime[RUNTIME_KEYS.pullRequest] === String(of.pullRequest) &&
-    !isShared(task)
+    task.runtime[RUNTIME_KEYS.pullRequest] !== undefined &&
+    isUsedByPullRequest(task, of.pullRequest) &&
+    !isUsedByOthers(task, of.pullRequest)
   );
 }
 
-/** Whether a pull request other than the one it was launched for has put its tag on the task. */
-function isShared({ runtime, tags }: TaskOrigin): boolean {
-  const owner = Number(runtime[RUNTIME_KEYS.pullRequest]);
-  return tags.some((tag) => /^pr:\d+$/.test(tag) && tag !== tagPullRequest(owner));
+/** Whether somebody other than the pull request it was launched for uses the task. */
+function isShared(task: TaskOrigin): boolean {
+  const owner = task.runtime[RUNTIME_KEYS.pullRequest];
+  return isUsedByOthers(task, owner === undefined ? undefined : Number(owner));
 }

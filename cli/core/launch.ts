@@ -2,7 +2,7 @@ import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
 import type { LaunchPlan, PlannedTask, TaskContent, TaskDocument } from './launch-plan.ts';
 import { RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
-import { chooseTask, isSameTraining, isSuperseded, TAKEN_OVER_TAG } from './task-choice.ts';
+import { chooseTask, isGivenUp, isSameTraining, isSuperseded, TAKEN_OVER_TAG } from './task-choice.ts';
 import type { Clock } from './world.ts';
 
 /** A queue as ClearML shows it. */
@@ -43,7 +43,7 @@ export interface LaunchServer {
   listQueueNames(): Promise<readonly string[]>;
   /** Tasks with one of these keys, in this pipeline. */
   findTasksByKey(keys: readonly string[], pipelineHash: string): Promise<readonly KnownTask[]>;
-  /** Queued and running tasks of a pull request, in this pipeline. */
+  /** Queued and running tasks that carry a pull request's tag, in this pipeline. */
   findUnfinished(pullRequest: number, pipelineHash: string): Promise<readonly KnownTask[]>;
   /** `lost`: nobody can say whether it was created. */
   createTask(
@@ -82,6 +82,8 @@ export interface LaunchResult {
   readonly tasks: readonly LaunchedTask[];
   /** Tasks of the same pull request that this launch makes pointless: to be aborted. */
   readonly superseded: readonly KnownTask[];
+  /** Such that others use too: to lose this pull request's tag. */
+  readonly givenUp: readonly KnownTask[];
 }
 
 /** What the first look at ClearML shows. */
@@ -93,6 +95,7 @@ export interface Survey {
   /** Other queues in which tasks that are taken wait. */
   readonly otherQueues: ReadonlyMap<string, Queue>;
   readonly superseded: readonly KnownTask[];
+  readonly givenUp: readonly KnownTask[];
 }
 
 /**
@@ -135,6 +138,7 @@ export async function surveyLaunch(plan: LaunchPlan, server: LaunchServer): Prom
     reusable,
     otherQueues,
     superseded: unfinished.filter((task) => isSuperseded(task, plan)),
+    givenUp: unfinished.filter((task) => isGivenUp(task, plan)),
   };
 }
 
@@ -208,7 +212,11 @@ export async function carryOutLaunch(
   const kept = new Set(tasks.map((task) => task.id));
   if (record.hasLostAnswers) await removeLateArrivals(plan, tools, kept);
   await tagReused(plan, survey, tasks, server);
-  return { tasks, superseded: survey.superseded.filter((task) => !kept.has(task.id)) };
+  return {
+    tasks,
+    superseded: survey.superseded.filter((task) => !kept.has(task.id)),
+    givenUp: survey.givenUp.filter((task) => !kept.has(task.id)),
+  };
 }
 
 /** Launches what it can of the open tasks; one whose draft vanishes under its hands stays open. */

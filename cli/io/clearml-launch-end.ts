@@ -1,14 +1,15 @@
 import * as v from 'valibot';
 import { abortTasks } from '../core/abort.ts';
 import { Failure } from '../core/failure.ts';
-import type { KnownTask, LaunchRecord } from '../core/launch.ts';
+import type { LaunchRecord, LaunchResult } from '../core/launch.ts';
 import type { LaunchPlan } from '../core/launch-plan.ts';
 import { RUNTIME_KEYS } from '../core/task.ts';
-import { isSuperseded, isUsedByOthers } from '../core/task-choice.ts';
+import { isGivenUp, isSuperseded, isUsedByOthers } from '../core/task-choice.ts';
 import type { Clock } from '../core/world.ts';
 import type { ClearmlClient } from './clearml.ts';
 import { createAbortServer } from './clearml-abort.ts';
 import { createLaunchServer } from './clearml-launch.ts';
+import { releaseTasks } from './clearml-release.ts';
 
 const TasksSchema = v.object({
   tasks: v.array(
@@ -122,13 +123,13 @@ async function runInParallel<T>(items: readonly T[], work: (item: T) => Promise<
 }
 
 /**
- * Ends the tasks that a launch makes pointless. They are looked at again first: another pull request may have taken one
- * for itself since.
+ * Ends the tasks that a launch makes pointless, or gives them up where others use them too. They are looked at again
+ * first: another pull request may have taken one for itself since.
  *
  * @returns what came of each: `ended`, or `unconfirmed` with why
  */
 export async function endSuperseded(
-  tasks: readonly KnownTask[],
+  { superseded, givenUp }: Pick<LaunchResult, 'superseded' | 'givenUp'>,
   plan: LaunchPlan,
   tools: {
     readonly client: ClearmlClient;
@@ -142,14 +143,18 @@ export async function endSuperseded(
   readonly why: string | undefined;
 }> {
   const { client, clock, deadlineMs, signal } = tools;
-  let ids = tasks.map((task) => task.id);
+  let ids = superseded.map((task) => task.id);
   try {
-    const present = await createLaunchServer(client, signal).findUnfinished(
-      plan.pullRequest ?? 0,
-      plan.pipelineHash,
-    );
-    const still = new Set(present.filter((task) => isSuperseded(task, plan)).map((task) => task.id));
-    ids = ids.filter((id) => still.has(id));
+    const pullRequest = plan.pullRequest ?? 0;
+    const known = new Set([...superseded, ...givenUp].map((task) => task.id));
+    const present = (
+      await createLaunchServer(client, signal).findUnfinished(pullRequest, plan.pipelineHash)
+    ).filter((task) => known.has(task.id));
+    const shared = present.filter((task) => isGivenUp(task, plan)).map((task) => task.id);
+    ids = [
+      ...present.filter((task) => isSuperseded(task, plan)).map((task) => task.id),
+      ...(await releaseTasks(client, shared, pullRequest, signal)),
+    ];
     if (ids.length === 0) return { ended: [], unconfirmed: [], why: undefined };
     const by = plan.run.runId === undefined ? 'a newer launch' : `run ${plan.run.runId}`;
     const reason = `superseded by ${by}: commit ${plan.commit.slice(0, 10)} of pull request ${plan.pullRequest}`;

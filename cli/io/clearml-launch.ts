@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { KnownTask, LaunchServer, Queue } from '../core/launch.ts';
 import { escapeRegExp } from '../core/redaction.ts';
-import { isTaskId, RUNTIME_KEYS } from '../core/task.ts';
+import { isTaskId, RUNTIME_KEYS, tagPullRequest } from '../core/task.ts';
 import { AnswerLost, type ClearmlClient, ClearmlRefusal } from './clearml.ts';
 import { StatusSchema } from './clearml-fields.ts';
 
@@ -172,13 +172,13 @@ export function createLaunchServer(client: ClearmlClient, signal?: AbortSignal):
       const tasks = await findTasks({
         status: ['queued', 'in_progress'],
         [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
-        [`runtime.${RUNTIME_KEYS.pullRequest}`]: String(pullRequest),
+        tags: [tagPullRequest(pullRequest)],
       });
       return tasks.filter(
-        ({ status, runtime }) =>
+        ({ status, runtime, tags }) =>
           (status === 'queued' || status === 'in_progress') &&
           runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
-          runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest),
+          tags.includes(tagPullRequest(pullRequest)),
       );
     },
 

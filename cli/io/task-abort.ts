@@ -9,11 +9,13 @@ import { Failure } from '../core/failure.ts';
 import type { GithubRun } from '../core/github-event.ts';
 import { hashPipeline, identifyPipelineRepository } from '../core/pipeline.ts';
 import { resolveNames } from '../core/settings.ts';
-import { formatTaskUrl, isEnded, RUNTIME_KEYS } from '../core/task.ts';
+import { formatTaskUrl, isEnded, RUNTIME_KEYS, tagPullRequest } from '../core/task.ts';
+import { isUsedByPullRequest } from '../core/task-choice.ts';
 import { beginLife, observeTask, type WatchedTask } from '../core/task-life.ts';
 import { failUnknown } from '../core/watch.ts';
 import { type ClearmlClient, createClearmlClient } from './clearml.ts';
 import { createAbortServer } from './clearml-abort.ts';
+import { releaseTasks } from './clearml-release.ts';
 import { createWatchServer } from './clearml-watch.ts';
 import { createCheckoutReader } from './git.ts';
 import type { Http } from './http.ts';
@@ -24,7 +26,15 @@ const ABORT_TIMEOUT_MS = 2 * 60_000;
 /** A request that ends something is tried again by us, with a new look before. */
 const END_REQUEST_TIMEOUT_MS = 3000;
 
-const FoundSchema = v.object({ tasks: v.array(v.object({ id: v.string() })) });
+const FoundSchema = v.object({
+  tasks: v.array(
+    v.object({
+      id: v.string(),
+      tags: v.optional(v.array(v.string()), []),
+      runtime: v.optional(v.record(v.string(), v.unknown()), {}),
+    }),
+  ),
+});
 
 export interface AbortInput {
   /** None: every unfinished task of this pull request and pipeline. */
@@ -71,12 +81,22 @@ export async function abortUntilEnded(
     return isPerson || isOursToAbort(origin, run, () => server.readUserId(signal));
   };
   const ours: string[] = [];
+  const left: string[] = [];
   for (const task of found.values()) {
     if (isEnded(task.status) || (await mayEnd(task))) ours.push(task.id);
-    else
-      voice.warn(
-        `task ${task.id} is left as it is: it was not launched by this run, or another pull request uses it too`,
-      );
+    else left.push(task.id);
+  }
+  // A pull request that is done with a task that others use takes its tag off: the last one ends it.
+  const pullRequest = input.ids.length > 0 ? undefined : pipeline?.pullRequest;
+  const shared = left.filter(
+    (id) => pullRequest !== undefined && found.get(id)?.origin.tags.includes(tagPullRequest(pullRequest)),
+  );
+  const released = new Set(
+    pullRequest === undefined ? [] : await releaseTasks(client, shared, pullRequest, signal),
+  );
+  ours.push(...released);
+  for (const id of left) {
+    if (!released.has(id)) voice.warn(`task ${id} is left as it is: ${explainLeaving(input.ids.length > 0)}`);
   }
   const { ended, unconfirmed, lastError } =
     ours.length === 0
@@ -162,20 +182,38 @@ async function findUnfinished(
   signal: AbortSignal,
 ): Promise<string[]> {
   if (of === undefined) return [];
-  const { tasks } = await client.call(
-    'tasks.get_all',
-    {
-      status: ['queued', 'in_progress'],
-      [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline,
-      [`runtime.${RUNTIME_KEYS.pullRequest}`]: String(of.pullRequest),
-      only_fields: ['id'],
-      page: 0,
-      page_size: 500,
-    },
-    FoundSchema,
-    { isRepeatable: true, signal },
-  );
-  return tasks.map(({ id }) => id);
+  const find = async (filter: Readonly<Record<string, unknown>>): Promise<string[]> => {
+    const { tasks } = await client.call(
+      'tasks.get_all',
+      {
+        status: ['queued', 'in_progress'],
+        [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline,
+        ...filter,
+        only_fields: ['id', 'tags', 'runtime'],
+        page: 0,
+        page_size: 500,
+      },
+      FoundSchema,
+      { isRepeatable: true, signal },
+    );
+    // A filter that the server does not know finds everything.
+    return tasks
+      .filter((task) => task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline)
+      .filter((task) => isUsedByPullRequest(task, of.pullRequest))
+      .map(({ id }) => id);
+  };
+  // Those launched for it, and those that it has reused.
+  const found = await Promise.all([
+    find({ [`runtime.${RUNTIME_KEYS.pullRequest}`]: String(of.pullRequest) }),
+    find({ tags: [tagPullRequest(of.pullRequest)] }),
+  ]);
+  return [...new Set(found.flat())];
+}
+
+function explainLeaving(isNamed: boolean): string {
+  return isNamed
+    ? 'it was not launched by this run, or another pull request uses it too'
+    : 'another pull request uses it too, or it was launched for none';
 }
 
 function describeReason(run: GithubRun): string {

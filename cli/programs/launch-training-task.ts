@@ -154,10 +154,10 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
         'task-url': result.tasks[0] === undefined ? '' : urlOf(result.tasks[0]),
         reused: String(result.tasks.every((task) => task.isReused)),
       });
-      if (result.superseded.length > 0) {
+      if (result.superseded.length + result.givenUp.length > 0) {
         const { endSuperseded } = await loadEnd();
         const endDeadlineMs = Math.max(deadlineMs, clock.now() + CLEAN_UP_MS);
-        const outcome = await endSuperseded(result.superseded, plan, {
+        const outcome = await endSuperseded(result, plan, {
           client: connect(endDeadlineMs),
           clock,
           deadlineMs: endDeadlineMs,
