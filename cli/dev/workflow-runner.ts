@@ -38,6 +38,8 @@ export interface WorkflowRunOptions {
   readonly github: Readonly<Record<string, unknown>>;
   /** Of a run that was started by hand. */
   readonly inputs?: Readonly<Record<string, string | number>>;
+  /** What the jobs before this one gave: `{ build: { result: 'success', outputs: { … } } }`. */
+  readonly needs?: Readonly<Record<string, unknown>>;
   readonly secrets?: Readonly<Record<string, string>>;
   readonly vars?: Readonly<Record<string, string>>;
   /** The machine's own variables: PATH and the like. Nothing of the surrounding process is added. */
@@ -106,7 +108,17 @@ const STEP_KEYS = [
   'working-directory',
   'continue-on-error',
 ];
-const JOB_KEYS = ['name', 'runs-on', 'timeout-minutes', 'permissions', 'env', 'steps', 'concurrency', 'if'];
+const JOB_KEYS = [
+  'name',
+  'runs-on',
+  'timeout-minutes',
+  'permissions',
+  'env',
+  'steps',
+  'concurrency',
+  'if',
+  'needs',
+];
 const SHELLS: Readonly<Record<string, readonly string[]>> = {
   '': ['bash', '-e'],
   bash: ['bash', '--noprofile', '--norc', '-eo', 'pipefail'],
@@ -171,7 +183,7 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
     vars: options.vars ?? {},
     runner: { os: 'Linux', temp: files },
     inputs: options.inputs ?? {},
-    needs: {},
+    needs: options.needs ?? {},
     strategy: {},
     matrix: {},
   };
