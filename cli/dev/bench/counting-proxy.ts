@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net';
-import { type FaultProxy, startFaultProxy } from '../fault-proxy.ts';
+import { type FaultProxy, type SeenRequest, startFaultProxy } from '../fault-proxy.ts';
 
 /** What has passed between a program and a server. */
 export interface Traffic {
@@ -13,6 +13,8 @@ export interface Traffic {
 
 export interface CountingProxy {
   readonly url: string;
+  /** All requests, from the start. */
+  readonly seen: readonly SeenRequest[];
   /** What has passed since the last call. */
   take(): Traffic;
   close(): Promise<void>;
@@ -49,6 +51,7 @@ export async function startCountingProxy(target: string, latencyMs = 0): Promise
   if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
   return {
     url: `http://127.0.0.1:${address.port}`,
+    seen: inner.seen,
     take() {
       const requests = inner.seen.slice(seen);
       const traffic = {

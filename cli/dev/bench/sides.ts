@@ -131,11 +131,11 @@ function createRelease(directory: string, archive: string, node: string): Side {
   };
 }
 
-/** Packs what a release's commit holds, out of what was built. */
-export async function packRelease(directory: string): Promise<void> {
+/** Packs what a release's commit holds, out of what was built, for `createSides`. */
+export async function packRelease(directory: string, built = BUNDLES): Promise<void> {
   const archive = join(directory, 'release.tar.gz');
   const content = [...Object.values(PROGRAMS), 'LICENSES.txt'];
-  await run('tar', ['-czf', archive, '-C', BUNDLES, ...content, '-C', ROOT, 'README.md', 'LICENSE']);
+  await run('tar', ['-czf', archive, '-C', built, ...content, '-C', ROOT, 'README.md', 'LICENSE']);
 }
 
 async function run(

@@ -1,0 +1,161 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { buildBundles } from '../bundle.ts';
+import { measureEmpty, runChain, type StepFigures, trainBase } from './chain.ts';
+import { type Checkout, createCheckout, FAR_MS } from './checkout.ts';
+import { drawChainPicture, drawScalePicture } from './picture.ts';
+import { type Figures, formatSection, type Results } from './section.ts';
+import { createSides, packRelease, type Side, STEPS } from './sides.ts';
+import { formatNumber, formatRatio, formatSpread } from './statistics.ts';
+
+describe('a round of the release', () => {
+  let directory: string;
+  let checkout: Checkout;
+  let release: Side;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'bench-test-'));
+    checkout = await createCheckout(directory);
+    await buildBundles(join(directory, 'dist'));
+    await packRelease(directory, join(directory, 'dist'));
+    [, , release] = createSides(directory, checkout.directory, process.execPath, 'python3');
+    await release.prepare();
+    await release.install();
+    await trainBase(release, checkout);
+  });
+
+  afterAll(async () => {
+    await checkout.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test('counts what passes, compares with the base branch, and takes longer where the servers are far', async () => {
+    expect(release.measureSize()).toBeGreaterThan(1e6);
+    const near = await runChain(release, checkout, checkout.near);
+    const far = await runChain(release, checkout, checkout.far);
+    const metrics = JSON.parse(near.metrics ?? '');
+    expect(metrics).toContainEqual(
+      expect.objectContaining({ metric: 'test_accuracy/accuracy', value: 0.9, baseline: 0.8 }),
+    );
+    expect(near.steps).toMatchObject({
+      launch: { requests: 7 },
+      check: { requests: 2, connections: 1 },
+    });
+    for (const step of STEPS) {
+      const { startSeconds, seconds, peakMib } = near.steps[step];
+      expect(startSeconds).toBeGreaterThan(0.02);
+      expect(seconds).toBeGreaterThan(startSeconds);
+      expect(process.platform === 'linux' ? peakMib : 50).toBeGreaterThan(30);
+    }
+    // Its two requests set out one after the other.
+    expect(far.steps.check.seconds).toBeGreaterThan((2 * FAR_MS) / 1000);
+  });
+
+  test('asks for compressed answers and for chosen fields only, over fewer connections than requests', async () => {
+    const { toClearml, toGithub } = checkout.near;
+    const [clearmlBefore, githubBefore] = [toClearml.seen.length, toGithub.seen.length];
+    const { steps } = await runChain(release, checkout, checkout.near);
+    const clearml = toClearml.seen.slice(clearmlBefore);
+    const github = toGithub.seen.slice(githubBefore);
+    for (const { headers } of [...clearml, ...github]) {
+      expect(headers['accept-encoding']).toContain('gzip');
+      expect(headers.connection).toBe('keep-alive');
+    }
+    // `queues.get_all_ex` chooses its fields itself.
+    const lists = clearml.filter(({ path }) => /\.get_all$/.test(path));
+    expect(lists.length).toBeGreaterThan(4);
+    for (const { path, body } of lists) {
+      expect({ path, ...JSON.parse(body) }).toEqual(
+        expect.objectContaining({ path, only_fields: expect.arrayContaining([expect.any(String)]) }),
+      );
+    }
+    for (const step of STEPS) expect(steps[step].connections).toBeLessThan(steps[step].requests);
+  });
+
+  test('knows what the interpreter alone costs', async () => {
+    const empty = { ...release, empty: { file: process.execPath, args: ['-e', ''] } };
+    expect(await measureEmpty(empty, checkout)).toBeGreaterThan(0.01);
+  });
+});
+
+describe('numbers', () => {
+  test.each([
+    [0.034, '0.034'],
+    [0.8512, '0.85'],
+    [12.345, '12.3'],
+    [478.4, '478'],
+    [2000, '2000'],
+  ])('%d is written %s', (value, text) => {
+    expect(formatNumber(value)).toBe(text);
+  });
+
+  test.each([
+    [1, 50, '1/50'],
+    [2, 11, '1/5.5'],
+    [3, 3, '1×'],
+    [9, 5, '1.8×'],
+  ])('%d is of %d: %s', (value, of, text) => {
+    expect(formatRatio(value, of)).toBe(text);
+  });
+
+  test('a spread is the median, the lowest and the highest', () => {
+    expect(formatSpread([3, 1, 2, 8], ' s')).toBe('2.5 s (1-8)');
+    expect(formatSpread([7, 7], '')).toBe('7');
+  });
+});
+
+describe('what is shown', () => {
+  const step = (seconds: number): StepFigures => ({
+    seconds,
+    startSeconds: seconds / 2,
+    requests: 4,
+    connections: 2,
+    kilobytes: 10,
+    peakMib: 80,
+  });
+  const figures = (seconds: number): Figures => {
+    const steps = { launch: [step(seconds)], check: [step(seconds)], comment: [step(seconds)] };
+    return { install: [seconds], bytes: seconds * 1e6, near: steps, far: steps, lateness: [seconds] };
+  };
+  const results: Results = {
+    sides: [
+      [{ name: 'original', title: 'the original' }, figures(10)],
+      [{ name: 'release', title: 'as `actions`' }, figures(0.1)],
+    ],
+    starts: [{ title: 'source', empty: [0.05], steps: { launch: [0.1], check: [0.1], comment: [0.11] } }],
+    rounds: 1,
+    farMs: 50,
+    runSeconds: [33],
+    conditions: 'a machine',
+    curves: [
+      {
+        title: 'A wait',
+        unit: 'tasks',
+        points: [
+          { size: 100, seconds: 1, peakMib: 80 },
+          { size: 1000, seconds: 4, peakMib: 120 },
+        ],
+      },
+    ],
+  };
+
+  test('the whole chain is the installation and the three steps, beside the original’s', () => {
+    const section = formatSection(results);
+    expect(section).toContain('| **all that is added to a training** | **40 s** | **0.4 s, 1/100** |');
+    expect(section).toContain('| source | 50 | 100, 2.00× | 100, 2.00× | 110, 2.20× |');
+    expect(section).toContain('10 times as many tasks, 1,000 of them, take 4 times the seconds');
+  });
+
+  test('the pictures hold every number, inside their frames', () => {
+    const chain = drawChainPicture(results.sides);
+    expect(chain).toContain('40 s');
+    expect(chain).toContain('0.4 s (1/100)');
+    const scale = drawScalePicture(results.curves ?? []);
+    expect(scale).toContain('<title>1k tasks: 120</title>');
+    for (const picture of [chain, scale]) {
+      expect(picture).not.toMatch(/NaN|Infinity|undefined|"-\d/);
+    }
+  });
+});
