@@ -18,6 +18,7 @@ export function explainComparison(
     ...reasons,
     ...(isJudged ? [explainVerdict(metric, comparison), explainSight(comparison)] : []),
     ...comparison.notes.map(explainNote),
+    explainFirstRun(comparison),
   ].filter((sentence) => sentence !== '');
 }
 
@@ -67,6 +68,13 @@ function explainVerdict(
   return correctedPValue === null
     ? `Worse by ${size}, which is rounding.`
     : `Worse by ${size}, which chance explains: up to ${formatShare(correctedPValue)} of pull requests that change nothing would look as bad.`;
+}
+
+/** Of a new repository's single run, why the next ones should be more. */
+function explainFirstRun({ notes, runs }: Comparison): string {
+  return runs.pullRequest === 1 && notes.some(({ kind }) => kind === 'no-history')
+    ? 'This is a single run, which does not tell how much runs differ by chance: `seeds` would.'
+    : '';
 }
 
 /** What a pass could have missed. */

@@ -596,13 +596,18 @@ describe('fails closed:', () => {
 describe('the baseline', () => {
   const absent = (absence: BaselineAbsence): GateBaseline => ({ name: 'main', absence });
 
-  test('that has no history yet passes with a notice', () => {
-    const result = judge(runs(0.9), absent('no-history'));
-    expect(result).toMatchObject({ verdict: 'none', exitCode: 0 });
-    const metric = only(result);
-    expect(explainComparison(metric, metric.comparison)).toEqual([
-      'The base branch has no history yet: nothing to compare with.',
-    ]);
+  test('that has no history yet passes with a notice; a single run is told that it tells little', () => {
+    const notice = 'The base branch has no history yet: nothing to compare with.';
+    const single = 'This is a single run, which does not tell how much runs differ by chance: `seeds` would.';
+    for (const [own, sentences] of [
+      [runs(0.9), [notice, single]],
+      [runs(0.9, 0.91), [notice]],
+    ] as const) {
+      const result = judge(own, absent('no-history'));
+      expect(result).toMatchObject({ verdict: 'none', exitCode: 0 });
+      const metric = only(result);
+      expect(explainComparison(metric, metric.comparison)).toEqual(sentences);
+    }
   });
 
   test('that has no history yet does not let a NaN pass', () => {
