@@ -28,7 +28,7 @@ test.each([
 ])(
   'a task that has ended costs $endpoints with options $args, a round trip each',
   async ({ args, endpoints }) => {
-    const proxy = await startFaultProxy(sandbox.apiHost, undefined, LATENCY_MS);
+    const proxy = await startFaultProxy(sandbox.apiHost, undefined, { latencyMs: LATENCY_MS });
     try {
       const env = { ...sandbox.env, CLEARML_API_HOST: proxy.url };
       const run = await runProgramHere(main, { args: [task, ...args], env });

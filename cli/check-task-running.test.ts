@@ -6,7 +6,7 @@ import { main } from './check-task-running.ts';
 import { hashPipeline } from './core/pipeline.ts';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { startFaultProxy } from './dev/fault-proxy.ts';
-import { createHurriedClock } from './dev/hurried-clock.ts';
+import { createPatientClock } from './dev/patient-clock.ts';
 import { type ProgramRun, type RunOptions, runProgramHere, runProgramProcess } from './dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 
@@ -369,27 +369,24 @@ describe('a wait', () => {
     const settings = join(folder, 'settings.yml');
     await writeFile(settings, 'metrics:\n  - metric: loss/*\n');
     const id = await createRunningTask();
-    const hurry = 20;
+    const clock = createPatientClock();
     const times: number[] = [];
-    let reported = 0;
+    // Something new for every look, for a minute and a half.
+    const train = async () => {
+      for (let reported = 1; reported < 45; reported += 1) {
+        await clock.sleep(2000);
+        await driver.reportScalars(id, 'loss', 'train', Array(reported).fill(0.5));
+      }
+      await driver.completeTask(id);
+    };
     const run = await runProgramHere(main, {
       args: [id, '--config', settings, '--poll-interval', '2s'],
       env: sandbox.env,
       cwd: folder,
-      clock: createHurriedClock(hurry),
-      onStart: () => {
-        // Something new for every look, for a minute and a half.
-        const timer = setInterval(() => {
-          reported += 1;
-          if (reported < 45) void driver.reportScalars(id, 'loss', 'train', Array(reported).fill(0.5));
-          else {
-            clearInterval(timer);
-            void driver.completeTask(id);
-          }
-        }, 2000 / hurry);
-      },
+      clock,
+      onStart: () => void train(),
       onStderr: (text) => {
-        if (text.startsWith('running')) times.push(Date.now() * hurry);
+        if (text.startsWith('running')) times.push(clock.now());
       },
     });
     expect(run.exitCode).toBe(0);
@@ -698,7 +695,7 @@ describe('what is refused before anything is waited for', () => {
         args: [unknown],
         env: { ...env, ...changed },
         cwd: folder,
-        clock: createHurriedClock(60),
+        clock: createPatientClock(),
       });
     expect((await runWith({ CLEARML_API_SECRET_KEY: '' })).exitCode).toBe(2);
     expect((await runWith({ CLEARML_API_SECRET_KEY: 'wrong' })).exitCode).toBe(8);

@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { hashPipeline, hashText } from './core/pipeline.ts';
+import type { Clock } from './core/world.ts';
 import { main } from './create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
-import { createHurriedClock } from './dev/hurried-clock.ts';
+import { createPatientClock } from './dev/patient-clock.ts';
 import { runProgramHere, runProgramProcess } from './dev/program-run.ts';
 import { createScratchRepository } from './dev/scratch-repository.ts';
+import { systemClock } from './io/process.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 import {
   type GithubSandbox,
@@ -83,8 +85,7 @@ function makeEnv(extra: Readonly<Record<string, string>> = {}): Record<string, s
   };
 }
 
-/** In real time: a machine that is busy must not make the minute too short. */
-function run(args: readonly string[], env = makeEnv(), clock = createHurriedClock(1)) {
+function run(args: readonly string[], env = makeEnv(), clock: Clock = createPatientClock()) {
   return runProgramHere(main, { args, env, cwd: directory, clock });
 }
 
@@ -202,7 +203,7 @@ describe('the one comment', () => {
     const proxy = await startProxy(github.apiUrl, ({ method }) =>
       method === 'POST' && lost++ < times ? { kind: 'cut-after' } : undefined,
     );
-    const { exitCode } = await run([task], makeEnv({ GITHUB_API_URL: proxy.url }), createHurriedClock(4));
+    const { exitCode } = await run([task], makeEnv({ GITHUB_API_URL: proxy.url }));
     expect(exitCode).toBe(0);
     expect(github.comments(7)).toHaveLength(1);
   });
@@ -214,7 +215,7 @@ describe('the one comment', () => {
       method === 'POST' && cut++ < 1 ? { kind: 'cut-before' } : undefined,
     );
     const env = makeEnv({ GITHUB_API_URL: proxy.url });
-    expect((await run([task], env, createHurriedClock(4))).exitCode).toBe(0);
+    expect((await run([task], env)).exitCode).toBe(0);
     expect(github.comments(7)).toHaveLength(1);
   });
 
@@ -342,7 +343,7 @@ describe('what comes of it', () => {
     ['no token and no number', { GH_TOKEN: '', PR_NUMBER: '' }, 2, 'GH_TOKEN'],
   ] as const)('%s', async (_, variables, exitCode, text) => {
     const task = await trainTask();
-    const result = await run([task], makeEnv(variables), createHurriedClock(20));
+    const result = await run([task], makeEnv(variables));
     expect(result).toMatchObject({ exitCode, stdout: '' });
     expect(result.stderr).toContain(text);
     expect(result.stderr).not.toContain('a bug of ours');
@@ -366,7 +367,7 @@ describe('what comes of it', () => {
 
   test('a rate limit that ends too late is exit 9, with the time to wait', async () => {
     const task = await trainTask();
-    const clock = createHurriedClock(20);
+    const clock: Clock = createPatientClock();
     github = await startGithub({ requestsPerHour: 1, now: clock.now });
     const began = clock.now();
     const { exitCode, stderr } = await run([task], makeEnv(), clock);
@@ -382,7 +383,7 @@ describe('what comes of it', () => {
       failed++ < 3 ? { kind: 'answer', status: 502, body: '<html>Bad gateway</html>' } : undefined,
     );
     const env = makeEnv({ GITHUB_API_URL: proxy.url });
-    expect((await run([task], env, createHurriedClock(4))).exitCode).toBe(0);
+    expect((await run([task], env)).exitCode).toBe(0);
     expect(github.comments(7)).toHaveLength(1);
   });
 });
@@ -505,11 +506,12 @@ describe('compared with the base', () => {
       arrivals.push(performance.now());
       return undefined;
     };
-    const toClearml = await startProxy(clearml.apiHost, note, latencyMs);
-    const toGithub = await startProxy(github.apiUrl, note, latencyMs);
+    const toClearml = await startProxy(clearml.apiHost, note, { latencyMs });
+    const toGithub = await startProxy(github.apiUrl, note, { latencyMs });
     const { exitCode } = await run(
       [task],
       makeEnv({ ...env, CLEARML_API_HOST: toClearml.url, GITHUB_API_URL: toGithub.url }),
+      systemClock,
     );
     expect(exitCode).toBe(0);
     const trips = arrivals.filter(

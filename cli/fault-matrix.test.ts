@@ -1,20 +1,8 @@
-import { beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { main as check } from './check-task-running.ts';
 import { main as comment } from './create-stats-comment.ts';
 import { type Cell, listCells, recordRequests, runCell, type Scenario } from './dev/fault-matrix.ts';
 import { main as launch } from './launch-training-task.ts';
-
-/** Jest's module loader trips over two first imports at the same time; programs of their own do not share one. */
-beforeAll(async () => {
-  for (const name of [
-    'mdast-util-to-markdown',
-    'mdast-util-gfm-table',
-    'mustache',
-    'downsample',
-    '@octokit/rest',
-  ])
-    await import(name);
-});
 
 const SCENARIOS: readonly Scenario[] = [
   {
@@ -85,22 +73,15 @@ const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** Cells that run at the same time: most of their time they wait. More would wait for each other's sandboxes to start. */
-const PARALLEL_CELLS = 6;
-
 describe.each(SCENARIOS)('$name', (scenario) => {
   test('comes right, or gives up in time, whatever happens to whichever request', async () => {
     const cells = listCells(scenario.name, await recordRequests(scenario));
     expect(cells.length).toBeGreaterThan(40);
     const failures: string[] = [];
-    const open = [...cells];
-    const work = async () => {
-      for (let cell = open.shift(); cell !== undefined; cell = open.shift()) {
-        const problem = await runCell(scenario, cell);
-        if (problem !== undefined) failures.push(`${describeCell(cell)}: ${problem}`);
-      }
-    };
-    await Promise.all(Array.from({ length: PARALLEL_CELLS }, work));
+    for (const cell of cells) {
+      const problem = await runCell(scenario, cell);
+      if (problem !== undefined) failures.push(`${describeCell(cell)}: ${problem}`);
+    }
     process.stdout.write(
       `${scenario.name}: ${cells.length} cells, ${cells.length - failures.length} passed\n`,
     );

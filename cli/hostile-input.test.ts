@@ -7,8 +7,8 @@ import { main as check } from './check-task-running.ts';
 import { main as comment } from './create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { startFaultProxy } from './dev/fault-proxy.ts';
+import { createPatientClock } from './dev/patient-clock.ts';
 import { runProgramHere } from './dev/program-run.ts';
-import { systemClock } from './io/process.ts';
 import { main as launch } from './launch-training-task.ts';
 import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
 
@@ -16,12 +16,6 @@ let sandbox: Sandbox;
 let driver: ClearmlDriver;
 let folder: string;
 let taskId: string;
-
-/** Jest's module loader trips over two first imports at the same time; programs of their own do not share one. */
-beforeAll(async () => {
-  for (const name of ['mdast-util-to-markdown', 'mdast-util-gfm-table', 'mustache', '@octokit/rest'])
-    await import(name);
-});
 
 beforeAll(async () => {
   sandbox = await startSandbox({
@@ -44,11 +38,6 @@ afterAll(async () => {
   await sandbox.close();
   rmSync(folder, { recursive: true, force: true });
 });
-
-const hastyClock = {
-  now: () => systemClock.now() * 50,
-  sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 50, signal),
-};
 
 /** Texts that mean something to somebody: the runner, a shell, YAML, Markdown, a regular expression, a path. */
 const hostileText = fc.oneof(
@@ -159,7 +148,7 @@ describe('launch', () => {
               ...(isComplete ? ['https://github.com/acme/digits.git', 'main', 'a'.repeat(40)] : places),
             ],
             cwd: folder,
-            clock: hastyClock,
+            clock: createPatientClock(),
             env: { ...sandbox.clearml.env, ...variables, GITHUB_ACTIONS: 'true', PATH: process.env.PATH },
           });
           expectDecent(run, [0, 2, 7, 9, 10]);
@@ -223,7 +212,7 @@ describe('launch', () => {
         const run = await runProgramHere(launch, {
           args: ['--dry-run', '--config', 'settings.yml'],
           cwd: folder,
-          clock: hastyClock,
+          clock: createPatientClock(),
           env: {
             ...sandbox.clearml.env,
             GITHUB_ACTIONS: 'true',
@@ -301,7 +290,7 @@ describe.each([
           const run = await runProgramHere(main, {
             args: listArgs(),
             cwd: folder,
-            clock: hastyClock,
+            clock: createPatientClock(),
             env: {
               ...sandbox.env,
               CLEARML_API_HOST: clearml?.url,

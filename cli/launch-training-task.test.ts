@@ -5,10 +5,10 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Clock } from './core/world.ts';
 import { type ClearmlDriver, createClearmlDriver, type TaskDocument } from './dev/clearml-driver.ts';
 import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from './dev/fault-proxy.ts';
+import { createPatientClock } from './dev/patient-clock.ts';
 import { type ProgramRun, type RunOptions, runProgramHere, runProgramProcess } from './dev/program-run.ts';
 import { countRoundTrips } from './dev/round-trips.ts';
 import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
-import { systemClock } from './io/process.ts';
 import { main } from './launch-training-task.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 import { startGithubSandbox } from './sandbox/github-server.ts';
@@ -26,7 +26,8 @@ let folder: string;
 let proxies: FaultProxy[];
 
 beforeEach(async () => {
-  sandbox = await startClearmlSandbox();
+  clock = createPatientClock();
+  sandbox = await startClearmlSandbox({ now: clock.now });
   driver = createClearmlDriver(sandbox.env);
   repository = createScratchRepository();
   repository.commit('Start', { 'train_model.py': 'print(1)\n', 'docs/guide.md': 'read me\n' });
@@ -48,11 +49,8 @@ function publish(branch = 'main'): void {
   repository.git('update-ref', `refs/remotes/origin/${branch}`, 'HEAD');
 }
 
-/** Time passes 20 times faster: for tests in which something is waited for. */
-const fastClock = {
-  now: () => systemClock.now() * 20,
-  sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 20, signal),
-};
+/** One for all launches of a test, since some run side by side. */
+let clock: Clock;
 
 type LaunchRunOptions = Pick<Partial<RunOptions>, 'cwd' | 'env'> & { readonly clock?: Clock };
 
@@ -60,7 +58,7 @@ type LaunchRunOptions = Pick<Partial<RunOptions>, 'cwd' | 'env'> & { readonly cl
 function launch(args: readonly string[] = [], options: LaunchRunOptions = {}) {
   return runProgramHere(main, {
     cwd: repository.directory,
-    clock: fastClock,
+    clock,
     ...options,
     args,
     env: { ...sandbox.env, ...options.env },
@@ -668,10 +666,10 @@ describe('when an answer gets lost', () => {
 
   test('for good, the program gives up within a minute with exit 9 and leaves nothing', async () => {
     const env = await breakRequests((endpoint) => (endpoint === 'tasks.enqueue' ? cutBefore : undefined));
-    const beganAtMs = fastClock.now();
+    const beganAtMs = clock.now();
     const run = await launch([], { env });
     expect(run.exitCode).toBe(9);
-    expect(fastClock.now() - beganAtMs).toBeLessThan(60_000);
+    expect(clock.now() - beganAtMs).toBeLessThan(60_000);
     expect(await driver.listTasks()).toEqual([]);
     expect(run.stdout).toBe('');
   });
@@ -684,15 +682,15 @@ describe('taken back', () => {
     options: { isApplied: boolean; env?: Record<string, string>; args?: string[] },
   ) {
     let send: (signal: 'SIGINT') => void = () => undefined;
-    const env = await breakRequests((endpoint) => {
+    const env = await breakRequests((endpoint, nth) => {
       if (endpoint !== 'tasks.enqueue') return undefined;
-      setImmediate(() => void meanwhile().then(() => send('SIGINT')));
+      if (nth === 1) setImmediate(() => void meanwhile().then(() => send('SIGINT')));
       return { kind: 'silence', isApplied: options.isApplied };
     });
     return runProgramHere(main, {
       args: options.args ?? [],
       cwd: repository.directory,
-      clock: fastClock,
+      clock,
       env: { ...sandbox.env, ...options.env, ...env },
       onStart: (deliver) => {
         send = deliver;
@@ -996,7 +994,7 @@ describe('frugal', () => {
     ]) {
       // Long beside the work between two requests on a busy machine.
       const latencyMs = 150;
-      const proxy = await startFaultProxy(sandbox.apiHost, undefined, latencyMs);
+      const proxy = await startFaultProxy(sandbox.apiHost, undefined, { latencyMs });
       proxies.push(proxy);
       const env = { ...(await describePullRequest(7)), CLEARML_API_HOST: proxy.url };
       expect((await launch([], { env })).exitCode).toBe(0);

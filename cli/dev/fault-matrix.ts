@@ -1,11 +1,11 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Clock, World } from '../core/world.ts';
-import { systemClock } from '../io/process.ts';
+import type { World } from '../core/world.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { type ClearmlDriver, createClearmlDriver } from './clearml-driver.ts';
-import { type Fault, type FaultProxy, startFaultProxy } from './fault-proxy.ts';
+import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from './fault-proxy.ts';
+import { createPatientClock } from './patient-clock.ts';
 import { type ProgramName, runProgramHere } from './program-run.ts';
 
 /** What can go wrong with one request, by name. */
@@ -83,14 +83,6 @@ export interface Outcome {
   readonly repetition: Repetition | undefined;
 }
 
-/** How many times faster a program's clock runs than the wall's. */
-const HASTE = 10;
-
-const hastyClock: Clock = {
-  now: () => systemClock.now() * HASTE,
-  sleep: (ms, signal) => systemClock.sleep(ms / HASTE, signal),
-};
-
 /** Runs the scenario undisturbed, and lists the requests it makes. */
 export async function recordRequests(scenario: Scenario): Promise<MatrixRequest[]> {
   const requests: MatrixRequest[] = [];
@@ -123,8 +115,13 @@ async function runScenario(
   cell: Cell | undefined,
   onRequest: (request: MatrixRequest) => void,
 ): Promise<string | undefined> {
+  const clock = createPatientClock();
   const sandbox = await startSandbox({
-    github: { pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }] },
+    clearml: { now: clock.now },
+    github: {
+      now: clock.now,
+      pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }],
+    },
   });
   const proxies: FaultProxy[] = [];
   const folder = await mkdtemp(join(tmpdir(), 'fault-matrix-'));
@@ -134,7 +131,7 @@ async function runScenario(
     const breakService = async (service: MatrixRequest['service'], target: string) => {
       const counts = new Map<string, number>();
       let left = cell === undefined ? 0 : REPETITIONS[cell.repetition];
-      const proxy = await startFaultProxy(target, ({ method, path }) => {
+      const chooseFault = ({ method, path }: Pick<SeenRequest, 'method' | 'path'>) => {
         const endpoint = nameEndpoint(service, method, path);
         const nth = (counts.get(endpoint) ?? 0) + 1;
         counts.set(endpoint, nth);
@@ -143,15 +140,16 @@ async function runScenario(
         if (nth < cell.request.nth || left <= 0) return undefined;
         left -= 1;
         return FAULTS[cell.fault];
-      });
+      };
+      const proxy = await startFaultProxy(target, chooseFault, { clock });
       proxies.push(proxy);
       return proxy.url;
     };
-    const beganAtMs = hastyClock.now();
+    const beganAtMs = clock.now();
     const run = await runProgramHere(scenario.main, {
       args,
       cwd: '/',
-      clock: hastyClock,
+      clock,
       env: {
         ...sandbox.env,
         ...env,
@@ -161,7 +159,7 @@ async function runScenario(
         GITHUB_API_URL: await breakService('github', sandbox.github.apiUrl),
       },
     });
-    const tookMs = hastyClock.now() - beganAtMs;
+    const tookMs = clock.now() - beganAtMs;
     const written = [
       run.stdout,
       run.stderr,

@@ -1,5 +1,8 @@
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Clock } from '../core/world.ts';
+import { systemClock } from '../io/process.ts';
+import { noteHungConnection } from './requests-under-way.ts';
 
 /** What goes wrong with one exchange. */
 export type Fault =
@@ -48,12 +51,19 @@ export interface FaultProxy {
   close(): Promise<void>;
 }
 
+export interface FaultProxyOptions {
+  /** Added before each request is passed on; default 0. */
+  readonly latencyMs?: number;
+  /** Whether a connection may carry a second request, as it may at a real server; default: no. */
+  readonly keepsConnections?: boolean;
+  /** Whose time passes between two drops, say; default: the wall's. */
+  readonly clock?: Clock;
+}
+
 /**
  * Starts a proxy in front of `target`.
  *
  * @param chooseFault decides each exchange's fate; `index` counts all exchanges from 0
- * @param latencyMs added before each request is passed on
- * @param keepsConnections whether a connection may carry a second request, as it may at a real server
  */
 export async function startFaultProxy(
   target: string,
@@ -61,12 +71,11 @@ export async function startFaultProxy(
     request: Pick<SeenRequest, 'method' | 'path' | 'body'>,
     index: number,
   ) => Fault | undefined = () => undefined,
-  latencyMs = 0,
-  keepsConnections = false,
+  { latencyMs = 0, keepsConnections = false, clock = systemClock }: FaultProxyOptions = {},
 ): Promise<FaultProxy> {
   const seen: SeenRequest[] = [];
   const sockets = new Set<Socket>();
-  const timers = new Set<NodeJS.Timeout>();
+  const closing = new AbortController();
   const base = new URL(target);
 
   const server = createServer((incoming, outgoing) => {
@@ -84,6 +93,13 @@ export async function startFaultProxy(
         answeredAtMs: undefined,
       };
       seen.push(record);
+      const { socket } = incoming;
+      /** Nothing more will come on this connection: only time can end it. */
+      const hang = () => {
+        const release = noteHungConnection(socket.remotePort);
+        socket.once('close', release);
+        return release;
+      };
       if (fault?.kind === 'cut-before') {
         incoming.socket.destroy();
         return;
@@ -98,7 +114,10 @@ export async function startFaultProxy(
         outgoing.writeHead(fault.status, { 'content-type': 'text/html', ...fault.headers }).end(fault.body);
         return;
       }
-      if (fault?.kind === 'silence' && !fault.isApplied) return;
+      if (fault?.kind === 'silence' && !fault.isApplied) {
+        hang();
+        return;
+      }
       const forward = () => {
         const upstream = request(
           {
@@ -106,7 +125,12 @@ export async function startFaultProxy(
             port: base.port,
             method: incoming.method,
             path: `${base.pathname.replace(/\/$/, '')}${incoming.url}`,
-            headers: { ...incoming.headers, host: base.host },
+            headers: {
+              ...incoming.headers,
+              host: base.host,
+              // A test's clock can't see who decompresses.
+              ...(clock === systemClock ? {} : { 'accept-encoding': 'identity' }),
+            },
             agent: false,
           },
           (answer) => {
@@ -122,8 +146,14 @@ export async function startFaultProxy(
         upstream.on('error', () => incoming.socket.destroy());
         upstream.end(body);
       };
-      if (fault?.kind === 'hold') void fault.until.then(forward, forward);
-      else if (latencyMs > 0) later(latencyMs, forward);
+      if (fault?.kind === 'hold') {
+        const release = hang();
+        const goOn = () => {
+          release();
+          forward();
+        };
+        void fault.until.then(goOn, goOn);
+      } else if (latencyMs > 0) later(latencyMs, forward);
       else forward();
 
       function deliver(
@@ -140,6 +170,7 @@ export async function startFaultProxy(
         } else if (how?.kind === 'drip') {
           outgoing.writeHead(status, { ...headers, 'content-length': answer.length });
           let sent = 0;
+          hang();
           const drip = () => {
             if (outgoing.destroyed || sent >= answer.length - 1) return;
             outgoing.write(answer.subarray(sent, sent + 1));
@@ -150,7 +181,8 @@ export async function startFaultProxy(
         } else if (how?.kind === 'rewrite') {
           const { 'content-length': _, 'content-encoding': __, ...rest } = headers;
           outgoing.writeHead(status, rest).end(how.change(answer.toString('utf8')));
-        } else if (how === undefined || how.kind === 'hold') outgoing.writeHead(status, headers).end(answer);
+        } else if (how?.kind === 'silence') hang();
+        else if (how === undefined || how.kind === 'hold') outgoing.writeHead(status, headers).end(answer);
       }
     });
   });
@@ -169,11 +201,7 @@ export async function startFaultProxy(
   }
 
   function later(ms: number, action: () => void): void {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      action();
-    }, ms);
-    timers.add(timer);
+    void clock.sleep(ms, closing.signal).then(action, () => undefined);
   }
 
   let isClosed = false;
@@ -184,7 +212,7 @@ export async function startFaultProxy(
     seen,
     close: async () => {
       isClosed = true;
-      for (const timer of timers) clearTimeout(timer);
+      closing.abort();
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },

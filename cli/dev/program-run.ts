@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock, Signal, World } from '../core/world.ts';
 import { systemClock } from '../io/process.ts';
+import { loadLazyModules } from './lazy-modules.ts';
 
 /** The three programs. */
 export type ProgramName = 'launch-training-task' | 'check-task-running' | 'create-stats-comment';
@@ -85,6 +86,7 @@ export async function runProgramHere(
     readonly isTerminal?: boolean;
   },
 ): Promise<Omit<ProgramRun, 'signal'>> {
+  if (options.clock !== undefined) await loadLazyModules();
   let stdout = '';
   let stderr = '';
   const listeners = new Set<(signal: Signal) => void>();

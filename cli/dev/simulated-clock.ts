@@ -8,8 +8,13 @@ interface Sleeper {
 /**
  * A clock for tests: its time stands still while anything is left to do, then jumps to the next one who is to be
  * woken. A day passes as fast as the code under test can live through it.
+ *
+ * @param waitForQuiet ends when all that is left is waiting; default: after all promises
  */
-export function createSimulatedClock(startMs = 1_000_000): Clock & { advance(ms: number): void } {
+export function createSimulatedClock(
+  startMs = 1_000_000,
+  waitForQuiet: () => Promise<unknown> = () => new Promise((resolve) => setImmediate(resolve)),
+): Clock & { advance(ms: number): void } {
   let nowMs = startMs;
   let sleepers: Sleeper[] = [];
   let isScheduled = false;
@@ -17,8 +22,8 @@ export function createSimulatedClock(startMs = 1_000_000): Clock & { advance(ms:
   function schedule(): void {
     if (isScheduled) return;
     isScheduled = true;
-    // After all promises: whoever still has work to do goes first.
-    setImmediate(() => {
+    // Whoever still has work to do goes first.
+    void waitForQuiet().then(() => {
       isScheduled = false;
       const next = sleepers.reduce<Sleeper | undefined>(
         (first, sleeper) => (first === undefined || sleeper.atMs < first.atMs ? sleeper : first),

@@ -79,8 +79,18 @@ function escapeForPattern(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-/** Loads the slice of GitHub's OpenAPI description that lies beside this file (its origin: `github-openapi-slice.md`). */
+let loaded: GithubDescription | undefined;
+
+/**
+ * The slice of GitHub's OpenAPI description that lies beside this file (its origin: `github-openapi-slice.md`). All
+ * servers of a process share one: a schema is compiled once, which takes longer than a hundred requests.
+ */
 export function loadGithubDescription(): GithubDescription {
+  loaded ??= readGithubDescription();
+  return loaded;
+}
+
+function readGithubDescription(): GithubDescription {
   const document = JSON.parse(
     readFileSync(new URL('./github-openapi-slice.json', import.meta.url), 'utf8'),
   ) as {

@@ -22,7 +22,10 @@ export interface CountingProxy {
 
 /** Starts a proxy in front of a server that counts what passes. */
 export async function startCountingProxy(target: string, latencyMs = 0): Promise<CountingProxy> {
-  const inner: FaultProxy = await startFaultProxy(target, () => undefined, latencyMs, true);
+  const inner: FaultProxy = await startFaultProxy(target, () => undefined, {
+    latencyMs,
+    keepsConnections: true,
+  });
   const sockets = new Set<Socket>();
   let connections = 0;
   let bytes = 0;
