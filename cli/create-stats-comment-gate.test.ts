@@ -347,6 +347,20 @@ test('a fixed anchor beside the branch catches what the branch let by', async ()
   expect(body).toContain(`against \`${directory}\` | **regression** |`);
 });
 
+test('a fixed anchor is all seeds of the commit that carries the tag, and others with it are counted', async () => {
+  await trainSeeds(older, [0.7, 0.71], { tags: [directory] });
+  await trainSeeds(base, [0.9, 0.91, 0.92], { tags: [directory] });
+  const tasks = await trainSeeds(head, [0.8, 0.81, 0.82]);
+  const { exitCode, stdout, body } = await judge(tasks, `${GATED}\nbaseline: { tag: "${directory}" }`, [
+    '--json',
+  ]);
+  expect(exitCode).toBe(5);
+  const [comparison] = JSON.parse(stdout).gate.metrics[0].comparisons;
+  expect(comparison).toMatchObject({ rule: 'pooled', runs: { pullRequest: 3, base: 3 } });
+  expect(comparison.base).toBeCloseTo(0.91);
+  expect(body).toMatch(/Compared with the tag `.*\(seed `1`\), the newest with it \(2 more carry it\)/);
+});
+
 test('the history ends after as many commits as the settings say', async () => {
   await train(older, [0.8]);
   await train(base, [0.9]);

@@ -205,12 +205,36 @@ test('the baseline by tag is the newest task with it, of this project and pipeli
     makeTask({ tags, pipeline: 'other' }),
     makeTask({ tags, status: 'failed' }),
   ];
-  expect(selectTagBaseline('production', [old, byHand, ...others], [OWN])).toMatchObject({
+  expect(selectTagBaseline('production', [old, byHand, ...others], [OWN], 'Args/seed')).toMatchObject({
     by: 'tag',
     tasks: [byHand],
     passedOver: 1,
   });
-  expect(selectTagBaseline('production', others, [OWN])).toBeUndefined();
+  expect(selectTagBaseline('production', others, [OWN], 'Args/seed')).toBeUndefined();
+});
+
+test('the baseline by tag is all seeds of the newest task’s code and params that carry the tag', () => {
+  const tags = ['production'];
+  const seeded = (seed: string, traits: TaskTraits = {}) =>
+    makeTask({ commit: 'a1', tree: 'a2', tags, params: { 'Args/seed': seed }, ...traits });
+  const passedOver = [
+    seeded('1', { commit: 'z1', tree: 'z2' }),
+    seeded('3', { params: { 'Args/seed': '3', 'Args/lr': '0.1' } }),
+    seeded('4', { image: 'python:3.12' }),
+    seeded('5', { hasDiff: true }),
+    seeded('6', { runtime: {} }),
+  ];
+  const untagged = seeded('7', { tags: [] });
+  // A merge commit of the same tree is the same code.
+  const same = [seeded('1'), seeded('2', { commit: 'm1' }), seeded('3')];
+  const select = (tasks: readonly ReportedTask[]) =>
+    selectTagBaseline('production', tasks, [OWN], 'Args/seed');
+  expect(select([...same, ...passedOver, untagged])).toMatchObject({
+    tasks: [...same].reverse(),
+    passedOver: passedOver.length,
+  });
+  const byHand = seeded('8', { runtime: {} });
+  expect(select([...same, byHand])).toMatchObject({ tasks: [byHand], passedOver: same.length });
 });
 
 test('first parents are walked as far as the list reaches', () => {

@@ -277,11 +277,17 @@ function countDifferences(a: ReadonlyMap<string, string>, b: ReadonlyMap<string,
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => a.get(name) !== b.get(name)).length;
 }
 
-/** The newest successful task with the tag, in the project of the code under test. */
+/**
+ * The newest successful task with the tag, in the project of the code under test, and with it all seeds of the same code
+ * and params that carry the tag too.
+ *
+ * @param candidates whatever ClearML answered: every field is looked at again
+ */
 export function selectTagBaseline(
   tag: string,
   candidates: readonly ReportedTask[],
   own: readonly ReportedTask[],
+  seedParam: string,
 ): FoundBaseline | undefined {
   const pipeline = own[0]?.runtime[RUNTIME_KEYS.pipeline];
   const tagged = sortNewestFirst(
@@ -298,17 +304,30 @@ export function selectTagBaseline(
   );
   const [newest] = tagged;
   if (newest === undefined) return undefined;
+  const tasks = tagged.filter((task) => task === newest || differOnlyInSeed(task, newest, seedParam));
   return {
     kind: 'found',
     by: 'tag',
-    tasks: [newest],
+    tasks,
     name: tag,
     commit: newest.script.commit,
     commitsBehind: undefined,
-    passedOver: tagged.length - 1,
+    passedOver: tagged.length - tasks.length,
     isSameTraining: false,
     history: [],
   };
+}
+
+/** Whether two tasks differ in nothing but their seed, as far as what they were launched with tells. */
+function differOnlyInSeed(a: ReportedTask, b: ReportedTask, seedParam: string): boolean {
+  const codeIds = listCodeIds(b);
+  return (
+    listCodeIds(a).some((id) => codeIds.includes(id)) &&
+    a.runtime[RUNTIME_KEYS.pipeline] === b.runtime[RUNTIME_KEYS.pipeline] &&
+    !a.script.hasDiff &&
+    !b.script.hasDiff &&
+    countDifferences(listSettings(a, seedParam), listSettings(b, seedParam)) === 0
+  );
 }
 
 function sortNewestFirst(tasks: readonly ReportedTask[]): ReportedTask[] {

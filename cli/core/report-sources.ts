@@ -40,8 +40,12 @@ export interface ReportServer {
     readonly pipeline: string;
     readonly projectId: string | undefined;
   }): Promise<readonly ReportedTask[]>;
-  /** Completed tasks with the tag, in the project. */
-  findTasksByTag(tag: string, projectId: string): Promise<readonly ReportedTask[]>;
+  /** The newest completed tasks with the tag, in the project, with the metrics that are named. */
+  findTasksByTag(search: {
+    readonly tag: string;
+    readonly projectId: string;
+    readonly metrics: readonly MetricName[] | 'all';
+  }): Promise<readonly ReportedTask[]>;
   readCurves(tasks: readonly ReportedTask[], metrics: readonly MetricName[]): Promise<Curves>;
   /** The end of a task's console, oldest line first. */
   readLogEnd(taskId: string): Promise<ConsoleEnd>;
@@ -453,8 +457,11 @@ async function findBaseline(
   }
   if ('tag' in rule) {
     const projectId = tasks[0]?.projectId;
-    const tagged = projectId === undefined ? [] : await clearml.findTasksByTag(rule.tag, projectId);
-    const baseline = selectTagBaseline(rule.tag, tagged, tasks);
+    const tagged =
+      projectId === undefined
+        ? []
+        : await clearml.findTasksByTag({ tag: rule.tag, projectId, metrics: listCompared(question) });
+    const baseline = selectTagBaseline(rule.tag, tagged, tasks, question.options.seedParam);
     if (baseline !== undefined) return { baseline, failure: undefined };
     throw new Failure(`no completed task of the project carries the tag "${rule.tag}"`, {
       exitCode: EXIT_CODES.notFound,
@@ -484,9 +491,7 @@ async function findBaseline(
         codeIds: [...new Set(fresh.flatMap(({ commit, tree }) => [commit, tree]))],
         pipeline,
         projectId: tasks[0]?.projectId,
-        metrics: gate?.hasPatterns
-          ? 'all'
-          : [...question.metrics.slice(0, MAX_COMPARED_METRICS), ...question.options.missedMetrics],
+        metrics: listCompared(question),
       });
       const baseline = selectBranchBaseline(chain, candidates, sought);
       if (baseline !== undefined) return { baseline, failure: undefined };
@@ -499,6 +504,12 @@ async function findBaseline(
   if (gate === undefined) return missing('no-task', chain.length);
   const onBranch = await clearml.findTasksByBranch({ branch, pipeline, projectId: tasks[0]?.projectId });
   return missing(isBranchTrained(onBranch, sought) ? 'unreached' : 'no-task', chain.length);
+}
+
+/** The metrics that a baseline is asked for. */
+function listCompared({ metrics, options }: BaselineQuestion): readonly MetricName[] | 'all' {
+  if (options.gate?.hasPatterns === true) return 'all';
+  return [...metrics.slice(0, MAX_COMPARED_METRICS), ...options.missedMetrics];
 }
 
 const NO_DETAILS: Pick<ReportSources, 'log' | 'queues' | 'plots'> = {

@@ -208,8 +208,9 @@ function composeBaselineLine({ baseline, commit }: Report): Phrase {
   if (baseline.by === 'task')
     return phrase`Compared with the task ${{ link: first.url, text: phrase`${baseline.name ?? ''}` }}`;
   if (baseline.by === 'tag') {
-    const others = baseline.passedOver === 0 ? [] : words(`, the newest of several with this tag`);
-    return phrase`Compared with the tag ${baseline.name ?? ''}: ${tasks}${others}`;
+    const { passedOver } = baseline;
+    const others = `, the newest with it (${passedOver} more ${passedOver === 1 ? 'carries' : 'carry'} it)`;
+    return phrase`Compared with the tag ${baseline.name ?? ''}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
   }
   const id = phrase`${(baseline.commit ?? '').slice(0, 10)}`;
   const linked = baseline.commitUrl === null ? id : phrase`${{ link: baseline.commitUrl, text: id }}`;

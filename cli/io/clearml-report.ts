@@ -222,8 +222,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
             pattern: `^(${codeIds.map(escapeRegExp).join('|')})$`,
           },
         },
-        // A task can have thousands of metrics: only those that are compared are sent (recording 293).
-        [...TASK_FIELDS, ...(metrics === 'all' ? ['last_metrics'] : metrics.map(locateMetric))],
+        [...TASK_FIELDS, ...locateMetrics(metrics)],
       );
     },
 
@@ -246,7 +245,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
       return newest.tasks.map(toReportedTask);
     },
 
-    async findTasksByTag(tag, projectId) {
+    async findTasksByTag({ tag, projectId, metrics }) {
       const newest = await client.call(
         'tasks.get_all',
         {
@@ -254,7 +253,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
           project: [projectId],
           // Without the operator a tag that begins with "-" would exclude.
           tags: ['__$all', tag],
-          only_fields: [...TASK_FIELDS, 'last_metrics'],
+          only_fields: [...TASK_FIELDS, ...locateMetrics(metrics)],
           order_by: ['-created'],
           page: 0,
           page_size: TAGGED_TASKS,
@@ -376,12 +375,16 @@ const SUCCESSFUL = ['completed', 'published'];
 const SEARCH_PAGE_SIZE = 500;
 /** Whether there is one that counts is asked. */
 const BRANCH_TASKS = 20;
-/** The newest one is compared with; the others are only counted. */
-const TAGGED_TASKS = 5;
+/** The newest one is compared with, all seeds of it; the others are only counted. */
+const TAGGED_TASKS = 100;
 
-/** Where `last_metrics` holds a metric: under the MD5 of its title and of its series (recording 140). */
-function locateMetric({ title, series }: MetricName): string {
-  return `last_metrics.${hashName(title)}.${hashName(series)}`;
+/**
+ * Where `last_metrics` holds metrics: under the MD5 of title and series (recording 140). A task can have thousands: only
+ * those that are compared are sent (recording 293).
+ */
+function locateMetrics(metrics: readonly MetricName[] | 'all'): string[] {
+  if (metrics === 'all') return ['last_metrics'];
+  return metrics.map(({ title, series }) => `last_metrics.${hashName(title)}.${hashName(series)}`);
 }
 
 function hashName(name: string): string {
