@@ -10,6 +10,7 @@ import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts
 import { findNodeDirectory } from './dev/node-release.ts';
 import { runProgramHere } from './dev/program-run.ts';
 import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
+import { evaluateExpression } from './dev/workflow-expression.ts';
 import { readWorkflow, runWorkflowJob, type StepRun, type WorkflowRun } from './dev/workflow-runner.ts';
 import { main as launch } from './launch-training-task.ts';
 import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
@@ -91,7 +92,9 @@ describe('clearml_ci_cd.yml', () => {
       pull_request: { branches: ['main', 'master'], types: ['opened', 'reopened', 'synchronize', 'closed'] },
       push: { branches: ['main', 'master'] },
       workflow_dispatch: {
-        inputs: { 'pull-request': expect.objectContaining({ required: true, type: 'number' }) },
+        inputs: {
+          'pull-request': expect.objectContaining({ required: true, type: 'number' }),
+        },
       },
     });
     expect(source.concurrency.group).toContain('github.event.pull_request.number');
@@ -103,6 +106,14 @@ describe('clearml_ci_cd.yml', () => {
 
   test('gives the job more time than a training and the wait for a worker may take', () => {
     expect(job?.['timeout-minutes']).toBeGreaterThan(60 + 30);
+  });
+
+  test('takes the hosts from variables, which are not masked in links, or else from secrets', () => {
+    const hosts = steps
+      .flatMap((step) => Object.entries(step.env ?? {}))
+      .filter(([name]) => /_HOST$/.test(name));
+    expect(hosts).toHaveLength(3 * 8);
+    for (const [name, value] of hosts) expect(value).toBe(`\${{ vars.${name} || secrets.${name} }}`);
   });
 
   test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
@@ -189,8 +200,14 @@ interface Scenario {
   job?: 'train' | 'closed' | 'base';
   /** Started by hand for the pull request, by a maintainer. */
   isByHand?: boolean;
+  /** By hand: the commit that the maintainer has read. */
+  readCommit?: string;
+  /** The repository is a fork itself. */
+  isFork?: boolean;
   headRepository?: string;
   actor?: string;
+  /** What happened to the pull request; default: what starts the job. */
+  action?: 'synchronize' | 'closed';
   /** Default: all that a repository needs. */
   secrets?: Record<string, string>;
   vars?: Record<string, string>;
@@ -231,7 +248,7 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
   const job = scenario.job ?? 'train';
   const event = await github.pullRequestEvent(
     PULL,
-    job === 'closed' ? 'closed' : 'synchronize',
+    scenario.action ?? (job === 'closed' ? 'closed' : 'synchronize'),
     scenario.actor,
   );
   const workspace = mkdtempSync(join(tmpdir(), 'clearml-ci-workspace-'));
@@ -241,9 +258,13 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
   return runWorkflowJob({
     workflow: readSource('clearml_ci_cd.yml').text,
     job,
-    ...(scenario.isByHand === true ? { inputs: { 'pull-request': PULL } } : {}),
+    ...(scenario.isByHand === true
+      ? { inputs: { 'pull-request': PULL, commit: scenario.readCommit ?? '' } }
+      : {}),
     github: {
-      event: isOnBase ? { repository: event.repository, sender: event.sender } : event,
+      event: isOnBase
+        ? { repository: { ...event.repository, fork: scenario.isFork === true }, sender: event.sender }
+        : event,
       event_name: scenario.isByHand === true ? 'workflow_dispatch' : job === 'base' ? 'push' : 'pull_request',
       repository: github.repository,
       repository_owner: github.repository.split('/')[0],
@@ -262,11 +283,12 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
     secrets: scenario.secrets ?? {
       ACCESS_KEY: clearml.accessKey,
       SECRET_KEY: clearml.secretKey,
+    },
+    vars: scenario.vars ?? {
       CLEARML_API_HOST: clearml.apiHost,
       CLEARML_WEB_HOST: clearml.webHost,
       CLEARML_FILES_HOST: clearml.filesHost,
     },
-    vars: scenario.vars ?? {},
     machineEnv: describeMachine(),
     workspace,
     actions: {
@@ -484,7 +506,9 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     "train a fork's pull request that a maintainer starts by hand, with the programs of the base branch",
     async () => {
       const sandbox = await startHere('fork/digits');
-      const { run, id } = await runWithAgent(sandbox, { isByHand: true }, async (agent, task) => {
+      const readCommit = started.repository?.git('rev-parse', 'topic') ?? '';
+      const scenario: Scenario = { isByHand: true, readCommit };
+      const { run, id } = await runWithAgent(sandbox, scenario, async (agent, task) => {
         await agent.reportScalars(task, 'test_accuracy', 'accuracy', [0.9375]);
         await agent.completeTask(task);
       });
@@ -492,7 +516,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       const task = await createClearmlDriver(sandbox.clearml.env).getTask(id);
       expect(task.script).toMatchObject({
         repository: expect.stringMatching(/\/fork\/digits\.git$/),
-        version_num: started.repository?.git('rev-parse', 'topic'),
+        version_num: readCommit,
       });
       expect(task.tags).toContain(`pr:${PULL}`);
       expect(sandbox.github.comments(PULL)).toEqual([
@@ -518,6 +542,46 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     RUN_TIMEOUT_MS,
   );
 
+  test.each<[string, Scenario]>([
+    ['in a fork that has enabled Actions', { isFork: true }],
+    ['for a push by Dependabot', { actor: 'dependabot[bot]' }],
+  ])('train no base branch without keys %s, and are green', async (_title, scenario) => {
+    const sandbox = await startHere(undefined);
+    const run = await runWorkflow(sandbox, { ...scenario, job: 'base', secrets: {} });
+    expectConclusion(run, 'success');
+    const [notice, ...others] = run.steps;
+    expect(notice?.annotations).toEqual([expect.objectContaining({ title: 'Nothing was trained' })]);
+    expect(new Set(others.map((step) => step.conclusion))).toEqual(new Set(['skipped']));
+  });
+
+  testOnNode24(
+    'fail for the base branch where the repository has no keys',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const run = await runWorkflow(sandbox, { job: 'base', secrets: {} });
+      expectConclusion(run, 'failure');
+      expect(stepOf(run, 'Launch the training').exitCode).toBe(2);
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  test('leave the name of the required check to runs that train', async () => {
+    const required = 'Train and report';
+    const sandbox = await startHere('mallory/digits');
+    const names = async (scenario: Scenario): Promise<string> => (await runWorkflow(sandbox, scenario)).name;
+    expect(await names({ secrets: {} })).toBe(required);
+    const skipped = await names({ action: 'closed' });
+    expect(skipped).not.toBe(required);
+    // GitHub shows it as it stands. Should it ever evaluate it, the name would be another one still.
+    const expression = /^\$\{\{(.+)\}\}$/.exec(skipped)?.[1] ?? '';
+    const evaluate = (github: object): string =>
+      evaluateExpression(expression, { github }, { hasFailed: false, isCancelled: false }).coerceString();
+    expect(evaluate({ event_name: 'pull_request', event: { action: 'closed' } })).not.toBe(required);
+    expect(evaluate({ event_name: 'push', event: {} })).not.toBe(required);
+    expect(evaluate({ event_name: 'pull_request', event: { action: 'synchronize' } })).toBe(required);
+    expect(evaluate({ event_name: 'workflow_dispatch', event: {} })).toBe(required);
+  });
+
   const nothingRuns = {
     "Check out the pull request's commit": 'skipped',
     'Set up Node.js': 'skipped',
@@ -535,7 +599,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       'a fork',
       { headRepository: 'mallory/digits', secrets: {} },
       'failure',
-      /comes from a fork.*Run workflow, with the number of this pull request/,
+      /comes from a fork.*Actions > ClearML CI\/CD > Run workflow, with the number of this pull request/,
     ],
     [
       'Dependabot',

@@ -80,6 +80,8 @@ export interface StepRun {
 }
 
 export interface WorkflowRun {
+  /** As the check is called: a skipped job's name is not evaluated (github.com/actions/runner/issues/1215). */
+  readonly name: string;
   readonly conclusion: 'success' | 'failure' | 'cancelled';
   readonly steps: readonly StepRun[];
 }
@@ -155,6 +157,7 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
   refuseUnknownKeys(jobMapping, JOB_KEYS, `job "${options.job}"`);
   if (root.find('defaults') !== undefined) throw new Error('The runner does not know `defaults`.');
   const stepMappings = childSequence(jobMapping, 'steps');
+  const jobName = job.name ?? job.id;
 
   const files = mkdtempSync(join(tmpdir(), 'clearml-ci-runner-'));
   const eventPath = join(files, 'event.json');
@@ -199,7 +202,8 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
 
   const runs: StepRun[] = [];
   try {
-    if (!evaluateCondition(job.if, base, status())) return { conclusion: 'success', steps: [] };
+    if (!evaluateCondition(job.if, base, status()))
+      return { name: jobName.toString(), conclusion: 'success', steps: [] };
     for (const [index, step] of job.steps.entries()) {
       const mapping = stepMappings[index];
       if (mapping === undefined) throw new Error(`Step ${index} has no source.`);
@@ -217,7 +221,8 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
     rmSync(files, { recursive: true, force: true });
   }
   const { isCancelled, hasFailed } = status();
-  return { conclusion: isCancelled ? 'cancelled' : hasFailed ? 'failure' : 'success', steps: runs };
+  const name = evaluateText(jobName, base, status());
+  return { name, conclusion: isCancelled ? 'cancelled' : hasFailed ? 'failure' : 'success', steps: runs };
 
   async function runStep(step: Step, mapping: MappingToken): Promise<StepRun> {
     const name = step.name === undefined ? step.id : evaluateText(step.name, contexts(), status());
