@@ -215,7 +215,7 @@ describe('the exact code', () => {
     expect((await driver.getTask(given.stdout.trim())).tags).toContain('pr:7');
   });
 
-  test("of a fork's pull request that a maintainer trains by hand is what GitHub says", async () => {
+  test("of a fork's pull request that a maintainer trains by hand is what GitHub says, if it is what was read", async () => {
     const head = 'd'.repeat(40);
     const github = await startGithubSandbox({
       pulls: [{ number: 9, headRef: 'fix', headSha: head, baseRef: 'main', headRepository: 'fork/digits' }],
@@ -231,7 +231,12 @@ describe('the exact code', () => {
         GITHUB_REF: 'refs/heads/main',
         PR_NUMBER: '9',
       };
-      const task = await launchTask([], env);
+      const moved = await launch([], { env: { ...env, PR_COMMIT: 'e'.repeat(40) }, clock: systemClock });
+      expect(moved).toMatchObject({ exitCode: 2, stdout: '' });
+      expect(moved.stderr).toContain('error: the commit to train is dddddddddd, not eeeeeeeeee');
+      const short = await launch([], { env: { ...env, PR_COMMIT: head.slice(0, 10) } });
+      expect(short).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('no full commit id') });
+      const task = await launchTask([], { ...env, PR_COMMIT: head.toUpperCase() });
       expect(task.script).toMatchObject({ version_num: head, branch: 'fix' });
       expect(task.script.repository).toMatch(/\/fork\/digits\.git$/);
       expect(task.tags).toContain('pr:9');

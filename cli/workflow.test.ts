@@ -94,6 +94,7 @@ describe('clearml_ci_cd.yml', () => {
       workflow_dispatch: {
         inputs: {
           'pull-request': expect.objectContaining({ required: true, type: 'number' }),
+          commit: expect.objectContaining({ required: false, type: 'string' }),
         },
       },
     });
@@ -522,6 +523,19 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       expect(sandbox.github.comments(PULL)).toEqual([
         expect.objectContaining({ body: expect.stringContaining('0.9375') }),
       ]);
+    },
+    RUN_TIMEOUT_MS,
+  );
+
+  testOnNode24(
+    "train nothing where a fork's pull request has moved on since the maintainer has read it",
+    async () => {
+      const sandbox = await startHere('fork/digits');
+      const run = await runWorkflow(sandbox, { isByHand: true, readCommit: 'a'.repeat(40) });
+      expectConclusion(run, 'failure');
+      expect(stepOf(run, 'Launch the training').exitCode).toBe(2);
+      expect(stepOf(run, 'Launch the training').stderr).toContain('as PR_COMMIT says');
+      expect(await createClearmlDriver(sandbox.clearml.env).listTasks()).toEqual([]);
     },
     RUN_TIMEOUT_MS,
   );

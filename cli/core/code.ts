@@ -115,6 +115,34 @@ export async function locateCode(
   };
 }
 
+/**
+ * Makes sure that what is trained is what somebody has read: a branch may have moved on since.
+ *
+ * @param expected what PR_COMMIT says; undefined where nobody said so
+ * @throws Failure (usage) when it is another commit, or no full commit id
+ */
+export function checkExpectedCommit(commit: string, expected: string | undefined): void {
+  const wanted = expected?.trim().toLowerCase();
+  if (wanted === undefined || wanted === commit) return;
+  if (!isCommitId(wanted)) {
+    throw new Failure('PR_COMMIT is no full commit id', {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'Give all 40 hexadecimal digits: others can make a commit that has the same first ones.',
+    });
+  }
+  throw new Failure(
+    `the commit to train is ${commit.slice(0, 10)}, not ${wanted.slice(0, 10)} as PR_COMMIT says`,
+    {
+      exitCode: EXIT_CODES.usage,
+      remedy: `Most likely the branch has moved on: read what has come since, then give ${commit}.`,
+    },
+  );
+}
+
+function isCommitId(text: string): boolean {
+  return /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/i.test(text);
+}
+
 function describe(location: CodeLocation, sendsDiff: boolean): LocatedCode {
   return {
     location: { ...location, cloneUrl: stripCredentials(location.cloneUrl) },
@@ -158,7 +186,7 @@ function checkArguments({ cloneUrl, branch, commit }: CodeArguments): void {
       remedy: 'Give its name as git branch shows it, without refs/heads/.',
     });
   }
-  if (commit !== undefined && !/^[0-9a-f]{40}(?:[0-9a-f]{24})?$/i.test(commit)) {
+  if (commit !== undefined && !isCommitId(commit)) {
     throw new Failure('the commit is no full commit id', {
       exitCode: EXIT_CODES.usage,
       remedy:

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { identifyCode, locateCode } from '../core/code.ts';
+import { checkExpectedCommit, identifyCode, locateCode } from '../core/code.ts';
 import { readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
@@ -99,6 +99,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       ? ((await askForPullRequestHead(github, session)) ?? github.code)
       : github.code;
   const located = await locateCode({ cloneUrl, branch, commit }, eventCode, reader, flags.diff === true);
+  checkExpectedCommit(located.location.commit, env.PR_COMMIT);
   for (const warning of located.warnings) voice.warn(warning);
   const requirementsPath = flags.requirements ?? config.requirements;
   const [{ code, warnings }, requirementsText] = await Promise.all([
