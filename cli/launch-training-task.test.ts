@@ -231,7 +231,7 @@ describe('the exact code', () => {
         GITHUB_REF: 'refs/heads/main',
         PR_NUMBER: '9',
       };
-      const moved = await launch([], { env: { ...env, PR_COMMIT: 'e'.repeat(40) }, clock: systemClock });
+      const moved = await launch([], { env: { ...env, PR_COMMIT: 'e'.repeat(40) } });
       expect(moved).toMatchObject({ exitCode: 2, stdout: '' });
       expect(moved.stderr).toContain('error: the commit to train is dddddddddd, not eeeeeeeeee');
       const short = await launch([], { env: { ...env, PR_COMMIT: head.slice(0, 10) } });
