@@ -72,7 +72,7 @@ export function createDemoScreen(
     frame = (frame + 1) % FRAMES.length;
     const elapsed = formatDuration(performance.now() - live.beganAt);
     const text = `${FRAMES[frame]} ${live.title} (${elapsed})${live.message === '' ? '' : `: ${live.message}`}`;
-    output.write(`\r\u001b[K${text.slice(0, (output.columns ?? 80) - 1)}`);
+    output.write(`\r\u001b[K${text.slice(0, (output.columns || 80) - 1)}`);
   }
 
   function line(text: string): void {
