@@ -52,6 +52,20 @@ test('tasks that are told side by side are told apart', () => {
   ]);
 });
 
+test('the end of a log, which has been shown, is not shown again', () => {
+  expect(
+    condense([
+      'error: it failed',
+      'The last 2 lines of its log:',
+      '::stop-commands::t',
+      'a',
+      '',
+      '::t::',
+      'b',
+    ]),
+  ).toEqual(['error: it failed', '… The last 2 lines of its log', 'b']);
+});
+
 test('workflow commands are obeyed, not shown; between stop-commands and its token they are text', () => {
   expect(condense(['::group::Log', '::stop-commands::t', '::error::no', '::t::', '::endgroup::'])).toEqual([
     '::error::no',

@@ -8,8 +8,8 @@ const NOISE =
 
 /**
  * Shows of a program's talk what a spectator reads. As in the runner's log, workflow commands are obeyed, not printed.
- * Of a task's console the agent's preparation (200 lines) becomes one line, and of the epochs the first and the last
- * are shown. Ids are shortened to the eight characters that check-task-running uses.
+ * Of a task's console the agent's preparation (200 lines) becomes one line, of the epochs the first and the last are
+ * shown, and its end is not shown again where it failed. Ids are shortened to the eight characters that check-task-running uses.
  *
  * @param showBriefly takes what is said at the moment, the lines that are not shown for long too
  */
@@ -20,6 +20,8 @@ export function createCondenser(
   /** Of each task that an agent prepares, how many lines it has printed; by the prefix that tells the tasks apart. */
   const prepared = new Map<string, number>();
   let token: string | undefined;
+  /** How many lines are still to come that were shown before. */
+  let repeated = 0;
 
   function obeyCommand(line: string): boolean {
     const command = /^::([\w-]+)(?: [^:]*)?::(.*)$/.exec(line);
@@ -44,6 +46,10 @@ export function createCondenser(
 
   return (line) => {
     if (obeyCommand(line)) return;
+    if (repeated > 0) {
+      repeated -= 1;
+      return;
+    }
     const [, prefix = '', text = ''] = /^(\[[0-9a-f]{8}\] )?(.*)$/.exec(line) ?? [];
     if (text.trim() === '' || NOISE.test(text)) return;
     const shown = shortenIds(`${prefix}${text}`);
@@ -51,7 +57,8 @@ export function createCondenser(
     if (isPreparation(prefix, text)) return;
     const [, epoch, epochs] = /^epoch (\d+)\/(\d+) /.exec(text) ?? [];
     if (epoch !== epochs && epoch !== '1') return;
-    show(shown);
+    repeated = Number(/^The last (\d+) lines of its log:$/.exec(text)?.[1] ?? 0);
+    show(repeated > 0 ? `… ${shown.replace(':', '')}` : shown);
   };
 }
 
