@@ -1,8 +1,9 @@
 import type { Config } from './config.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
+import { listMarkedCommits } from './history-mark.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { isSuccess, isTaskId, RUNTIME_KEYS } from './task.ts';
+import { isHistoryEvent, isSuccess, isTaskId, RUNTIME_KEYS } from './task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
 
@@ -181,7 +182,8 @@ function groupByPosition(
   const byPosition = new Map<number, ReportedTask[]>();
   for (const task of candidates) {
     if (!isEligible(task, search)) continue;
-    const found = listCodeIds(task).flatMap((id) => positions.get(id) ?? []);
+    const ids = [...listCodeIds(task), ...listMarkedCommits(task.tags, search.branch)];
+    const found = ids.flatMap((id) => positions.get(id) ?? []);
     if (found.length === 0) continue;
     const position = Math.min(...found);
     byPosition.set(position, [...(byPosition.get(position) ?? []), task]);
@@ -218,15 +220,16 @@ function isSameTraining(tasks: readonly ReportedTask[], { own, seedParam }: Base
   );
 }
 
-/** Events that launch what belongs to a branch's history; not a dispatch, which is somebody's trial. */
-const HISTORY_EVENTS = new Set(['push', 'pull_request', 'pull_request_target', 'merge_group']);
-
 function isEligible(task: ReportedTask, { pipeline, branch }: BaselineSearch): boolean {
   const { runtime, script } = task;
   if (!isSuccess(task.status) || task.isArchived || script.hasDiff) return false;
   if (runtime[RUNTIME_KEYS.pipeline] !== pipeline || runtime[RUNTIME_KEYS.key] === undefined) return false;
-  const event = runtime[RUNTIME_KEYS.event] ?? '';
-  return HISTORY_EVENTS.has(event) || (event === 'launch' && script.branch === branch);
+  const event = runtime[RUNTIME_KEYS.event];
+  return (
+    isHistoryEvent(event) ||
+    (event === 'launch' && script.branch === branch) ||
+    listMarkedCommits(task.tags, branch).length > 0
+  );
 }
 
 /**

@@ -16,6 +16,10 @@ export interface GithubRun {
   readonly baseBranch: string | undefined;
   /** The repository's main branch (`main`), if the event tells. */
   readonly defaultBranch: string | undefined;
+  /** A push to a branch, with the commit that was the branch's before; undefined for any other event. */
+  readonly push:
+    | { readonly branch: string; readonly commit: string; readonly previous: string | undefined }
+    | undefined;
   readonly eventName: string | undefined;
   readonly runId: string | undefined;
   readonly runAttempt: string | undefined;
@@ -57,6 +61,8 @@ const EventSchema = v.object({
   ),
   /** merge_group's head and base. */
   merge_group: v.optional(v.object({ head_sha: v.string(), head_ref: v.string(), base_ref: v.string() })),
+  /** push's former commit; all zeros for a new branch. */
+  before: v.nullish(v.string()),
 });
 
 /**
@@ -91,6 +97,7 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
       data?.merge_group?.base_ref.replace(/^refs\/heads\//, '') ??
       readBranch(env),
     defaultBranch: data?.repository?.default_branch,
+    push: readPush(env, data),
     eventName: env.GITHUB_EVENT_NAME,
     runId: env.GITHUB_RUN_ID,
     runAttempt: env.GITHUB_RUN_ATTEMPT,
@@ -136,6 +143,14 @@ function locateCode(env: Environment, event: Event | undefined): CodeLocation | 
   return cloneUrl === undefined || commit === undefined || branch === undefined
     ? undefined
     : { cloneUrl, branch, commit };
+}
+
+function readPush(env: Environment, event: Event | undefined): GithubRun['push'] {
+  const branch = /^refs\/heads\/(.+)$/.exec(env.GITHUB_REF ?? '')?.[1];
+  const commit = env.GITHUB_SHA;
+  if (env.GITHUB_EVENT_NAME !== 'push' || branch === undefined || commit === undefined) return undefined;
+  const before = event?.before ?? '';
+  return { branch, commit, previous: /^0*$/.test(before) ? undefined : before };
 }
 
 /** The branch, or the tag, that the event is about. */

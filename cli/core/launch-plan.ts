@@ -3,6 +3,7 @@ import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
 import { toWebUrl } from './git-url.ts';
 import type { CodeLocation, GithubRun } from './github-event.ts';
+import { type HistoryMark, isHistoryMark } from './history-mark.ts';
 import { hashPipeline, hashText, identifyPipelineRepository } from './pipeline.ts';
 import {
   DEFAULT_QUEUE,
@@ -47,6 +48,8 @@ export interface LaunchPlan {
   readonly tasks: readonly PlannedTask[];
   /** Tags that a reused task gets where it lacks them. */
   readonly tagsOfReused: readonly string[];
+  /** How a reused task is marked as the branch's; undefined where the launch is not the branch's own. */
+  readonly historyMark: HistoryMark | undefined;
   readonly reuse: boolean;
   readonly supersede: boolean;
   readonly requireWorker: boolean;
@@ -153,6 +156,13 @@ export async function planLaunch(input: {
     ...(config.tags ?? []),
     ...(options.tag ?? []),
   ];
+  const reserved = tags.find(isHistoryMark);
+  if (reserved !== undefined) {
+    throw new Failure(`the tag ${reserved} is one that launches put on tasks themselves`, {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'It says which commit a task is the baseline of: leave it out, or name it otherwise.',
+    });
+  }
   const tasks = await Promise.all(
     (seeds ?? [undefined]).map(async (seed): Promise<PlannedTask> => {
       const withSeed = new Map(params);
@@ -206,10 +216,25 @@ export async function planLaunch(input: {
     commit: code.commit,
     tasks,
     tagsOfReused,
+    historyMark: planHistoryMark(run, code, config),
     reuse: options.reuse ?? config.reuse ?? true,
     supersede: options.supersede ?? config.supersede ?? true,
     requireWorker: options.requireWorker === true,
     run,
+  };
+}
+
+/** A push to a branch, or a person outside Actions, launches what becomes the branch's history. */
+function planHistoryMark(run: GithubRun, code: Code, config: Config): HistoryMark | undefined {
+  if (run.pullRequest !== undefined || code.diff !== '') return undefined;
+  const { push } = run;
+  const isPushed = push?.branch === code.branch && push.commit === code.commit;
+  if (run.eventName !== undefined && !isPushed) return undefined;
+  return {
+    branch: code.branch,
+    commit: code.commit,
+    previous: isPushed ? push.previous : undefined,
+    isTreeKnown: config.paths === undefined,
   };
 }
 

@@ -1,7 +1,8 @@
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
+import { chooseMarks } from './history-mark.ts';
 import type { LaunchPlan, PlannedTask, TaskContent, TaskDocument } from './launch-plan.ts';
-import { RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
+import { isEnded, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
 import { chooseTask, isGivenUp, isSameTraining, isSuperseded, TAKEN_OVER_TAG } from './task-choice.ts';
 import type { Clock } from './world.ts';
 
@@ -62,7 +63,10 @@ export interface LaunchServer {
   >;
   /** Deletes a task that is still a draft; one that is no draft any more, or gone, is left alone. */
   deleteDraft(taskId: string): Promise<void>;
-  addTags(taskId: string, tags: readonly string[]): Promise<void>;
+  changeTags(
+    taskId: string,
+    tags: { readonly add: readonly string[]; readonly remove?: readonly string[] },
+  ): Promise<void>;
 }
 
 export interface LaunchedTask {
@@ -71,6 +75,8 @@ export interface LaunchedTask {
   readonly seed: number | undefined;
   /** It was there before this launch. */
   readonly isReused: boolean;
+  /** What it was when it was taken; undefined for one that this launch created. */
+  readonly known: KnownTask | undefined;
   readonly status: TaskStatus;
   /** The queue it waits in; where it does not wait, the one the launch was asked for. */
   readonly queue: Queue;
@@ -211,7 +217,7 @@ export async function carryOutLaunch(
   const tasks = plan.tasks.map((task) => launched.get(task)).filter((task) => task !== undefined);
   const kept = new Set(tasks.map((task) => task.id));
   if (record.hasLostAnswers) await removeLateArrivals(plan, tools, kept);
-  await tagReused(plan, survey, tasks, server);
+  await tagReused(plan, tasks, server);
   return {
     tasks,
     superseded: survey.superseded.filter((task) => !kept.has(task.id)),
@@ -260,6 +266,7 @@ async function launchRound(
         projectId: outcome.task.projectId,
         seed: task.seed,
         isReused: !tools.record.created.has(outcome.task.id),
+        known: tools.record.created.has(outcome.task.id) ? undefined : outcome.task,
         status: isDraft ? 'queued' : outcome.task.status,
         queue: outcome.isWatched === true && queue.workers === 0 ? { ...queue, workers: 1 } : queue,
         position: isDraft || outcome.task.status === 'queued' ? place : undefined,
@@ -389,7 +396,7 @@ async function enqueueOnce(
 /** Before a draft of another launch is queued: that launch must not take it back any more. */
 async function markTakenOver(draft: KnownTask, plan: LaunchPlan, server: LaunchServer): Promise<void> {
   const tag = plan.pullRequest === undefined ? TAKEN_OVER_TAG : tagPullRequest(plan.pullRequest);
-  if (!draft.tags.includes(tag)) await server.addTags(draft.id, [tag]);
+  if (!draft.tags.includes(tag)) await server.changeTags(draft.id, { add: [tag] });
 }
 
 /** Deletes drafts of this launch that landed after we had given them up. */
@@ -405,20 +412,32 @@ async function removeLateArrivals(
   }
 }
 
-/** Reused tasks get this pull request's tag, and that of their group of seeds. */
+/**
+ * Reused tasks get this pull request's tag, and that of their group of seeds. Without a pull request they are marked, so
+ * that they count for the branch, and so that nobody ends them who has no more use for them.
+ */
 async function tagReused(
   plan: LaunchPlan,
-  survey: Survey,
   tasks: readonly LaunchedTask[],
   server: LaunchServer,
 ): Promise<void> {
-  const known = new Map([...survey.reusable.values()].map(({ id, tags }) => [id, tags]));
   await Promise.all(
-    tasks.map(async (task) => {
-      const missing = plan.tagsOfReused.filter((tag) => !known.get(task.id)?.includes(tag));
-      if (task.isReused && missing.length > 0) await server.addTags(task.id, missing);
+    tasks.map(async ({ known }) => {
+      if (known === undefined) return;
+      const marks = chooseTagsOfReused(known, plan);
+      const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));
+      if (add.length > 0) await server.changeTags(known.id, { add, remove: marks.remove });
     }),
   );
+}
+
+function chooseTagsOfReused(
+  known: KnownTask,
+  { historyMark, pullRequest }: LaunchPlan,
+): { readonly add: readonly string[]; readonly remove: readonly string[] } {
+  const isSafe = isEnded(known.status) || known.runtime[RUNTIME_KEYS.pullRequest] === undefined;
+  if (historyMark !== undefined) return chooseMarks({ ...known, isSafe }, historyMark);
+  return { add: pullRequest === undefined && !isSafe ? [TAKEN_OVER_TAG] : [], remove: [] };
 }
 
 function describeReused(task: PlannedTask, known: KnownTask, survey: Survey): LaunchedTask {
@@ -429,6 +448,7 @@ function describeReused(task: PlannedTask, known: KnownTask, survey: Survey): La
     projectId: known.projectId,
     seed: task.seed,
     isReused: true,
+    known,
     status: known.status,
     queue,
     position: known.status === 'queued' && index >= 0 ? index + 1 : undefined,

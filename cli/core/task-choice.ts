@@ -1,3 +1,4 @@
+import { isHistoryMark } from './history-mark.ts';
 import type { KnownTask } from './launch.ts';
 import type { LaunchPlan, PlannedTask, TaskContent } from './launch-plan.ts';
 import { RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
@@ -103,7 +104,9 @@ export function isUsedByOthers(
     ...(pullRequest === undefined ? [] : [tagPullRequest(pullRequest)]),
     ...(tagsBefore === undefined ? [] : [TAKEN_OVER_TAG, ...tagsBefore]),
   ];
-  return task.tags.some((tag) => (tag === TAKEN_OVER_TAG || /^pr:\d+$/.test(tag)) && !ours.includes(tag));
+  return task.tags.some(
+    (tag) => (tag === TAKEN_OVER_TAG || isHistoryMark(tag) || /^pr:\d+$/.test(tag)) && !ours.includes(tag),
+  );
 }
 
 function toRunNumber(text: string | undefined): bigint | undefined {

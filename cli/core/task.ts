@@ -47,6 +47,14 @@ export const RUNTIME_KEYS = {
   launch: 'ci_launch',
 } as const;
 
+/** Events that launch what belongs to a branch's history; not a dispatch, which is somebody's trial. */
+const HISTORY_EVENTS: readonly string[] = ['push', 'pull_request', 'pull_request_target', 'merge_group'];
+
+/** Whether what such an event launches belongs to a branch's history, once the branch has its code. */
+export function isHistoryEvent(event: string | undefined): boolean {
+  return event !== undefined && HISTORY_EVENTS.includes(event);
+}
+
 /** The tag that ties a task to a pull request: `pr:7`. */
 export function tagPullRequest(pullRequest: number): string {
   return `pr:${pullRequest}`;

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { abortTasks } from '../core/abort.ts';
 import { Failure } from '../core/failure.ts';
+import { listPossibleMarks } from '../core/history-mark.ts';
 import type { LaunchRecord, LaunchResult } from '../core/launch.ts';
 import type { LaunchPlan } from '../core/launch-plan.ts';
 import { RUNTIME_KEYS } from '../core/task.ts';
@@ -22,6 +23,18 @@ const TasksSchema = v.object({
 });
 
 type FoundTask = v.InferOutput<typeof TasksSchema>['tasks'][number];
+
+/** The tags that a draft had before this launch took it over, and those that this launch may have added. */
+function listTagsToIgnore(
+  taskId: string,
+  { historyMark }: LaunchPlan,
+  { takenOver }: LaunchRecord,
+): readonly string[] | undefined {
+  const before = takenOver.get(taskId);
+  return before === undefined || historyMark === undefined
+    ? before
+    : [...before, ...listPossibleMarks(historyMark)];
+}
 
 export interface TakeBackTools {
   readonly client: ClearmlClient;
@@ -56,7 +69,7 @@ export async function takeBackLaunch(
       if (look > 0) await clock.sleep(Math.min(1000, Math.max(0, deadlineMs - clock.now())));
       const found = await findDone(client, token, record);
       const ours = found.filter(
-        (task) => !isUsedByOthers(task, plan.pullRequest, record.takenOver.get(task.id)),
+        (task) => !isUsedByOthers(task, plan.pullRequest, listTagsToIgnore(task.id, plan, record)),
       );
       for (const task of found) {
         if (!ours.includes(task))

@@ -222,11 +222,14 @@ export function createLaunchServer(client: ClearmlClient, signal?: AbortSignal):
       }
     },
 
-    async addTags(taskId, tags) {
-      await client.call('tasks.update_tags', { ids: [taskId], add_tags: tags }, AnythingSchema, {
-        isRepeatable: true,
-        signal,
-      });
+    async changeTags(taskId, { add, remove = [] }) {
+      // An empty list does no harm (recording 196 has both), but says nothing.
+      const body = {
+        ids: [taskId],
+        ...(add.length === 0 ? {} : { add_tags: add }),
+        ...(remove.length === 0 ? {} : { remove_tags: remove }),
+      };
+      await client.call('tasks.update_tags', body, AnythingSchema, { isRepeatable: true, signal });
     },
   };
 }

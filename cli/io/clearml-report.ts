@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { splitLogLines } from '../core/console-log.ts';
 import { type Curve, cleanCurve } from '../core/curve.ts';
+import { MARK_PREFIX_PATTERN } from '../core/history-mark.ts';
 import { isMonitor, isSingleValueTitle, type Metric, nameMetric, sortMetrics } from '../core/metrics.ts';
 import { type Plot, parsePlot } from '../core/plot.ts';
 import { escapeRegExp } from '../core/redaction.ts';
@@ -218,8 +219,8 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
           ...(projectId === undefined ? {} : { project: [projectId] }),
           [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
           _any_: {
-            fields: [`runtime.${RUNTIME_KEYS.code}`, 'script.version_num'],
-            pattern: `^(${codeIds.map(escapeRegExp).join('|')})$`,
+            fields: [`runtime.${RUNTIME_KEYS.code}`, 'script.version_num', 'tags'],
+            pattern: `^${MARK_PREFIX_PATTERN}(${codeIds.map(escapeRegExp).join('|')})$`,
           },
         },
         [...TASK_FIELDS, ...locateMetrics(metrics)],
