@@ -321,6 +321,30 @@ describe('what comes of it', () => {
     expect(github.comments(7)).toHaveLength(1);
   });
 
+  test.each([
+    ['by us', { status_reason: 'aborted by workflow run 120' }, ': aborted by workflow run 120'],
+    ['by somebody', {}, ' by somebody'],
+  ])(
+    'a task that was taken out of the queue %s is stopped, not about to be queued',
+    async (_, body, words) => {
+      const task = await trainTask(0.9, 'queued');
+      await driver.call('tasks.dequeue', { task, ...body });
+      writeSettings('metrics: [{ metric: test_accuracy/accuracy, goal: maximize, gate: fail }]');
+      expect((await run([task, '--config', 'settings.yml'])).exitCode).toBe(6);
+      expect(readOutputs().verdict).toBe('failed');
+      expect(github.comments(7)[0]?.body).toContain(
+        `\`train digits\` stopped: \`the task was taken out of the queue${words}\``,
+      );
+    },
+  );
+
+  test('a task that nobody has queued yet is pending', async () => {
+    const task = await driver.createTask({ name: 'train' });
+    expect((await run([task])).exitCode).toBe(0);
+    expect(readOutputs().verdict).toBe('pending');
+    expect(github.comments(7)[0]?.body).toContain('`train` is not in a queue yet');
+  });
+
   test('a token without the permission is exit 8, names it, and the report is in the summary and the outputs', async () => {
     const task = await trainTask();
     const { exitCode, stderr, stdout } = await run([task], makeEnv({ GH_TOKEN: github.readOnlyToken }));

@@ -284,6 +284,10 @@ export function explainEnd(end: EndReason, evidence: Evidence): Cause | undefine
   if (end === 'succeeded') return undefined;
   if (end === 'failed') return recogniseFailure(evidence);
   if (end === 'stopped') return explainStop(evidence);
+  const reason = toSingleLine(evidence.statusReason);
+  if (end === 'dequeued' && reason !== '') {
+    return { ...CAUSE_BY_END.dequeued, message: `the task was taken out of the queue: ${reason}` };
+  }
   return CAUSE_BY_END[end];
 }
 

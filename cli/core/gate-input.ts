@@ -7,6 +7,7 @@ import { type Metric, type MetricPick, pickValue } from './metrics.ts';
 import type { GateQuestions, ReportSources } from './report-sources.ts';
 import type { ReportedTask } from './reported-task.ts';
 import { doubtValue, needsConsole, type ValueOrigin } from './suspicious-value.ts';
+import { wasTakenBack } from './task.ts';
 
 /** Whether any metric is gated: only then anything is asked or loaded for a gate. */
 export function hasGate(rules: readonly MetricRule[]): boolean {
@@ -45,7 +46,7 @@ export function prepareGateInput(
   const toRun = (task: ReportedTask): GateRun => ({
     task: task.id,
     seed: task.params[seedParam] ?? null,
-    status: task.status,
+    status: wasTakenBack(task) ? 'stopped' : task.status,
     iterations: task.iteration,
     values: measureAll(listGatedMetrics(task, rules), task, sources),
     fingerprint: JSON.stringify(

@@ -9,7 +9,7 @@ import type { TaskStatus } from './task.ts';
 
 /** How a status is called in a sentence. */
 export const STATUS_WORDS: Readonly<Record<TaskStatus, string>> = {
-  created: 'not in a queue yet',
+  created: 'in no queue',
   queued: 'waiting in the queue',
   in_progress: 'running',
   stopped: 'stopped',

@@ -17,7 +17,7 @@ import { replaceBroken } from './quotation.ts';
 import { describeMetrics, type RankedMetric, type ReportCurve, type ReportMetric } from './report-metrics.ts';
 import type { ReportSources } from './report-sources.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
-import { isEnded, isSuccess, RUNTIME_KEYS, type TaskStatus } from './task.ts';
+import { isEnded, isSuccess, RESET_REASON, RUNTIME_KEYS, type TaskStatus, wasTakenBack } from './task.ts';
 import { isWorkerLost } from './task-life.ts';
 
 /** What is said of the whole run, the first that holds (public contract). */
@@ -246,16 +246,23 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
 }
 
 /** What can be said before any metric is looked at. */
-export function decideVerdict(tasks: ReadonlyArray<Pick<ReportedTask, 'status'>>): Verdict {
-  if (tasks.some(({ status }) => isEnded(status) && !isSuccess(status))) return 'failed';
+export function decideVerdict(tasks: readonly TaskState[]): Verdict {
+  if (tasks.some(hasFailed)) return 'failed';
   if (tasks.some(({ status }) => !isSuccess(status))) return 'pending';
   return 'none';
 }
 
-function decidePhase(tasks: ReadonlyArray<Pick<ReportedTask, 'status'>>): Phase {
+type TaskState = Pick<ReportedTask, 'status' | 'statusReason' | 'queueId'>;
+
+/** It has come to an end without success; a draft that was taken out of its queue has too. */
+function hasFailed(task: TaskState): boolean {
+  return (isEnded(task.status) && !isSuccess(task.status)) || wasTakenBack(task);
+}
+
+function decidePhase(tasks: readonly TaskState[]): Phase {
   const has = (...statuses: TaskStatus[]) => tasks.some(({ status }) => statuses.includes(status));
   if (has('failed')) return 'failed';
-  if (has('stopped', 'closed')) return 'stopped';
+  if (has('stopped', 'closed') || tasks.some(wasTakenBack)) return 'stopped';
   if (has('in_progress', 'publishing', 'unknown')) return 'running';
   if (has('queued')) return 'queued';
   return has('created') ? 'draft' : 'completed';
@@ -381,18 +388,10 @@ function sum(metrics: readonly Metric[], field: 'mean' | 'max'): number {
 const LOG_LINES = 60;
 
 function describeFailure({ tasks, log }: ReportSources, context: ReportContext): ReportFailure | null {
-  const task = tasks.find(({ status }) => isEnded(status) && !isSuccess(status));
+  const task = tasks.find(hasFailed);
   if (task === undefined) return null;
-  const end =
-    task.status === 'failed'
-      ? 'failed'
-      : task.status === 'closed'
-        ? 'closed'
-        : isWorkerLost(task)
-          ? 'worker-lost'
-          : 'stopped';
   const lines = log?.taskId === task.id ? log.lines : [];
-  const cause = explainEnd(end, {
+  const cause = explainEnd(findEnd(task), {
     statusReason: task.statusReason,
     statusMessage: task.statusMessage,
     log: lines,
@@ -406,6 +405,12 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
     placeUrl: formatPlaceUrl(cause, task, context),
     log: trimLines(lines).slice(-LOG_LINES),
   };
+}
+
+function findEnd(task: ReportedTask): 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
+  if (task.status === 'failed' || task.status === 'closed') return task.status;
+  if (task.status === 'created') return task.statusReason === RESET_REASON ? 'reset' : 'dequeued';
+  return isWorkerLost(task) ? 'worker-lost' : 'stopped';
 }
 
 function formatPlaceUrl(cause: Cause, task: ReportedTask, context: ReportContext): string | null {

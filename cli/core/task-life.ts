@@ -1,7 +1,7 @@
 import type { TaskOrigin } from './abort.ts';
 import { EXIT_CODES, type ExitCode } from './exit-code.ts';
 import type { WaitingPhase } from './poll-schedule.ts';
-import { isEnded, isSuccess, type TaskStatus } from './task.ts';
+import { isEnded, isSuccess, RESET_REASON, type TaskStatus } from './task.ts';
 
 /** What one look at a task shows. Times in ms since 1970, by the server's clock. */
 export interface WatchedTask {
@@ -122,7 +122,7 @@ export function beginLife(id: string, nowMs: number): TaskLife {
 /** Takes a look into account; `task` is undefined where the look did not show it. */
 export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs: number): void {
   const isGone = task === undefined;
-  const isBack = task?.status === 'created' && life.wasEnqueued;
+  const isBack = task?.status === 'created' && (life.wasEnqueued || saysTakenOut(task));
   life.doubts = isGone || isBack ? life.doubts + 1 : 0;
   if (isGone) {
     // A server that is just starting may not know it yet.
@@ -134,7 +134,7 @@ export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs
   if (isBack) {
     // Somebody may be moving it to another queue.
     if (life.doubts > 1)
-      life.end = life.phase === 'queued' && task.statusReason !== 'reset' ? 'dequeued' : 'reset';
+      life.end = life.phase !== 'running' && task.statusReason !== RESET_REASON ? 'dequeued' : 'reset';
     return;
   }
   life.end = judgeEnd(task);
@@ -146,6 +146,11 @@ export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs
   life.phaseSinceMs = nowMs;
   life.queueSample = undefined;
   if (phase === 'running') life.runningSinceMs ??= nowMs;
+}
+
+/** A draft with a reason was taken out of its queue before our first look; one that was reset may be about to be queued. */
+function saysTakenOut({ statusReason }: WatchedTask): boolean {
+  return statusReason !== '' && statusReason !== RESET_REASON;
 }
 
 function judgeEnd(task: WatchedTask): EndReason | undefined {

@@ -25,6 +25,21 @@ export function isEnded(status: TaskStatus): boolean {
 }
 
 /**
+ * Whether a draft is one again: it was taken out of its queue (it keeps the queue's id, recording 128, and our reason)
+ * or was reset (recording 138). One that was never queued has neither queue nor reason (recording 101).
+ */
+export function wasTakenBack(task: {
+  readonly status: TaskStatus;
+  readonly statusReason: string;
+  readonly queueId: string | undefined;
+}): boolean {
+  return task.status === 'created' && (task.statusReason !== '' || task.queueId !== undefined);
+}
+
+/** The `status_reason` and the `status_message` of a task that was reset (recording 138). */
+export const RESET_REASON = 'reset';
+
+/**
  * Keys in a task's `runtime` that say where it came from. They survive the agent and the SDK, which add their own keys
  * to the same map, and a query finds them (`runtime.KEY`).
  */

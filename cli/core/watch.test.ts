@@ -264,11 +264,18 @@ test('a task that was taken out of the queue, or put back by somebody, is told a
     tasks: {
       dequeued: (atMs) => ({ status: atMs < 5 * SECOND ? 'queued' : 'created' }),
       draft: () => ({ status: 'created' }),
+      aborted: () => ({ status: 'created', statusReason: 'aborted by workflow run 120' }),
+      moved: (atMs) =>
+        atMs === 0
+          ? { status: 'created', statusReason: 'superseded by a newer launch' }
+          : { status: atMs < 5 * SECOND ? 'queued' : 'completed' },
     },
     queue: () => ({ entries: ['dequeued'], workers: [] }),
   });
   await run();
   expect(ends.get('dequeued')?.end).toBe('dequeued');
+  expect(ends.get('aborted')).toEqual({ end: 'dequeued', atMs: SECOND });
+  expect(ends.get('moved')?.end).toBe('succeeded');
   expect(ends.get('draft')).toEqual({ end: 'draft', atMs: MINUTE });
 });
 
