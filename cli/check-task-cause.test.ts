@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,8 +34,11 @@ afterAll(async () => {
 });
 
 /** A task that has ended as the recorded one did. */
-async function replay(name: string): Promise<{ id: string; fixture: Fixture }> {
-  const fixture: Fixture = JSON.parse(await readFile(join(FIXTURES, `${name}.json`), 'utf8'));
+async function replay(
+  name: string,
+  change = (text: string) => text,
+): Promise<{ id: string; fixture: Fixture }> {
+  const fixture: Fixture = JSON.parse(change(await readFile(join(FIXTURES, `${name}.json`), 'utf8')));
   const id = await driver.createTask({ name, script: { working_dir: '.' } });
   await driver.startTask(id);
   await driver.logLines(id, [`${fixture.log.join('\n')}\n`]);
@@ -52,9 +55,25 @@ function check(args: readonly string[], env: Record<string, string> = {}) {
   return runProgramProcess('check-task-running', { args, cwd: folder, env: { ...sandbox.env, ...env } });
 }
 
+test('a key that the training printed stands neither in the log nor in what later steps are handed', async () => {
+  const { CLEARML_API_ACCESS_KEY: key = '', CLEARML_API_SECRET_KEY: secret = '' } = sandbox.env;
+  const { id } = await replay('exception', (text) =>
+    text.replaceAll('bad learning rate', `no access with ${key} and ${btoa(secret)}, rate`),
+  );
+  const outputs = join(folder, 'outputs');
+  await writeFile(outputs, '');
+  const run = await check([id], { GITHUB_OUTPUT: outputs });
+  const written = await readFile(outputs, 'utf8');
+  expect(written).toContain('ValueError: no access with *** and ***, rate 3');
+  for (const text of [written, run.stdout, run.stderr]) {
+    expect(text).not.toContain(key);
+    expect(text).not.toContain(btoa(secret));
+  }
+});
+
 test('for every way to fail the kind of cause, and the place where there is one, are told', async () => {
   const names = (await readdir(FIXTURES)).map((file) => basename(file, '.json')).sort();
-  const tasks = await Promise.all(names.map(replay));
+  const tasks = await Promise.all(names.map((name) => replay(name)));
   const run = await check(['--json', '--no-logs', ...tasks.map(({ id }) => id)]);
   expect(run.exitCode).toBe(3);
   const found = JSON.parse(run.stdout).tasks.map(

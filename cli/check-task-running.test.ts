@@ -523,13 +523,13 @@ describe('a signal', () => {
 
 describe('at a terminal', () => {
   /** The person presses Ctrl-C once the live line shows an iteration. */
-  async function interrupt(id: string, args: readonly string[] = []) {
+  async function interrupt(id: string, args: readonly string[] = [], person: object = { isTerminal: true }) {
     let send: (signal: 'SIGINT') => void = () => undefined;
     return runProgramHere(main, {
       args: [id, '--poll-interval', '200ms', ...args],
       env: sandbox.env,
       cwd: folder,
-      isTerminal: true,
+      ...person,
       onStart: (start) => {
         send = start;
       },
@@ -540,6 +540,13 @@ describe('at a terminal', () => {
     });
   }
   const local = () => createRunningTask({ runtime: { ci_launch: 'token' } });
+
+  test('Ctrl-C only stops watching too where stderr goes into a file or a pipe', async () => {
+    const id = await local();
+    const run = await interrupt(id, [], { hasKeyboard: true });
+    expect(run).toMatchObject({ exitCode: 130, stdout: 'in_progress\n' });
+    expect(run.stderr).toContain('Not watching any more; what runs goes on');
+  });
 
   test('one live line is drawn over, and Ctrl-C only stops watching', async () => {
     const id = await local();
@@ -563,7 +570,7 @@ describe('at a terminal', () => {
 describe('--abort', () => {
   const named = plan(async () => {
     const ids = [await createQueuedTask(), await createRunningTask(), await createTask()];
-    return { ids, run: await check(['--abort', ...ids]) };
+    return { ids, run: await check(['--abort', ...ids, '--timeout', '5m', '--no-logs']) };
   });
   const inRun = plan(async () => {
     const ids = [await createRunningTask(launchedBy('1000')), await createRunningTask(launchedBy('999'))];

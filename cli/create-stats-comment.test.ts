@@ -426,16 +426,16 @@ describe('templates', () => {
   });
 
   test('an unknown placeholder is exit 2 and lists the known ones', async () => {
-    writeFileSync(join(directory, 'own.md'), '{{accuracy}} {{#nothing}}{{deep: er}}{{/nothing}}');
+    writeFileSync(join(directory, 'own.md'), '{{accuracy}} {{#nothing}}{{deep: er}}{{/nothing}} {{call1}}');
     const { exitCode, stderr } = await run([await trainTask(), '--template', 'own.md']);
     expect(exitCode).toBe(2);
-    expect(stderr).toContain('{{accuracy}}, {{nothing}}, {{deep:}}');
+    expect(stderr).toContain('{{accuracy}}, {{nothing}}, {{call1}}, {{deep:}}');
     expect(stderr).toContain('{{lead}}');
   });
 
   test.each([
     ['own.md', '{{#metrics}}', 'own.md'],
-    ['no-such.md', undefined, 'ENOENT'],
+    ['no-such.md', undefined, 'the template no-such.md does not exist'],
   ])('a template that cannot be used is exit 2: %s', async (name, text, expected) => {
     if (text !== undefined) writeFileSync(join(directory, name), text);
     const { exitCode, stderr } = await run([await trainTask(), '--template', name]);

@@ -401,8 +401,9 @@ describe('settings', () => {
     publish();
     for (const [path, message] of [
       ['req.txt', 'lies outside the checkout'],
-      ['../x', 'cannot be read'],
-      ['no-such.txt', 'cannot be read (ENOENT)'],
+      ['../x', 'does not exist'],
+      ['no-such.txt', 'does not exist'],
+      ['.', 'is a folder, not a file'],
     ] as const) {
       const run = await launch(['--requirements', path]);
       expect(run.exitCode).toBe(2);
@@ -981,7 +982,7 @@ describe('seeds', () => {
     [['--entry-point', '../x.py'], 'is not a path inside the repository'],
     [['--no-such-option'], "unknown option '--no-such-option'"],
     [['a', 'b', 'c', 'd'], 'too many arguments'],
-    [['--config', 'none.yml'], 'none.yml cannot be read'],
+    [['--config', 'none.yml'], 'the settings file none.yml does not exist'],
   ])('%j is exit 2: %s', async (args, message) => {
     const run = await launch(args);
     expect(run.exitCode).toBe(2);

@@ -97,6 +97,19 @@ export function requireTaskIds(ids: readonly string[]): void {
   );
 }
 
+/** The options that say how to wait, as far as they were given: `--abort` does not wait. */
+export function listWaitingOptions(flags: CheckFlags): string[] {
+  return Object.entries({
+    '--timeout': flags.timeout,
+    '--queue-timeout': flags.queueTimeout,
+    '--poll-interval': flags.pollInterval,
+    '--on-timeout': flags.onTimeout,
+    '--on-interrupt': flags.onInterrupt,
+    '--outage-timeout': flags.outageTimeout,
+    [flags.logs === false ? '--no-logs' : '--logs']: flags.logs,
+  }).flatMap(([option, value]) => (value === undefined ? [] : [option]));
+}
+
 /** @throws Failure (usage) where options are given that would have no effect */
 export function rejectIdleOptions(flags: CheckFlags, ids: readonly string[]): void {
   const findsTasks = flags.abort === true && ids.length === 0;

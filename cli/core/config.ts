@@ -13,9 +13,12 @@ const Text = v.pipe(
 
 const Name = v.pipe(Text, v.minLength(3, 'must have at least 3 characters (ClearML refuses shorter names)'));
 
+const DURATION_WORDS = 'must be a duration with its unit, such as 30s, 90m, 2h or 1h30m';
+
 const Duration = v.pipe(
-  Text,
-  v.regex(DURATION, 'must be a duration such as 30s, 90m, 2h or 1h30m'),
+  v.string(DURATION_WORDS),
+  v.trim(),
+  v.regex(DURATION, DURATION_WORDS),
   v.transform((text) => parseDurationMs(text) ?? 0),
 );
 
@@ -37,22 +40,30 @@ const Seed = v.pipe(
   v.minValue(0, 'must not be negative'),
 );
 
+// valibot tells the message of a union's member where the type alone fits: so each check has it.
+const SEEDS_WORDS = 'must be a number of seeds (1 to 100), or a list of different whole numbers';
+
 const Seeds = v.union(
   [
-    v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(100)),
+    v.pipe(v.number(), v.safeInteger(SEEDS_WORDS), v.minValue(1, SEEDS_WORDS), v.maxValue(100, SEEDS_WORDS)),
     v.pipe(
       v.array(Seed),
-      v.minLength(1),
-      v.maxLength(100),
-      v.check((seeds) => new Set(seeds).size === seeds.length),
+      v.minLength(1, SEEDS_WORDS),
+      v.maxLength(100, SEEDS_WORDS),
+      v.check((seeds) => new Set(seeds).size === seeds.length, SEEDS_WORDS),
     ),
   ],
-  'must be a number of seeds (1 to 100), or a list of different whole numbers',
+  SEEDS_WORDS,
 );
 
+const TOLERANCE_WORDS = 'must be a number that is not negative, or a percentage such as "1%"';
+
 const Tolerance = v.union(
-  [v.pipe(v.number(), v.finite(), v.minValue(0)), v.pipe(v.string(), v.regex(/^\d+(?:\.\d+)?\s*%$/))],
-  'must be a number that is not negative, or a percentage such as "1%"',
+  [
+    v.pipe(v.number(), v.finite(TOLERANCE_WORDS), v.minValue(0, TOLERANCE_WORDS)),
+    v.pipe(v.string(), v.regex(/^\d+(?:\.\d+)?\s*%$/, TOLERANCE_WORDS)),
+  ],
+  TOLERANCE_WORDS,
 );
 
 const MIN_ITERATIONS_WORDS =
@@ -239,25 +250,65 @@ export interface ConfigIssue {
   /** Keys and indices from the root to the place. */
   readonly path: ReadonlyArray<string | number>;
   readonly message: string;
+  /** Where the path's last key is none that the settings know: those that stand there. */
+  readonly knownKeys?: readonly string[];
 }
 
 /** Checks the settings file's content: the config, or every mistake in it. Nothing (an empty file) is a valid config. */
 export function parseConfig(
   content: unknown,
 ): { readonly config: Config } | { readonly issues: readonly ConfigIssue[] } {
-  const result = v.safeParse(ConfigSchema, content ?? {});
-  if (result.success) return { config: Object.freeze(result.output) };
-  return {
-    issues: result.issues.map((issue) => ({
-      path: (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key))),
-      message: issue.message,
-    })),
-  };
+  const unknown: ConfigIssue[] = [];
+  let rest: unknown = content ?? {};
+  // valibot names the first key of an object that it does not know, and only that; the next round is without it.
+  for (let round = 0; round < MAX_UNKNOWN_KEYS; round += 1) {
+    const result = v.safeParse(ConfigSchema, rest);
+    if (result.success && unknown.length === 0) return { config: Object.freeze(result.output) };
+    const issues: ReadonlyArray<v.BaseIssue<unknown>> = result.issues ?? [];
+    const found = issues.filter(isUnknownKey).map(toConfigIssue);
+    if (found.length === 0) return { issues: [...unknown, ...issues.map(toConfigIssue)] };
+    unknown.push(...found);
+    rest = found.reduce((value, { path }) => omit(value, path), rest);
+  }
+  return { issues: unknown };
+}
+
+/** Nobody reads more; and each costs another round. */
+const MAX_UNKNOWN_KEYS = 100;
+
+function toConfigIssue(issue: v.BaseIssue<unknown>): ConfigIssue {
+  const path = (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)));
+  return { path, message: issue.message, ...(isUnknownKey(issue) ? { knownKeys: listKeys(path) } : {}) };
+}
+
+/** The keys that the settings know beside the one at the path. */
+function listKeys(path: ReadonlyArray<string | number>): readonly string[] {
+  if (path.length === 1) return Object.keys(ConfigSchema.pipe[1].entries);
+  if (path[0] === 'metrics') return Object.keys(MetricSchema.pipe[1].entries);
+  return Object.values(BASELINE_FORMS).flatMap((form) =>
+    'entries' in form ? Object.keys(form.entries) : [],
+  );
+}
+
+/** The value without what stands at the path. */
+function omit(value: unknown, [key, ...path]: ReadonlyArray<string | number>): unknown {
+  if (Array.isArray(value)) return value.map((item, index) => (index === key ? omit(item, path) : item));
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, item]) => {
+      if (name !== key) return [[name, item]];
+      return path.length === 0 ? [] : [[name, omit(item, path)]];
+    }),
+  );
+}
+
+function isUnknownKey(issue: v.BaseIssue<unknown>): boolean {
+  return issue.kind === 'schema' && issue.type === 'strict_object' && issue.expected === 'never';
 }
 
 /** What is wrong with an object's keys, as the end of a sentence that begins with the key. */
 function describeObjectIssue(issue: v.BaseIssue<unknown>): string {
-  if (issue.expected === 'never') return 'is not a setting';
+  if (isUnknownKey(issue)) return 'is not a setting';
   if (issue.expected === 'Object') return 'must be a mapping of keys to values';
   return 'is required';
 }

@@ -19,6 +19,8 @@ export interface Template {
 /** A template that was read and found good. */
 export type RenderTemplate = (view: TemplateView, functions: TemplateFunctions) => string;
 
+/** Begins the names that calls have inside Mustache: a sign for private use, which nobody types. */
+const CALL_PREFIX = '\ue000';
 const CALL = /\{\{\{?\s*([a-z][a-z-]*)\s*:\s*([^{}\n]*?)\s*\}?\}\}/g;
 
 /**
@@ -36,7 +38,7 @@ export async function compileTemplate(
   const calls: Array<{ readonly name: string; readonly argument: string }> = [];
   const text = template.text.replace(CALL, (_, name: string, argument: string) => {
     calls.push({ name, argument });
-    return `{{call${calls.length}}}`;
+    return `{{${CALL_PREFIX}${calls.length}}}`;
   });
   let tokens: unknown;
   try {
@@ -45,7 +47,7 @@ export async function compileTemplate(
     throw failTemplate(template, cause instanceof Error ? cause.message : String(cause), known);
   }
   const unknown = [
-    ...listNames(tokens).filter((name) => !known.names.includes(name) && !/^call\d+$/.test(name)),
+    ...listNames(tokens).filter((name) => !known.names.includes(name) && !name.startsWith(CALL_PREFIX)),
     ...calls.filter(({ name }) => !known.functions.includes(name)).map(({ name }) => `${name}:`),
   ];
   if (unknown.length > 0) {
@@ -57,7 +59,7 @@ export async function compileTemplate(
   }
   return (view, functions) => {
     const results = calls.map(({ name, argument }, index) => [
-      `call${index + 1}`,
+      `${CALL_PREFIX}${index + 1}`,
       functions[name]?.(argument) ?? '',
     ]);
     const rendered = mustache.render(text, { ...view, ...Object.fromEntries(results) }, undefined, {

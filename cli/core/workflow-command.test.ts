@@ -4,7 +4,7 @@ import { formatAnnotation, neutralizeCommands } from './workflow-command.ts';
 
 /** What the runner obeys: `::command::` after leading blanks, `##[command]` anywhere (actions/runner, ActionCommand.cs). */
 function isCommand(line: string): boolean {
-  return /^\s*::/.test(line) || line.includes('##[');
+  return /^[\s\u0085]*::/.test(line) || line.includes('##[');
 }
 
 test.each([
@@ -14,6 +14,7 @@ test.each([
   'text ##[error]x',
   '##[[group]]',
   '::::',
+  '\u0085 ::error::x',
 ])('%j is no command any more', (line) => {
   expect(isCommand(neutralizeCommands(line))).toBe(false);
 });
@@ -32,6 +33,7 @@ test('no line of any text is a command afterwards, and nothing but invisible sig
     ':',
     '\u200b',
     '\u00a0',
+    '\u0085',
     '\ufeff',
   );
   fc.assert(

@@ -1,10 +1,10 @@
 /**
- * Makes text inert for the runner: it obeys `::command::` after leading blanks and `##[command]` anywhere in a line of
- * either stream. A zero-width space breaks both without a visible trace.
+ * Makes text inert for the runner: it obeys `::command::` after leading blanks (those of .NET: U+0085 is one) and
+ * `##[command]` anywhere in a line of either stream. A zero-width space breaks both without a visible trace.
  */
 export function neutralizeCommands(text: string): string {
   return text
-    .replace(/(^|[\n\r\u2028\u2029])([^\S\n\r]*):(?=:)/g, '$1$2:\u200b')
+    .replace(/(^|[\n\r\u2028\u2029])((?:[^\S\n\r]|\u0085)*):(?=:)/g, '$1$2:\u200b')
     .replaceAll('##[', '##\u200b[');
 }
 

@@ -7,6 +7,8 @@ export interface World {
   readonly cwd: string;
   readonly stdout: TextStream;
   readonly stderr: TextStream;
+  /** Whether a person types: the keyboard is stdin, wherever the output goes. */
+  readonly hasKeyboard?: boolean;
   readonly clock: Clock;
   /** A number in [0, 1): jitter, and the tokens that need not be secret. */
   readonly random: () => number;

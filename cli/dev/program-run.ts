@@ -84,6 +84,8 @@ export async function runProgramHere(
     readonly onStderr?: (text: string) => void;
     /** A person looks at stderr. */
     readonly isTerminal?: boolean;
+    /** A person types, wherever stderr goes. */
+    readonly hasKeyboard?: boolean;
   },
 ): Promise<Omit<ProgramRun, 'signal'>> {
   if (options.clock !== undefined) await loadLazyModules();
@@ -109,6 +111,7 @@ export async function runProgramHere(
       },
       ...(options.isTerminal === true ? { isTTY: true, columns: 60 } : {}),
     },
+    hasKeyboard: options.hasKeyboard ?? false,
     clock: options.clock ?? systemClock,
     random: options.random ?? (() => 0.5),
     onSignal: (listener) => {

@@ -34,7 +34,7 @@ test('a missing default file is an empty config, a missing named one an error', 
   expect(await readConfigFile(folder, undefined)).toEqual({});
   await expect(readConfigFile(folder, 'no-such.yml')).rejects.toMatchObject({
     exitCode: 2,
-    message: 'no-such.yml cannot be read (ENOENT)',
+    message: 'the settings file no-such.yml does not exist',
   });
 });
 
@@ -140,12 +140,51 @@ test('all mistakes are listed at once, each with its line', async () => {
   expect(message.split('\n')).toEqual([
     'settings.yml has 6 mistakes',
     '  settings.yml: line 1: queue must be text (put it in quotes)',
-    '  settings.yml: line 2: quue is not a setting',
-    '  settings.yml: line 3: timeout must be a duration such as 30s, 90m, 2h or 1h30m',
+    '  settings.yml: line 2: quue is not a setting; did you mean queue?',
+    '  settings.yml: line 3: timeout must be a duration with its unit, such as 30s, 90m, 2h or 1h30m',
     '  settings.yml: line 5: metrics[0].metric is required',
     '  settings.yml: line 6: metrics[1].goal is required where gate is fail or warn: maximize or minimize',
     '  settings.yml: line 9: baseline.runs must be at least 1',
   ]);
+});
+
+test('keys that are none are all named, at every level, with the one that was probably meant', async () => {
+  const message = await readMistakes(
+    [
+      'Project: foo',
+      'qeue: gpu',
+      'entrypoint: t.py',
+      'colour: blue',
+      'metrics:',
+      '  - metric: a/b',
+      '    goals: maximize',
+      '    gates: fail',
+      'baseline: { brunch: main, runs: 0 }',
+      'seeds: 0',
+    ].join('\n'),
+  );
+  expect(message.split('\n').slice(1)).toEqual([
+    '  settings.yml: line 1: Project is not a setting; did you mean project?',
+    '  settings.yml: line 2: qeue is not a setting; did you mean queue?',
+    '  settings.yml: line 3: entrypoint is not a setting; did you mean entry-point?',
+    '  settings.yml: line 4: colour is not a setting',
+    '  settings.yml: line 7: metrics[0].goals is not a setting; did you mean goal?',
+    '  settings.yml: line 8: metrics[0].gates is not a setting; did you mean gate?',
+    '  settings.yml: line 9: baseline.brunch is not a setting; did you mean branch?',
+    '  settings.yml: line 9: baseline.runs must be at least 1',
+    '  settings.yml: line 10: seeds must be a number of seeds (1 to 100), or a list of different whole numbers',
+  ]);
+});
+
+test.each([
+  ['seeds: [1, 1]', 'seeds must be a number of seeds (1 to 100), or a list of different whole numbers'],
+  ['metrics: [{ metric: a/b, tolerance: -1 }]', 'tolerance must be a number that is not negative'],
+  ['metrics: [{ metric: a/b, tolerance: 1 percent }]', 'tolerance must be a number that is not negative'],
+  ['timeout: 5', 'timeout must be a duration with its unit'],
+])('%s: what it must be is told in our words', async (text, expected) => {
+  const message = await readMistakes(text);
+  expect(message).toContain(expected);
+  expect(message).not.toMatch(/Invalid|received/);
 });
 
 test('several baselines are a list: a fixed anchor beside the moving one', async () => {

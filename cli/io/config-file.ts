@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Config, ConfigIssue } from '../core/config.ts';
-import { describeSystemError, readErrorCode } from '../core/error-code.ts';
+import { describeReadError, describeSystemError, readErrorCode } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 
@@ -42,7 +42,7 @@ export async function readConfigFile(cwd: string, path: string | undefined): Pro
     text = await readFile(resolve(cwd, name), 'utf8');
   } catch (cause) {
     if (path === undefined && readErrorCode(cause) === 'ENOENT') return {};
-    throw new Failure(`${name} cannot be read (${describeSystemError(cause)})`, {
+    throw new Failure(`the settings file ${name} ${describeReadError(cause)}`, {
       exitCode: EXIT_CODES.usage,
       remedy: 'Give the path of the settings file relative to the working directory, or leave --config out.',
       cause,
@@ -110,10 +110,19 @@ export async function parseConfigText(name: string, text: string): Promise<Confi
     }
     return lines.linePos(offset).line;
   };
+  const { distance } = await import('fastest-levenshtein');
+  const suggest = ({ path: keys, knownKeys = [] }: ConfigIssue): string => {
+    const key = String(keys.at(-1)).toLowerCase();
+    const near = knownKeys.find((known) => distance(known, key) <= Math.max(1, known.length / 3));
+    return near === undefined ? '' : `; did you mean ${near}?`;
+  };
   throw failConfig(
     name,
     result.issues
-      .map((issue) => ({ line: locate(issue), text: `${formatPath(issue.path)} ${issue.message}` }))
+      .map((issue) => ({
+        line: locate(issue),
+        text: `${formatPath(issue.path)} ${issue.message}${suggest(issue)}`,
+      }))
       .sort((a, b) => a.line - b.line)
       .map(({ line, text: what }) => `line ${line}: ${what}`),
     'The README lists the settings; templates/clearml-ci.schema.json lets an editor check them.',

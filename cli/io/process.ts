@@ -1,5 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs';
 import * as nodeModule from 'node:module';
+import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { Clock, Signal, World } from '../core/world.ts';
@@ -67,6 +68,7 @@ function createWorld(): World {
     cwd: process.cwd(),
     stdout: process.stdout,
     stderr: process.stderr,
+    hasKeyboard: isatty(0),
     clock: systemClock,
     random: Math.random,
     onSignal: (listener) => {

@@ -18,6 +18,8 @@ export interface Session {
   readonly voice: Voice;
   /** Aborted, with an `Interruption` as the reason, at the first SIGINT or SIGTERM. */
   readonly interruption: AbortSignal;
+  /** A person sits in front of it, and is no runner. */
+  readonly isAttended: boolean;
 }
 
 /** Both streams, free of secrets and of anything that the runner would take for a command. */
@@ -94,6 +96,7 @@ export async function runProgram(
       redact,
       voice,
       interruption: interruption.signal,
+      isAttended: voice.isTerminal || (world.hasKeyboard === true && !isActions(env)),
     };
     return await Promise.race([action(command, session), hurry]);
   } catch (error) {

@@ -1,6 +1,6 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { isAbsolute, relative, resolve } from 'node:path';
-import { describeSystemError } from '../core/error-code.ts';
+import { describeReadError } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 
@@ -26,7 +26,7 @@ export async function readRequirementsFile(root: string, path: string): Promise<
     return await readFile(file, 'utf8');
   } catch (cause) {
     if (cause instanceof Failure) throw cause;
-    throw new Failure(`the requirements file "${path}" cannot be read (${describeSystemError(cause)})`, {
+    throw new Failure(`the requirements file "${path}" ${describeReadError(cause)}`, {
       exitCode: EXIT_CODES.usage,
       remedy:
         'Give a file of the repository, relative to its root, or leave the setting out: the agent then reads the repository’s own requirements.txt.',

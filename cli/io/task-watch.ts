@@ -256,7 +256,7 @@ export async function watchUntilEnd(
   async function endInterrupted({ signal: name }: Interruption): Promise<void> {
     const unfinished = watch.lives.filter((life) => life.task === undefined || !isOver(life.task));
     if (unfinished.length === 0) return;
-    const isPerson = voice.isTerminal && name === 'SIGINT';
+    const isPerson = session.isAttended && name === 'SIGINT';
     if ((options.onInterrupt ?? (isPerson ? 'leave' : 'abort')) === 'leave') {
       out.say(`Not watching any more; what runs goes on:\n${unfinished.map(urlOf).join('\n')}`);
       return;

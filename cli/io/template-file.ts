@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { describeReadError } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 import type { Template } from '../core/template.ts';
@@ -25,8 +26,7 @@ async function readTemplate(name: string, location: string): Promise<Template> {
   try {
     return { name, text: await readFile(location, 'utf8') };
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    throw new Failure(`the template ${name} cannot be read (${code})`, {
+    throw new Failure(`the template ${name} ${describeReadError(cause)}`, {
       exitCode: EXIT_CODES.usage,
       remedy:
         'Give --template a file relative to the working directory; templates/comment.md is one to start from.',

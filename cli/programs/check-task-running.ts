@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import {
   type CheckFlags,
+  listWaitingOptions,
   parseTaskIds,
   rejectIdleOptions,
   requireTaskIds,
@@ -45,7 +46,10 @@ export function createCommand(): Command {
     )
     .option('--logs', "show the tasks' consoles (default)")
     .option('--no-logs', 'do not; of a task that failed the last lines are shown all the same')
-    .option('--outage-timeout <duration>', 'how long ClearML may stay without an answer (default: 10m)')
+    .option(
+      '--outage-timeout <duration>',
+      'how long ClearML may stay without an answer (default: 10m); a minute at most if it never answered',
+    )
     .option(
       '--abort',
       'end the tasks instead of waiting for them; without ids, every unfinished task of this pull request and pipeline',
@@ -78,6 +82,9 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const http = createHttp(env, clock);
   try {
     if (flags.abort === true) {
+      const idle = listWaitingOptions(flags);
+      if (idle.length > 0)
+        session.voice.say(`${idle.join(', ')} changes nothing here: --abort does not wait for the training`);
       // Loaded only here: a wait needs neither git nor the event.
       const [{ abortUntilEnded }, { readGithubRun }, { readEventFile }] = await Promise.all([
         import('../io/task-abort.ts'),
@@ -104,14 +111,11 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   }
 }
 
-async function tellResult(
-  tasks: readonly CheckedTask[],
-  flags: CheckFlags,
-  { env, voice }: Session,
-): Promise<void> {
+async function tellResult(tasks: readonly CheckedTask[], flags: CheckFlags, session: Session): Promise<void> {
+  const { voice } = session;
   if (flags.json === true) voice.result(formatJson(tasks));
   else if (tasks.length > 0) voice.result(tasks.map(({ status }) => status).join('\n'));
-  await writeOutputs(env, formatOutputs(tasks));
+  await writeOutputs(session, formatOutputs(tasks));
 }
 
 /** Runs the program; the exit code is what it gives. */

@@ -266,19 +266,19 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       return exitCode;
     }
 
-    await writeSummary(env, redact(renderSummary(report, templates.summary, renderer)));
-    const outputs = { verdict: report.verdict, metrics: redact(formatMetricsOutput(report)) };
+    await writeSummary(session, renderSummary(report, templates.summary, renderer));
+    const outputs = { verdict: report.verdict, metrics: formatMetricsOutput(report) };
     let placement: Placement;
     try {
       placement = await placing;
     } catch (error) {
       // What is known is not lost with the comment.
-      await writeOutputs(env, outputs);
+      await writeOutputs(session, outputs);
       throw error;
     }
     const { comment, isNew } = placement;
     voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
-    await writeOutputs(env, { 'comment-url': comment.url, 'comment-id': String(comment.id), ...outputs });
+    await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id), ...outputs });
     voice.result(flags.json === true ? json : comment.url);
     return exitCode;
   } finally {

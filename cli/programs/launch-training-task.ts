@@ -149,7 +149,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       describeResult(result, plan, urlOf, session);
       // Only what later steps can find is launched.
       const { writeOutputs } = await import('../io/runner-files.ts');
-      await writeOutputs(env, {
+      await writeOutputs(session, {
         'task-id': result.tasks[0]?.id ?? '',
         'task-ids': result.tasks.map((task) => task.id).join(' '),
         'task-url': result.tasks[0] === undefined ? '' : urlOf(result.tasks[0]),

@@ -67,7 +67,9 @@ async function main(): Promise<void> {
     `This is the sandbox, a stand-in for ClearML and GitHub on this machine only: nothing leaves it.\n` +
       `Pull request ${PULL_NUMBER} (${pull?.headRef} to ${pull?.baseRef}): ` +
       `${sandbox.github.serverUrl}/${sandbox.github.repository}/pull/${PULL_NUMBER}\n` +
-      `The lines on stdout belong in .env. Ctrl-C stops it; what it holds is gone then.\n`,
+      `The lines on stdout belong in .env. Ctrl-C stops it; what it holds is gone then.\n` +
+      `To train what is launched, in another terminal (with pip's clearml-agent and git):\n` +
+      `  env $(cat .env) clearml-agent daemon --foreground --queue default\n`,
   );
   await stopped;
   await sandbox.close();
