@@ -91,15 +91,48 @@ function makeHost(
   };
 }
 
-test('first parents that are spread over pages are followed, and only as far as needed', async () => {
+/** As makeServer, and notes what it is asked for. */
+function makeListeningServer(tasks: readonly ReportedTask[], onBranch: readonly ReportedTask[] = []) {
+  const asked: Array<{ readonly codes: number; readonly branch: string | undefined }> = [];
+  const server = makeServer(tasks);
+  return {
+    asked,
+    server: {
+      ...server,
+      findTasksByCode: async (search: Parameters<ReportServer['findTasksByCode']>[0]) => {
+        asked.push({ codes: search.codeIds.length, branch: search.branch });
+        const found = await server.findTasksByCode(search);
+        return search.branch === undefined ? found : [...found, ...onBranch];
+      },
+      findTasksByBranch: async ({ branch }: Parameters<ReportServer['findTasksByBranch']>[0]) => {
+        asked.push({ codes: 0, branch });
+        return onBranch;
+      },
+    },
+  };
+}
+
+const GATE = { hasPatterns: false, needsConsole: () => false };
+
+test('first parents that are spread over pages are followed, with two questions to ClearML', async () => {
   const far = launchedTask({ id: '6'.repeat(32) }, 'main25');
   const host = makeHost(200);
-  const { baseline } = await collectSources(OPTIONS, {
-    clearml: makeServer([far]),
-    github: Promise.resolve(host),
-  });
+  const { server, asked } = makeListeningServer([far]);
+  const { baseline } = await collectSources(OPTIONS, { clearml: server, github: Promise.resolve(host) });
   expect(baseline).toMatchObject({ kind: 'found', commit: 'main25', commitsBehind: 25, tasks: [far] });
-  expect(host.pages).toEqual(['main', 'main10', 'main20']);
+  expect(host.pages).toEqual(['main', 'main10', 'main20', 'main30']);
+  expect(asked).toEqual([
+    { codes: 20, branch: undefined },
+    { codes: 60, branch: undefined },
+  ]);
+});
+
+test('further pages are not asked for where the first has a task', async () => {
+  const host = makeHost(200);
+  const { server, asked } = makeListeningServer([launchedTask({ id: '6'.repeat(32) }, 'main9')]);
+  await collectSources({ ...OPTIONS, gate: GATE }, { clearml: server, github: Promise.resolve(host) });
+  expect(host.pages).toEqual(['main']);
+  expect(asked).toHaveLength(1);
 });
 
 test('the search ends after four pages, and says how far it came', async () => {
@@ -111,6 +144,29 @@ test('the search ends after four pages, and says how far it came', async () => {
   expect(baseline).toMatchObject({ kind: 'missing', reason: 'no-task', commitsSearched: 40 });
   expect(host.pages).toHaveLength(4);
 });
+
+test.each([
+  ['whose first parents fill one page', 9, [18, 0]],
+  ['whose first parents fill more', 200, [20, 60]],
+])(
+  'a base branch %s is asked for twice, also to tell what lies too far from nothing',
+  async (_, length, codes) => {
+    const ask = async (onBranch: readonly ReportedTask[]) => {
+      const { server, asked } = makeListeningServer([], onBranch);
+      const { baseline } = await collectSources(
+        { ...OPTIONS, gate: GATE },
+        { clearml: server, github: Promise.resolve(makeHost(length)) },
+      );
+      expect(asked.map((question) => question.codes)).toEqual(codes);
+      expect(asked[1]?.branch).toBe('main');
+      return baseline.kind === 'missing' ? baseline.reason : undefined;
+    };
+    expect(await ask([])).toBe('no-task');
+    const elsewhere = launchedTask({ id: '6'.repeat(32) }, 'main999');
+    const script = { ...elsewhere.script, branch: 'main' };
+    expect(await ask([{ ...elsewhere, script }])).toBe('unreached');
+  },
+);
 
 test('a merge base that the newest page does not hold is listed from there', async () => {
   const near = launchedTask({ id: '6'.repeat(32) }, 'main50');

@@ -26,9 +26,11 @@ export type MetricName = Pick<Metric, 'name' | 'title' | 'series'>;
 export interface ReportServer {
   /** The tasks with these ids, those that exist. */
   readTasks(ids: readonly string[]): Promise<ReadonlyMap<string, ReportedTask>>;
-  /** Completed tasks of a pipeline whose commit or code id is one of these, with the metrics that are named. */
+  /** The newest 500 completed tasks of a pipeline by commit or code id, with the metrics that are named. */
   findTasksByCode(search: {
     readonly codeIds: readonly string[];
+    /** Those of this branch too, whatever their code. */
+    readonly branch: string | undefined;
     readonly pipeline: string;
     readonly projectId: string | undefined;
     /** `all` where patterns gate: nobody knows the names. */
@@ -432,13 +434,7 @@ async function findBaseline(
   question: BaselineQuestion,
   { clearml, github }: SourceServers,
 ): Promise<BaselineAnswer> {
-  const { rule, branch, search, found, tasks } = question;
-  const missing = (
-    reason: (Baseline & { kind: 'missing' })['reason'],
-    commitsSearched = 0,
-    failure?: Failure,
-  ): BaselineAnswer => ({ baseline: { kind: 'missing', reason, branch, commitsSearched }, failure });
-
+  const { rule, found, tasks } = question;
   if ('task' in rule) {
     const [task] = pickTasks(found, [rule.task], 'baseline task');
     if (task === undefined) throw new Error('pickTasks left out a task');
@@ -468,6 +464,20 @@ async function findBaseline(
       remedy: 'Put the tag on the task to compare with, in ClearML’s web page, or name another baseline.',
     });
   }
+  return findBranchBaseline(question, { clearml, github });
+}
+
+/** At most two questions to ClearML, wherever the history lies; to GitHub one for each page of commits. */
+async function findBranchBaseline(
+  { branch, search, tasks, ...question }: BaselineQuestion,
+  { clearml, github }: SourceServers,
+): Promise<BaselineAnswer> {
+  const missing = (
+    reason: (Baseline & { kind: 'missing' })['reason'],
+    commitsSearched = 0,
+    failure?: Failure,
+  ): BaselineAnswer => ({ baseline: { kind: 'missing', reason, branch, commitsSearched }, failure });
+
   if (github === undefined) return missing('no-github');
   const pipeline = tasks[0]?.runtime[RUNTIME_KEYS.pipeline];
   if (pipeline === undefined) return missing('no-pipeline');
@@ -480,34 +490,63 @@ async function findBaseline(
 
   const { gate, seedParam } = question.options;
   const sought = { pipeline, branch, own: tasks, head: comparison.head.commit, seedParam };
-  let { listed } = history.value;
-  let chain: readonly Ancestor[] = [];
-  for (let page = 1; page <= MAX_COMMIT_PAGES; page += 1) {
-    const walk = walkFirstParents(mergeBase, listed, MAX_ANCESTORS);
-    const fresh = walk.chain.slice(chain.length);
-    chain = walk.chain;
-    if (fresh.length > 0) {
-      const candidates = await clearml.findTasksByCode({
-        codeIds: [...new Set(fresh.flatMap(({ commit, tree }) => [commit, tree]))],
-        pipeline,
-        projectId: tasks[0]?.projectId,
-        metrics: listCompared(question),
-      });
-      const baseline = selectBranchBaseline(chain, candidates, sought);
-      if (baseline !== undefined) return { baseline, failure: undefined };
-    }
-    if (walk.next === undefined || chain.length >= MAX_ANCESTORS || page === MAX_COMMIT_PAGES) break;
-    const more = await settle((await github).listCommits(walk.next));
-    if ('failure' in more) return missing('no-github', chain.length, more.failure);
-    listed = new Map([...listed, ...more.value.map((commit) => [commit.commit, commit] as const)]);
+  const find = (ancestors: readonly Ancestor[], branchToo: boolean) =>
+    clearml.findTasksByCode({
+      codeIds: [...new Set(ancestors.flatMap(({ commit, tree }) => [commit, tree]))],
+      branch: branchToo ? branch : undefined,
+      pipeline,
+      projectId: tasks[0]?.projectId,
+      metrics: listCompared(question),
+    });
+  const newest = history.value.listed;
+  const hasMergeBase = newest.has(mergeBase);
+  const near = hasMergeBase ? { value: newest } : await settle(listOn(github, newest, mergeBase, 1));
+  if ('failure' in near) return missing('no-github', 0, near.failure);
+  const first = walkFirstParents(mergeBase, near.value, MAX_ANCESTORS);
+  if (first.chain.length > 0) {
+    const baseline = selectBranchBaseline(first.chain, await find(first.chain, false), sought);
+    if (baseline !== undefined) return { baseline, failure: undefined };
   }
-  if (gate === undefined) return missing('no-task', chain.length);
-  const onBranch = await clearml.findTasksByBranch({ branch, pipeline, projectId: tasks[0]?.projectId });
-  return missing(isBranchTrained(onBranch, sought) ? 'unreached' : 'no-task', chain.length);
+  const pagesLeft = MAX_COMMIT_PAGES - (hasMergeBase ? 1 : 2);
+  const far = await settle(listOn(github, near.value, mergeBase, pagesLeft));
+  if ('failure' in far) return missing('no-github', first.chain.length, far.failure);
+  const { chain } = walkFirstParents(mergeBase, far.value, MAX_ANCESTORS);
+  const rest = chain.slice(first.chain.length);
+  // One question for all that is left, and with a gate for the branch too.
+  const isGated = gate !== undefined;
+  const others =
+    rest.length > 0
+      ? await find(rest, isGated)
+      : isGated
+        ? await clearml.findTasksByBranch({ branch, pipeline, projectId: tasks[0]?.projectId })
+        : [];
+  const baseline = selectBranchBaseline(chain, others, sought);
+  if (baseline !== undefined) return { baseline, failure: undefined };
+  return missing(isGated && isBranchTrained(others, sought) ? 'unreached' : 'no-task', chain.length);
+}
+
+/** Lists on from where the known first parents end, until there are enough of them, but not more than some pages. */
+async function listOn(
+  github: Promise<CodeHost>,
+  known: ReadonlyMap<string, ListedCommit>,
+  from: string,
+  pages: number,
+): Promise<ReadonlyMap<string, ListedCommit>> {
+  let listed = known;
+  for (let page = 0; page < pages; page += 1) {
+    const { chain, next } = walkFirstParents(from, listed, MAX_ANCESTORS);
+    if (next === undefined || chain.length >= MAX_ANCESTORS) break;
+    const more = await (await github).listCommits(next);
+    listed = new Map([...listed, ...more.map((commit) => [commit.commit, commit] as const)]);
+  }
+  return listed;
 }
 
 /** The metrics that a baseline is asked for. */
-function listCompared({ metrics, options }: BaselineQuestion): readonly MetricName[] | 'all' {
+function listCompared({
+  metrics,
+  options,
+}: Pick<BaselineQuestion, 'metrics' | 'options'>): readonly MetricName[] | 'all' {
   if (options.gate?.hasPatterns === true) return 'all';
   return [...metrics.slice(0, MAX_COMPARED_METRICS), ...options.missedMetrics];
 }

@@ -177,21 +177,28 @@ const MIN_SAMPLES = 40;
 export function createReportServer(client: ClearmlClient, signal?: AbortSignal): ReportServer {
   const read = { isRepeatable: true, signal, timeoutMs: LARGE_ANSWER_TIMEOUT_MS };
 
-  async function findTasks(
-    filter: Readonly<Record<string, unknown>>,
+  /** The newest successful ones: one request, however many there are. */
+  async function findNewest(
+    filter: Readonly<Record<string, unknown>> & { readonly projectId: string | undefined },
     fields: readonly string[],
+    count: number,
   ): Promise<ReportedTask[]> {
-    const tasks: ReportedTask[] = [];
-    for (let page = 0; ; page += 1) {
-      const answer = await client.call(
-        'tasks.get_all',
-        { ...filter, only_fields: fields, order_by: ['-created'], page, page_size: SEARCH_PAGE_SIZE },
-        TasksSchema,
-        read,
-      );
-      tasks.push(...answer.tasks.map(toReportedTask));
-      if (answer.tasks.length < SEARCH_PAGE_SIZE) return tasks;
-    }
+    const { projectId, ...others } = filter;
+    const { tasks } = await client.call(
+      'tasks.get_all',
+      {
+        ...others,
+        status: SUCCESSFUL,
+        ...(projectId === undefined ? {} : { project: [projectId] }),
+        only_fields: fields,
+        order_by: ['-created'],
+        page: 0,
+        page_size: count,
+      },
+      TasksSchema,
+      read,
+    );
+    return tasks.map(toReportedTask);
   }
 
   return {
@@ -211,59 +218,46 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
       return found;
     },
 
-    async findTasksByCode({ codeIds, pipeline, projectId, metrics }) {
-      if (codeIds.length === 0) return [];
-      return findTasks(
+    async findTasksByCode({ codeIds, branch, pipeline, projectId, metrics }) {
+      const ids = [...codeIds, ...(branch === undefined ? [] : [branch])];
+      if (ids.length === 0) return [];
+      return findNewest(
         {
-          status: SUCCESSFUL,
-          ...(projectId === undefined ? {} : { project: [projectId] }),
+          projectId,
           [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
           _any_: {
-            fields: [`runtime.${RUNTIME_KEYS.code}`, 'script.version_num', 'tags'],
-            pattern: `^${MARK_PREFIX_PATTERN}(${codeIds.map(escapeRegExp).join('|')})$`,
+            fields: [
+              `runtime.${RUNTIME_KEYS.code}`,
+              'script.version_num',
+              'tags',
+              ...(branch === undefined ? [] : ['script.branch']),
+            ],
+            pattern: `^${MARK_PREFIX_PATTERN}(${ids.map(escapeRegExp).join('|')})$`,
           },
         },
         [...TASK_FIELDS, ...locateMetrics(metrics)],
+        SEARCH_PAGE_SIZE,
       );
     },
 
-    async findTasksByBranch({ branch, pipeline, projectId }) {
-      const newest = await client.call(
-        'tasks.get_all',
+    findTasksByBranch: ({ branch, pipeline, projectId }) =>
+      findNewest(
         {
-          status: SUCCESSFUL,
-          ...(projectId === undefined ? {} : { project: [projectId] }),
+          projectId,
           [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
           _any_: { fields: ['script.branch'], pattern: `^${escapeRegExp(branch)}$` },
-          only_fields: TASK_FIELDS,
-          order_by: ['-created'],
-          page: 0,
-          page_size: BRANCH_TASKS,
         },
-        TasksSchema,
-        read,
-      );
-      return newest.tasks.map(toReportedTask);
-    },
+        TASK_FIELDS,
+        BRANCH_TASKS,
+      ),
 
-    async findTasksByTag({ tag, projectId, metrics }) {
-      const newest = await client.call(
-        'tasks.get_all',
-        {
-          status: SUCCESSFUL,
-          project: [projectId],
-          // Without the operator a tag that begins with "-" would exclude.
-          tags: ['__$all', tag],
-          only_fields: [...TASK_FIELDS, ...locateMetrics(metrics)],
-          order_by: ['-created'],
-          page: 0,
-          page_size: TAGGED_TASKS,
-        },
-        TasksSchema,
-        read,
-      );
-      return newest.tasks.map(toReportedTask);
-    },
+    findTasksByTag: ({ tag, projectId, metrics }) =>
+      findNewest(
+        // Without the operator a tag that begins with "-" would exclude.
+        { projectId, tags: ['__$all', tag] },
+        [...TASK_FIELDS, ...locateMetrics(metrics)],
+        TAGGED_TASKS,
+      ),
 
     async readCurves(tasks, metrics) {
       const isWanted = new Map(
@@ -372,7 +366,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
 }
 
 const SUCCESSFUL = ['completed', 'published'];
-/** What a server gives at most (recordings 324-326): a history is one request. */
+/** What a server gives at most (recordings 324-326): the nearest commits are the newest, and a history is one request. */
 const SEARCH_PAGE_SIZE = 500;
 /** Whether there is one that counts is asked. */
 const BRANCH_TASKS = 20;
