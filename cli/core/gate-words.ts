@@ -125,7 +125,7 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
     case 'unmeasured-in-baseline':
       return 'No run of the base has a number that can be believed: train the base branch again.';
     case 'baseline-unreached':
-      return 'The base branch has been trained, but not in the part of its history that was looked at: train its newest commit.';
+      return 'The base branch has been trained, but not in the part of its history that was looked at: merge it into this pull request (or rebase), so that a trained commit lies before it, or train the commit that it branched off from.';
     case 'baseline-unknown':
       return 'What the base is could not be found out.';
     case 'noise-unknown':

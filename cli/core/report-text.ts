@@ -316,7 +316,7 @@ function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
   switch (phase === 'completed' ? baseline.reason : null) {
     case 'no-task':
       return [
-        phrase`No baseline: none of the ${baseline.commitsSearched ?? 0} commits of ${branch} that lie before this pull request has a completed training. To get one, run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
+        phrase`No baseline: none of the ${baseline.commitsSearched ?? 0} commits of ${branch} that lie before this pull request has a completed training. To get one, merge ${branch} into the pull request, or rebase it, if ${branch} was trained since it branched off; else run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
       ];
     case 'no-github':
       return [
