@@ -559,6 +559,18 @@ describe('once', () => {
     expect(await driver.getTask(id)).toMatchObject({ status: 'created' });
   });
 
+  test.each([{ entry_point: 'evil.py' }, { working_dir: 'elsewhere' }, { diff: 'diff --git a/x b/x\n' }])(
+    'a task that ran another program under the same key is another training: %j',
+    async (change) => {
+      const [planned] = JSON.parse((await launch(['--dry-run'])).stdout).tasks;
+      const script = { ...planned.script, ...change };
+      const forged = await driver.createTask({ name: planned.name, script, runtime: planned.runtime });
+      await driver.startTask(forged);
+      await driver.completeTask(forged);
+      expect((await launchTask()).id).not.toBe(forged);
+    },
+  );
+
   test('an option that is set to nothing counts as left out', async () => {
     const first = await launchTask();
     expect((await launchTask(['--docker-image', '', '--requirements', ''])).id).toBe(first.id);

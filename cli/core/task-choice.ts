@@ -35,12 +35,19 @@ export function chooseTask(tasks: readonly KnownTask[]): KnownTask | undefined {
 export function isSameTraining(known: KnownTask, task: PlannedTask, plan: LaunchPlan): boolean {
   if (known.runtime[RUNTIME_KEYS.key] !== task.key) return false;
   if (known.runtime[RUNTIME_KEYS.pipeline] !== plan.pipelineHash) return false;
-  // Until an agent takes a task anybody can edit it in the web page, and its key says nothing of that.
+  // Until an agent takes a task anybody can edit it in the web page, and its key says nothing of that. Afterwards the
+  // requirements are those that were installed (recording 321), the SDK adds params, and an agent's rules may set the
+  // image; the program stays as it was launched (agent 3.0.3, SDK 2.1.12).
   const isUntouched = known.status === 'created' || known.status === 'queued';
+  if (!isSameProgram(known.content, task.content)) return false;
   if (isUntouched && !isSameContent(known.content, task.content)) return false;
   if (plan.reuse) return true;
   const isUnfinished = isUntouched || known.status === 'in_progress';
   return isUnfinished && plan.run.runId !== undefined && known.runtime[RUNTIME_KEYS.run] === plan.run.runId;
+}
+
+function isSameProgram(a: TaskContent, b: TaskContent): boolean {
+  return a.entryPoint === b.entryPoint && a.workingDir === b.workingDir && a.diff === b.diff;
 }
 
 function isSameContent(a: TaskContent, b: TaskContent): boolean {
