@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -212,18 +212,26 @@ interface Scenario {
   /** Default: all that a repository needs. */
   secrets?: Record<string, string>;
   vars?: Record<string, string>;
+  /** Whose workflow runs; default: this project's. */
+  repository?: ScratchRepository;
+  /** Default: clearml_ci_cd.yml. */
+  workflowFile?: string;
   cancel?: AbortSignal;
   onStep?: (name: string) => void;
 }
 
-async function startHere(headRepository: string | undefined, onRequest = (): void => {}): Promise<Sandbox> {
+async function startHere(
+  headRepository: string | undefined,
+  onRequest = (): void => {},
+  repository = started.repository,
+): Promise<Sandbox> {
   const pull = {
     number: PULL,
     headRef: 'topic',
     baseRef: 'main',
     ...(headRepository === undefined ? {} : { headRepository }),
   };
-  const gitDir = started.repository?.directory ?? '';
+  const gitDir = repository?.directory ?? '';
   started.sandbox = await startSandbox({ clearml: { onRequest }, github: { gitDir, pulls: [pull] } });
   return started.sandbox;
 }
@@ -255,9 +263,13 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
   const workspace = mkdtempSync(join(tmpdir(), 'clearml-ci-workspace-'));
   started.workspaces.push(workspace);
   const isOnBase = scenario.isByHand === true || job === 'base';
-  const baseCommit = started.repository?.git('rev-parse', 'main') ?? '';
+  const repository = scenario.repository ?? started.repository;
+  if (repository === undefined) throw new Error('There is no repository.');
+  const baseCommit = repository.git('rev-parse', 'main');
+  const path = join('.github/workflows', scenario.workflowFile ?? 'clearml_ci_cd.yml');
+  const workflow = readFileSync(join(repository.directory, path), 'utf8');
   return runWorkflowJob({
-    workflow: readSource('clearml_ci_cd.yml').text,
+    workflow,
     job,
     ...(scenario.isByHand === true
       ? { inputs: { 'pull-request': PULL, commit: scenario.readCommit ?? '' } }
@@ -279,7 +291,7 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
       base_ref: event.pull_request.base.ref,
       run_id: '4711',
       run_attempt: '1',
-      workflow: 'ClearML CI/CD',
+      workflow: (parse(workflow) as { name: string }).name,
     },
     secrets: scenario.secrets ?? {
       ACCESS_KEY: clearml.accessKey,
@@ -294,8 +306,8 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
     workspace,
     actions: {
       'actions/checkout': ({ inputs }) => {
-        started.repository?.git('clone', '--quiet', '.', workspace);
-        started.repository?.git('-C', workspace, 'checkout', '--quiet', inputs.ref ?? baseCommit);
+        repository.git('clone', '--quiet', '.', workspace);
+        repository.git('-C', workspace, 'checkout', '--quiet', inputs.ref ?? baseCommit);
         return {};
       },
       'actions/setup-node': ({ inputs }) => {
@@ -675,5 +687,138 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       expect(run.conclusion).toBe('failure');
     },
     RUN_TIMEOUT_MS,
+  );
+});
+
+/** The shell commands that a section of the README tells to run, one text a block. */
+function readCommands(heading: string): string[] {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const section = readme.slice(readme.indexOf(`\n${heading}\n`)).split(/\n#{2,3} /)[1] ?? '';
+  return [...section.matchAll(/^( *)```sh\n([\s\S]*?)\n\1```$/gm)].map(([, indent = '', block = '']) =>
+    block.replaceAll(`\n${indent}`, '\n').slice(indent.length),
+  );
+}
+
+describe('another repository, with the programs copied into it as the README says,', () => {
+  const [copy = '', addDependencies = ''] = readCommands('## Use it in your repository');
+  const [addPipeline = ''] = readCommands('### Several pipelines in one repository');
+  const settings = 'entry-point: train.py\nmetrics:\n  - metric: loss/test\n    goal: minimize\n';
+  const reportLoss = (loss: number) => async (driver: ClearmlDriver, task: string) => {
+    await driver.reportScalars(task, 'loss', 'test', [loss]);
+    await driver.completeTask(task);
+  };
+
+  /** Beside a clone of this project, as the commands expect it. */
+  function makeRepository(files: Record<string, string>): {
+    repository: ScratchRepository;
+    runCommands: (commands: string) => void;
+  } {
+    const parent = mkdtempSync(join(tmpdir(), 'clearml-ci-beside-'));
+    started.workspaces.push(parent);
+    symlinkSync(started.repository?.directory ?? '', join(parent, 'clearml-ci-cd'));
+    const repository = createScratchRepository(parent);
+    repository.commit('Our own', { 'train.py': 'print(1)\n', ...files });
+    const env = { ...describeMachine(), npm_config_audit: 'false' };
+    return {
+      repository,
+      runCommands(commands) {
+        const cwd = repository.directory;
+        execFileSync('bash', ['-euo', 'pipefail', '-c', commands], { cwd, env, stdio: 'pipe' });
+      },
+    };
+  }
+
+  function addPullRequest(repository: ScratchRepository, files: Record<string, string>): void {
+    repository.commit('Train on ClearML', files);
+    repository.git('checkout', '--quiet', '-b', 'topic');
+    repository.commit('A change', { 'train.py': 'print(2)\n' });
+  }
+
+  testOnNode24(
+    'trains its pull requests, and has got nothing that only we need',
+    async () => {
+      const { repository, runCommands } = makeRepository({});
+      runCommands(copy);
+      addPullRequest(repository, { '.github/clearml-ci.yml': settings });
+      const files = repository.git('ls-files').split('\n');
+      expect(files.filter((path) => /test|dev\/|sandbox|fixtures|node_modules/.test(path))).toEqual([]);
+      expect(files).toContain('templates/comment.md');
+      const manifest = JSON.parse(readFileSync(join(repository.directory, 'package.json'), 'utf8'));
+      expect(manifest).not.toHaveProperty('scripts');
+      const own = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+      expect([manifest.dependencies, manifest.overrides]).toEqual([own.dependencies, own.overrides]);
+
+      const sandbox = await startHere(undefined, undefined, repository);
+      const { run } = await runWithAgent(sandbox, { repository }, reportLoss(0.125));
+      expectConclusion(run, 'success');
+      expect(sandbox.github.comments(PULL)).toEqual([
+        expect.objectContaining({ body: expect.stringContaining('0.125') }),
+      ]);
+    },
+    2 * RUN_TIMEOUT_MS,
+  );
+
+  testOnNode24(
+    'keeps its own package.json, and has two pipelines that do not get in the way of each other',
+    async () => {
+      const { repository, runCommands } = makeRepository({
+        'package.json': '{ "name": "ours", "version": "9.9.9", "type": "commonjs" }',
+        'services/fraud/train.py': 'print(1)\n',
+      });
+      const lines = copy.split('\n').filter((line) => !/^(?:cp|npm) /.test(line));
+      runCommands([...lines, addDependencies, addPipeline].join('\n'));
+      addPullRequest(repository, {
+        '.github/clearml-ci.yml': settings,
+        '.github/clearml-ci-fraud.yml': `working-dir: services/fraud\n${settings}`,
+      });
+      const manifest = JSON.parse(readFileSync(join(repository.directory, 'package.json'), 'utf8'));
+      expect(manifest).toMatchObject({ name: 'ours', version: '9.9.9', type: 'commonjs' });
+      // Single files of it are loaded, whose paths are not its API.
+      expect(manifest.dependencies.undici).toMatch(/^\d/);
+
+      const sandbox = await startHere(undefined, undefined, repository);
+      const second = { repository, workflowFile: 'clearml_fraud.yml' };
+      const { run } = await runWithAgent(sandbox, { repository }, reportLoss(0.125));
+      expectConclusion(run, 'success');
+      const { run: other, id } = await runWithAgent(sandbox, second, reportLoss(0.375));
+      expectConclusion(other, 'success');
+      expect([run.name, other.name]).toEqual(['Train and report', 'Train and report fraud']);
+      expect((await createClearmlDriver(sandbox.clearml.env).getTask(id)).script).toMatchObject({
+        working_dir: 'services/fraud',
+      });
+      expect(sandbox.github.comments(PULL).map(({ body }) => body)).toEqual([
+        expect.stringContaining('0.125'),
+        expect.stringContaining('0.375'),
+      ]);
+
+      const groups = ['clearml_ci_cd.yml', 'clearml_fraud.yml'].map((name) => {
+        const text = readFileSync(join(repository.directory, '.github/workflows', name), 'utf8');
+        const { name: workflow, concurrency } = parse(text) as WorkflowSource & { name: string };
+        const [, expression = ''] = /^\$\{\{(.*?)\}\}-/.exec(concurrency.group) ?? [];
+        const github = { workflow };
+        return evaluateExpression(
+          expression,
+          { github },
+          { hasFailed: false, isCancelled: false },
+        ).coerceString();
+      });
+      expect(groups).toEqual(['ClearML CI/CD', 'ClearML fraud']);
+
+      // Closing ends what either has unfinished, and only that.
+      const driver = createClearmlDriver(sandbox.clearml.env);
+      const launchFor = async (config: string): Promise<string> => {
+        const env = { ...sandbox.env, PR_NUMBER: String(PULL), GITHUB_RUN_ID: '4000' };
+        const args = ['https://github.com/acme/digits.git', 'topic', 'a'.repeat(40), '--config', config];
+        const launched = await runProgramHere(launch, { args, env, cwd: repository.directory });
+        expect(launched).toMatchObject({ exitCode: 0 });
+        return launched.stdout.trim();
+      };
+      const unfinished = await launchFor('.github/clearml-ci.yml');
+      const unfinishedOther = await launchFor('.github/clearml-ci-fraud.yml');
+      expectConclusion(await runWorkflow(sandbox, { ...second, job: 'closed' }), 'success');
+      expect((await driver.getTask(unfinishedOther)).status).toBe('created');
+      expect((await driver.getTask(unfinished)).status).toBe('queued');
+    },
+    4 * RUN_TIMEOUT_MS,
   );
 });

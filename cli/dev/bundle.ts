@@ -54,7 +54,10 @@ export async function buildBundles(directory = BUNDLES): Promise<void> {
     OWN_FILES.map((path) => {
       const text = readFileSync(join(ROOT, path), 'utf8');
       // Of the manifest the version is all that a program reads.
-      return [path, path === 'package.json' ? JSON.stringify({ version: JSON.parse(text).version }) : text];
+      return [
+        path,
+        path === 'cli/package.json' ? JSON.stringify({ version: JSON.parse(text).version }) : text,
+      ];
     }),
   );
   const result = await build({

@@ -99,3 +99,10 @@ describe('imports point one way:', () => {
     }
   });
 });
+
+test("the programs' own manifest, which goes with a copy of them, says what the package's says", () => {
+  const [own, whole] = ['package.json', '../package.json'].map(
+    (path) => JSON.parse(readFileSync(join(CLI, path), 'utf8')) as Record<string, unknown>,
+  );
+  expect(own).toEqual({ private: true, version: whole?.version, type: whole?.type });
+});

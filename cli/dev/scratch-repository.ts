@@ -14,8 +14,8 @@ export interface ScratchRepository {
 }
 
 /** Makes an empty repository whose first branch is `main`. Each commit is a minute younger than the one before. */
-export function createScratchRepository(): ScratchRepository {
-  const directory = mkdtempSync(join(tmpdir(), 'clearml-ci-repository-'));
+export function createScratchRepository(parentDirectory = tmpdir()): ScratchRepository {
+  const directory = mkdtempSync(join(parentDirectory, 'clearml-ci-repository-'));
   let minute = 0;
   const git = (...args: string[]): string => {
     // Nobody's own git settings (signing, hooks, templates) and no surrounding hook's GIT_DIR take part.

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 declare const BUNDLED_FILES: Readonly<Record<OwnFile, string>> | undefined;
 
 /** Files of this package that a program reads. */
-export const OWN_FILES = ['package.json', 'templates/comment.md', 'templates/summary.md'] as const;
+export const OWN_FILES = ['cli/package.json', 'templates/comment.md', 'templates/summary.md'] as const;
 
 export type OwnFile = (typeof OWN_FILES)[number];
 
