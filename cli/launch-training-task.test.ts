@@ -137,6 +137,18 @@ describe('the exact code', () => {
     expect(task.script.requirements?.pip ?? '').toBe('');
   });
 
+  test('that lacks the program is launched with a warning that names what is near', async () => {
+    const run = await launch(['--working-dir', 'docs', '--entry-point', 'train_modle.py']);
+    expect(run.exitCode).toBe(0);
+    expect(run.stderr).toContain('warning: commit ');
+    expect(run.stderr).toContain('has no file "docs/train_modle.py"');
+    expect(run.stderr).toContain('"train_model.py"');
+    expect((await launch(['--param', 'a=1'])).stderr).not.toContain('has no file');
+    const elsewhere = ['https://github.com/acme/other.git', 'main', 'a'.repeat(40)];
+    const unread = await launch([...elsewhere, '--entry-point', 'xyz.py']);
+    expect(unread).toMatchObject({ exitCode: 0, stderr: expect.not.stringContaining('has no file') });
+  });
+
   test('is the head of the pull request in the fork that holds it, never the merge commit', async () => {
     const env = await describePullRequest(7, {
       cloneUrl: 'https://github.com/fork/digits.git',

@@ -44,6 +44,8 @@ export interface CheckoutReader {
   /** undefined where the commit is not in the local checkout, or there is none */
   readTreeId(commit: string): Promise<string | undefined>;
   listTree(commit: string): Promise<readonly TreeEntry[] | undefined>;
+  /** The folders on the way to a path, and what is there, as far as there is something; undefined as above. */
+  readPath(commit: string, path: string): Promise<readonly TreeEntry[] | undefined>;
 }
 
 /** What to train, and what the user should know about it. */

@@ -108,8 +108,20 @@ export async function readTreeId(cwd: string, commit: string): Promise<string | 
 /** Every file and submodule of the commit; undefined where the commit is not in this checkout. */
 export async function listTree(cwd: string, commit: string): Promise<TreeEntry[] | undefined> {
   const output = await tryGit(cwd, ['ls-tree', '-r', '-z', '--full-tree', commit]);
+  return output === undefined ? undefined : parseTree(output);
+}
+
+/** What the commit has on the way to a path; undefined where the commit is not in this checkout. */
+export async function readPath(cwd: string, commit: string, path: string): Promise<TreeEntry[] | undefined> {
+  const parts = path.split('/');
+  const prefixes = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
+  const output = await tryGit(cwd, ['ls-tree', '-t', '-z', '--full-tree', commit, '--', ...prefixes]);
+  return output === undefined ? undefined : parseTree(output);
+}
+
+function parseTree(output: string): TreeEntry[] {
   return output
-    ?.split('\0')
+    .split('\0')
     .filter((line) => line !== '')
     .map((line) => {
       const [head = '', path = ''] = splitOnce(line, '\t');
@@ -185,5 +197,6 @@ export function createCheckoutReader(
     readCheckout: () => readCheckout(cwd),
     readTreeId: (commit) => readTreeId(cwd, commit),
     listTree: (commit) => listTree(cwd, commit),
+    readPath: (commit, path) => readPath(cwd, commit, path),
   };
 }

@@ -6,6 +6,8 @@ import { Failure } from '../core/failure.ts';
 import { readGithubRun } from '../core/github-event.ts';
 import { carryOutLaunch, createLaunchRecord, type LaunchResult, surveyLaunch } from '../core/launch.ts';
 import { type LaunchOptions, type LaunchPlan, planLaunch } from '../core/launch-plan.ts';
+import { findProgramProblem } from '../core/program-file.ts';
+import { resolveEntryPoint, resolveWorkingDir } from '../core/settings.ts';
 import { formatTaskUrl } from '../core/task.ts';
 import type { World } from '../core/world.ts';
 import { createClearmlClient } from '../io/clearml.ts';
@@ -102,13 +104,18 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   checkExpectedCommit(located.location.commit, env.PR_COMMIT);
   for (const warning of located.warnings) voice.warn(warning);
   const requirementsPath = flags.requirements ?? config.requirements;
-  const [{ code, warnings }, requirementsText] = await Promise.all([
+  const program = {
+    workingDir: resolveWorkingDir(flags, config),
+    entryPoint: resolveEntryPoint(flags, config),
+  };
+  const [{ code, warnings }, problem, requirementsText] = await Promise.all([
     identifyCode(located, config.paths, reader),
+    findProgramProblem(program, { commit: located.location.commit, diff: located.diff }, reader),
     requirementsPath === undefined
       ? undefined
       : readRequirements((await reader.findRoot()) ?? cwd, requirementsPath),
   ]);
-  for (const warning of warnings) voice.warn(warning);
+  for (const warning of [...warnings, problem]) if (warning !== undefined) voice.warn(warning);
   const plan = await planLaunch({ options: flags, config, run: github, code, requirementsText });
 
   const http = createHttp(env, clock);

@@ -1,0 +1,68 @@
+import { expect, test } from '@jest/globals';
+import type { TreeEntry } from './code.ts';
+import { findProgramProblem } from './program-file.ts';
+
+const COMMIT = 'c'.repeat(40);
+const TREE = [
+  ['100644', 'train_model.py'],
+  ['100755', 'models/digits/train.py'],
+  ['120000', 'latest'],
+  ['160000', 'vendor/lib'],
+].map(([mode = '', path = '']): TreeEntry => ({ mode, path, objectId: '0' }));
+
+/** A commit that is in the checkout, as git tells of it. */
+const reader = {
+  listTree: async () => TREE,
+  readPath: async (_: string, path: string) => {
+    const parts = path.split('/');
+    return parts.flatMap((_part, index): TreeEntry[] => {
+      const prefix = parts.slice(0, index + 1).join('/');
+      const entry = TREE.find((other) => other.path === prefix);
+      const isFolder = TREE.some((other) => other.path.startsWith(`${prefix}/`));
+      return entry !== undefined
+        ? [entry]
+        : isFolder
+          ? [{ mode: '040000', objectId: '0', path: prefix }]
+          : [];
+    });
+  },
+};
+
+const find = (
+  workingDir: string,
+  entryPoint: string,
+  diff = '',
+  from: Parameters<typeof findProgramProblem>[2] = reader,
+) => findProgramProblem({ workingDir, entryPoint }, { commit: COMMIT, diff }, from);
+
+test.each([
+  ['a file at the root', '.', 'train_model.py'],
+  ['a file in the working directory', 'models/digits', 'train.py'],
+  ['a file below the working directory', 'models', 'digits/train.py'],
+  ['a module', '.', '-m models.digits.train'],
+  ['a module in a folder', 'models', '-m digits.train --fast'],
+  ['what is behind a link', 'latest', 'train.py'],
+  ['what is in a submodule', 'vendor/lib/deep', 'train.py'],
+])('%s is no problem', async (_, workingDir, entryPoint) => {
+  expect(await find(workingDir, entryPoint)).toBeUndefined();
+});
+
+test.each([
+  ['a misspelt file', '.', 'train_modle.py', 'file "train_modle.py"', 'nearest: "train_model.py"'],
+  ['another case', '.', 'Train_Model.py', 'file "Train_Model.py"', 'nearest: "train_model.py"'],
+  ['a file of another folder', '.', 'train.py', 'file "train.py"', 'nearest: "models/digits/train.py"'],
+  ['a folder for a file', '.', 'models', 'file "models"', '--entry-point'],
+  ['a misspelt folder', 'models/digit', 'train.py', 'folder "models/digit"', 'nearest: "models/digits"'],
+  ['a file for a folder', 'train_model.py', 'train.py', 'folder "train_model.py"', '--working-dir'],
+  ['a folder of a module', 'nowhere', '-m train', 'folder "nowhere"', '--working-dir'],
+])('%s is missing, and what is near is named', async (_, workingDir, entryPoint, what, near) => {
+  const problem = await find(workingDir, entryPoint);
+  expect(problem).toContain(`commit cccccccccc has no ${what}: the training would fail at its start`);
+  expect(problem).toContain(near);
+});
+
+test('nothing is said where uncommitted changes may add it, or the commit cannot be read here', async () => {
+  expect(await find('.', 'new.py', 'diff --git a/new.py b/new.py\n')).toBeUndefined();
+  const elsewhere = { listTree: async () => undefined, readPath: async () => undefined };
+  expect(await find('.', 'new.py', '', elsewhere)).toBeUndefined();
+});
