@@ -58,6 +58,11 @@ interface Training {
   readonly metric?: readonly [title: string, series: string];
   readonly log?: readonly string[];
   readonly end?: 'completed' | 'failed';
+  readonly branch?: string;
+  readonly event?: string;
+  /** What the task says, where that is not the commit trained. */
+  readonly commit?: string;
+  readonly tree?: string;
 }
 
 async function train(commit: string, values: readonly number[], training: Training = {}): Promise<string> {
@@ -69,15 +74,15 @@ async function train(commit: string, values: readonly number[], training: Traini
     tags,
     script: {
       repository: 'https://github.com/acme/digits.git',
-      branch: isOwn ? 'topic' : 'main',
-      version_num: commit,
+      branch: training.branch ?? (isOwn ? 'topic' : 'main'),
+      version_num: training.commit ?? commit,
     },
     hyperparams: { Args: { seed: { section: 'Args', name: 'seed', value: String(seed) } } },
     runtime: {
       ci_key: `${commit} ${seed}`,
       ci_pipeline: pipeline,
-      ci_code: treeOf(commit),
-      ci_event: isOwn ? 'pull_request' : 'push',
+      ci_code: training.tree ?? treeOf(commit),
+      ci_event: training.event ?? (isOwn ? 'pull_request' : 'push'),
       ci_run: '42',
     },
   });
@@ -204,6 +209,20 @@ test('what the base has not yet, blocks nothing; what it has elsewhere, is undec
   const second = await judge(tasks);
   expect(second).toMatchObject({ exitCode: 6, verdict: 'undecided' });
   expect(second.body).toContain('not in the part of its history that was looked at');
+});
+
+test('a branch that was trained only in pull requests is one with a history, for a pull request off an older commit', async () => {
+  // What the launch on a push leaves where it reuses the merged pull request's task: nothing of its own.
+  const merged = { branch: 'other-topic', event: 'pull_request' };
+  await train(later, [0.9], { ...merged, commit: 'd'.repeat(40) });
+  expect(await judge(await train(head, [0.1]))).toMatchObject({ exitCode: 6, verdict: 'undecided' });
+});
+
+test('trials on the base branch, however many, hide no history', async () => {
+  await train('e'.repeat(40), [0.9], { tree: 'e'.repeat(40) });
+  for (let count = 0; count < 21; count += 1)
+    await train(later, [0.9], { seed: count, event: 'workflow_dispatch' });
+  expect(await judge(await train(head, [0.1]))).toMatchObject({ exitCode: 6, verdict: 'undecided' });
 });
 
 test('without a baseline nothing is compared, and a metric that is there blocks nothing', async () => {

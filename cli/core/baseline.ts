@@ -233,20 +233,29 @@ function isEligible(task: ReportedTask, { pipeline, branch }: BaselineSearch): b
 }
 
 /**
- * Whether the base branch itself was ever trained, be it at commits that the look-up does not reach.
+ * Whether the base branch itself was ever trained, be it at commits that the look-up does not reach: by a launch of its
+ * own, or in a pull request that was merged since.
  *
+ * @param later its commits since the pull request branched off
  * @param candidates whatever ClearML answered: every field is looked at again
  */
-export function isBranchTrained(candidates: readonly ReportedTask[], search: BaselineSearch): boolean {
+export function isBranchTrained(
+  later: readonly Ancestor[],
+  candidates: readonly ReportedTask[],
+  search: BaselineSearch,
+): boolean {
   const isOwn = createOwnTest(search.own);
-  // A pull request's branch may have the same name, in a fork.
-  return candidates.some(
-    (task) =>
-      isEligible(task, search) &&
-      !isOwn(task) &&
-      task.script.branch === search.branch &&
-      task.runtime[RUNTIME_KEYS.event]?.startsWith('pull_request') !== true,
-  );
+  const ids = new Set(later.flatMap(({ commit, tree }) => [commit, tree]));
+  return candidates.some((task) => {
+    if (!isEligible(task, search) || isOwn(task)) return false;
+    // A pull request's branch may have the same name, in a fork.
+    const isByPullRequest = task.runtime[RUNTIME_KEYS.event]?.startsWith('pull_request') === true;
+    return (
+      (task.script.branch === search.branch && !isByPullRequest) ||
+      listMarkedCommits(task.tags, search.branch).length > 0 ||
+      listCodeIds(task).some((id) => ids.has(id))
+    );
+  });
 }
 
 /** What identifies the code of a task: its tree (or the hash of `paths`), and its commit. */

@@ -65,6 +65,7 @@ const comparisonWith = (mergeBase: string) => ({
 function makeHost(
   length: number,
   overrides: Partial<CodeHost> = {},
+  commitsAPage = 10,
 ): CodeHost & { readonly pages: string[] } {
   const line = Array.from({ length }, (_, index) => `main${index}`);
   const pages: string[] = [];
@@ -75,7 +76,7 @@ function makeHost(
     async listCommits(ref) {
       pages.push(ref);
       const start = ref === 'main' ? 0 : line.indexOf(ref);
-      return line.slice(start, start + 10).flatMap((commit, index): ListedCommit[] => {
+      return line.slice(start, start + commitsAPage).flatMap((commit, index): ListedCommit[] => {
         const next = line[start + index + 1];
         const own = {
           commit,
@@ -133,6 +134,41 @@ test('further pages are not asked for where the first has a task', async () => {
   await collectSources({ ...OPTIONS, gate: GATE }, { clearml: server, github: Promise.resolve(host) });
   expect(host.pages).toEqual(['main']);
   expect(asked).toHaveLength(1);
+});
+
+test('a branch that was trained only in pull requests, merged since, has a history out of reach', async () => {
+  const gate = { hasPatterns: false, needsConsole: () => false };
+  const ask = async (found: ReportedTask) => {
+    const host = makeHost(60, { compareCommits: async () => comparisonWith('main30') }, 100);
+    const asked: string[][] = [];
+    const clearml = makeServer([], {
+      findTasksByBranch: async ({ codeIds }) => {
+        asked.push([...codeIds]);
+        return [found];
+      },
+    });
+    const { baseline } = await collectSources(
+      { ...OPTIONS, gate },
+      { clearml, github: Promise.resolve(host) },
+    );
+    expect(asked[0]).toContain('main29');
+    expect(asked[0]).not.toContain('main30');
+    return baseline;
+  };
+  const pull = launchedTask({ id: '6'.repeat(32) }, 'topic');
+  const inPull = (code: string): ReportedTask => ({
+    ...pull,
+    script: { ...pull.script, branch: 'topic' },
+    runtime: {
+      ...pull.runtime,
+      [RUNTIME_KEYS.event]: 'pull_request',
+      [RUNTIME_KEYS.code]: code,
+    },
+  });
+  expect(await ask(inPull('main3-tree'))).toMatchObject({ kind: 'missing', reason: 'unreached' });
+  expect(await ask(inPull('elsewhere'))).toMatchObject({ kind: 'missing', reason: 'no-task' });
+  const marked = { ...inPull('elsewhere'), tags: [`base:main:${'a'.repeat(40)}`] };
+  expect(await ask(marked)).toMatchObject({ kind: 'missing', reason: 'unreached' });
 });
 
 test('the search ends after four pages, and says how far it came', async () => {

@@ -2,14 +2,12 @@ import {
   type Ancestor,
   type Baseline,
   type BaselineRule,
-  isBranchTrained,
   type ListedCommit,
   listCodeIds,
-  MAX_ANCESTORS,
-  selectBranchBaseline,
+  type MissingBaseline,
   selectTagBaseline,
-  walkFirstParents,
 } from './baseline.ts';
+import { type BranchHistory, findBranchBaseline } from './branch-baseline.ts';
 import type { Curves } from './curve.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure, settle } from './failure.ts';
@@ -36,9 +34,10 @@ export interface ReportServer {
     /** `all` where patterns gate: nobody knows the names. */
     readonly metrics: readonly MetricName[] | 'all';
   }): Promise<readonly ReportedTask[]>;
-  /** The newest completed tasks of a pipeline on a branch, without their metrics. */
+  /** As far as they may count for a branch, the newest 500 completed tasks of a pipeline on it or by code id; without metrics. */
   findTasksByBranch(search: {
     readonly branch: string;
+    readonly codeIds: readonly string[];
     readonly pipeline: string;
     readonly projectId: string | undefined;
   }): Promise<readonly ReportedTask[]>;
@@ -90,8 +89,6 @@ export const MAX_CURVES = 40;
 export const MANY_METRICS = 1000;
 /** Consoles are read of at most this many tasks. */
 const MAX_CONSOLES = 20;
-/** A branch of merge commits has its first parents spread over several pages. */
-const MAX_COMMIT_PAGES = 4;
 
 /** A task's console or a part of it, oldest line first. */
 export interface ConsoleEnd {
@@ -178,31 +175,25 @@ export interface SourceServers {
 
 type Settled<T> = { readonly value: T } | { readonly failure: Failure };
 
-/** The base branch's commits, as far as they were listed, and how the pull request's head lies to them. */
-interface History {
-  readonly comparison: CommitComparison | undefined;
-  readonly listed: ReadonlyMap<string, ListedCommit>;
-}
-
 /** What GitHub knows of branches; each question is asked once. */
 interface Histories {
   /** Asks already for what will be searched. */
   begin(branches: readonly string[], head: string): void;
   /** @param head a branch or a commit */
-  search(branch: string, head: string): Promise<Settled<History>>;
+  search(branch: string, head: string): Promise<Settled<BranchHistory>>;
   /** The tree of a commit that was compared with a branch. */
   findTree(commit: string): Promise<string | undefined>;
 }
 
 function openHistories(github: Promise<CodeHost>): Histories {
   const lists = new Map<string, Promise<readonly ListedCommit[]>>();
-  const searches = new Map<string, Promise<Settled<History>>>();
+  const searches = new Map<string, Promise<Settled<BranchHistory>>>();
   const listCommits = (branch: string) => {
     const list = lists.get(branch) ?? github.then((host) => host.listCommits(branch));
     lists.set(branch, list);
     return list;
   };
-  const read = async (branch: string, head: string): Promise<History> => {
+  const read = async (branch: string, head: string): Promise<BranchHistory> => {
     const [comparison, commits] = await Promise.all([
       github.then((host) => host.compareCommits(branch, head)),
       listCommits(branch),
@@ -418,7 +409,7 @@ async function readBaseSettings(
 interface BaselineQuestion {
   readonly rule: BaselineRule;
   readonly branch: string | undefined;
-  readonly search: Promise<Settled<History>> | undefined;
+  readonly search: Promise<Settled<BranchHistory>> | undefined;
   readonly found: ReadonlyMap<string, ReportedTask>;
   readonly tasks: readonly ReportedTask[];
   readonly metrics: readonly MetricName[];
@@ -464,82 +455,37 @@ async function findBaseline(
       remedy: 'Put the tag on the task to compare with, in ClearML’s web page, or name another baseline.',
     });
   }
-  return findBranchBaseline(question, { clearml, github });
+  return searchBranch(question, { clearml, github });
 }
 
-/** At most two questions to ClearML, wherever the history lies; to GitHub one for each page of commits. */
-async function findBranchBaseline(
+async function searchBranch(
   { branch, search, tasks, ...question }: BaselineQuestion,
   { clearml, github }: SourceServers,
 ): Promise<BaselineAnswer> {
-  const missing = (
-    reason: (Baseline & { kind: 'missing' })['reason'],
-    commitsSearched = 0,
-    failure?: Failure,
-  ): BaselineAnswer => ({ baseline: { kind: 'missing', reason, branch, commitsSearched }, failure });
-
+  const missing = (reason: MissingBaseline['reason'], failure?: Failure): BaselineAnswer => ({
+    baseline: { kind: 'missing', reason, branch, commitsSearched: 0 },
+    failure,
+  });
   if (github === undefined) return missing('no-github');
   const pipeline = tasks[0]?.runtime[RUNTIME_KEYS.pipeline];
   if (pipeline === undefined) return missing('no-pipeline');
   if (branch === undefined || search === undefined) return missing('no-branch');
   const history = await search;
-  if ('failure' in history) return missing('no-github', 0, history.failure);
-  const { comparison } = history.value;
-  if (comparison === undefined) return missing('no-ancestor');
-  const { mergeBase } = comparison;
-
+  if ('failure' in history) return missing('no-github', history.failure);
   const { gate, seedParam } = question.options;
-  const sought = { pipeline, branch, own: tasks, head: comparison.head.commit, seedParam };
-  const find = (ancestors: readonly Ancestor[], branchToo: boolean) =>
-    clearml.findTasksByCode({
-      codeIds: [...new Set(ancestors.flatMap(({ commit, tree }) => [commit, tree]))],
-      branch: branchToo ? branch : undefined,
+  return findBranchBaseline(
+    {
+      branch,
       pipeline,
-      projectId: tasks[0]?.projectId,
+      history: history.value,
+      tasks,
+      seedParam,
       metrics: listCompared(question),
-    });
-  const newest = history.value.listed;
-  const hasMergeBase = newest.has(mergeBase);
-  const near = hasMergeBase ? { value: newest } : await settle(listOn(github, newest, mergeBase, 1));
-  if ('failure' in near) return missing('no-github', 0, near.failure);
-  const first = walkFirstParents(mergeBase, near.value, MAX_ANCESTORS);
-  if (first.chain.length > 0) {
-    const baseline = selectBranchBaseline(first.chain, await find(first.chain, false), sought);
-    if (baseline !== undefined) return { baseline, failure: undefined };
-  }
-  const pagesLeft = MAX_COMMIT_PAGES - (hasMergeBase ? 1 : 2);
-  const far = await settle(listOn(github, near.value, mergeBase, pagesLeft));
-  if ('failure' in far) return missing('no-github', first.chain.length, far.failure);
-  const { chain } = walkFirstParents(mergeBase, far.value, MAX_ANCESTORS);
-  const rest = chain.slice(first.chain.length);
-  // One question for all that is left, and with a gate for the branch too.
-  const isGated = gate !== undefined;
-  const others =
-    rest.length > 0
-      ? await find(rest, isGated)
-      : isGated
-        ? await clearml.findTasksByBranch({ branch, pipeline, projectId: tasks[0]?.projectId })
-        : [];
-  const baseline = selectBranchBaseline(chain, others, sought);
-  if (baseline !== undefined) return { baseline, failure: undefined };
-  return missing(isGated && isBranchTrained(others, sought) ? 'unreached' : 'no-task', chain.length);
-}
-
-/** Lists on from where the known first parents end, until there are enough of them, but not more than some pages. */
-async function listOn(
-  github: Promise<CodeHost>,
-  known: ReadonlyMap<string, ListedCommit>,
-  from: string,
-  pages: number,
-): Promise<ReadonlyMap<string, ListedCommit>> {
-  let listed = known;
-  for (let page = 0; page < pages; page += 1) {
-    const { chain, next } = walkFirstParents(from, listed, MAX_ANCESTORS);
-    if (next === undefined || chain.length >= MAX_ANCESTORS) break;
-    const more = await (await github).listCommits(next);
-    listed = new Map([...listed, ...more.map((commit) => [commit.commit, commit] as const)]);
-  }
-  return listed;
+      isGated: gate !== undefined,
+    },
+    clearml,
+    github,
+  );
 }
 
 /** The metrics that a baseline is asked for. */

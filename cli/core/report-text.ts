@@ -318,6 +318,10 @@ function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
       return [
         phrase`No baseline: none of the ${baseline.commitsSearched ?? 0} commits of ${branch} that lie before this pull request has a completed training. To get one, merge ${branch} into the pull request, or rebase it, if ${branch} was trained since it branched off; else run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
       ];
+    case 'unreached':
+      return [
+        phrase`No baseline: none of the ${baseline.commitsSearched ?? 0} commits of ${branch} that lie before this pull request has a completed training, but others of ${branch} have. Merge ${branch} into this pull request or rebase onto it.`,
+      ];
     case 'no-github':
       return [
         baseline.problem === null

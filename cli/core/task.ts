@@ -63,7 +63,12 @@ export const RUNTIME_KEYS = {
 } as const;
 
 /** Events that launch what belongs to a branch's history; not a dispatch, which is somebody's trial. */
-const HISTORY_EVENTS: readonly string[] = ['push', 'pull_request', 'pull_request_target', 'merge_group'];
+export const HISTORY_EVENTS: readonly string[] = [
+  'push',
+  'pull_request',
+  'pull_request_target',
+  'merge_group',
+];
 
 /** Whether what such an event launches belongs to a branch's history, once the branch has its code. */
 export function isHistoryEvent(event: string | undefined): boolean {

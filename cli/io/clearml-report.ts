@@ -8,7 +8,7 @@ import { type Plot, parsePlot } from '../core/plot.ts';
 import { escapeRegExp } from '../core/redaction.ts';
 import { MANY_METRICS, type MetricName, type ReportServer } from '../core/report-sources.ts';
 import type { Model, ReportedTask } from '../core/reported-task.ts';
-import { RUNTIME_KEYS } from '../core/task.ts';
+import { HISTORY_EVENTS, RUNTIME_KEYS } from '../core/task.ts';
 import type { QueueState } from '../core/task-life.ts';
 import type { ClearmlClient } from './clearml.ts';
 import { ServerTimeSchema, StatusSchema } from './clearml-fields.ts';
@@ -219,36 +219,27 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
     },
 
     async findTasksByCode({ codeIds, branch, pipeline, projectId, metrics }) {
-      const ids = [...codeIds, ...(branch === undefined ? [] : [branch])];
-      if (ids.length === 0) return [];
+      if (codeIds.length === 0) return [];
       return findNewest(
         {
           projectId,
           [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
-          _any_: {
-            fields: [
-              `runtime.${RUNTIME_KEYS.code}`,
-              'script.version_num',
-              'tags',
-              ...(branch === undefined ? [] : ['script.branch']),
-            ],
-            pattern: `^${MARK_PREFIX_PATTERN}(${ids.map(escapeRegExp).join('|')})$`,
-          },
+          ...(branch === undefined ? matchCode(codeIds) : matchBranch(branch, codeIds)),
         },
         [...TASK_FIELDS, ...locateMetrics(metrics)],
         SEARCH_PAGE_SIZE,
       );
     },
 
-    findTasksByBranch: ({ branch, pipeline, projectId }) =>
+    findTasksByBranch: ({ branch, codeIds, pipeline, projectId }) =>
       findNewest(
         {
           projectId,
           [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
-          _any_: { fields: ['script.branch'], pattern: `^${escapeRegExp(branch)}$` },
+          ...matchBranch(branch, codeIds),
         },
-        TASK_FIELDS,
-        BRANCH_TASKS,
+        BRANCH_FIELDS,
+        SEARCH_PAGE_SIZE,
       ),
 
     findTasksByTag: ({ tag, projectId, metrics }) =>
@@ -368,10 +359,49 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
 const SUCCESSFUL = ['completed', 'published'];
 /** What a server gives at most (recordings 324-326): the nearest commits are the newest, and a history is one request. */
 const SEARCH_PAGE_SIZE = 500;
-/** Whether there is one that counts is asked. */
-const BRANCH_TASKS = 20;
+/** Whether there is one that counts is asked: what tells it. */
+const BRANCH_FIELDS = [
+  'id',
+  'status',
+  'created',
+  'tags',
+  'system_tags',
+  'runtime',
+  'script.branch',
+  'script.version_num',
+  'script.diff',
+];
 /** The newest one is compared with, all seeds of it; the others are only counted. */
 const TAGGED_TASKS = 100;
+
+const CODE_FIELDS = [`runtime.${RUNTIME_KEYS.code}`, 'script.version_num', 'tags'];
+
+/** The conditions for tasks of these commits or code ids. */
+function matchCode(codeIds: readonly string[]) {
+  return {
+    _any_: {
+      fields: CODE_FIELDS,
+      pattern: `^${MARK_PREFIX_PATTERN}(${codeIds.map(escapeRegExp).join('|')})$`,
+    },
+  };
+}
+
+/** The conditions for those and all tasks of the branch, as far as they may count: no number of trials hides them. */
+function matchBranch(branch: string, codeIds: readonly string[]) {
+  const marked = `base(-until)?:${escapeRegExp(branch)}:.*`;
+  const ids = [branch, ...codeIds].map(escapeRegExp).join('|');
+  return {
+    _any_: {
+      fields: [...CODE_FIELDS, 'script.branch'],
+      pattern: `^(${MARK_PREFIX_PATTERN}(${ids})|${marked})$`,
+    },
+    // The server joins the two with *and* (GetMixin.prepare_query in its apiserver/database/model/base.py).
+    _or_: {
+      fields: [`runtime.${RUNTIME_KEYS.event}`, 'tags'],
+      pattern: `^(${[...HISTORY_EVENTS, 'launch'].join('|')}|${marked})$`,
+    },
+  };
+}
 
 /**
  * Where `last_metrics` holds metrics: under the MD5 of title and series (recording 140). A task can have thousands: only
