@@ -73,7 +73,7 @@ function explainVerdict(
 /** Of a new repository's single run, why the next ones should be more. */
 function explainFirstRun({ notes, runs }: Comparison): string {
   return runs.pullRequest === 1 && notes.some(({ kind }) => kind === 'no-history')
-    ? 'This is a single run, which does not tell how much runs differ by chance: `seeds` would.'
+    ? 'This is a single run, which does not tell how much runs differ by chance; several seeds would.'
     : '';
 }
 

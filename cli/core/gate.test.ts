@@ -598,7 +598,8 @@ describe('the baseline', () => {
 
   test('that has no history yet passes with a notice; a single run is told that it tells little', () => {
     const notice = 'The base branch has no history yet: nothing to compare with.';
-    const single = 'This is a single run, which does not tell how much runs differ by chance: `seeds` would.';
+    const single =
+      'This is a single run, which does not tell how much runs differ by chance; several seeds would.';
     for (const [own, sentences] of [
       [runs(0.9), [notice, single]],
       [runs(0.9, 0.91), [notice]],
