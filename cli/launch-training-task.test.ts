@@ -137,6 +137,20 @@ describe('the exact code', () => {
     expect(task.script.requirements?.pip ?? '').toBe('');
   });
 
+  test('of a subfolder is launched with a word on the settings file at the root', async () => {
+    await setSettings('project: Fraud\n');
+    repository.commit('Service', { 'services/a/train_model.py': 'print(1)\n' });
+    publish();
+    const cwd = join(repository.directory, 'services/a');
+    const unset = await launch([], { cwd });
+    expect(unset.stderr).toContain(
+      'No settings file in this folder, so the defaults hold; there is one at ../../.github/clearml-ci.yml: --config',
+    );
+    const set = await launch(['--config', '../../.github/clearml-ci.yml'], { cwd });
+    expect(set.stderr).not.toContain('No settings file');
+    expect((await launch([])).stderr).not.toContain('No settings file');
+  });
+
   test('that lacks the program is launched with a warning that names what is near', async () => {
     const run = await launch(['--working-dir', 'docs', '--entry-point', 'train_modle.py']);
     expect(run.exitCode).toBe(0);
@@ -826,6 +840,18 @@ describe('superseded', () => {
     const run = await launch([], { env: { ...(await describePullRequest(7, { id: '1001' })), ...env } });
     expect(run.exitCode).toBe(0);
     expect(await driver.getTask(older.id)).toMatchObject({ status: 'queued' });
+  });
+
+  test('by a launch by hand is said with the variable that makes it one', async () => {
+    const older = await launchTask([], await describePullRequest(7, { id: '1000' }));
+    repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
+    publish();
+    const env = { GITHUB_REPOSITORY: 'acme/digits', PR_NUMBER: '7' };
+    const why = 'it is superseded, since PR_NUMBER is 7 (--no-supersede leaves it)';
+    const dry = await launch(['--dry-run'], { env });
+    expect(dry.stderr).toContain(`Task ${older.id} of an older commit would be ended: ${why}`);
+    expect(await driver.getTask(older.id)).toMatchObject({ status: 'queued' });
+    expect((await launch([], { env })).stderr).toContain(`Ended task ${older.id} of an older commit: ${why}`);
   });
 
   test('a task that two pull requests share ends when the second has newer code too', async () => {

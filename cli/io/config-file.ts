@@ -16,32 +16,44 @@ const DEFAULT_PATH = '.github/clearml-ci.yml';
  * @returns with forward slashes; undefined where the file lies outside
  */
 export function locateConfigFile(cwd: string, path: string | undefined): string | undefined {
-  let root = resolve(cwd);
-  while (!existsSync(join(root, '.git'))) {
-    const parent = dirname(root);
-    if (parent === root) {
-      root = resolve(cwd);
-      break;
-    }
-    root = parent;
-  }
-  const parts = relative(root, resolve(cwd, path ?? DEFAULT_PATH)).split(sep);
+  const parts = relative(findRoot(cwd), resolve(cwd, path ?? DEFAULT_PATH)).split(sep);
   return parts[0] === '..' || isAbsolute(parts.join(sep)) ? undefined : parts.join('/');
+}
+
+function findRoot(cwd: string): string {
+  for (let root = resolve(cwd); ; root = dirname(root)) {
+    if (existsSync(join(root, '.git'))) return root;
+    if (dirname(root) === root) return resolve(cwd);
+  }
 }
 
 /**
  * Reads the settings file. The default one may be missing; one that was named may not.
  *
  * @param path as the user gave it with `--config`
+ * @param say told where the default one is missing here, but not at the repository's root
  * @throws Failure (usage) that lists every mistake, each with its line
  */
-export async function readConfigFile(cwd: string, path: string | undefined): Promise<Config> {
+export async function readConfigFile(
+  cwd: string,
+  path: string | undefined,
+  say: (text: string) => void = () => undefined,
+): Promise<Config> {
   const name = path ?? DEFAULT_PATH;
   let text: string;
   try {
     text = await readFile(resolve(cwd, name), 'utf8');
   } catch (cause) {
-    if (path === undefined && readErrorCode(cause) === 'ENOENT') return {};
+    if (path === undefined && readErrorCode(cause) === 'ENOENT') {
+      const other = join(findRoot(cwd), DEFAULT_PATH);
+      if (existsSync(other)) {
+        const name = relative(cwd, other).split(sep).join('/');
+        say(
+          `No settings file in this folder, so the defaults hold; there is one at ${name}: --config ${name}`,
+        );
+      }
+      return {};
+    }
     throw new Failure(`the settings file ${name} ${describeReadError(cause)}`, {
       exitCode: EXIT_CODES.usage,
       remedy: 'Give the path of the settings file relative to the working directory, or leave --config out.',

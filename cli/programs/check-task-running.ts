@@ -76,7 +76,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const ids = parseTaskIds(command.args);
   if (flags.abort !== true) requireTaskIds(ids);
   rejectIdleOptions(flags, ids);
-  const config = await readConfigFile(cwd, flags.config);
+  const config = await readConfigFile(cwd, flags.config, session.voice.say);
   const options = resolveCheckOptions(flags, config);
   const access = readClearmlAccess(env);
   const http = createHttp(env, clock);

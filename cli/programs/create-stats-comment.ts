@@ -111,7 +111,10 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const flags = command.opts<Flags>();
   const taskIds = readTaskIds(command.args);
   const isDryRun = flags.dryRun === true;
-  const [config, event] = await Promise.all([readConfigFile(cwd, flags.config), readEventFile(env)]);
+  const [config, event] = await Promise.all([
+    readConfigFile(cwd, flags.config, voice.say),
+    readEventFile(env),
+  ]);
   const github = readGithubRun(env, event);
   const baselineRules = listBaselineRules(
     flags.baseline === undefined ? (config.baseline ?? DEFAULT_BASELINE) : parseBaseline(flags.baseline),

@@ -92,7 +92,10 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const flags = dropEmpty(command.opts<Flags>());
   const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
   const reader = createCheckoutReader(cwd);
-  const [config, event] = await Promise.all([readConfigFile(cwd, flags.config), readEventFile(env)]);
+  const [config, event] = await Promise.all([
+    readConfigFile(cwd, flags.config, voice.say),
+    readEventFile(env),
+  ]);
   const github = readGithubRun(env, event);
   const access = readClearmlAccess(env);
   const isGiven = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
@@ -140,6 +143,8 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
           ? { ...task.document, project: survey.projectId ?? null }
           : { id: known.id };
       });
+      for (const { id } of survey.superseded)
+        voice.say(`Task ${id} of an older commit would be ended${explainSuperseding(plan)}`);
       if (survey.projectId === undefined)
         voice.say(`project "${plan.project}" does not exist yet: it would be created`);
       voice.result(JSON.stringify({ tasks: documents }, undefined, 2));
@@ -171,7 +176,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
           deadlineMs: endDeadlineMs,
           signal,
         });
-        describeSuperseded(outcome, session);
+        describeSuperseded(outcome, plan, session);
       }
       signal.throwIfAborted();
       voice.result(
@@ -240,15 +245,23 @@ function describeResult(
 
 function describeSuperseded(
   { ended, unconfirmed, why }: Awaited<ReturnType<typeof endSuperseded>>,
+  plan: LaunchPlan,
   { voice }: Session,
 ): void {
-  for (const id of ended) voice.say(`Ended task ${id} of an older commit: it is superseded`);
+  for (const id of ended) voice.say(`Ended task ${id} of an older commit${explainSuperseding(plan)}`);
   for (const id of unconfirmed) {
     const reason = why === undefined ? '' : ` (${why})`;
     voice.warn(
       `task ${id} of an older commit is superseded, but that it has ended could not be confirmed${reason}`,
     );
   }
+}
+
+/** Who launches by hand may not expect that a variable ends what the workflow has launched. */
+function explainSuperseding({ run, pullRequest }: LaunchPlan): string {
+  return run.runId === undefined
+    ? `: it is superseded, since PR_NUMBER is ${pullRequest} (--no-supersede leaves it)`
+    : ': it is superseded';
 }
 
 function describeStatus(status: LaunchResult['tasks'][number]['status']): string {
