@@ -1,6 +1,6 @@
 import type { MetricRule } from './config.ts';
 import type { Comparison, GateNote, GateReason, GateRule, MetricVerdict } from './gate-data.ts';
-import { estimateNoise, findMean, type Noise } from './gate-noise.ts';
+import { boundOutlierChance, findMean, type Noise } from './gate-noise.ts';
 import type { HolmResult } from './holm.ts';
 import type { Goal } from './metric-rules.ts';
 import type { Statistics } from './statistics.ts';
@@ -18,7 +18,13 @@ export interface Pair {
   /** The values can't be judged: numbers are given, but no verdict is drawn from them. */
   readonly isBlocked: boolean;
   /** Base commits with a value to believe, nearest first. */
-  readonly commits: ReadonlyArray<{ readonly commit: string; readonly values: readonly number[] }>;
+  readonly commits: ReadonlyArray<{
+    readonly commit: string;
+    readonly tasks: readonly string[];
+    readonly values: readonly number[];
+  }>;
+  /** How much the metric varies, as all baselines together tell; undefined where they don't. */
+  readonly noise: Noise | undefined;
   /** The same code with the same settings on both sides. */
   readonly isSameTraining: boolean;
   /** What keeps the base from being compared with. */
@@ -46,11 +52,15 @@ export interface Estimate {
 const ROUNDING = 1e-9;
 /** A spread that is this share of the numbers is none: sums in another order differ so. */
 const ZERO_SPREAD = 1e-12;
-/** So many agreeing values make a metric deterministic; a coarse one (of a small test set) agrees by chance once or twice. */
-const DETERMINISTIC_AGREEMENTS = 2;
+/** Where it is less likely than this, over all tested metrics, that a pull request's runs differ so much, no loss passes. */
+const SPREAD_LEVEL = 0.001;
 
-/** Everything but the significance; undefined where a side has no values. */
-export function estimatePair(pair: Pair): Estimate | undefined {
+/**
+ * Everything but the significance; undefined where a side has no values.
+ *
+ * @param outlierLevel how likely it may be that a metric varies although the base never did
+ */
+export function estimatePair(pair: Pair, outlierLevel: number): Estimate | undefined {
   const [nearest] = pair.commits;
   if (nearest === undefined || pair.values.length === 0 || pair.isSameTraining) return undefined;
   const value = findMean(pair.values);
@@ -58,12 +68,9 @@ export function estimatePair(pair: Pair): Estimate | undefined {
   const loss = pair.goal === 'maximize' ? base - value : value - base;
   const tolerance = resolveTolerance(pair.rule.tolerance, base);
   const magnitude = Math.max(Math.abs(value), Math.abs(base));
-  const noise = estimateNoise(
-    pair.values,
-    pair.commits.map(({ values }) => values),
-  );
+  const { noise } = pair;
   const runs = { pullRequest: pair.values.length, base: nearest.values.length };
-  const rule = chooseRule(noise, magnitude);
+  const rule = chooseRule(noise, magnitude, runs.pullRequest, outlierLevel);
   return {
     pair,
     commit: nearest.commit,
@@ -82,12 +89,21 @@ export function estimatePair(pair: Pair): Estimate | undefined {
   };
 }
 
-function chooseRule(noise: Noise | undefined, magnitude: number): GateRule {
+/**
+ * A metric that never varied on the base is deterministic only where so many runs agree that a rare outlier is no
+ * explanation for one that does not: about 7 base runs for each of the pull request's.
+ */
+function chooseRule(
+  noise: Noise | undefined,
+  magnitude: number,
+  runs: number,
+  outlierLevel: number,
+): GateRule {
   if (noise === undefined) return 'tolerance';
   if (noise.standardDeviation > ZERO_SPREAD * magnitude) {
     return noise.source === 'within-commits' ? 'pooled' : 'successive-differences';
   }
-  return noise.comparisons >= DETERMINISTIC_AGREEMENTS ? 'deterministic' : 'tolerance';
+  return boundOutlierChance(noise.baseRuns, runs) <= outlierLevel ? 'deterministic' : 'tolerance';
 }
 
 function isTest(rule: GateRule): boolean {
@@ -152,10 +168,16 @@ export function describeSameTraining(pair: Pair): Comparison {
   };
 }
 
+export interface TestResult extends HolmResult {
+  readonly pValue: number;
+  /** How many metrics are tested. */
+  readonly metrics: number;
+}
+
 /** The verdict of a pair, and all that a reader needs to follow it. */
 export function decideEstimate(
   estimate: Estimate,
-  test: (HolmResult & { readonly pValue: number }) | undefined,
+  test: TestResult | undefined,
   alpha: number,
   statistics: Statistics,
 ): Comparison {
@@ -177,7 +199,7 @@ export function decideEstimate(
 
   if (test === undefined || noise === undefined) {
     if (rule !== 'deterministic' && tolerance === 0) {
-      return { ...comparison, reasons: [...pair.reasons, { kind: 'noise-unknown' }] };
+      return { ...comparison, reasons: [...pair.reasons, explainUnknown(estimate)] };
     }
     const missable = rule === 'deterministic' ? tolerance : null;
     const interval = rule === 'deterministic' ? 0 : null;
@@ -190,6 +212,9 @@ export function decideEstimate(
     return error * statistics.smallestLoss({ ...search, tolerance: tolerance / error });
   };
   const { runs } = estimate;
+  const uneven = isBeyondTolerance
+    ? compareSpreads(noise, SPREAD_LEVEL / test.metrics, statistics)
+    : undefined;
   return conclude(
     {
       ...comparison,
@@ -198,6 +223,7 @@ export function decideEstimate(
       pValue: test.pValue,
       correctedPValue: test.corrected,
       missable: smallestLoss(runs.pullRequest, runs.base, noise.degreesOfFreedom),
+      reasons: uneven === undefined ? pair.reasons : [...pair.reasons, uneven],
     },
     pair,
     isBeyondTolerance && test.corrected <= alpha,
@@ -214,6 +240,35 @@ export function decideEstimate(
   );
 }
 
+function explainUnknown({ pair, noise, base, runs }: Estimate): GateReason {
+  const { tolerance } = pair.rule;
+  if (typeof tolerance === 'string' && base === 0 && Number.parseFloat(tolerance) > 0)
+    return { kind: 'share-of-zero', tolerance };
+  if (noise !== undefined)
+    return { kind: 'noise-unknown', because: 'too-few-agree', baseRuns: noise.baseRuns };
+  return {
+    kind: 'noise-unknown',
+    because: runs.pullRequest > 1 ? 'single-base-run' : 'single-runs',
+    baseRuns: runs.base,
+  };
+}
+
+/** One collapsed run widens the spread until chance explains it: then it is the spread that chance does not explain. */
+function compareSpreads(
+  { base, own }: Noise,
+  level: number,
+  { tailOfF }: Statistics,
+): GateReason | undefined {
+  if (own === undefined) return undefined;
+  const ratio = (own.standardDeviation / base.standardDeviation) ** 2;
+  if (tailOfF(ratio, own.degreesOfFreedom, base.degreesOfFreedom) > level) return undefined;
+  return {
+    kind: 'uneven-spread',
+    pullRequest: own.standardDeviation,
+    base: base.standardDeviation,
+  };
+}
+
 /** Where noise is skewed, only the same number of runs on the other side cancels it, and a single one shows none. */
 function describeBalance({ pullRequest, base }: Estimate['runs']): GateNote[] {
   return pullRequest === base && base > 1 ? [] : [{ kind: 'uneven-runs', pullRequest, base }];
@@ -225,9 +280,14 @@ function conclude(
   isRegression: boolean,
   findNeeded: (detect: number) => { readonly pullRequest: number; readonly base: number } | null,
 ): Comparison {
-  if (isRegression) return { ...comparison, verdict: 'regression' };
+  if (isRegression) return { ...comparison, verdict: 'regression', reasons: [] };
   const { detect } = rule;
-  const { missable } = comparison;
+  const { missable, tolerance } = comparison;
+  if (detect !== undefined && tolerance !== null && detect <= tolerance) {
+    const reason: GateReason = { kind: 'detect-within-tolerance', detect, tolerance };
+    return { ...comparison, verdict: 'undecided', reasons: [...comparison.reasons, reason] };
+  }
+  if (comparison.reasons.length > 0) return { ...comparison, verdict: 'undecided' };
   if (detect !== undefined && (missable === null || missable > detect * (1 + ROUNDING))) {
     const reason: GateReason = {
       kind: 'too-few-runs',

@@ -90,8 +90,22 @@ export type GateReason =
   /** The base's tasks have the metric, none of them a number to believe. */
   | { readonly kind: 'unmeasured-in-baseline' }
   | { readonly kind: 'baseline-unreached' | 'baseline-unknown' }
-  /** One run on each side, and no tolerance that could decide alone. */
-  | { readonly kind: 'noise-unknown' }
+  /** The base does not tell how much runs differ, and no tolerance could decide alone. */
+  | {
+      readonly kind: 'noise-unknown';
+      readonly because:
+        | 'single-runs'
+        /** The pull request has several runs, the base one. */
+        | 'single-base-run'
+        /** The base's runs agree, but are too few to be sure that others would. */
+        | 'too-few-agree';
+      readonly baseRuns: number;
+    }
+  /** Nor does a tolerance that is a percentage of 0. */
+  | { readonly kind: 'share-of-zero'; readonly tolerance: string }
+  /** A loss, and the pull request's runs differ more than chance explains; standard deviations. */
+  | { readonly kind: 'uneven-spread'; readonly pullRequest: number; readonly base: number }
+  | { readonly kind: 'detect-within-tolerance'; readonly detect: number; readonly tolerance: number }
   /** Numbers too large to compute with. */
   | { readonly kind: 'out-of-range' }
   | {

@@ -1,48 +1,75 @@
 /** How much a metric varies between runs of the same code. */
 export interface Noise {
+  /** 0 where all base runs agree. */
   readonly standardDeviation: number;
   /** Whole numbers for variances within commits; for successive differences what their variance is worth. */
   readonly degreesOfFreedom: number;
   /** Where it comes from: runs of the same commit, or one run a commit and its successor's. */
   readonly source: 'within-commits' | 'successive-differences';
-  /** How many values agree or disagree with another one of what should be the same. */
-  readonly comparisons: number;
+  /** What the base alone tells. */
+  readonly base: Spread;
+  /** What the pull request's runs tell; undefined for a single one. */
+  readonly own: Spread | undefined;
+  /** Base runs in all. */
+  readonly baseRuns: number;
+}
+
+export interface Spread {
+  readonly standardDeviation: number;
+  readonly degreesOfFreedom: number;
 }
 
 /**
- * The noise between runs of the same code: pooled within commits over the history and the pull request's runs; where the
+ * The noise between runs of the same code: pooled within commits over all baselines and the pull request's runs; where the
  * history holds more about it in the differences of successive commits (one run a commit), from these and the pull
  * request's runs. Differences between commits hold the commits' own changes too, so they overstate the noise rather than
  * understate it.
  *
+ * The pull request's runs are in it since a spread of the base alone raises twice as many false alarms where noise has
+ * heavy or lopsided tails. So whoever uses it must look whether the pull request's own spread is much larger.
+ *
  * @param pullRequest the pull request's values, one a run
  * @param history values of each base commit, one a run, nearest commit first
- * @returns undefined where nothing tells: one run on each side
+ * @param anchors values of further commits, of other baselines
+ * @returns undefined where the base tells nothing: one run
  */
 export function estimateNoise(
   pullRequest: readonly number[],
   history: ReadonlyArray<readonly number[]>,
+  anchors: ReadonlyArray<readonly number[]> = [],
 ): Noise | undefined {
-  const own = sumWithin([pullRequest]);
-  const base = sumWithin(history);
+  const groups = [...history, ...anchors];
+  const within = sumWithin(groups);
   const between = sumBetween(history);
-  if (base.freedom >= between.freedom) {
-    const freedom = own.freedom + base.freedom;
-    if (freedom === 0) return undefined;
-    return {
-      standardDeviation: Math.sqrt((own.squares + base.squares) / freedom),
-      degreesOfFreedom: freedom,
-      source: 'within-commits',
-      comparisons: freedom,
-    };
-  }
-  const freedom = own.freedom + between.freedom;
+  // Where only one of the two shows any difference (runs that agree, of commits that don't), that one tells more.
+  const isWithin =
+    within.squares > 0 === between.variance > 0 ? within.freedom >= between.freedom : within.squares > 0;
+  const source = isWithin ? 'within-commits' : 'successive-differences';
+  if (within.freedom === 0 && between.freedom === 0) return undefined;
+  const base = isWithin ? { variance: within.squares / within.freedom, freedom: within.freedom } : between;
+  const own = sumWithin([pullRequest]);
+  const freedom = base.freedom + own.freedom;
+  // A base that never varied is a case of its own: the pull request's spread must not hide it.
+  const squares = base.variance === 0 ? 0 : base.variance * base.freedom + own.squares;
   return {
-    standardDeviation: Math.sqrt((own.squares + between.variance * between.freedom) / freedom),
+    standardDeviation: Math.sqrt(squares / freedom),
     degreesOfFreedom: freedom,
-    source: 'successive-differences',
-    comparisons: own.freedom + history.length - 1,
+    source,
+    base: { standardDeviation: Math.sqrt(base.variance), degreesOfFreedom: base.freedom },
+    own:
+      own.freedom === 0
+        ? undefined
+        : { standardDeviation: Math.sqrt(own.squares / own.freedom), degreesOfFreedom: own.freedom },
+    baseRuns: groups.reduce((sum, { length }) => sum + length, 0),
   };
+}
+
+/**
+ * The largest chance there can be that all of n base runs agree and at least one of k further runs does not, whatever the
+ * metric's distribution: (1-p)^n (1 - (1-p)^k) at its maximum, (1-p)^k = n / (n+k).
+ */
+export function boundOutlierChance(base: number, pullRequest: number): number {
+  return ((base / (base + pullRequest)) ** (base / pullRequest) * pullRequest) / (base + pullRequest);
 }
 
 function sumWithin(groups: ReadonlyArray<readonly number[]>): { squares: number; freedom: number } {

@@ -84,15 +84,21 @@ const ZERO_DOUBTS: ReadonlyArray<GateValue['doubt']> = ['unexpected-zero', 'unve
  * (a count of failures, say), not a loss that diverged on every commit.
  */
 export function isAlwaysZero(commits: ReadonlyArray<readonly GateRun[]>, name: MetricName): boolean {
-  const found = commits
-    .map((runs) => runs.flatMap((run) => (isSuccess(run.status) ? (findValue(run, name) ?? []) : [])))
-    .filter((values) => values.length > 0);
-  const values = found.flat();
-  return (
-    found.length >= 2 &&
-    values.every(({ value, doubt }) => value === 0 && (doubt === undefined || ZERO_DOUBTS.includes(doubt))) &&
-    values.some(({ doubt }) => doubt === undefined)
-  );
+  let zeros = 0;
+  let isVerified = false;
+  for (const runs of commits) {
+    let isFound = false;
+    for (const run of runs) {
+      const found = isSuccess(run.status) ? findValue(run, name) : undefined;
+      if (found === undefined) continue;
+      const { value, doubt } = found;
+      if (value !== 0 || (doubt !== undefined && !ZERO_DOUBTS.includes(doubt))) return false;
+      isFound = true;
+      isVerified ||= doubt === undefined;
+    }
+    if (isFound) zeros += 1;
+  }
+  return zeros >= 2 && isVerified;
 }
 
 /** How often the run reported the metric; undefined where that is not known. */

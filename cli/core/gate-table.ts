@@ -47,7 +47,7 @@ const NOTHING = words('\u2013');
 const RULE_WORDS = {
   pooled: 't-test',
   'successive-differences': 't-test',
-  deterministic: 'equality',
+  deterministic: 'direct',
   tolerance: 'tolerance',
   'same-training': 'same code',
 } as const;

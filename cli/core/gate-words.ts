@@ -129,7 +129,13 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
     case 'baseline-unknown':
       return 'What the base is could not be found out.';
     case 'noise-unknown':
-      return `How much runs differ by chance is not known, and no tolerance is set: ${isSeedless ? 'let the training use its seed' : 'launch with seeds'}, or set a tolerance.`;
+      return `${explainUnknown(reason, isSeedless)}, or set a tolerance.`;
+    case 'share-of-zero':
+      return `How much runs differ by chance is not known, and a tolerance of ${reason.tolerance} of 0 is 0: give an absolute one.`;
+    case 'uneven-spread':
+      return `The runs of this pull request differ ${formatNumber(reason.pullRequest / reason.base, 2)} times as much as those of the base (standard deviation ${formatNumber(reason.pullRequest, 2)} against ${formatNumber(reason.base, 2)}), which chance does not explain, and on average they are worse: look at the worst one. More seeds here would decide.`;
+    case 'detect-within-tolerance':
+      return `The loss that detect names (${formatNumber(reason.detect, 3)}) lies within the tolerance (${formatNumber(reason.tolerance, 3)}), where no loss is a regression: set one of them anew.`;
     case 'out-of-range':
       return 'The numbers are too large to compute with.';
     case 'too-few-runs':
@@ -138,6 +144,22 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
           ? 'It is not known whether these runs would show'
           : `These runs see a loss of ${formatNumber(reason.missable, 2)} in 4 of 5 cases, but are asked for`
       } one of ${formatNumber(reason.detect, 3)}; ${explainNeed(reason, isSeedless)}`;
+  }
+}
+
+function explainUnknown(
+  { because, baseRuns }: Extract<GateReason, { readonly kind: 'noise-unknown' }>,
+  isSeedless: boolean,
+): string {
+  const unknown = 'How much runs differ by chance is not known, and no tolerance is set';
+  if (isSeedless) return `${unknown}: let the training use its seed`;
+  switch (because) {
+    case 'single-runs':
+      return `${unknown}: launch with seeds`;
+    case 'single-base-run':
+      return `${unknown}: train the base commit with seeds too`;
+    case 'too-few-agree':
+      return `The ${countRuns(baseRuns)} of the base agree, which are too few to tell that none would differ by chance, and no tolerance is set: train more base commits, or more seeds of them`;
   }
 }
 
@@ -164,7 +186,7 @@ export function explainNote(note: GateNote): string {
     case 'seed-not-used':
       return `${note.runs} seeds gave bit-identical results in every metric ${note.side === 'base' ? 'on the base' : 'here'}: the training does not seem to use its seed, so they count as one run.`;
     case 'uneven-runs':
-      return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: the claimed rate of false alarms is for equally many seeds, two or more, on both sides. With fewer, lopsided noise raises more.`;
+      return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: single or unequal runs can block good pull requests more often than equally many seeds, two or more, on both sides.`;
     case 'nearest-unmeasured':
       return 'The nearest base commit has no number that can be believed: an older one stands in.';
     case 'renamed':

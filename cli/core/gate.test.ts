@@ -45,9 +45,15 @@ function runs(...values: ReadonlyArray<Values | number>): GateRun[] {
   return values.map((value, index) => run(value, index));
 }
 
-/** A branch whose commits have these runs, nearest first. */
+let branches = 0;
+
+/** A branch whose commits have these runs, nearest first; each task is there once. */
 function branch(...commits: ReadonlyArray<readonly GateRun[]>): GateBaseline {
-  const [nearest, ...older] = commits.map((found, index) => ({ commit: `commit-${index + 1}`, runs: found }));
+  branches += 1;
+  const [nearest, ...older] = commits.map((found, index) => ({
+    commit: `commit-${index + 1}`,
+    runs: found.map((each) => ({ ...each, task: `${branches}/${index}/${each.task}` })),
+  }));
   if (nearest === undefined) throw new Error('a history has at least one commit');
   return { name: 'main', history: [nearest, ...older] };
 }
@@ -94,8 +100,9 @@ describe('the same training on both sides', () => {
     const anchor = branch(runs(...BASE));
     const result = judge(runs(0.8, 0.81), [same(0.8, 0.81), anchor]);
     expect(result.metrics[0]?.comparisons.map(({ verdict }) => verdict)).toEqual(['pass', 'regression']);
-    const alone = only(judge(runs(0.8, 0.81), anchor));
-    expect(result.metrics[0]?.comparisons[1]?.correctedPValue).toBe(alone.comparison.correctedPValue);
+    const [, tested] = result.metrics[0]?.comparisons ?? [];
+    expect(tested?.pValue).toBeGreaterThan(0);
+    expect(tested?.correctedPValue).toBe(tested?.pValue);
   });
 
   test('what was not measured is undecided all the same', () => {
@@ -256,7 +263,9 @@ describe('noise that is not known', () => {
   test('is undecided without a tolerance', () => {
     const result = judge(runs(0.9), branch(runs(0.9)));
     expect(result).toMatchObject({ verdict: 'undecided', exitCode: 6 });
-    expect(only(result).comparison.reasons).toEqual([{ kind: 'noise-unknown' }]);
+    expect(only(result).comparison.reasons).toEqual([
+      { kind: 'noise-unknown', because: 'single-runs', baseRuns: 1 },
+    ]);
   });
 
   test('lets a loss of exactly the tolerance pass, although 0.95 - 0.945 is more than 0.005 in binary', () => {
@@ -266,7 +275,7 @@ describe('noise that is not known', () => {
 });
 
 describe('zero variance', () => {
-  const constant = branch(...[0.9, 0.9, 0.9].map((value) => runs(value)));
+  const constant = branch(...Array.from({ length: 7 }, () => runs(0.9)));
 
   test('makes any drop of a deterministic metric a regression', () => {
     const metric = only(judge(runs(0.8999), constant));
@@ -288,10 +297,49 @@ describe('zero variance', () => {
     ]);
   });
 
-  test('of two agreeing values is no evidence: coarse metrics agree by chance', () => {
-    const two = branch(runs(0.9), runs(0.9));
-    expect(judge(runs(0.8), two).verdict).toBe('undecided');
-    expect(judge(runs(0.8), two, rule({ tolerance: 0.01 })).verdict).toBe('regression');
+  test('of fewer than seven base runs for each of the pull request is no evidence: coarse metrics agree by chance', () => {
+    const six = branch(...Array.from({ length: 6 }, () => runs(0.9)));
+    const metric = only(judge(runs(0.8), six));
+    expect(metric).toMatchObject({ verdict: 'undecided', comparison: { rule: 'tolerance' } });
+    expect(explainComparison(metric, metric.comparison)[0]).toBe(
+      'The 6 runs of the base agree, which are too few to tell that none would differ by chance, and no tolerance is set: train more base commits, or more seeds of them, or set a tolerance.',
+    );
+    expect(judge(runs(0.8), six, rule({ tolerance: 0.01 })).verdict).toBe('regression');
+    const three = [0, 1, 2].map((index) => run(index === 0 ? 0.8 : 0.9, index, { fingerprint: `${index}` }));
+    const seeds = (commits: number) =>
+      branch(
+        ...Array.from({ length: commits }, () =>
+          [0, 1, 2].map((index) => run(0.9, index, { fingerprint: `${index}` })),
+        ),
+      );
+    expect(judge(three, seeds(6)).verdict).toBe('undecided');
+    expect(judge(three, seeds(7)).verdict).toBe('regression');
+  });
+
+  test('of one metric among others takes its share of alpha, of all of them the whole', () => {
+    const values = (a: number, b: number) => ({ 'm/1': a, 'm/2': b });
+    const rules = rule({ metric: 'm/*' });
+    const all = branch(...Array.from({ length: 7 }, () => runs(values(0.9, 0.8))));
+    expect(judge(runs(values(0.8, 0.8)), all, rules).verdict).toBe('regression');
+    const some = (commits: number) =>
+      branch(...Array.from({ length: commits }, (_, index) => runs(values(0.9, 0.8 + 0.001 * (index % 3)))));
+    expect(judge(runs(values(0.8, 0.8)), some(7), rules).metrics[0]?.verdict).toBe('undecided');
+    const many = judge(runs(values(0.8, 0.8)), some(15), rules);
+    expect(many.metrics[0]).toMatchObject({ verdict: 'regression', comparisons: [{ pValue: null }] });
+    const [, tested] = many.metrics.map(({ comparisons }) => comparisons[0]);
+    expect(tested?.correctedPValue).toBeCloseTo(Math.min(1, 2 * (tested?.pValue ?? 0)), 12);
+  });
+
+  test('within commits that differ among each other leaves the noise to their differences', () => {
+    const base = branch(
+      ...[0.9, 0.9, 0.93, 0.9, 0.9, 0.93, 0.9].map((value) =>
+        [0, 1].map((index) => run(value, index, { fingerprint: `${index}` })),
+      ),
+    );
+    expect(only(judge(runs(0.9, 0.87), base)).comparison).toMatchObject({
+      rule: 'successive-differences',
+      verdict: 'pass',
+    });
   });
 
   test('over different seeds means that the seed is not used: said, and no significance is drawn from it', () => {
@@ -359,6 +407,77 @@ describe('zero variance', () => {
   test('of a seed that was run twice counts once', () => {
     const twice = [run(0.9, 0), run(0.9, 1, { seed: '1' }), run(0.92, 2)];
     expect(only(judge(runs(0.9, 0.91), branch(twice))).comparison.runs.base).toBe(2);
+  });
+});
+
+describe('a pull request whose runs differ more than the base’s', () => {
+  const collapsed = [0.9, 0.1, 0.901] as const;
+
+  test('is undecided where it is worse on average, and says what would decide', () => {
+    const metric = only(judge(runs(...collapsed), branch(runs(0.9, 0.901, 0.899))));
+    expect(metric.verdict).toBe('undecided');
+    expect(explainComparison(metric, metric.comparison)).toEqual([
+      'The runs of this pull request differ 460 times as much as those of the base (standard deviation 0.46 against 0.001), which chance does not explain, and on average they are worse: look at the worst one. More seeds here would decide.',
+    ]);
+  });
+
+  test.each([1, 10])('is undecided where one of five metrics does, on a base of %d commits', (commits) => {
+    const names = ['m/1', 'm/2', 'm/3', 'm/4', 'm/5'];
+    const all = (values: readonly number[], first = values) =>
+      values.map((value, index) =>
+        Object.fromEntries(names.map((name) => [name, name === 'm/1' ? (first[index] ?? 0) : value])),
+      );
+    const base = [0.9, 0.905, 0.895];
+    const { metrics } = judge(
+      runs(...all(base, collapsed)),
+      branch(...Array.from({ length: commits }, () => runs(...all(base)))),
+      rule({ metric: 'm/*' }),
+    );
+    expect(metrics.map(({ verdict }) => verdict)).toEqual(['undecided', 'pass', 'pass', 'pass', 'pass']);
+  });
+
+  test('passes where it is no worse on average, or by no more than the tolerance', () => {
+    const base = branch(runs(0.9, 0.901, 0.899));
+    expect(judge(runs(0.9, 0.99, 0.899), base).verdict).toBe('pass');
+    expect(judge(runs(...collapsed), base, rule({ tolerance: 0.3 })).verdict).toBe('pass');
+  });
+
+  test('passes where its spread is one that chance explains', () => {
+    expect(judge(runs(0.93, 0.9, 0.87), branch(runs(...BASE))).verdict).toBe('pass');
+  });
+
+  test('is a regression where even its own spread does not explain the loss', () => {
+    const metric = only(judge(runs(0.5, 0.3, 0.1), branch(runs(0.9, 0.9001, 0.8999))));
+    expect(metric).toMatchObject({ verdict: 'regression', comparison: { reasons: [] } });
+  });
+
+  test('is not judged by its own spread where the base has a single run', () => {
+    const metric = only(judge(runs(...collapsed), branch(runs(0.9))));
+    expect(metric.verdict).toBe('undecided');
+    expect(explainComparison(metric, metric.comparison)[0]).toBe(
+      'How much runs differ by chance is not known, and no tolerance is set: train the base commit with seeds too, or set a tolerance.',
+    );
+    expect(judge(runs(...collapsed), branch(runs(0.9)), rule({ tolerance: 0.02 })).verdict).toBe(
+      'regression',
+    );
+  });
+});
+
+describe('settings that cannot decide', () => {
+  test('a percentage of 0 for a tolerance is said to be 0', () => {
+    const metric = only(judge(runs(-0.1), branch(runs(0)), rule({ tolerance: '1%' })));
+    expect(metric.verdict).toBe('undecided');
+    expect(explainComparison(metric, metric.comparison)).toEqual([
+      'How much runs differ by chance is not known, and a tolerance of 1% of 0 is 0: give an absolute one.',
+    ]);
+  });
+
+  test('a loss to detect that lies within a percentage for a tolerance is said to lie there', () => {
+    const metric = only(judge(runs(...BASE), branch(runs(...BASE)), rule({ tolerance: '5%', detect: 0.02 })));
+    expect(metric.verdict).toBe('undecided');
+    expect(explainComparison(metric, metric.comparison)).toEqual([
+      'The loss that detect names (0.02) lies within the tolerance (0.0455), where no loss is a regression: set one of them anew.',
+    ]);
   });
 });
 
@@ -638,6 +757,28 @@ describe('the baseline', () => {
     expect(main?.correctedPValue).toBe(main?.pValue);
     expect(judge(own, [absent('no-history'), anchor]).verdict).toBe('regression');
     expect(judge(own, [branch(runs(...BASE)), absent('unreached')]).verdict).toBe('undecided');
+  });
+
+  test('that is a fixed anchor is judged by the noise that the branch tells', () => {
+    const base = branch(...Array.from({ length: 10 }, () => runs(...BASE)));
+    const anchor: GateBaseline = { ...branch(runs(0.91)), name: 'anchor' };
+    const tolerant = rule({ tolerance: 0.001 });
+    const [, chance] = judge(runs(0.9), [base, anchor], tolerant).metrics[0]?.comparisons ?? [];
+    expect(chance).toMatchObject({ verdict: 'pass', rule: 'pooled' });
+    expect(chance?.noise?.degreesOfFreedom).toBe(20);
+    const [, loss] = judge(runs(0.85), [base, anchor], tolerant).metrics[0]?.comparisons ?? [];
+    expect(loss).toMatchObject({ verdict: 'regression', rule: 'pooled' });
+  });
+
+  test('that is a commit of the history too tells the noise once, another one adds to it', () => {
+    const base = branch(runs(...BASE), runs(...BASE));
+    if (!('history' in base)) throw new Error('a branch has a history');
+    const [, older] = base.history;
+    if (older === undefined) throw new Error('two commits were given');
+    const freedomWith = (anchor: GateBaseline) =>
+      judge(runs(...BASE), [base, anchor]).metrics[0]?.comparisons[0]?.noise?.degreesOfFreedom;
+    expect(freedomWith({ name: 'anchor', history: [older] })).toBe(6);
+    expect(freedomWith({ ...branch(runs(...BASE)), name: 'anchor' })).toBe(8);
   });
 
   test('may be none, which judges nothing but does not let a NaN pass', () => {

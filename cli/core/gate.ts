@@ -4,9 +4,11 @@ import {
   decideEstimate,
   describeAbsence,
   describeSameTraining,
+  type Estimate,
   estimatePair,
   type Pair,
   pickWorst,
+  type TestResult,
   testEstimate,
 } from './gate-comparison.ts';
 import type {
@@ -20,7 +22,7 @@ import type {
   MeasurementProblem,
   MetricJudgement,
 } from './gate-data.ts';
-import { findMean } from './gate-noise.ts';
+import { estimateNoise, findMean } from './gate-noise.ts';
 import {
   countReports,
   type DistinctRuns,
@@ -55,21 +57,12 @@ export function judgeGate(input: GateInput, statistics: Statistics): GateResult 
   });
   const drafts = gated.map((metric) => draftMetric(metric, pullRequest, bases));
 
-  const estimates = new Map(drafts.flatMap(({ pairs }) => pairs.map((pair) => [pair, estimatePair(pair)])));
-  const tests = [...estimates].flatMap(([pair, estimate]) => {
-    const pValue = estimate === undefined ? undefined : testEstimate(estimate, statistics);
-    return pValue === undefined ? [] : [{ pair, pValue }];
-  });
-  const corrections = correctHolm(
-    tests.map(({ pValue }) => pValue),
-    input.alpha,
+  // Where no gated metric ever varied, that all of them agree is one event; else each has its share of alpha.
+  const outlierLevel = input.alpha / (drafts.every(isConstant) ? 1 : drafts.length);
+  const estimates = new Map(
+    drafts.flatMap(({ pairs }) => pairs.map((pair) => [pair, estimatePair(pair, outlierLevel)])),
   );
-  const results = new Map(
-    tests.flatMap(({ pair, pValue }, index) => {
-      const correction = corrections[index];
-      return correction === undefined ? [] : [[pair, { ...correction, pValue }] as const];
-    }),
-  );
+  const results = testEstimates(drafts, estimates, input.alpha, statistics);
 
   const metrics = drafts.map(({ metric, value, reasons, pairs }): MetricJudgement => {
     const comparisons = pairs.map((pair): Comparison => {
@@ -84,6 +77,42 @@ export function judgeGate(input: GateInput, statistics: Statistics): GateResult 
     return { metric: name, gate, goal, verdict, value, reasons, comparisons };
   });
   return { ...sumUp(input.pullRequest, metrics), metrics };
+}
+
+/** The base tells how much the metric varies: not at all. */
+function isConstant({ pairs }: MetricDraft): boolean {
+  return pairs.every(({ noise }) => noise?.standardDeviation === 0);
+}
+
+/** The p-values of the pairs that are tested, corrected: metrics that are compared directly spend their share of alpha. */
+function testEstimates(
+  drafts: readonly MetricDraft[],
+  estimates: ReadonlyMap<Pair, Estimate | undefined>,
+  alpha: number,
+  statistics: Statistics,
+): ReadonlyMap<Pair, TestResult> {
+  const tests = [...estimates].flatMap(([pair, estimate]) => {
+    const pValue = estimate === undefined ? undefined : testEstimate(estimate, statistics);
+    return pValue === undefined ? [] : [{ pair, pValue }];
+  });
+  const tested = new Set(tests.map(({ pair }) => pair));
+  const metrics = drafts.filter(({ pairs }) => pairs.some((pair) => tested.has(pair))).length;
+  const direct = drafts.filter(({ pairs }) =>
+    pairs.every((pair) => estimates.get(pair)?.rule === 'deterministic' && !pair.isBlocked),
+  ).length;
+  const share = metrics / Math.max(1, metrics + direct);
+  const corrections = correctHolm(
+    tests.map(({ pValue }) => pValue),
+    share * alpha,
+  );
+  return new Map(
+    tests.flatMap(({ pair, pValue }, index) => {
+      const correction = corrections[index];
+      if (correction === undefined) return [];
+      const corrected = Math.min(1, correction.corrected / share);
+      return [[pair, { level: correction.level, corrected, pValue, metrics }] as const];
+    }),
+  );
 }
 
 interface GatedMetric {
@@ -151,16 +180,36 @@ function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: read
     metric,
     value: values.length === 0 ? null : findMean(values),
     reasons,
-    pairs: bases.map((base) => ({
-      baseline: base.baseline.name,
-      goal,
-      rule,
+    pairs: shareNoise(
       values,
-      isBlocked: reasons.length > 0,
-      isSameTraining: base.baseline.isSameTraining === true,
-      ...draftBase({ name, was: rule.was }, base, pullRequest, isZeroUsual),
-    })),
+      bases.map((base) => ({
+        baseline: base.baseline.name,
+        goal,
+        rule,
+        values,
+        isBlocked: reasons.length > 0,
+        isSameTraining: base.baseline.isSameTraining === true,
+        ...draftBase({ name, was: rule.was }, base, pullRequest, isZeroUsual),
+      })),
+    ),
   };
+}
+
+/** How much a metric varies is asked of all baselines together: the longest history, and what the others add. */
+function shareNoise(values: readonly number[], pairs: ReadonlyArray<Omit<Pair, 'noise'>>): Pair[] {
+  const [longest, ...others] = [...pairs].sort((a, b) => b.commits.length - a.commits.length);
+  const seen = new Set(others.length === 0 ? [] : longest?.commits.flatMap(({ tasks }) => tasks));
+  const further = others.flatMap(({ commits }) =>
+    commits.filter(({ tasks }) => {
+      const isKnown = tasks.some((task) => seen.has(task));
+      for (const task of tasks) seen.add(task);
+      return !isKnown;
+    }),
+  );
+  // The same commit by another baseline tells nothing new.
+  const toValues = (commits: Pair['commits']) => commits.map((commit) => commit.values);
+  const noise = estimateNoise(values, toValues(longest?.commits ?? []), toValues(further));
+  return pairs.map((pair) => ({ ...pair, noise }));
 }
 
 /** A share of the base's holds for the metric's own reports too: a run may go on after its metric has stopped. */
@@ -209,16 +258,19 @@ function draftBase(
   const believed = isZeroUsual ? (['unexpected-zero', 'unverified-zero'] as const) : [];
   const measurements = commits.map(({ commit, runs }) => ({
     commit,
-    found: runs.map((run) => measureRun(run, name, believed)),
+    found: runs.map((run) => ({ task: run.task, measurement: measureRun(run, name, believed) })),
   }));
   const measured = measurements.flatMap(({ commit, found }) => {
-    const values = found.flatMap((measurement) => ('value' in measurement ? [measurement.value] : []));
-    return values.length === 0 ? [] : [{ commit, values }];
+    const values = found.flatMap(({ task, measurement }) =>
+      'value' in measurement ? [{ task, value: measurement.value }] : [],
+    );
+    const tasks = values.map(({ task }) => task);
+    return values.length === 0 ? [] : [{ commit, tasks, values: values.map(({ value }) => value) }];
   });
   const [nearest] = measured;
   if (nearest === undefined) {
     const isMissing = measurements.every(({ found }) =>
-      found.every((measurement) => 'problem' in measurement && measurement.problem === 'missing'),
+      found.every(({ measurement }) => 'problem' in measurement && measurement.problem === 'missing'),
     );
     return {
       commits: [],

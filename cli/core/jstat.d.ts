@@ -2,6 +2,8 @@
 declare module 'jstat' {
   const jstat: {
     readonly jStat: {
+      /** The regularized incomplete beta function. */
+      ibeta(x: number, a: number, b: number): number;
       readonly studentt: {
         /** P(T <= x) */
         cdf(x: number, degreesOfFreedom: number): number;

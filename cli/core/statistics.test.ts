@@ -6,6 +6,12 @@ import { loadStatistics, type Statistics } from './statistics.ts';
 /** What SciPy says; `cli/dev/write-statistics-fixture.py` made it. */
 interface Fixture {
   readonly tail: ReadonlyArray<{ readonly t: number; readonly df: number; readonly p: number }>;
+  readonly tailOfF: ReadonlyArray<{
+    readonly ratio: number;
+    readonly df: number;
+    readonly baseDf: number;
+    readonly p: number;
+  }>;
   readonly critical: ReadonlyArray<{ readonly level: number; readonly df: number; readonly t: number }>;
   readonly power: readonly PowerCase[];
   readonly powerWithTolerance: readonly PowerCase[];
@@ -39,6 +45,14 @@ test("p-values are SciPy's to seven digits, for whole and broken degrees of free
   for (const { t, df, p } of fixture.tail) {
     expect(Math.abs(statistics.tailOfT(t, df) / p - 1)).toBeLessThan(1e-7);
   }
+});
+
+test("chances of a ratio of variances are SciPy's to seven digits", () => {
+  expect(fixture.tailOfF.length).toBe(60);
+  for (const { ratio, df, baseDf, p } of fixture.tailOfF) {
+    expect(Math.abs(statistics.tailOfF(ratio, df, baseDf) / p - 1)).toBeLessThan(1e-7);
+  }
+  expect(statistics.tailOfF(Number.POSITIVE_INFINITY, 2, 2)).toBe(0);
 });
 
 test("critical values are SciPy's to seven digits", () => {

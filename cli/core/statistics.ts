@@ -2,6 +2,8 @@
 export interface Statistics {
   /** P(T >= t) for Student's t: the one-sided p-value. */
   tailOfT(t: number, degreesOfFreedom: number): number;
+  /** P(F >= ratio): how often a variance with `df` degrees of freedom is by chance so many times one with `baseDf`. */
+  tailOfF(ratio: number, df: number, baseDf: number): number;
   /** The t that is exceeded with this probability. */
   criticalT(probability: number, degreesOfFreedom: number): number;
   /**
@@ -58,6 +60,11 @@ export async function loadStatistics(): Promise<Statistics> {
   const smallestLossWithoutTolerance = new Map<string, number>();
   return {
     tailOfT: (t, df) => jStat.studentt.cdf(-t, df),
+    // Not 1 - cdf, which has no small numbers. Abramowitz and Stegun 26.6.2
+    tailOfF: (ratio, df, baseDf) =>
+      ratio === Number.POSITIVE_INFINITY
+        ? 0
+        : jStat.ibeta(baseDf / (baseDf + df * ratio), baseDf / 2, df / 2),
     criticalT,
     power,
     smallestLoss: (test) => {

@@ -71,6 +71,12 @@ def main():
             for df in FREEDOMS
             for t in [-3, -0.5, 0, 0.5, 1, 1.7, 2.5, 4, 8, 20]
         ],
+        "tailOfF": [
+            {"ratio": ratio, "df": df, "baseDf": base_df, "p": float(stats.f.sf(ratio, df, base_df))}
+            for df in [1, 2, 4]
+            for base_df in [1, 2, 3, 3.571]
+            for ratio in [0.1, 1, 5, 99, 5000]
+        ],
         "critical": [
             {"level": level, "df": df, "t": float(stats.t.isf(level, df))} for df in FREEDOMS for level in LEVELS
         ],
