@@ -163,10 +163,11 @@ test('three seeds that are worse than the base’s three are a regression: exit 
     '### **Regression**: `train`: `test/accuracy` **0.705**, -0.2 (worse) against `main`',
   );
   expect(body).toMatch(
-    /\| `test\/accuracy` against `main` \| \*\*regression\*\* \| 0\.705 \| 0\.905\u00a0±\u00a00\.0\d+ \| -0\.2 \| below 0\.001 \| t-test \| 3\u00a0\/\u00a03 \| `▅█▁` \|/,
+    /\| `test\/accuracy` \| \*\*regression\*\* \| 0\.705 \| 0\.905\u00a0±\u00a00\.0\d+ \| -0\.2 \| t-test, p\u00a0<\u00a00\.001, 3\u00a0\/\u00a03\u00a0runs \|/,
   );
   expect(body).toContain('Worse by 0.2; by chance, fewer than 0.1% of pull requests');
   expect(body).toContain('t-test, 3 runs against 3 runs; runs of the same code differ by 0.005');
+  expect(body).toContain('The base’s commits, and this pull request last: `▅█▁`');
 });
 
 test('a change within the noise passes, and says what it could have missed', async () => {
@@ -377,7 +378,9 @@ test('a fixed anchor is all seeds of the commit that carries the tag, and others
   const [comparison] = JSON.parse(stdout).gate.metrics[0].comparisons;
   expect(comparison).toMatchObject({ rule: 'pooled', runs: { pullRequest: 3, base: 3 } });
   expect(comparison.base).toBeCloseTo(0.91);
-  expect(body).toMatch(/Compared with the tag `.*\(seed `1`\), the newest with it \(2 more carry it\)/);
+  expect(body).toMatch(
+    /Compared with the tag `.*: seeds \[`1`\]\(.*\), \[`2`\]\(.*\), \[`3`\]\(.*\), the newest with it \(2 more carry it\)/,
+  );
 });
 
 test('the history ends after as many commits as the settings say', async () => {

@@ -661,7 +661,7 @@ describe('compared with the base', () => {
     );
     expect(report.tasks[0].machine.cpuPercent).toBe(55);
     const text = textOf();
-    expect(text).toContain('| `test_accuracy/accuracy` | **0.9** | 0.8 | +0.1\u00a0(+12.5%) ▲\u00a0better |');
+    expect(text).toContain('| `test_accuracy/accuracy` | **0.9** | 0.8 | +0.1 (+12.5%) ▲\u00a0better |');
     expect(text).toContain('Changed: `lr` `0.1` → `0.2`');
     expect(text).toContain('```mermaid');
     expect(text).toContain(base.slice(0, 10));

@@ -29,17 +29,14 @@ function verdictOf({ metric, comparison }: GateRow): MetricVerdict {
   return metric.reasons.length > 0 ? 'undecided' : (comparison?.verdict ?? metric.verdict);
 }
 
-/** The head of the table. */
+/** The head of the table. More columns would not fit into GitHub's. */
 export const GATE_COLUMNS: ReadonlyArray<{ readonly title: Phrase; readonly align?: 'right' }> = [
   { title: words('Gated metric') },
   { title: words('Verdict') },
   { title: words('This pull request'), align: 'right' },
   { title: words('Base \u00b1 chance'), align: 'right' },
   { title: words('Change'), align: 'right' },
-  { title: words('p'), align: 'right' },
   { title: words('Judged by') },
-  { title: words('Runs'), align: 'right' },
-  { title: words('History') },
 ];
 
 const NOTHING = words('\u2013');
@@ -62,28 +59,31 @@ export function composeGateRow(row: GateRow): Phrase[] {
     comparison === undefined || comparison.interval === null
       ? ''
       : `\u00a0\u00b1\u00a0${formatNumber(comparison.interval, 2)}`;
-  const history = comparison === undefined ? '' : drawHistory(comparison, value);
   return [
-    comparison === undefined
-      ? phrase`${metric.metric}`
-      : phrase`${metric.metric} against ${comparison.baseline}`,
+    nameRow(row),
     composeVerdict(row),
     value === null ? NOTHING : words(pair?.value ?? formatNumber(value)),
     base === null ? NOTHING : words(`${pair?.base ?? formatNumber(base)}${chance}`),
     pair === undefined ? NOTHING : words(pair.change),
-    comparison === undefined || comparison.correctedPValue === null
-      ? NOTHING
-      : words(formatP(comparison.correctedPValue)),
-    comparison === undefined || comparison.rule === null ? NOTHING : words(RULE_WORDS[comparison.rule]),
-    comparison === undefined
-      ? NOTHING
-      : words(`${comparison.runs.pullRequest}\u00a0/\u00a0${comparison.runs.base}`),
-    history === '' ? NOTHING : phrase`${history}`,
+    comparison === undefined || comparison.rule === null ? NOTHING : words(describeRule(comparison)),
   ];
 }
 
-function formatP(p: number): string {
-  return p < 0.001 ? 'below 0.001' : formatNumber(p, 2);
+/** The metric; the baseline too where there are several. */
+function nameRow({ metric, comparison }: GateRow): Phrase {
+  return comparison === undefined || metric.comparisons.length === 1
+    ? phrase`${metric.metric}`
+    : phrase`${metric.metric} against ${comparison.baseline}`;
+}
+
+/** `t-test, p = 0.16, 3 / 3 runs`: here and on the base. What belongs together is not broken across lines. */
+function describeRule({ rule, correctedPValue, runs }: Comparison): string {
+  const p =
+    correctedPValue === null
+      ? ''
+      : `, p ${correctedPValue < 0.001 ? '< 0.001' : `= ${formatNumber(correctedPValue, 2)}`}`;
+  const parts = [`${rule === null ? '' : RULE_WORDS[rule]}${p}`, `${runs.pullRequest} / ${runs.base} runs`];
+  return parts.map((part) => part.replaceAll(/(?<!,) /g, '\u00a0')).join(', ');
 }
 
 function composeVerdict(row: GateRow): Phrase {
@@ -95,13 +95,9 @@ function composeVerdict(row: GateRow): Phrase {
     : words(`${text}${force}`);
 }
 
-/** The base's commits, oldest first, and the pull request at the end. */
-function drawHistory({ history }: Comparison, value: number | null): string {
-  return drawSparkline([...[...history].reverse(), ...(value === null ? [] : [value])]);
-}
-
-/** The same in sentences. */
-export function composeGateWords({ metric, comparison }: GateRow): Phrase {
+/** The same in sentences, with the course of the base branch where it has one. */
+export function composeGateWords(row: GateRow): Phrase {
+  const { metric, comparison } = row;
   const sentences =
     comparison === undefined
       ? [...metric.reasons.map((reason) => explainReason(reason)), 'There is no baseline to compare with.']
@@ -109,6 +105,13 @@ export function composeGateWords({ metric, comparison }: GateRow): Phrase {
           ...explainComparison(metric, comparison),
           ...(comparison.rule === null ? [] : [explainRule(comparison)]),
         ];
-  const against = comparison === undefined ? [] : phrase` against ${comparison.baseline}`;
-  return phrase`${metric.metric}${against}: ${words(sentences.join(' '))}`;
+  const history = comparison === undefined ? '' : drawHistory(comparison, metric.value);
+  const course = history === '' ? [] : phrase` The base’s commits, and this pull request last: ${history}`;
+  return phrase`${nameRow(row)}: ${words(sentences.join(' '))}${course}`;
+}
+
+/** The base's commits, oldest first, and the pull request at the end; one commit is no course. */
+function drawHistory({ history }: Comparison, value: number | null): string {
+  if (history.length < 2) return '';
+  return drawSparkline([...[...history].reverse(), ...(value === null ? [] : [value])]);
 }

@@ -17,6 +17,7 @@ import {
   renderSummary,
   SUMMARY_MAX_BYTES,
 } from './report-markdown.ts';
+import type { QueueState } from './task-life.ts';
 import { compileTemplate, type RenderTemplate } from './template.ts';
 
 const KNOWN = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
@@ -392,4 +393,39 @@ describe('room', () => {
       'too long',
     );
   });
+});
+
+test('a waiting task shows the base’s numbers, no column of its own, and a queue that nobody serves', () => {
+  const queued = makeReportedTask({ status: 'queued', queueId: 'q', metrics: [] });
+  const baseline = makeReportedTask({ id: '6'.repeat(32), metrics: [makeMetric('test', 'accuracy')] });
+  const render = (workers: QueueState['workers']) => {
+    const queue = { id: 'q', name: 'gpu', entries: [queued.id], workers };
+    const report = makeReport([queued], [baseline], { queues: new Map([['q', queue]]) });
+    // One that the settings name is missed.
+    const [metric] = makeReport([baseline], [baseline]).metrics;
+    if (metric === undefined) throw new Error('no metric');
+    const missed = { ...metric, value: null, values: [null], sparkline: '' };
+    return renderComment({ ...report, metrics: [missed], leadingMetrics: 1 }, 'key', comment, renderer);
+  };
+  const text = render([]);
+  expect(text).toContain('| Metric | `main` |\n| - | -: |\n| `test/accuracy` | 0.5 |');
+  expect(text).toContain('To be compared with `main`');
+  expect(text).toContain('> **No worker serves the queue** `gpu`: nothing starts before one does.');
+  expect(render([{ name: 'w', taskId: undefined }])).not.toContain('No worker');
+});
+
+test('several tasks are listed by their seeds, in order, else by number, and not without end', () => {
+  const taskOf = (index: number, seed: string | undefined) =>
+    makeReportedTask({
+      id: String(index).padStart(32, '0'),
+      params: seed === undefined ? {} : { 'Args/seed': seed },
+    });
+  const leadOf = (seeds: ReadonlyArray<string | undefined>) =>
+    renderComment(makeReport(seeds.map((seed, index) => taskOf(index, seed))), 'key', comment, renderer)
+      .replaceAll(/\]\([^)]*\)/g, ']')
+      .split('\n')[3];
+  expect(leadOf(['10', '9', '1'])).toMatch(/: seeds \[`1`\], \[`9`\], \[`10`\] · /);
+  expect(leadOf(['1', '1'])).toMatch(/: \[task 1\], \[task 2\] · /);
+  expect(leadOf(['1', undefined])).toMatch(/: \[task 1\], \[task 2\] · /);
+  expect(leadOf(Array.from({ length: 12 }, (_, index) => String(index)))).toMatch(/\[`9`\], 2 more · /);
 });

@@ -377,21 +377,28 @@ function writeMetrics(metrics: readonly ReportMetric[], report: Report, writer: 
   const hasBaseline = report.baseline.kind === 'found';
   // What is not finished is not compared: it would look worse than it is.
   const isFinal = report.phase === 'completed';
+  // Before it runs there is nothing of its own to show.
+  const hasOwn = report.phase !== 'queued' && report.phase !== 'draft';
+  if (!hasOwn && !hasBaseline) return '';
   const hasCourse = metrics.some(({ sparkline }) => sparkline !== '');
   const table = writer.table(
     [
       { title: words('Metric') },
-      {
-        title: words(isFinal ? (hasBaseline ? 'This pull request' : 'Value') : 'So far'),
-        align: 'right',
-      },
+      ...(hasOwn
+        ? [
+            {
+              title: words(isFinal ? (hasBaseline ? 'This pull request' : 'Value') : 'So far'),
+              align: 'right' as const,
+            },
+          ]
+        : []),
       ...(hasBaseline ? [{ title: nameBaseline(report.baseline), align: 'right' as const }] : []),
       ...(hasBaseline && isFinal ? [{ title: words('Change') }] : []),
       ...(hasCourse ? [{ title: words('Course') }] : []),
     ],
     metrics.map((metric) => [
       nameMetric(metric),
-      composeValue(metric),
+      ...(hasOwn ? [composeValue(metric)] : []),
       ...(hasBaseline ? [composeBaseline(metric)] : []),
       ...(hasBaseline && isFinal ? [composeChange(metric)] : []),
       ...(hasCourse ? [metric.sparkline === '' ? [] : phrase`${metric.sparkline}`] : []),

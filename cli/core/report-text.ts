@@ -146,10 +146,6 @@ function describeTasks(tasks: readonly ReportTask[]): Phrase {
       ' \u00b7 ',
     );
   }
-  const links = tasks.map(
-    (task, index) =>
-      phrase`${{ link: task.url, text: words(`task ${index + 1}`) }}${describeSeed(task.seed)}`,
-  );
   const counts = new Map<string, number>();
   for (const { status } of tasks)
     counts.set(STATUS_WORDS[status], (counts.get(STATUS_WORDS[status]) ?? 0) + 1);
@@ -157,7 +153,28 @@ function describeTasks(tasks: readonly ReportTask[]): Phrase {
     counts.size === 1
       ? `${tasks.length} tasks ${[...counts.keys()][0]}`
       : [...counts].map(([word, count]) => `${count} ${word}`).join(', ');
-  return phrase`${{ strong: words(capitalize(states)) }}${describeLongest(tasks)}: ${joinPhrases(links, ', ')}`;
+  return phrase`${{ strong: words(capitalize(states)) }}${describeLongest(tasks)}: ${listTasks(tasks)}`;
+}
+
+/** More than this many tasks are counted, not listed. */
+const MAX_LISTED_TASKS = 10;
+
+/** Links to the tasks, by their seeds where each has one. */
+function listTasks(tasks: ReadonlyArray<Pick<ReportTask, 'url' | 'seed'>>): Phrase {
+  const seeds = tasks.map(({ seed }) => seed);
+  const isSeeded = !seeds.includes(null) && new Set(seeds).size === tasks.length;
+  const order = isSeeded
+    ? [...tasks].sort((a, b) => (a.seed ?? '').localeCompare(b.seed ?? '', 'en', { numeric: true }))
+    : tasks;
+  const links = order
+    .slice(0, MAX_LISTED_TASKS)
+    .map(
+      ({ url, seed }, index): Phrase => [
+        { link: url, text: isSeeded ? phrase`${seed ?? ''}` : words(`task ${index + 1}`) },
+      ],
+    );
+  const rest = tasks.length > links.length ? [words(`${tasks.length - links.length} more`)] : [];
+  return phrase`${words(isSeeded ? 'seeds ' : '')}${joinPhrases([...links, ...rest], ', ')}`;
 }
 
 export function describeSeed(seed: string | null): Phrase {
@@ -190,27 +207,21 @@ function describeCommit({ commit }: Report): Phrase {
 }
 
 /** What the result is compared with; empty where nothing is and nobody asked for it. */
-function composeBaselineLine({ baseline, commit }: Report): Phrase {
+function composeBaselineLine({ baseline, commit, phase }: Report): Phrase {
   const [first] = baseline.tasks;
   if (baseline.kind === 'missing' || first === undefined) return [];
   const tasks =
     baseline.tasks.length === 1
       ? phrase`${{ link: first.url, text: words('its task') }}`
-      : joinPhrases(
-          baseline.tasks
-            .slice(0, 5)
-            .map(
-              (task, index) =>
-                phrase`${{ link: task.url, text: words(`task ${index + 1}`) }}${describeSeed(task.seed)}`,
-            ),
-          ', ',
-        );
+      : listTasks(baseline.tasks);
+  const isDue = phase === 'draft' || phase === 'queued' || phase === 'running';
+  const compared = words(isDue ? 'To be compared with' : 'Compared with');
   if (baseline.by === 'task')
-    return phrase`Compared with the task ${{ link: first.url, text: phrase`${baseline.name ?? ''}` }}`;
+    return phrase`${compared} the task ${{ link: first.url, text: phrase`${baseline.name ?? ''}` }}`;
   if (baseline.by === 'tag') {
     const { passedOver } = baseline;
     const others = `, the newest with it (${passedOver} more ${passedOver === 1 ? 'carries' : 'carry'} it)`;
-    return phrase`Compared with the tag ${baseline.name ?? ''}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
+    return phrase`${compared} the tag ${baseline.name ?? ''}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
   }
   const id = phrase`${(baseline.commit ?? '').slice(0, 10)}`;
   const linked = baseline.commitUrl === null ? id : phrase`${{ link: baseline.commitUrl, text: id }}`;
@@ -219,8 +230,8 @@ function composeBaselineLine({ baseline, commit }: Report): Phrase {
     behind === 0
       ? words(commit === null ? '' : ', where the pull request branched off')
       : words(`, ${behind} ${behind === 1 ? 'commit' : 'commits'} before the pull request branched off`);
-  const verb = baseline.isSameTraining ? 'The same code and settings as' : 'Compared with';
-  return phrase`${words(verb)} ${baseline.name ?? ''} at ${linked}${where}: ${tasks}`;
+  const relation = baseline.isSameTraining ? words('The same code and settings as') : compared;
+  return phrase`${relation} ${baseline.name ?? ''} at ${linked}${where}: ${tasks}`;
 }
 
 /** More than this many are a table, not a line. */
@@ -301,6 +312,12 @@ export function composeNotices(report: Report): Phrase[] {
       phrase`${{ strong: words('The two are not quite comparable.') }} Different: ${words(aspects + also)}. Details below.`,
     );
   }
+  const idle = report.tasks.find(({ queue }) => queue?.workers === 0)?.queue;
+  if (idle !== undefined && idle !== null) {
+    notices.push(
+      phrase`${{ strong: words('No worker serves the queue') }} ${idle.name}: nothing starts before one does.`,
+    );
+  }
   notices.push(...explainMissingBaseline(report));
   if (unread.length > 0) {
     const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
@@ -377,7 +394,7 @@ export function composeChange(metric: ReportMetric): Phrase {
   if (metric.change === 0) return words('unchanged');
   const percent = formatPercentChange(metric.change, metric.baseline);
   const mark = metric.effect === null ? '' : MARKS[metric.effect];
-  const text = `${formatChange(metric.change)}${percent === undefined ? '' : `\u00a0(${percent})`}`;
+  const text = `${formatChange(metric.change)}${percent === undefined ? '' : ` (${percent})`}`;
   if (mark === '') return words(text);
   return phrase`${words(text)} ${metric.effect === 'worse' ? [{ strong: words(mark) }] : words(mark)}`;
 }
