@@ -57,7 +57,7 @@ interface Training {
   /** Default: `test/accuracy`. */
   readonly metric?: readonly [title: string, series: string];
   readonly log?: readonly string[];
-  readonly end?: 'completed' | 'failed';
+  readonly end?: 'completed' | 'failed' | 'none';
   readonly branch?: string;
   readonly event?: string;
   /** What the task says, where that is not the commit trained. */
@@ -90,7 +90,8 @@ async function train(commit: string, values: readonly number[], training: Traini
   await driver.startTask(task);
   await driver.reportScalars(task, ...metric, values);
   if (log.length > 0) await driver.logLines(task, log);
-  await (end === 'failed' ? driver.failTask(task) : driver.completeTask(task));
+  if (end === 'failed') await driver.failTask(task);
+  if (end === 'completed') await driver.completeTask(task);
   return task;
 }
 
@@ -224,6 +225,29 @@ test('trials on the base branch, however many, hide no history', async () => {
   for (let count = 0; count < 21; count += 1)
     await train(later, [0.9], { seed: count, event: 'workflow_dispatch' });
   expect(await judge(await train(head, [0.1]))).toMatchObject({ exitCode: 6, verdict: 'undecided' });
+});
+
+test('a base commit that is still being trained is waited for: undecided until it has ended', async () => {
+  await train(older, [0.8]);
+  const running = await train(base, [0.1], { end: 'none' });
+  const task = await train(head, [0.85]);
+  const settings = `${GATED.replace('gate:', 'tolerance: 0.02, gate:')}\nbaseline: { runs: 1 }`;
+  const early = await judge(task, settings);
+  expect(early).toMatchObject({ exitCode: 6, verdict: 'undecided' });
+  expect(early.body).toContain('**A base commit is still being trained.**');
+  expect(early.body).toContain('run this job again when that has ended');
+  await driver.reportScalars(running, 'test', 'accuracy', [0.95]);
+  await driver.completeTask(running);
+  const late = await judge(task, settings);
+  expect(late).toMatchObject({ exitCode: 5, verdict: 'regression' });
+  expect(late.body).not.toContain('still being trained');
+});
+
+test('the first base commit of all, while it is being trained, is waited for too', async () => {
+  await train(base, [0.1], { end: 'none' });
+  const { exitCode, body } = await judge(await train(head, [0.85]));
+  expect(exitCode).toBe(6);
+  expect(body).toContain('**No baseline yet.**');
 });
 
 test('without a baseline nothing is compared, and a metric that is there blocks nothing', async () => {

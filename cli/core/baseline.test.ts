@@ -143,6 +143,36 @@ describe('the baseline on a branch', () => {
   });
 });
 
+describe('a commit that is still being trained', () => {
+  const older = makeTask({ commit: 'b1' });
+  const running = makeTask({ commit: 'a1', status: 'in_progress' });
+
+  test('is told where it lies nearer than the baseline, or on it', () => {
+    const queued = makeTask({ commit: 'topic1', tree: 'a2', status: 'queued', event: 'pull_request' });
+    expect(select([older, running, queued])).toMatchObject({
+      commit: 'b1',
+      unfinished: { commit: 'a1', commitsBehind: 0, tasks: [queued, running] },
+    });
+    const furtherSeed = makeTask({ commit: 'b1', status: 'in_progress' });
+    expect(select([older, furtherSeed])?.unfinished).toMatchObject({ commit: 'b1', tasks: [furtherSeed] });
+  });
+
+  test.each<[string, TaskTraits]>([
+    ['it lies behind the baseline', { commit: 'c1' }],
+    ['it has failed', { status: 'failed' }],
+    ['it is a draft that nobody has queued', { status: 'created' }],
+    ['it is a trial', { event: 'workflow_dispatch' }],
+    ['it is the training under test', { id: OWN.id }],
+  ])('is nobody’s concern where %s', (_, traits) => {
+    expect(
+      select([older, { ...running, ...makeTask({ commit: 'a1', status: 'queued', ...traits }) }]),
+    ).toMatchObject({
+      commit: 'b1',
+      unfinished: undefined,
+    });
+  });
+});
+
 describe('where the nearest trained commit is the code under test itself', () => {
   const older = makeTask({ commit: 'b1' });
 

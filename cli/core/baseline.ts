@@ -3,7 +3,7 @@ import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
 import { listMarkedCommits } from './history-mark.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { isHistoryEvent, isSuccess, isTaskId, RUNTIME_KEYS } from './task.ts';
+import { isHistoryEvent, isSuccess, isTaskId, isUnderWay, RUNTIME_KEYS } from './task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
 
@@ -34,6 +34,8 @@ export interface FoundBaseline {
   readonly passedOver: number;
   /** What was trained is this commit's own code with its own settings: whatever differs is chance. */
   readonly isSameTraining: boolean;
+  /** A nearer commit whose training has not ended, or this one where some of its runs have not. */
+  readonly unfinished: UnfinishedCommit | undefined;
   /** Every commit of the branch that has tasks, as far as was looked, the nearest first; empty for a task or tag. */
   readonly history: readonly HistoryCommit[];
 }
@@ -42,6 +44,13 @@ export interface FoundBaseline {
 export interface HistoryCommit extends Ancestor {
   readonly commitsBehind: number;
   /** Newest first. */
+  readonly tasks: readonly ReportedTask[];
+}
+
+/** A commit of the base branch whose training waits or runs. */
+export interface UnfinishedCommit extends Ancestor {
+  readonly commitsBehind: number;
+  /** Those that have not ended; newest first. */
   readonly tasks: readonly ReportedTask[];
 }
 
@@ -59,10 +68,14 @@ export interface MissingBaseline {
     | 'no-ancestor'
     /** None of the commits that were looked at has a completed task. */
     | 'no-task'
+    /** Neither has any of these, but one is being trained. */
+    | 'unfinished'
     /** Neither has any of these, but the branch was trained: only looked for where a gate asks. */
     | 'unreached';
   readonly branch: string | undefined;
   readonly commitsSearched: number;
+  /** Only where that is the reason. */
+  readonly unfinished?: UnfinishedCommit | undefined;
 }
 
 /** A commit of the base branch. */
@@ -147,7 +160,8 @@ export function selectBranchBaseline(
   candidates: readonly ReportedTask[],
   search: BaselineSearch,
 ): FoundBaseline | undefined {
-  const byPosition = groupByPosition(ancestors, candidates, search);
+  const completed = candidates.filter(({ status }) => isSuccess(status));
+  const byPosition = groupByPosition(ancestors, completed, search);
   const history = [...byPosition].flatMap(([position, tasks]): HistoryCommit[] => {
     const ancestor = ancestors[position];
     return ancestor === undefined
@@ -156,6 +170,7 @@ export function selectBranchBaseline(
   });
   const [nearest] = history;
   if (nearest === undefined) return undefined;
+  const unfinished = findUnfinished(ancestors, candidates, search);
   return {
     kind: 'found',
     by: 'branch',
@@ -165,11 +180,27 @@ export function selectBranchBaseline(
     commitsBehind: nearest.commitsBehind,
     passedOver: (byPosition.get(nearest.commitsBehind)?.length ?? 0) - nearest.tasks.length,
     isSameTraining: isSameTraining(nearest.tasks, search),
+    unfinished:
+      unfinished !== undefined && unfinished.commitsBehind <= nearest.commitsBehind ? unfinished : undefined,
     history,
   };
 }
 
-/** The tasks that count, by how far behind the first ancestor theirs lies; the nearest first. */
+/** The nearest ancestor with tasks that will count once they have ended well. */
+export function findUnfinished(
+  ancestors: readonly Ancestor[],
+  candidates: readonly ReportedTask[],
+  search: BaselineSearch,
+): UnfinishedCommit | undefined {
+  const isUnderTest = new Set(search.own.map(({ id }) => id));
+  const unfinished = candidates.filter(({ id, status }) => isUnderWay(status) && !isUnderTest.has(id));
+  const [nearest] = groupByPosition(ancestors, unfinished, search);
+  const ancestor = nearest === undefined ? undefined : ancestors[nearest[0]];
+  if (nearest === undefined || ancestor === undefined) return undefined;
+  return { ...ancestor, commitsBehind: nearest[0], tasks: sortNewestFirst(nearest[1]) };
+}
+
+/** The tasks that belong to a commit, by how far behind the first ancestor it lies; the nearest first. */
 function groupByPosition(
   ancestors: readonly Ancestor[],
   candidates: readonly ReportedTask[],
@@ -181,7 +212,7 @@ function groupByPosition(
   }
   const byPosition = new Map<number, ReportedTask[]>();
   for (const task of candidates) {
-    if (!isEligible(task, search)) continue;
+    if (!mayCount(task, search)) continue;
     const ids = [...listCodeIds(task), ...listMarkedCommits(task.tags, search.branch)];
     const found = ids.flatMap((id) => positions.get(id) ?? []);
     if (found.length === 0) continue;
@@ -220,9 +251,10 @@ function isSameTraining(tasks: readonly ReportedTask[], { own, seedParam }: Base
   );
 }
 
-function isEligible(task: ReportedTask, { pipeline, branch }: BaselineSearch): boolean {
+/** Whether a task belongs to the branch's history, if it ends well. */
+function mayCount(task: ReportedTask, { pipeline, branch }: BaselineSearch): boolean {
   const { runtime, script } = task;
-  if (!isSuccess(task.status) || task.isArchived || script.hasDiff) return false;
+  if (task.isArchived || script.hasDiff) return false;
   if (runtime[RUNTIME_KEYS.pipeline] !== pipeline || runtime[RUNTIME_KEYS.key] === undefined) return false;
   const event = runtime[RUNTIME_KEYS.event];
   return (
@@ -247,7 +279,7 @@ export function isBranchTrained(
   const isOwn = createOwnTest(search.own);
   const ids = new Set(later.flatMap(({ commit, tree }) => [commit, tree]));
   return candidates.some((task) => {
-    if (!isEligible(task, search) || isOwn(task)) return false;
+    if (!isSuccess(task.status) || !mayCount(task, search) || isOwn(task)) return false;
     // A pull request's branch may have the same name, in a fork.
     const isByPullRequest = task.runtime[RUNTIME_KEYS.event]?.startsWith('pull_request') === true;
     return (
@@ -326,6 +358,7 @@ export function selectTagBaseline(
     commitsBehind: undefined,
     passedOver: tagged.length - tasks.length,
     isSameTraining: false,
+    unfinished: undefined,
     history: [],
   };
 }

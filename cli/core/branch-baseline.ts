@@ -1,6 +1,7 @@
 import {
   type Ancestor,
   type Baseline,
+  findUnfinished,
   isBranchTrained,
   type ListedCommit,
   MAX_ANCESTORS,
@@ -49,7 +50,7 @@ export async function findBranchBaseline(
 ): Promise<{ readonly baseline: Baseline; readonly failure: Failure | undefined }> {
   const { branch, pipeline, history, tasks, seedParam, metrics, isGated } = question;
   const missing = (reason: MissingBaseline['reason'], commitsSearched = 0, failure?: Failure) => {
-    const baseline: Baseline = { kind: 'missing', reason, branch, commitsSearched };
+    const baseline: MissingBaseline = { kind: 'missing', reason, branch, commitsSearched };
     return { baseline, failure };
   };
   if (history.comparison === undefined) return missing('no-ancestor');
@@ -90,6 +91,11 @@ export async function findBranchBaseline(
   }
   const baseline = selectBranchBaseline(chain, candidates, sought);
   if (baseline !== undefined) return { baseline, failure: undefined };
+  const unfinished = findUnfinished(chain, candidates, sought);
+  if (unfinished !== undefined) {
+    const { baseline: none, failure } = missing('unfinished', chain.length);
+    return { baseline: { ...none, unfinished }, failure };
+  }
   const isTrained = isGated && isBranchTrained(later, candidates, sought);
   return missing(isTrained ? 'unreached' : 'no-task', chain.length);
 }

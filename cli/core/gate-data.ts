@@ -45,6 +45,8 @@ export type GateBaseline = {
   readonly name: string;
   /** The pull request's runs are the nearest commit's own training: whatever differs is chance. */
   readonly isSameTraining?: boolean | undefined;
+  /** A commit nearer than the nearest of the history is still being trained. */
+  readonly hasUnfinished?: boolean | undefined;
 } & ({ readonly history: readonly [GateCommit, ...GateCommit[]] } | { readonly absence: BaselineAbsence });
 
 export type BaselineAbsence =
@@ -52,6 +54,8 @@ export type BaselineAbsence =
   | 'no-history'
   /** There are tasks, but the look-up did not reach them. */
   | 'unreached'
+  /** Nothing has been trained within reach yet, but something is being trained. */
+  | 'unfinished'
   /** GitHub was not asked, or did not tell. */
   | 'unknown';
 
@@ -89,7 +93,7 @@ export type GateReason =
   | { readonly kind: 'missing-in-baseline' }
   /** The base's tasks have the metric, none of them a number to believe. */
   | { readonly kind: 'unmeasured-in-baseline' }
-  | { readonly kind: 'baseline-unreached' | 'baseline-unknown' }
+  | { readonly kind: 'baseline-unreached' | 'baseline-unfinished' | 'baseline-unknown' }
   /** The base does not tell how much runs differ, and no tolerance could decide alone. */
   | {
       readonly kind: 'noise-unknown';

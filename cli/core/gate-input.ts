@@ -146,6 +146,8 @@ function describeBaseline(
         return { name, absence: 'no-history' };
       case 'unreached':
         return { name, absence: 'unreached' };
+      case 'unfinished':
+        return { name, absence: 'unfinished' };
       default:
         return { name, absence: 'unknown' };
     }
@@ -161,6 +163,8 @@ function describeBaseline(
   return {
     name: baseline.name,
     isSameTraining: baseline.isSameTraining,
+    hasUnfinished:
+      baseline.unfinished !== undefined && baseline.unfinished.commitsBehind !== baseline.commitsBehind,
     history: [nearest ?? toCommit(baseline.commit, baseline.tasks), ...older],
   };
 }

@@ -126,6 +126,8 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
       return 'No run of the base has a number that can be believed: train the base branch again.';
     case 'baseline-unreached':
       return 'The base branch has been trained, but not in the part of its history that was looked at: merge it into this pull request (or rebase), so that a trained commit lies before it, or train the commit that it branched off from.';
+    case 'baseline-unfinished':
+      return 'The base commit to compare with is still being trained: run this job again when that has ended, or stop that training if it is not to count.';
     case 'baseline-unknown':
       return 'What the base is could not be found out.';
     case 'noise-unknown':

@@ -113,6 +113,16 @@ describe('the same training on both sides', () => {
   });
 });
 
+test('a nearer commit that is still being trained leaves it undecided, whatever the numbers say', () => {
+  const base: GateBaseline = { ...branch(runs(...BASE)), hasUnfinished: true };
+  for (const value of [0.5, 0.95]) {
+    const found = only(judge(runs(value, value + 0.01), base));
+    expect(found).toMatchObject({ verdict: 'undecided', comparison: { base: 0.91, pValue: null } });
+    expect(explainComparison(found, found.comparison)[0]).toContain('run this job again');
+  }
+  expect(judge(runs(0.95), { name: 'main', absence: 'unfinished' }).exitCode).toBe(6);
+});
+
 describe('the rule', () => {
   interface Case {
     readonly pullRequest: readonly number[];

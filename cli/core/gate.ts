@@ -187,7 +187,7 @@ function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: read
         goal,
         rule,
         values,
-        isBlocked: reasons.length > 0,
+        isBlocked: reasons.length > 0 || base.baseline.hasUnfinished === true,
         isSameTraining: base.baseline.isSameTraining === true,
         ...draftBase({ name, was: rule.was }, base, pullRequest, isZeroUsual),
       })),
@@ -303,7 +303,11 @@ function draftBase(
   if (stopped.length > 0) {
     notes.push({ kind: 'fewer-reports', tasks: stopped.map(({ task }) => task), baseline: reports });
   }
-  return { commits: measured, reasons: [], notes };
+  return {
+    commits: measured,
+    reasons: baseline.hasUnfinished === true ? [{ kind: 'baseline-unfinished' }] : [],
+    notes,
+  };
 }
 
 function sumUp(

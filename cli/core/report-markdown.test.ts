@@ -213,6 +213,7 @@ function makeFullReport(name: () => string): Report {
       commitsBehind: 2,
       passedOver: 0,
       isSameTraining: false,
+      unfinished: undefined,
       history: [],
     },
   });

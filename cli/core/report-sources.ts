@@ -24,7 +24,7 @@ export type MetricName = Pick<Metric, 'name' | 'title' | 'series'>;
 export interface ReportServer {
   /** The tasks with these ids, those that exist. */
   readTasks(ids: readonly string[]): Promise<ReadonlyMap<string, ReportedTask>>;
-  /** The newest 500 completed tasks of a pipeline by commit or code id, with the metrics that are named. */
+  /** The newest 500 tasks of a pipeline by commit or code id that have completed or may yet, with the metrics that are named. */
   findTasksByCode(search: {
     readonly codeIds: readonly string[];
     /** Those of this branch too, whatever their code. */
@@ -438,6 +438,7 @@ async function findBaseline(
       commitsBehind: undefined,
       passedOver: 0,
       isSameTraining: false,
+      unfinished: undefined,
       history: [],
     };
     return { baseline, failure: undefined };

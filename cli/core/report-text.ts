@@ -318,7 +318,7 @@ export function composeNotices(report: Report): Phrase[] {
       phrase`${{ strong: words('No worker serves the queue') }} ${idle.name}: nothing starts before one does.`,
     );
   }
-  notices.push(...explainMissingBaseline(report));
+  notices.push(...explainMissingBaseline(report), ...explainUnfinished(report));
   if (unread.length > 0) {
     const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
     notices.push(words(`ClearML did not answer in time about ${parts}: missing here.`));
@@ -356,6 +356,23 @@ function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
     default:
       return [];
   }
+}
+
+/** That the commit to compare with has no result yet, or not all of them. */
+function explainUnfinished({ baseline, phase }: Report): Phrase[] {
+  const { unfinished, commitsBehind } = baseline;
+  const [task] = unfinished?.tasks ?? [];
+  if (unfinished === null || task === undefined || phase !== 'completed') return [];
+  const id = phrase`${unfinished.commit.slice(0, 10)}`;
+  const commit = unfinished.commitUrl === null ? id : [{ link: unfinished.commitUrl, text: id }];
+  const name = phrase`${baseline.name ?? 'the base branch'}`;
+  const link = phrase`${{ link: task.url, text: words('task') }}`;
+  const what =
+    commitsBehind === unfinished.commitsBehind
+      ? phrase`${{ strong: words('The base commit is not trained to the end.') }} Further runs of ${commit} are under way: ${link}.`
+      : phrase`${{ strong: words('A base commit is still being trained.') }} ${name} at ${commit} lies nearer than what this is compared with: ${link}.`;
+  const first = phrase`${{ strong: words('No baseline yet.') }} ${name} at ${commit} is still being trained: ${link}.`;
+  return [phrase`${baseline.kind === 'missing' ? first : what} Run this job again when that has ended.`];
 }
 
 /** A number was reported, but it is no measurement: a NaN that arrived as 0, say. */

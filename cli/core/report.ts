@@ -1,4 +1,4 @@
-import type { Baseline } from './baseline.ts';
+import type { Baseline, UnfinishedCommit } from './baseline.ts';
 import { type Cause, explainEnd } from './cause.ts';
 import {
   compareEnvironments,
@@ -171,6 +171,13 @@ export interface ReportBaseline {
   readonly passedOver: number;
   /** What was trained is this commit's own code with its own settings. */
   readonly isSameTraining: boolean;
+  /** A nearer commit that is still being trained, or this one where some of its runs are. */
+  readonly unfinished: {
+    readonly commit: string;
+    readonly commitUrl: string | null;
+    readonly commitsBehind: number;
+    readonly tasks: ReadonlyArray<{ readonly id: string; readonly url: string }>;
+  } | null;
   readonly tasks: ReadonlyArray<{
     readonly id: string;
     readonly url: string;
@@ -426,6 +433,20 @@ function trimLines(lines: readonly string[]): string[] {
   return lines.slice(0, end + 1);
 }
 
+function describeUnfinished(
+  unfinished: UnfinishedCommit | undefined,
+  context: ReportContext,
+): ReportBaseline['unfinished'] {
+  if (unfinished === undefined) return null;
+  const { commit, commitsBehind, tasks } = unfinished;
+  return {
+    commit,
+    commitUrl: formatCommitUrl(commit, context),
+    commitsBehind,
+    tasks: tasks.map((task) => ({ id: task.id, url: context.urlOf(task) })),
+  };
+}
+
 function describeBaseline(
   { baseline, baselineFailure }: ReportSources,
   context: ReportContext,
@@ -443,6 +464,7 @@ function describeBaseline(
       commitsSearched: baseline.commitsSearched,
       passedOver: 0,
       isSameTraining: false,
+      unfinished: describeUnfinished(baseline.unfinished, context),
       tasks: [],
     };
   }
@@ -458,6 +480,7 @@ function describeBaseline(
     commitsSearched: null,
     passedOver: baseline.passedOver,
     isSameTraining: baseline.isSameTraining,
+    unfinished: describeUnfinished(baseline.unfinished, context),
     tasks: baseline.tasks.map((task) => ({
       id: task.id,
       url: context.urlOf(task),

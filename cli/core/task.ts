@@ -19,6 +19,11 @@ export function isSuccess(status: TaskStatus): boolean {
   return status === 'completed' || status === 'published';
 }
 
+/** Whether a task with this status waits for a worker or has one. */
+export function isUnderWay(status: TaskStatus): boolean {
+  return status === 'queued' || status === 'in_progress' || status === 'publishing';
+}
+
 /** Whether a task with this status is over. A draft (`created`) is not running, but it has not run either. */
 export function isEnded(status: TaskStatus): boolean {
   return isSuccess(status) || status === 'failed' || status === 'stopped' || status === 'closed';

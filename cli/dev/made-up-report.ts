@@ -81,6 +81,7 @@ export function makeReport(
           commitsBehind: 0,
           passedOver: 0,
           isSameTraining: false,
+          unfinished: undefined,
           history: [],
         };
   return buildReport(

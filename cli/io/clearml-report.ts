@@ -177,18 +177,19 @@ const MIN_SAMPLES = 40;
 export function createReportServer(client: ClearmlClient, signal?: AbortSignal): ReportServer {
   const read = { isRepeatable: true, signal, timeoutMs: LARGE_ANSWER_TIMEOUT_MS };
 
-  /** The newest successful ones: one request, however many there are. */
+  /** The newest ones, successful where nothing else is said: one request, however many there are. */
   async function findNewest(
     filter: Readonly<Record<string, unknown>> & { readonly projectId: string | undefined },
     fields: readonly string[],
     count: number,
+    status: readonly string[] = SUCCESSFUL,
   ): Promise<ReportedTask[]> {
     const { projectId, ...others } = filter;
     const { tasks } = await client.call(
       'tasks.get_all',
       {
         ...others,
-        status: SUCCESSFUL,
+        status,
         ...(projectId === undefined ? {} : { project: [projectId] }),
         only_fields: fields,
         order_by: ['-created'],
@@ -228,6 +229,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
         },
         [...TASK_FIELDS, ...locateMetrics(metrics)],
         SEARCH_PAGE_SIZE,
+        [...SUCCESSFUL, ...UNDER_WAY],
       );
     },
 
@@ -357,6 +359,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
 }
 
 const SUCCESSFUL = ['completed', 'published'];
+const UNDER_WAY = ['queued', 'in_progress', 'publishing'];
 /** What a server gives at most (recordings 324-326): the nearest commits are the newest, and a history is one request. */
 const SEARCH_PAGE_SIZE = 500;
 /** Whether there is one that counts is asked: what tells it. */
