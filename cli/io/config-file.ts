@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Config, ConfigIssue } from '../core/config.ts';
 import { describeReadError, describeSystemError, readErrorCode } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
+import { findCheckoutRoot, readNamedFile } from './checkout-file.ts';
 
 const DEFAULT_PATH = '.github/clearml-ci.yml';
 
@@ -16,15 +16,8 @@ const DEFAULT_PATH = '.github/clearml-ci.yml';
  * @returns with forward slashes; undefined where the file lies outside
  */
 export function locateConfigFile(cwd: string, path: string | undefined): string | undefined {
-  const parts = relative(findRoot(cwd), resolve(cwd, path ?? DEFAULT_PATH)).split(sep);
+  const parts = relative(findCheckoutRoot(cwd), resolve(cwd, path ?? DEFAULT_PATH)).split(sep);
   return parts[0] === '..' || isAbsolute(parts.join(sep)) ? undefined : parts.join('/');
-}
-
-function findRoot(cwd: string): string {
-  for (let root = resolve(cwd); ; root = dirname(root)) {
-    if (existsSync(join(root, '.git'))) return root;
-    if (dirname(root) === root) return resolve(cwd);
-  }
 }
 
 /**
@@ -42,10 +35,11 @@ export async function readConfigFile(
   const name = path ?? DEFAULT_PATH;
   let text: string;
   try {
-    text = await readFile(resolve(cwd, name), 'utf8');
+    text = await readNamedFile(cwd, name);
   } catch (cause) {
+    if (cause instanceof Failure) throw cause;
     if (path === undefined && readErrorCode(cause) === 'ENOENT') {
-      const other = join(findRoot(cwd), DEFAULT_PATH);
+      const other = join(findCheckoutRoot(cwd), DEFAULT_PATH);
       if (existsSync(other)) {
         const name = relative(cwd, other).split(sep).join('/');
         say(

@@ -1,16 +1,13 @@
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { describeReadError } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 import type { Template } from '../core/template.ts';
+import { readNamedFile } from './checkout-file.ts';
 import { readOwnFile } from './own-file.ts';
 
 /** The comment's template: the user's own, else ours. @throws Failure (usage) when it can't be read */
 export async function readCommentTemplate(cwd: string, path: string | undefined): Promise<Template> {
-  return path === undefined
-    ? readOwnTemplate('templates/comment.md')
-    : readTemplate(path, resolve(cwd, path));
+  return path === undefined ? readOwnTemplate('templates/comment.md') : readTemplate(cwd, path);
 }
 
 /** The job summary's template. */
@@ -22,10 +19,11 @@ function readOwnTemplate(name: 'templates/comment.md' | 'templates/summary.md'):
   return { name, text: readOwnFile(name) };
 }
 
-async function readTemplate(name: string, location: string): Promise<Template> {
+async function readTemplate(cwd: string, name: string): Promise<Template> {
   try {
-    return { name, text: await readFile(location, 'utf8') };
+    return { name, text: await readNamedFile(cwd, name) };
   } catch (cause) {
+    if (cause instanceof Failure) throw cause;
     throw new Failure(`the template ${name} ${describeReadError(cause)}`, {
       exitCode: EXIT_CODES.usage,
       remedy:
