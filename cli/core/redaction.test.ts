@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { listForms } from '../dev/secret-forms.ts';
 import { listSecrets } from './environment.ts';
 import { createRedactor, escapeRegExp } from './redaction.ts';
 
@@ -18,6 +19,28 @@ test('a secret goes, plain, base64 and URL-encoded, wherever it stands', () => {
         expect(redact(`${around}${form}${around}`)).not.toContain(form);
       }
     }),
+  );
+});
+
+test('a secret goes from the midst of base64 and of JSON too', () => {
+  fc.assert(
+    fc.property(
+      fc.string({ minLength: 12, maxLength: 40, unit: 'grapheme' }),
+      fc.string({ unit: 'grapheme' }),
+      fc.string({ unit: 'grapheme' }),
+      (secret, before, after) => {
+        fc.pre(!secret.includes('*') && !(before + after).includes(secret));
+        const redact = createRedactor([secret]);
+        for (const encoding of ['base64', 'base64url'] as const) {
+          const text = redact(Buffer.from(before + secret + after).toString(encoding));
+          expect(Buffer.from(text.replaceAll('***', ''), encoding).toString('utf8')).not.toContain(secret);
+          for (const piece of listForms(secret).slice(4)) expect(text).not.toContain(piece);
+        }
+        expect(redact(JSON.stringify({ text: before + secret + after }))).not.toContain(
+          JSON.stringify(secret).slice(1, -1),
+        );
+      },
+    ),
   );
 });
 
