@@ -75,7 +75,13 @@ function readHost(env: Environment, name: string): string | undefined {
       remedy: 'Give it with its scheme, as in https://api.clear.ml or http://localhost:8008.',
     });
   }
-  return url.href.replace(/[?#].*$/, '').replace(/\/+$/, '');
+  // User name and password are asked for by nobody: we have keys. And links with these hosts go into outputs and comments.
+  return dropUserInfo(url.href.replace(/[?#].*$/, '').replace(/\/+$/, ''));
+}
+
+/** A URL without user name and password, as it may be shown and sent. */
+export function dropUserInfo(url: string): string {
+  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1');
 }
 
 function deriveHost(apiHost: string, prefix: string, port: string): string {

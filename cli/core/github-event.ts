@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { Environment } from './environment.ts';
+import { dropUserInfo, type Environment } from './environment.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
 
@@ -104,7 +104,7 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
     workflow: env.GITHUB_WORKFLOW,
     job: env.GITHUB_JOB,
     actor: env.GITHUB_ACTOR,
-    serverUrl: (env.GITHUB_SERVER_URL ?? 'https://github.com').replace(/\/+$/, ''),
+    serverUrl: dropUserInfo((env.GITHUB_SERVER_URL ?? 'https://github.com').replace(/\/+$/, '')),
     apiUrl: (env.GITHUB_API_URL ?? 'https://api.github.com').replace(/\/+$/, ''),
   });
 }
