@@ -6,6 +6,7 @@ import { main } from './check-task-running.ts';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { type Fault, type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
 import { createHurriedClock } from './dev/hurried-clock.ts';
+import { createPatientClock } from './dev/patient-clock.ts';
 import { runProgramHere } from './dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 
@@ -140,3 +141,17 @@ test.each([
   },
   60_000,
 );
+
+test('a server that never answers leaves a task that may run: that is said, with the link', async () => {
+  const id = await driver.createTask({ name: 'train' });
+  const clock = createPatientClock();
+  proxy = await startFaultProxy(sandbox.apiHost, () => page(503), { clock });
+  const run = await runProgramHere(main, {
+    args: [id],
+    env: { ...sandbox.env, CLEARML_API_HOST: proxy.url },
+    cwd: folder,
+    clock,
+  });
+  expect(run).toMatchObject({ exitCode: 9, stdout: '' });
+  expect(run.stderr).toMatch(new RegExp(`What runs goes on unwatched.*\\n.*${id}`));
+});

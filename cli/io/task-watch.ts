@@ -11,7 +11,8 @@ import type { LogPage } from '../core/console-log.ts';
 import { formatDuration } from '../core/duration.ts';
 import type { EndingReport } from '../core/ending.ts';
 import type { ClearmlAccess } from '../core/environment.ts';
-import type { ExitCode } from '../core/exit-code.ts';
+import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
+import { Failure } from '../core/failure.ts';
 import { createLogFollower, createTailReader, type LogFollower } from '../core/log-follow.ts';
 import { createPatience } from '../core/outage.ts';
 import { describeProgress, describeValues, labelTask } from '../core/progress.ts';
@@ -272,8 +273,9 @@ export async function watchUntilEnd(
   }
 
   /** The wait ends early and nothing can be done about the tasks: the server does not do what is asked. */
-  function tellLeft(): void {
-    const unfinished = watch.lives.filter(({ task }) => task !== undefined && !isOver(task));
+  function tellLeft(error: unknown): void {
+    const isSilent = error instanceof Failure && error.exitCode === EXIT_CODES.unavailable;
+    const unfinished = watch.lives.filter(({ task }) => (task === undefined ? isSilent : !isOver(task)));
     if (unfinished.length === 0) return;
     out.say(
       `What runs goes on unwatched; running this step again waits for it:\n${unfinished.map(urlOf).join('\n')}`,
@@ -311,7 +313,7 @@ export async function watchUntilEnd(
     return { tasks: watch.lives.map(checked), exitCode: decideExitCode(watch.lives.map(checked)) };
   } catch (error) {
     if (!(error instanceof Interruption)) {
-      tellLeft();
+      tellLeft(error);
       throw error;
     }
     await endInterrupted(error);
