@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { DURATION, parseDurationMs } from './duration.ts';
+import { coversPattern } from './metrics.ts';
 
 /**
  * The settings file `.github/clearml-ci.yml`, as people write it. `templates/clearml-ci.schema.json` is made from it.
@@ -131,6 +132,26 @@ const MetricSchema = v.pipe(
   ),
 );
 
+/** The first rule that names a metric decides about it: a gate further down would never act, and nobody would notice. */
+const Metrics = v.pipe(
+  v.array(MetricSchema, 'must be a list'),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    const rules = dataset.value;
+    for (const [index, rule] of rules.entries()) {
+      const first = rules.findIndex(({ metric }) => coversPattern(metric, rule.metric));
+      if (rule.gate === 'off' || first >= index) continue;
+      addIssue({
+        message: `is named by metrics[${first}] first, so this gate would never act: put it above that one`,
+        path: [
+          { type: 'array', origin: 'value', input: rules, key: index, value: rule },
+          { type: 'object', origin: 'value', input: rule, key: 'metric', value: rule.metric },
+        ],
+      });
+    }
+  }),
+);
+
 const Runs = v.pipe(
   v.number('must be a whole number'),
   v.integer('must be a whole number'),
@@ -216,10 +237,7 @@ export const ConfigSchema = v.pipe(
         Duration,
         'How long a task may wait while no worker serves the queue or one that does stands idle. Default: 30m.',
       ),
-      metrics: setting(
-        v.array(MetricSchema, 'must be a list'),
-        'Which metrics the comment leads with, and the gate.',
-      ),
+      metrics: setting(Metrics, 'Which metrics the comment leads with, and the gate.'),
       baseline: setting(
         BaselineSchema,
         "What the pull request is compared with, one or several: it regresses if it does against any. Default: the pull request's base branch.",

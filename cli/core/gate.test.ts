@@ -822,6 +822,11 @@ describe('the verdict and exit code', () => {
     expect(judge(runs(...values), base, rules.map(rule))).toMatchObject({ verdict, exitCode });
   });
 
+  test('a pattern whose metrics all belong to rules above it misses nothing', () => {
+    const rules = [rule({ metric: 'a/x', gate: 'warn' }), rule({ metric: 'a/*' }), rule({ metric: 'b/x' })];
+    expect(judge(runs(...values), base, rules).metrics.map(({ metric }) => metric)).toEqual(['a/x', 'b/x']);
+  });
+
   test('the first rule that names a metric decides about it', () => {
     const rules = [rule({ metric: 'a/x', gate: 'off' }), rule({ metric: '*' })];
     expect(judge(runs(...values), base, rules).metrics.map(({ metric }) => metric)).toEqual(['b/x']);

@@ -34,6 +34,7 @@ import {
 } from './gate-runs.ts';
 import { correctHolm } from './holm.ts';
 import { assignRole, type Goal } from './metric-rules.ts';
+import { matchesPattern } from './metrics.ts';
 import type { Statistics } from './statistics.ts';
 import { isEnded, isSuccess } from './task.ts';
 
@@ -134,14 +135,17 @@ function listGated({ rules, pullRequest, baselines }: GateInput): GatedMetric[] 
     .flatMap(({ values }) => [...values.keys()])
     .filter((name) => !oldNames.has(name));
   const byRule = new Map<MetricRule, string[]>(rules.map((rule) => [rule, []]));
-  for (const name of [...new Set([...own, ...expected])].sort()) {
+  const known = [...new Set([...own, ...expected])].sort();
+  for (const name of known) {
     const { rule } = assignRole(name, rules);
     if (rule !== undefined) byRule.get(rule)?.push(name);
   }
   return [...byRule].flatMap(([rule, names]) => {
     const { gate, goal } = rule;
     if (gate === 'off' || goal === undefined) return [];
-    return (names.length > 0 ? names : [rule.metric]).map((name) => ({ name, rule, gate, goal }));
+    // A pattern whose metrics all belong to rules above it misses nothing.
+    const isMissed = names.length === 0 && !known.some((name) => matchesPattern(rule.metric, name));
+    return (isMissed ? [rule.metric] : names).map((name) => ({ name, rule, gate, goal }));
   });
 }
 

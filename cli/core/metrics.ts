@@ -62,6 +62,16 @@ export function isSingleValueTitle(title: string): boolean {
 }
 
 /**
+ * Whether a pattern matches every name that another one does. One with `?` is taken to cover only itself and names, which
+ * may miss a case but claims none.
+ */
+export function coversPattern(pattern: string, other: string): boolean {
+  if (pattern === other) return true;
+  // A star stands for any characters, those that stand for others included.
+  return (!pattern.includes('?') || !/[*?]/.test(other)) && matchesPattern(pattern, other);
+}
+
+/**
  * Whether a name matches a pattern of the settings file: the whole `title/series`; `*` and `?` match any characters,
  * `/` included. Not by a regular expression: one with many stars could take for ever.
  */

@@ -223,6 +223,85 @@ describe.each([
   });
 });
 
+describe.each<
+  readonly [what: string, rules: ReadonlyArray<readonly [metric: string, gate: string]>, first?: number]
+>([
+  [
+    'a gate under a pattern that is off',
+    [
+      ['test/*', 'off'],
+      ['test/accuracy', 'fail'],
+    ],
+    0,
+  ],
+  [
+    'a gate under a warning',
+    [
+      ['a', 'off'],
+      ['test/?cc', 'warn'],
+      ['test/acc', 'fail'],
+    ],
+    1,
+  ],
+  [
+    'a pattern under a wider one',
+    [
+      ['*', 'warn'],
+      ['test/?*', 'fail'],
+    ],
+    0,
+  ],
+  [
+    'the same metric twice',
+    [
+      ['test/acc', 'fail'],
+      ['test/acc', 'fail'],
+    ],
+    0,
+  ],
+  [
+    'a gate above a pattern',
+    [
+      ['test/acc', 'fail'],
+      ['test/*', 'warn'],
+      ['*', 'off'],
+    ],
+  ],
+  [
+    'patterns that overlap',
+    [
+      ['*/acc', 'warn'],
+      ['test/*', 'fail'],
+    ],
+  ],
+  [
+    'a pattern under a narrower one',
+    [
+      ['test/a?', 'warn'],
+      ['test/a*', 'fail'],
+    ],
+  ],
+  [
+    'what is off twice',
+    [
+      ['test/*', 'off'],
+      ['test/acc', 'off'],
+    ],
+  ],
+])('%s', (_, rules, first) => {
+  const text = rules
+    .map(([metric, gate]) => `  - { metric: "${metric}", goal: maximize, gate: ${gate} }\n`)
+    .join('');
+  test(first === undefined ? 'is right' : 'is an error: it would never act', async () => {
+    const reading = readMistakes(`metrics:\n${text}`);
+    if (first === undefined) await expect(reading).rejects.toThrow('the settings were accepted');
+    else
+      expect(await reading).toContain(
+        `line ${rules.length + 1}: metrics[${rules.length - 1}].metric is named by metrics[${first}] first`,
+      );
+  });
+});
+
 test('alpha is a share that is neither nothing nor more than half', async () => {
   expect(await readMistakes('alpha: 0')).toContain('alpha must be greater than 0');
   expect(await readMistakes('alpha: 0.6')).toContain('alpha must be at most 0.5');
