@@ -1,7 +1,7 @@
 #!/usr/bin/env tsx
 import type { ExitCode } from './core/exit-code.ts';
 import type { World } from './core/world.ts';
-import { isEntry, runAsProcess } from './io/process.ts';
+import { runEntry } from './io/entry.ts';
 
 /** Runs the program; the exit code is what it gives. */
 export async function main(world: World): Promise<ExitCode> {
@@ -10,4 +10,4 @@ export async function main(world: World): Promise<ExitCode> {
   return program.main(world);
 }
 
-if (isEntry(import.meta.url)) await runAsProcess(main);
+await runEntry(import.meta.url, main);

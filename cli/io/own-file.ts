@@ -8,9 +8,6 @@ export const OWN_FILES = ['cli/package.json', 'templates/comment.md', 'templates
 
 export type OwnFile = (typeof OWN_FILES)[number];
 
-/** Whether this is the one file that the build makes of a program. */
-export const isBundled = typeof BUNDLED_FILES !== 'undefined';
-
 /** The text of a file of this package. */
 export function readOwnFile(path: OwnFile): string {
   if (typeof BUNDLED_FILES !== 'undefined') return BUNDLED_FILES[path];

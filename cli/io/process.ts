@@ -1,25 +1,9 @@
-import { existsSync, realpathSync } from 'node:fs';
-import * as nodeModule from 'node:module';
 import { isatty } from 'node:tty';
-import { fileURLToPath } from 'node:url';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { Clock, Signal, World } from '../core/world.ts';
-import { isBundled } from './own-file.ts';
-
-/** Whether the module is the file that node was told to run (links followed), not one that a test imports. */
-export function isEntry(moduleUrl: string): boolean {
-  const script = process.argv[1];
-  if (script === undefined) return false;
-  try {
-    return realpathSync(script) === fileURLToPath(moduleUrl);
-  } catch {
-    return false;
-  }
-}
 
 /** Runs a program's `main` in this process and lets its exit code be the process's. */
 export async function runAsProcess(main: (world: World) => Promise<number>): Promise<void> {
-  cacheCompiledCode();
   let outputFailure: ExitCode = EXIT_CODES.done;
   for (const stream of [process.stdout, process.stderr]) {
     // Whoever reads us may close the pipe early (`| head -1`); that is no failure of ours.
@@ -39,18 +23,6 @@ export async function runAsProcess(main: (world: World) => Promise<number>): Pro
   await new Promise((resolve) => setImmediate(resolve));
   process.exitCode = exitCode === EXIT_CODES.done ? outputFailure : exitCode;
   endEvenIfBusy(process.exitCode);
-}
-
-/**
- * Keeps what Node makes of our files from here on, TypeScript stripped and compiled: the next program on the same
- * runner starts twice as fast. It lies in node_modules, which nobody commits or shares. Node 22.8 and newer can.
- */
-function cacheCompiledCode(): void {
-  if (isBundled) return;
-  const packages = fileURLToPath(new URL('../../node_modules', import.meta.url));
-  if (!('enableCompileCache' in nodeModule) || !existsSync(packages)) return;
-  const enable = nodeModule.enableCompileCache as (directory: string) => unknown;
-  enable(`${packages}/.cache/clearml-ci-cd`);
 }
 
 /**
