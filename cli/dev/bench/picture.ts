@@ -57,7 +57,7 @@ const PANEL = { width: 165, height: 120, pitch: 200, left: 44 };
 const SECONDS = { top: 44, ticks: [0.1, 1, 10] } as const;
 const MEMORY = { top: 240, ticks: [50, 100, 200, 400] } as const;
 
-/** Cost curves, all axes logarithmic: seconds above, MiB at the peak below; a dashed line is what linear would be. */
+/** Cost curves, all axes logarithmic: seconds above, MiB at the peak below; a dashed line shows linear growth to the same end. */
 export function drawScalePicture(curves: readonly Curve[]): string {
   const panels = curves.flatMap(({ title, unit, points }, index) => {
     const left = PANEL.left + index * PANEL.pitch;
@@ -72,7 +72,17 @@ export function drawScalePicture(curves: readonly Curve[]): string {
       const bottom = top + PANEL.height;
       const [low, high] = [ticks[0], ticks[ticks.length - 1] ?? Number.NaN];
       const y = (value: number) => bottom - (Math.log(value / low) / Math.log(high / low)) * PANEL.height;
+      const end = points.find(({ size }) => size === last);
+      // Where a line of slope one leaves the panel: at its foot, or at its left.
+      const from = end === undefined ? last : Math.max(first, (last * low) / pick(end));
+      const linear =
+        end === undefined
+          ? []
+          : [
+              `<line x1="${x(from).toFixed(1)}" y1="${y((pick(end) * from) / last).toFixed(1)}" x2="${x(last).toFixed(1)}" y2="${y(pick(end)).toFixed(1)}" stroke="${INK}" stroke-dasharray="3 4"/>`,
+            ];
       return [
+        ...linear,
         ...ticks.map(
           (value) =>
             `<line x1="${left}" x2="${left + PANEL.width}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}" stroke="${INK}" stroke-opacity="0.25"/><text x="${left - 6}" y="${(y(value) + 4).toFixed(1)}" text-anchor="end" font-size="10">${value}</text>`,
@@ -96,11 +106,12 @@ export function drawScalePicture(curves: readonly Curve[]): string {
     ];
   });
   const width = PANEL.left + (curves.length - 1) * PANEL.pitch + PANEL.width + 16;
-  const height = MEMORY.top + PANEL.height + 44;
+  const height = MEMORY.top + PANEL.height + 64;
   return drawSvg(width, height, 'What a report and a wait cost as they grow', [
     ...panels,
     `<text transform="translate(12 ${SECONDS.top + PANEL.height / 2}) rotate(-90)" text-anchor="middle" fill="${SECONDS_COLOR}">seconds</text>`,
     `<text transform="translate(12 ${MEMORY.top + PANEL.height / 2}) rotate(-90)" text-anchor="middle" fill="${MEMORY_COLOR}">MiB at the peak</text>`,
+    `<text x="${PANEL.left}" y="${height - 8}">dashed: linear growth to the same end</text>`,
   ]);
 }
 
