@@ -65,7 +65,7 @@ export async function buildBundles(directory = BUNDLES): Promise<void> {
       ...PROGRAM_NAMES.map((program) => ({ in: join(ROOT, 'cli', `${program}.ts`), out: program })),
       ...PROGRAM_NAMES.map((program) => ({ in: `action:${program}`, out: `${program}/index` })),
     ],
-    plugins: [actionEntries],
+    plugins: [actionEntries, lateHttp2],
     outdir: directory,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -107,6 +107,22 @@ const actionEntries: Plugin = {
       resolveDir: join(ROOT, 'cli'),
       loader: 'ts',
     }));
+  },
+};
+
+/** What `io/undici-http2.ts` does where programs are run from the source: undici's HTTP/2 is loaded when it is called. */
+const lateHttp2: Plugin = {
+  name: 'late HTTP/2',
+  setup({ onResolve, onLoad }) {
+    const file = 'undici/lib/dispatcher/client-h2.js';
+    onResolve({ filter: /\/client-h2\.js$/ }, ({ namespace }) =>
+      namespace === 'late' ? undefined : { path: file, namespace: 'late' },
+    );
+    onLoad({ filter: /.*/, namespace: 'late' }, () => ({
+      contents: `module.exports = (...args) => require('${file}')(...args);`,
+      resolveDir: ROOT,
+    }));
+    onLoad({ filter: /[\\/]cli[\\/]io[\\/]undici-http2\.ts$/ }, () => ({ contents: '' }));
   },
 };
 

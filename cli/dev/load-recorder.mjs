@@ -1,4 +1,6 @@
-// Preloaded by a test: appends the URL of every module that is loaded to the file that LOADED_MODULES names.
+// Preloaded by a test: appends the URL of every module that is loaded to the file that LOADED_MODULES names, and at the
+// end `builtin:NAME` of every one of Node's own.
+import { appendFileSync } from 'node:fs';
 import { register } from 'node:module';
 
 const hooks = `
@@ -9,3 +11,8 @@ const hooks = `
     return resolved;
   }`;
 register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+
+process.on('exit', () => {
+  const own = process.moduleLoadList.flatMap((entry) => /^NativeModule (.*)/.exec(entry)?.[1] ?? []);
+  appendFileSync(process.env.LOADED_MODULES, own.map((name) => `builtin:${name}\n`).join(''));
+});

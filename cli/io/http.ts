@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import './undici-http2.ts';
 // Two files of undici instead of all of it: half the start-up of a program was loading its fetch, caches and mocks.
 import request from 'undici/lib/api/api-request.js';
 import Agent from 'undici/lib/dispatcher/agent.js';
