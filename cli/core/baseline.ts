@@ -19,6 +19,7 @@ export function listBaselineRules(configured: ConfiguredBaseline): readonly Base
 /** What a report compares with. */
 export type Baseline = FoundBaseline | MissingBaseline;
 
+/** Tasks to compare with, and where they come from. */
 export interface FoundBaseline {
   readonly kind: 'found';
   readonly by: 'branch' | 'task' | 'tag';
@@ -54,6 +55,7 @@ export interface UnfinishedCommit extends Ancestor {
   readonly tasks: readonly ReportedTask[];
 }
 
+/** Why there is nothing to compare with. */
 export interface MissingBaseline {
   readonly kind: 'missing';
   readonly reason:
@@ -84,6 +86,7 @@ export interface Ancestor {
   readonly tree: string;
 }
 
+/** A commit as GitHub lists it. */
 export interface ListedCommit extends Ancestor {
   readonly parents: readonly string[];
 }

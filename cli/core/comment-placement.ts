@@ -3,6 +3,7 @@ import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
 import type { Clock } from './world.ts';
 
+/** A comment on a pull request. */
 export interface PullRequestComment {
   readonly id: number;
   readonly url: string;
@@ -27,6 +28,7 @@ export interface CommentBoard {
   readAuthor(): Promise<string>;
 }
 
+/** Where the text stands in the end. */
 export interface Placement {
   readonly comment: Pick<PullRequestComment, 'id' | 'url'>;
   readonly isNew: boolean;

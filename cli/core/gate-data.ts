@@ -49,6 +49,7 @@ export type GateBaseline = {
   readonly hasUnfinished?: boolean | undefined;
 } & ({ readonly history: readonly [GateCommit, ...GateCommit[]] } | { readonly absence: BaselineAbsence });
 
+/** Why there is no history. */
 export type BaselineAbsence =
   /** Nothing of this pipeline was ever trained there: the first run of a new repository. */
   | 'no-history'
@@ -59,6 +60,7 @@ export type BaselineAbsence =
   /** GitHub was not asked, or did not tell. */
   | 'unknown';
 
+/** What is judged, and by which rules. */
 export interface GateInput {
   readonly rules: readonly MetricRule[];
   readonly alpha: number;
@@ -134,6 +136,7 @@ export type GateNote =
   | { readonly kind: 'nearest-unmeasured'; readonly commit: string }
   | { readonly kind: 'renamed'; readonly was: string };
 
+/** What is said of a metric; `none` where nothing was compared. */
 export type MetricVerdict = 'pass' | 'regression' | 'undecided' | 'none';
 
 /** A metric against one baseline. Everything in the metric's own unit. */
@@ -166,6 +169,7 @@ export interface Comparison {
   readonly notes: readonly GateNote[];
 }
 
+/** A metric with its verdict, and how it came about. */
 export interface MetricJudgement {
   /** Its name; the rule's pattern where it matched nothing. */
   readonly metric: string;
@@ -180,6 +184,7 @@ export interface MetricJudgement {
   readonly comparisons: readonly Comparison[];
 }
 
+/** What the gate says of all metrics together. */
 export interface GateResult {
   /** The first that holds (public contract). Here `failed` and `pending` are about the pull request's tasks. */
   readonly verdict: 'failed' | 'pending' | 'none' | 'regression' | 'undecided' | 'pass';

@@ -30,6 +30,7 @@ export function listGateQuestions(rules: readonly MetricRule[]): GateQuestions |
   };
 }
 
+/** What the settings say of the gate. */
 export interface GateSettings {
   readonly rules: readonly MetricRule[];
   readonly alpha: number;

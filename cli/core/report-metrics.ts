@@ -99,6 +99,7 @@ export function listNamedMetrics(
     );
 }
 
+/** What is known of the metrics on both sides. */
 export interface MetricSources {
   readonly tasks: readonly ReportedTask[];
   readonly baselineTasks: readonly ReportedTask[];

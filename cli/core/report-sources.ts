@@ -57,6 +57,7 @@ export interface ReportServer {
   readPlots(taskId: string): Promise<readonly Plot[]>;
 }
 
+/** What GitHub says of a pull request now. */
 export interface PullRequest {
   readonly headCommit: string;
   readonly baseBranch: string;
@@ -134,6 +135,7 @@ export type BaseSettings = { readonly branch: string } & (
   | { readonly failure: Failure }
 );
 
+/** What a report is to be made of. */
 export interface SourceOptions {
   readonly taskIds: readonly string[];
   readonly baselineRules: readonly BaselineRule[];
@@ -161,6 +163,7 @@ export interface ExpectedCode {
   readonly headBranch: string | undefined;
 }
 
+/** What the gate asks for beyond what the report does. */
 export interface GateQuestions {
   /** Some gated metrics are named by patterns: of the base's tasks all metrics are wanted, to miss one that is gone. */
   readonly hasPatterns: boolean;
@@ -168,6 +171,7 @@ export interface GateQuestions {
   readonly needsConsole: (task: ReportedTask, curves: Curves) => boolean;
 }
 
+/** Whom is asked; GitHub only where there is a token. */
 export interface SourceServers {
   readonly clearml: ReportServer;
   readonly github: Promise<CodeHost> | undefined;

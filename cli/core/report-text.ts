@@ -177,6 +177,7 @@ function listTasks(tasks: ReadonlyArray<Pick<ReportTask, 'url' | 'seed'>>): Phra
   return phrase`${words(isSeeded ? 'seeds ' : '')}${joinPhrases([...links, ...rest], ', ')}`;
 }
 
+/** ` (seed 3)`, quoted; nothing where there is none. */
 export function describeSeed(seed: string | null): Phrase {
   return seed === null ? [] : phrase` (seed ${seed})`;
 }
@@ -249,6 +250,7 @@ function composeChangedParams({ params, phase }: Report): Phrase {
   return phrase`Changed: ${joinPhrases(changes, ', ')}`;
 }
 
+/** A warning with the changes that it is about. */
 export interface SettingsWarning {
   readonly title: Phrase;
   readonly changes: readonly Phrase[];
@@ -388,6 +390,7 @@ export function composeValue(metric: ReportMetric): Phrase {
   return phrase`${{ strong: words(text) }}${describeSpread(metric.spread, metric.values)}`;
 }
 
+/** The baseline’s cell. */
 export function composeBaseline(metric: ReportMetric): Phrase {
   if (metric.baseline === null) return words('\u2013');
   const text =

@@ -66,6 +66,7 @@ export interface Report {
   readonly runUrl: string | null;
 }
 
+/** What was gated, and what came of it. */
 export interface ReportGate {
   /** How often it may object to a pull request that is no worse. */
   readonly alpha: number;
@@ -75,6 +76,7 @@ export interface ReportGate {
   readonly metrics: readonly MetricJudgement[];
 }
 
+/** Where the report is posted. */
 export interface ReportPullRequest {
   readonly repository: string;
   readonly number: number;
@@ -83,6 +85,7 @@ export interface ReportPullRequest {
   readonly baseBranch: string | null;
 }
 
+/** The commit that was trained. */
 export interface ReportCommit {
   readonly id: string;
   readonly url: string | null;
@@ -91,6 +94,7 @@ export interface ReportCommit {
   readonly isCurrent: boolean | null;
 }
 
+/** A task under test. */
 export interface ReportTask {
   readonly id: string;
   readonly url: string;
@@ -117,6 +121,7 @@ export interface ReportTask {
   readonly outputModels: ReadonlyArray<Model & { readonly url: string | null }>;
 }
 
+/** How far a running task is. */
 export interface ReportProgress {
   /** Between 0 and 1. */
   readonly share: number;
@@ -124,6 +129,7 @@ export interface ReportProgress {
   readonly by: 'training' | 'baseline';
 }
 
+/** Where a waiting task stands. */
 export interface ReportQueue {
   readonly name: string;
   /** 1 is next. */
@@ -132,6 +138,7 @@ export interface ReportQueue {
   readonly workers: number;
 }
 
+/** Where a task ran, and how busy it kept the machine. */
 export interface ReportMachine {
   readonly host: string | null;
   /** `2 cores, 24 GB, x86_64` */
@@ -146,6 +153,7 @@ export interface ReportMachine {
   readonly gpuMemoryGb: number | null;
 }
 
+/** Why the first task that failed did, in words, with the end of its console. */
 export interface ReportFailure extends Cause {
   readonly taskId: string;
   /** Page of the file at the commit. */
@@ -154,6 +162,7 @@ export interface ReportFailure extends Cause {
   readonly log: readonly string[];
 }
 
+/** What the report compares with, or why there is nothing. */
 export interface ReportBaseline {
   readonly kind: Baseline['kind'];
   /** Where it comes from, where there is one. */
@@ -186,6 +195,7 @@ export interface ReportBaseline {
   }>;
 }
 
+/** What a report is made with, besides its sources. */
 export interface ReportContext {
   /** Ranks the metrics of the tasks by the rules. */
   readonly rank: (tasks: readonly ReportedTask[]) => readonly RankedMetric[];

@@ -41,12 +41,14 @@ export interface ReportedTask {
   readonly inputModels: readonly Model[];
 }
 
+/** A file that a task left behind. */
 export interface Artifact {
   readonly name: string;
   readonly type: string | undefined;
   readonly sizeBytes: number | undefined;
 }
 
+/** A model that a task started from or made. */
 export interface Model {
   readonly id: string;
   readonly name: string;

@@ -12,3 +12,15 @@ export const ServerTimeSchema = v.pipe(
     return Number.isNaN(ms) ? undefined : ms;
   }),
 );
+
+/** A text; empty where the server has none, or something else. */
+export const TextSchema = v.fallback(v.nullish(v.string(), ''), '');
+
+/** A text; undefined where the server has none, or an empty one. */
+export const OptionalTextSchema = v.pipe(
+  TextSchema,
+  v.transform((text) => (text === '' ? undefined : text)),
+);
+
+/** Texts; none where the server has no list of them. */
+export const TextsSchema = v.fallback(v.nullish(v.array(v.string()), []), []);

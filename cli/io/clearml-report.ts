@@ -9,10 +9,16 @@ import { escapeRegExp } from '../core/redaction.ts';
 import { MANY_METRICS, type MetricName, type ReportServer } from '../core/report-sources.ts';
 import type { Model, ReportedTask } from '../core/reported-task.ts';
 import { HISTORY_EVENTS, RUNTIME_KEYS } from '../core/task.ts';
-import type { QueueState } from '../core/task-life.ts';
 import type { ClearmlClient } from './clearml.ts';
-import { ServerTimeSchema, StatusSchema } from './clearml-fields.ts';
+import {
+  OptionalTextSchema,
+  ServerTimeSchema,
+  StatusSchema,
+  TextSchema,
+  TextsSchema,
+} from './clearml-fields.ts';
 import { createLogPageReader, readLogEnd } from './clearml-log.ts';
+import { readQueues } from './clearml-queues.ts';
 
 /** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
 const PAGE_SIZE = 500;
@@ -21,13 +27,6 @@ const LARGE_ANSWER_TIMEOUT_MS = 12_000;
 
 /** Iteration of single values (recording 142). */
 const SINGLE_VALUE_ITERATION = -(2 ** 31);
-
-const Text = v.fallback(v.nullish(v.string(), ''), '');
-const OptionalText = v.pipe(
-  Text,
-  v.transform((text) => (text === '' ? undefined : text)),
-);
-const Texts = v.fallback(v.nullish(v.array(v.string()), []), []);
 
 /** Values as text: agent and SDK put numbers and flags beside our own texts. */
 const TextMap = v.pipe(
@@ -41,46 +40,49 @@ const TextMap = v.pipe(
   ),
 );
 
-const ModelsSchema = v.fallback(v.nullish(v.array(v.object({ name: Text, model: v.string() })), []), []);
+const ModelsSchema = v.fallback(
+  v.nullish(v.array(v.object({ name: TextSchema, model: v.string() })), []),
+  [],
+);
 
 const TaskSchema = v.object({
   id: v.string(),
-  name: Text,
-  project: OptionalText,
+  name: TextSchema,
+  project: OptionalTextSchema,
   status: StatusSchema,
-  status_reason: Text,
-  status_message: Text,
+  status_reason: TextSchema,
+  status_message: TextSchema,
   created: ServerTimeSchema,
   started: ServerTimeSchema,
   completed: ServerTimeSchema,
   last_iteration: v.fallback(v.nullish(v.number(), 0), 0),
-  last_worker: OptionalText,
-  tags: Texts,
-  system_tags: Texts,
+  last_worker: OptionalTextSchema,
+  tags: TextsSchema,
+  system_tags: TextsSchema,
   runtime: TextMap,
   hyperparams: v.nullish(v.record(v.string(), v.unknown()), {}),
   container: TextMap,
   script: v.optional(
     v.object({
-      repository: OptionalText,
-      branch: OptionalText,
-      version_num: OptionalText,
-      entry_point: OptionalText,
-      working_dir: OptionalText,
-      diff: Text,
+      repository: OptionalTextSchema,
+      branch: OptionalTextSchema,
+      version_num: OptionalTextSchema,
+      entry_point: OptionalTextSchema,
+      working_dir: OptionalTextSchema,
+      diff: TextSchema,
       requirements: v.nullish(v.record(v.string(), v.unknown()), {}),
     }),
   ),
   execution: v.optional(
     v.object({
-      queue: OptionalText,
+      queue: OptionalTextSchema,
       artifacts: v.fallback(
         v.nullish(
           v.array(
             v.object({
               key: v.string(),
-              type: OptionalText,
-              mode: OptionalText,
+              type: OptionalTextSchema,
+              mode: OptionalTextSchema,
               content_size: v.fallback(v.nullish(v.number()), undefined),
             }),
           ),
@@ -132,30 +134,13 @@ const CurvesByTaskSchema = v.object({
   metrics: v.record(v.string(), v.record(v.string(), v.record(v.string(), CurveSchema))),
 });
 
-const QueuesSchema = v.object({
-  queues: v.array(
-    v.object({
-      id: v.string(),
-      name: Text,
-      entries: v.fallback(
-        v.nullish(v.array(v.object({ task: v.union([v.string(), v.object({ id: v.string() })]) })), []),
-        [],
-      ),
-      workers: v.fallback(
-        v.nullish(v.array(v.object({ name: Text, task: v.nullish(v.object({ id: v.string() })) })), []),
-        [],
-      ),
-    }),
-  ),
-});
-
 const PlotsSchema = v.object({
   plots: v.array(
     v.object({
-      metric: Text,
-      variant: Text,
+      metric: TextSchema,
+      variant: TextSchema,
       iter: v.fallback(v.nullish(v.number(), 0), 0),
-      plot_str: Text,
+      plot_str: TextSchema,
     }),
   ),
 });
@@ -326,22 +311,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
       return { lines, isWhole: false };
     },
 
-    async readQueues(ids) {
-      const { queues } = await client.call('queues.get_all_ex', { id: [...ids] }, QueuesSchema, read);
-      return new Map(
-        queues
-          .filter(({ id }) => ids.includes(id))
-          .map(({ id, name, entries, workers }): [string, QueueState] => [
-            id,
-            {
-              id,
-              name,
-              entries: entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
-              workers: workers.map((worker) => ({ name: worker.name, taskId: worker.task?.id })),
-            },
-          ]),
-      );
-    },
+    readQueues: (ids) => readQueues(client, ids, read),
 
     async readPlots(taskId) {
       const { plots } = await client.call(

@@ -1,38 +1,39 @@
 import * as v from 'valibot';
 import { nameMetric } from '../core/metrics.ts';
-import type { QueueState, WatchedTask } from '../core/task-life.ts';
+import type { WatchedTask } from '../core/task-life.ts';
 import type { WatchServer } from '../core/watch.ts';
 import type { ClearmlClient } from './clearml.ts';
-import { ServerTimeSchema, StatusSchema } from './clearml-fields.ts';
+import {
+  OptionalTextSchema,
+  ServerTimeSchema,
+  StatusSchema,
+  TextSchema,
+  TextsSchema,
+} from './clearml-fields.ts';
+import { readQueues } from './clearml-queues.ts';
 
 /** The server caps a page silently at this many tasks (recordings 324-326). */
 const PAGE_SIZE = 500;
 
-const Text = v.fallback(v.nullish(v.string(), ''), '');
-const OptionalText = v.pipe(
-  Text,
-  v.transform((text) => (text === '' ? undefined : text)),
-);
-
 const TaskSchema = v.object({
   id: v.string(),
-  name: Text,
+  name: TextSchema,
   status: StatusSchema,
-  status_reason: Text,
-  status_message: Text,
+  status_reason: TextSchema,
+  status_message: TextSchema,
   status_changed: ServerTimeSchema,
   started: ServerTimeSchema,
   completed: ServerTimeSchema,
-  last_update: Text,
+  last_update: TextSchema,
   last_iteration: v.fallback(v.nullish(v.number(), 0), 0),
-  last_worker: OptionalText,
-  project: OptionalText,
-  tags: v.fallback(v.nullish(v.array(v.string()), []), []),
-  user: OptionalText,
+  last_worker: OptionalTextSchema,
+  project: OptionalTextSchema,
+  tags: TextsSchema,
+  user: OptionalTextSchema,
   /** The agent and the SDK put numbers beside our own texts. */
   runtime: v.fallback(v.nullish(v.record(v.string(), v.unknown()), {}), {}),
-  execution: v.optional(v.object({ queue: OptionalText }), {}),
-  script: v.optional(v.object({ working_dir: Text }), {}),
+  execution: v.optional(v.object({ queue: OptionalTextSchema }), {}),
+  script: v.optional(v.object({ working_dir: TextSchema }), {}),
 });
 
 const TASK_FIELDS = [
@@ -42,21 +43,6 @@ const TASK_FIELDS = [
 ];
 
 const TasksSchema = v.object({ tasks: v.array(TaskSchema) });
-
-const QueuesSchema = v.object({
-  queues: v.array(
-    v.object({
-      id: v.string(),
-      name: Text,
-      /** An entry's task is an id, or where the server joins it an object that has one. */
-      entries: v.array(v.object({ task: v.union([v.string(), v.object({ id: v.string() })]) })),
-      workers: v.fallback(
-        v.nullish(v.array(v.object({ name: Text, task: v.nullish(v.object({ id: v.string() })) })), []),
-        [],
-      ),
-    }),
-  ),
-});
 
 const MetricsSchema = v.object({
   tasks: v.array(
@@ -94,16 +80,7 @@ export function createWatchServer(client: ClearmlClient): WatchServer {
       return found;
     },
 
-    async readQueues(ids, signal) {
-      const wanted = new Set(ids);
-      const { queues } = await client.call('queues.get_all_ex', { id: [...wanted] }, QueuesSchema, {
-        isRepeatable: true,
-        signal,
-      });
-      return new Map(
-        queues.filter(({ id }) => wanted.has(id)).map((queue) => [queue.id, toQueueState(queue)]),
-      );
-    },
+    readQueues: (ids, signal) => readQueues(client, ids, { signal }),
 
     async readMetrics(ids, signal) {
       const wanted = new Set(ids.slice(0, PAGE_SIZE));
@@ -159,14 +136,5 @@ function toWatchedTask(task: v.InferOutput<typeof TaskSchema>): WatchedTask {
     queueId: task.execution.queue,
     workingDir: task.script.working_dir || '.',
     origin: { runtime, tags: task.tags, user: task.user },
-  };
-}
-
-function toQueueState(queue: v.InferOutput<typeof QueuesSchema>['queues'][number]): QueueState {
-  return {
-    id: queue.id,
-    name: queue.name,
-    entries: queue.entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
-    workers: queue.workers.map(({ name, task }) => ({ name, taskId: task?.id })),
   };
 }

@@ -26,6 +26,7 @@ export interface GithubClient extends CodeHost {
   openBoard(pullRequest: number): CommentBoard;
 }
 
+/** How GitHub is reached, and for how long. */
 export interface GithubClientOptions {
   /** No trailing slash. */
   readonly apiUrl: string;

@@ -1,0 +1,39 @@
+import * as v from 'valibot';
+import type { QueueState } from '../core/task-life.ts';
+import type { CallOptions, ClearmlClient } from './clearml.ts';
+import { TextSchema } from './clearml-fields.ts';
+
+const QueueSchema = v.object({
+  id: v.string(),
+  name: TextSchema,
+  /** An entry's task is an id, or where the server joins it an object that has one. */
+  entries: v.nullish(v.array(v.object({ task: v.union([v.string(), v.object({ id: v.string() })]) })), []),
+  workers: v.fallback(
+    v.nullish(v.array(v.object({ name: TextSchema, task: v.nullish(v.object({ id: v.string() })) })), []),
+    [],
+  ),
+});
+const QueuesSchema = v.object({ queues: v.array(QueueSchema) });
+
+/** The queues with these ids, those that exist: entries, workers and what these are at, in one request (recording 311). */
+export async function readQueues(
+  client: ClearmlClient,
+  ids: readonly string[],
+  options: Omit<CallOptions, 'isRepeatable'>,
+): Promise<Map<string, QueueState>> {
+  const wanted = new Set(ids);
+  const { queues } = await client.call('queues.get_all_ex', { id: [...wanted] }, QueuesSchema, {
+    ...options,
+    isRepeatable: true,
+  });
+  return new Map(queues.filter(({ id }) => wanted.has(id)).map((queue) => [queue.id, toQueueState(queue)]));
+}
+
+function toQueueState({ id, name, entries, workers }: v.InferOutput<typeof QueueSchema>): QueueState {
+  return {
+    id,
+    name,
+    entries: entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
+    workers: workers.map((worker) => ({ name: worker.name, taskId: worker.task?.id })),
+  };
+}
