@@ -648,7 +648,12 @@ describe('--abort', () => {
   test('a task that two pull requests share is ended by the second that closes', async () => {
     const { id, ofPush, first, last } = await shared();
     expect(first).toMatchObject({ tags: ['pr:82'], status: 'in_progress', run: { exitCode: 0 } });
-    expect(first.run.stderr).toContain(`task ${id} is left as it is: another pull request uses it too`);
+    expect(first.run.stderr).toContain(
+      `task ${id} is left as it is: another pull request, or a branch, uses it too`,
+    );
+    expect(last.run.stderr).toContain(
+      `task ${ofPush} is left as it is: it was not launched for a pull request`,
+    );
     expect(last).toMatchObject({ status: 'stopped', run: { exitCode: 0 } });
     expect(await statusOf(ofPush)).toBe('in_progress');
   }, 60_000);

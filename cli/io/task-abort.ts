@@ -96,7 +96,8 @@ export async function abortUntilEnded(
   );
   ours.push(...released);
   for (const id of left) {
-    if (!released.has(id)) voice.warn(`task ${id} is left as it is: ${explainLeaving(input.ids.length > 0)}`);
+    if (!released.has(id))
+      voice.warn(`task ${id} is left as it is: ${explainLeaving(found.get(id), input.ids.length > 0)}`);
   }
   const { ended, unconfirmed, lastError } =
     ours.length === 0
@@ -210,10 +211,11 @@ async function findUnfinished(
   return [...new Set(found.flat())];
 }
 
-function explainLeaving(isNamed: boolean): string {
-  return isNamed
-    ? 'it was not launched by this run, or another pull request uses it too'
-    : 'another pull request uses it too, or it was launched for none';
+function explainLeaving(task: WatchedTask | undefined, isNamed: boolean): string {
+  if (isNamed) return 'it was not launched by this run, or another pull request uses it too';
+  return task?.origin.runtime[RUNTIME_KEYS.pullRequest] === undefined
+    ? 'it was not launched for a pull request'
+    : 'another pull request, or a branch, uses it too';
 }
 
 function describeReason(run: GithubRun): string {
