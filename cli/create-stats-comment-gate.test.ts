@@ -403,7 +403,7 @@ test('a fixed anchor is all seeds of the commit that carries the tag, and others
   expect(comparison).toMatchObject({ rule: 'pooled', runs: { pullRequest: 3, base: 3 } });
   expect(comparison.base).toBeCloseTo(0.91);
   expect(body).toMatch(
-    /Compared with the tag `.*: seeds \[`1`\]\(.*\), \[`2`\]\(.*\), \[`3`\]\(.*\), the newest with it \(2 more carry it\)/,
+    /Compared with the tag `.*` at .*, launched on `push`: seeds \[`1`\]\(.*\), \[`2`\]\(.*\), \[`3`\]\(.*\), the newest with it \(2 more carry it\)/,
   );
 });
 

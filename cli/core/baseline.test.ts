@@ -225,6 +225,29 @@ describe('where the nearest trained commit is the code under test itself', () =>
   });
 });
 
+function selectTagged(candidates: readonly ReportedTask[], own: readonly ReportedTask[] = [OWN]) {
+  return selectTagBaseline(candidates, { tag: 'production', own, pullRequest: 7, seedParam: 'Args/seed' });
+}
+
+test('the baseline by tag is none that this pull request trained, and none with uncommitted changes', () => {
+  const tags = ['production'];
+  const real = makeTask({ tags });
+  const runtime = { ...OWN.runtime, [RUNTIME_KEYS.pullRequest]: '7' };
+  const own = { ...makeTask({ ...OWN, tags }), runtime };
+  const earlier = { ...makeTask({ commit: 'own0', tags }), runtime };
+  const changed = makeTask({ tags, hasDiff: true });
+  expect(selectTagged([real, own, earlier, changed], [own])).toMatchObject({ tasks: [real], passedOver: 0 });
+  expect(selectTagged([own, earlier, changed], [own])).toBeUndefined();
+});
+
+test('the baseline by tag that the pull request reuses is the same training', () => {
+  const anchor = makeTask({ tags: ['production', 'pr:7'] });
+  expect(selectTagged([anchor], [anchor])).toMatchObject({ tasks: [anchor], isSameTraining: true });
+  expect(selectTagged([anchor])).toMatchObject({ tasks: [anchor], isSameTraining: false });
+  const byHand = makeTask({ tags: ['production'] });
+  expect(selectTagged([byHand], [byHand])).toBeUndefined();
+});
+
 test('the baseline by tag is the newest task with it, of this project and pipeline', () => {
   const tags = ['production'];
   const old = makeTask({ tags });
@@ -235,12 +258,12 @@ test('the baseline by tag is the newest task with it, of this project and pipeli
     makeTask({ tags, pipeline: 'other' }),
     makeTask({ tags, status: 'failed' }),
   ];
-  expect(selectTagBaseline('production', [old, byHand, ...others], [OWN], 'Args/seed')).toMatchObject({
+  expect(selectTagged([old, byHand, ...others])).toMatchObject({
     by: 'tag',
     tasks: [byHand],
     passedOver: 1,
   });
-  expect(selectTagBaseline('production', others, [OWN], 'Args/seed')).toBeUndefined();
+  expect(selectTagged(others)).toBeUndefined();
 });
 
 test('the baseline by tag is all seeds of the newest task’s code and params that carry the tag', () => {
@@ -251,20 +274,17 @@ test('the baseline by tag is all seeds of the newest task’s code and params th
     seeded('1', { commit: 'z1', tree: 'z2' }),
     seeded('3', { params: { 'Args/seed': '3', 'Args/lr': '0.1' } }),
     seeded('4', { image: 'python:3.12' }),
-    seeded('5', { hasDiff: true }),
     seeded('6', { runtime: {} }),
   ];
   const untagged = seeded('7', { tags: [] });
   // A merge commit of the same tree is the same code.
   const same = [seeded('1'), seeded('2', { commit: 'm1' }), seeded('3')];
-  const select = (tasks: readonly ReportedTask[]) =>
-    selectTagBaseline('production', tasks, [OWN], 'Args/seed');
-  expect(select([...same, ...passedOver, untagged])).toMatchObject({
+  expect(selectTagged([...same, ...passedOver, untagged])).toMatchObject({
     tasks: [...same].reverse(),
     passedOver: passedOver.length,
   });
   const byHand = seeded('8', { runtime: {} });
-  expect(select([...same, byHand])).toMatchObject({ tasks: [byHand], passedOver: same.length });
+  expect(selectTagged([...same, byHand])).toMatchObject({ tasks: [byHand], passedOver: same.length });
 });
 
 test('first parents are walked as far as the list reaches', () => {

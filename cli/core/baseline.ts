@@ -3,7 +3,7 @@ import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
 import { listMarkedCommits } from './history-mark.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { isHistoryEvent, isSuccess, isTaskId, isUnderWay, RUNTIME_KEYS } from './task.ts';
+import { isHistoryEvent, isSuccess, isTaskId, isUnderWay, RUNTIME_KEYS, tagPullRequest } from './task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
 
@@ -243,9 +243,13 @@ function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => bo
 }
 
 /** Whether all tasks under test are the same training as these, but for the seed. */
-function isSameTraining(tasks: readonly ReportedTask[], { own, seedParam }: BaselineSearch): boolean {
-  const keys = new Set(tasks.map(({ runtime }) => runtime[RUNTIME_KEYS.key]));
-  const isKnown = ({ runtime }: ReportedTask) => keys.has(runtime[RUNTIME_KEYS.key]);
+function isSameTraining(
+  tasks: readonly ReportedTask[],
+  { own, seedParam }: Pick<BaselineSearch, 'own' | 'seedParam'>,
+): boolean {
+  const ids = new Set(tasks.map(({ id }) => id));
+  const keys = new Set(tasks.flatMap(({ runtime }) => runtime[RUNTIME_KEYS.key] ?? []));
+  const isKnown = ({ id, runtime }: ReportedTask) => ids.has(id) || keys.has(runtime[RUNTIME_KEYS.key] ?? '');
   const [first] = own;
   return (
     first !== undefined &&
@@ -324,29 +328,46 @@ function countDifferences(a: ReadonlyMap<string, string>, b: ReadonlyMap<string,
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => a.get(name) !== b.get(name)).length;
 }
 
+/** What a tagged baseline is looked for with. */
+export interface TagSearch {
+  readonly tag: string;
+  /** The code under test. */
+  readonly own: readonly ReportedTask[];
+  /** The pull request under test. */
+  readonly pullRequest: number | undefined;
+  readonly seedParam: string;
+}
+
 /**
- * The newest successful task with the tag, in the project of the code under test, and with it all seeds of the same code
- * and params that carry the tag too.
+ * The newest successful task with the tag, in the project of the code under test, with all seeds of the same code and
+ * params that carry it too. Never one with uncommitted changes, or one that this pull request has trained: by the settings
+ * it could tag its own. Where that task is the code under test, reused, nothing has changed.
  *
  * @param candidates whatever ClearML answered: every field is looked at again
  */
 export function selectTagBaseline(
-  tag: string,
   candidates: readonly ReportedTask[],
-  own: readonly ReportedTask[],
-  seedParam: string,
+  { tag, own, pullRequest, seedParam }: TagSearch,
 ): FoundBaseline | undefined {
-  const pipeline = own[0]?.runtime[RUNTIME_KEYS.pipeline];
+  const [first] = own;
+  const pipeline = first?.runtime[RUNTIME_KEYS.pipeline];
+  const isOfPullRequest = ({ runtime }: ReportedTask) =>
+    pullRequest !== undefined && runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest);
+  const isUnderTest = (task: ReportedTask) => own.some(({ id }) => id === task.id);
+  const isReused = ({ tags }: ReportedTask) =>
+    pullRequest !== undefined && tags.includes(tagPullRequest(pullRequest));
   const tagged = sortNewestFirst(
     candidates.filter(
       (task) =>
         isSuccess(task.status) &&
         !task.isArchived &&
+        !task.script.hasDiff &&
         task.tags.includes(tag) &&
-        task.projectId === own[0]?.projectId &&
+        task.projectId === first?.projectId &&
         // A task by hand may carry the tag; one of another pipeline is another training.
         [undefined, pipeline].includes(task.runtime[RUNTIME_KEYS.pipeline]) &&
-        !own.some(({ id }) => id === task.id),
+        !isOfPullRequest(task) &&
+        (!isUnderTest(task) || isReused(task)),
     ),
   );
   const [newest] = tagged;
@@ -360,7 +381,7 @@ export function selectTagBaseline(
     commit: newest.script.commit,
     commitsBehind: undefined,
     passedOver: tagged.length - tasks.length,
-    isSameTraining: false,
+    isSameTraining: isSameTraining(tasks, { own, seedParam }),
     unfinished: undefined,
     history: [],
   };

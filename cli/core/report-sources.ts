@@ -453,12 +453,20 @@ async function findBaseline(
       projectId === undefined
         ? []
         : await clearml.findTasksByTag({ tag: rule.tag, projectId, metrics: listCompared(question) });
-    const baseline = selectTagBaseline(rule.tag, tagged, tasks, question.options.seedParam);
+    const { pullRequest, seedParam } = question.options;
+    const baseline = selectTagBaseline(tagged, { tag: rule.tag, own: tasks, pullRequest, seedParam });
     if (baseline !== undefined) return { baseline, failure: undefined };
-    throw new Failure(`no completed task of the project carries the tag "${rule.tag}"`, {
-      exitCode: EXIT_CODES.notFound,
-      remedy: 'Put the tag on the task to compare with, in ClearML’s web page, or name another baseline.',
-    });
+    throw new Failure(
+      `no completed task of the project that could be the baseline carries the tag "${rule.tag}"`,
+      {
+        exitCode: EXIT_CODES.notFound,
+        remedy: `${
+          tagged.length === 0
+            ? ''
+            : 'Those with uncommitted changes, of another pipeline, or trained by this pull request itself do not count. '
+        }Put the tag on the task to compare with, in ClearML’s web page, or name another baseline.`,
+      },
+    );
   }
   return searchBranch(question, { clearml, github });
 }

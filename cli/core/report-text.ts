@@ -129,6 +129,7 @@ export function composeLead(report: Report): Phrase[] {
   return [
     joinPhrases([describeTasks(report.tasks), describeCommit(report)], ' \u00b7 '),
     composeBaselineLine(report),
+    ...report.anchors.map((baseline) => composeBaselineLine({ ...report, baseline })),
     composeChangedParams(report),
   ].filter((line) => line.length > 0);
 }
@@ -208,7 +209,11 @@ function describeCommit({ commit }: Report): Phrase {
 }
 
 /** What the result is compared with; empty where nothing is and nobody asked for it. */
-function composeBaselineLine({ baseline, commit, phase }: Report): Phrase {
+function composeBaselineLine({
+  baseline,
+  commit,
+  phase,
+}: Pick<Report, 'baseline' | 'commit' | 'phase'>): Phrase {
   const [first] = baseline.tasks;
   if (baseline.kind === 'missing' || first === undefined) return [];
   const tasks =
@@ -217,15 +222,16 @@ function composeBaselineLine({ baseline, commit, phase }: Report): Phrase {
       : listTasks(baseline.tasks);
   const isDue = phase === 'draft' || phase === 'queued' || phase === 'running';
   const compared = words(isDue ? 'To be compared with' : 'Compared with');
+  const id = phrase`${(baseline.commit ?? '').slice(0, 10)}`;
+  const linked = baseline.commitUrl === null ? id : phrase`${{ link: baseline.commitUrl, text: id }}`;
   if (baseline.by === 'task')
     return phrase`${compared} the task ${{ link: first.url, text: phrase`${baseline.name ?? ''}` }}`;
   if (baseline.by === 'tag') {
     const { passedOver } = baseline;
     const others = `, the newest with it (${passedOver} more ${passedOver === 1 ? 'carries' : 'carry'} it)`;
-    return phrase`${compared} the tag ${baseline.name ?? ''}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
+    const at = baseline.commit === null ? [] : phrase` at ${linked}`;
+    return phrase`${compared} the tag ${baseline.name ?? ''}${at}${describeLaunch(baseline)}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
   }
-  const id = phrase`${(baseline.commit ?? '').slice(0, 10)}`;
-  const linked = baseline.commitUrl === null ? id : phrase`${{ link: baseline.commitUrl, text: id }}`;
   const behind = baseline.commitsBehind ?? 0;
   const where =
     behind === 0
@@ -233,6 +239,11 @@ function composeBaselineLine({ baseline, commit, phase }: Report): Phrase {
       : words(`, ${behind} ${behind === 1 ? 'commit' : 'commits'} before the pull request branched off`);
   const relation = baseline.isSameTraining ? words('The same code and settings as') : compared;
   return phrase`${relation} ${baseline.name ?? ''} at ${linked}${where}: ${tasks}`;
+}
+
+function describeLaunch({ event }: ReportBaseline): Phrase {
+  if (event === null) return words(', made by hand');
+  return event === 'launch' ? words(', launched by a person') : phrase`, launched on ${event}`;
 }
 
 /** More than this many are a table, not a line. */

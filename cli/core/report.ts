@@ -9,6 +9,7 @@ import {
   type ParamDifference,
 } from './comparability.ts';
 import type { MetricRule } from './config.ts';
+import type { Failure } from './failure.ts';
 import type { GateResult, MetricJudgement } from './gate-data.ts';
 import type { ReportSettings } from './gate-settings.ts';
 import type { Metric } from './metrics.ts';
@@ -44,6 +45,8 @@ export interface Report {
   /** Why the training did not succeed. */
   readonly failure: ReportFailure | null;
   readonly baseline: ReportBaseline;
+  /** What the gate compares with besides. */
+  readonly anchors: readonly ReportBaseline[];
   /** Those that the settings name, in that order; then the others, most telling first. */
   readonly metrics: readonly ReportMetric[];
   /** How many of `metrics` the comment leads with. */
@@ -175,6 +178,8 @@ export interface ReportBaseline {
   readonly name: string | null;
   readonly commit: string | null;
   readonly commitUrl: string | null;
+  /** What launched the tasks: a GitHub event, or `launch` for a person; null where they were not launched by us. */
+  readonly event: string | null;
   readonly commitsBehind: number | null;
   readonly commitsSearched: number | null;
   readonly passedOver: number;
@@ -238,7 +243,8 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     commit: describeCommit(sources, context),
     tasks: tasks.map((task) => describeTask(task, sources, context)),
     failure: describeFailure(sources, context),
-    baseline: describeBaseline(sources, context),
+    baseline: describeBaseline(sources.baseline, sources.baselineFailure, context),
+    anchors: sources.anchors.map((anchor) => describeBaseline(anchor, undefined, context)),
     metrics,
     leadingMetrics,
     gate:
@@ -458,7 +464,8 @@ function describeUnfinished(
 }
 
 function describeBaseline(
-  { baseline, baselineFailure }: ReportSources,
+  baseline: Baseline,
+  failure: Failure | undefined,
   context: ReportContext,
 ): ReportBaseline {
   if (baseline.kind === 'missing') {
@@ -466,10 +473,11 @@ function describeBaseline(
       kind: 'missing',
       by: null,
       reason: baseline.reason,
-      problem: baselineFailure?.message ?? null,
+      problem: failure?.message ?? null,
       name: baseline.branch ?? null,
       commit: null,
       commitUrl: null,
+      event: null,
       commitsBehind: null,
       commitsSearched: baseline.commitsSearched,
       passedOver: 0,
@@ -486,6 +494,7 @@ function describeBaseline(
     name: baseline.name,
     commit: baseline.commit ?? null,
     commitUrl: formatCommitUrl(baseline.commit, context),
+    event: baseline.tasks[0]?.runtime[RUNTIME_KEYS.event] ?? null,
     commitsBehind: baseline.commitsBehind ?? null,
     commitsSearched: null,
     passedOver: baseline.passedOver,
