@@ -407,6 +407,20 @@ test('a fixed anchor is all seeds of the commit that carries the tag, and others
   );
 });
 
+test('a fixed anchor is judged with all its seeds, by the noise that the branch tells too', async () => {
+  await trainSeeds(older, [0.9, 0.91, 0.92], { tags: [directory] });
+  await trainSeeds(base, [0.901, 0.911, 0.921]);
+  const settings = `${GATED}\nbaseline: [{ runs: 1 }, { tag: "${directory}" }]`;
+  const { exitCode, stdout } = await judge(await trainSeeds(head, [0.895, 0.905, 0.915]), settings, [
+    '--json',
+  ]);
+  expect(exitCode).toBe(0);
+  expect(JSON.parse(stdout).gate.metrics[0].comparisons).toMatchObject([
+    { verdict: 'pass', runs: { pullRequest: 3, base: 3 }, noise: { degreesOfFreedom: 6 } },
+    { verdict: 'pass', runs: { pullRequest: 3, base: 3 }, noise: { degreesOfFreedom: 6 } },
+  ]);
+});
+
 test('the history ends after as many commits as the settings say', async () => {
   await train(older, [0.8]);
   await train(base, [0.9]);
