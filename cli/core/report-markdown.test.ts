@@ -17,6 +17,7 @@ import {
   renderSummary,
   SUMMARY_MAX_BYTES,
 } from './report-markdown.ts';
+import { RUNTIME_KEYS } from './task.ts';
 import type { QueueState } from './task-life.ts';
 import { compileTemplate, type RenderTemplate } from './template.ts';
 
@@ -213,9 +214,23 @@ function makeFullReport(name: () => string): Report {
       commitsBehind: 2,
       passedOver: 0,
       isSameTraining: false,
-      unfinished: undefined,
+      unfinished: { commit: name(), tree: name(), commitsBehind: 0, tasks: [baseline] },
       history: [],
     },
+    anchors: [
+      {
+        kind: 'found',
+        by: 'tag',
+        tasks: [{ ...baseline, runtime: { [RUNTIME_KEYS.event]: name() } }],
+        name: name(),
+        commit: name(),
+        commitsBehind: undefined,
+        passedOver: 2,
+        isSameTraining: false,
+        unfinished: undefined,
+        history: [],
+      },
+    ],
   });
   const gate = { alpha: 0.05, exitCode: 5 as const, metrics: [makeJudgement(name)] };
   const judged = report.metrics.map((metric) => ({ ...metric, verdict: 'regression' as const }));
