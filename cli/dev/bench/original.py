@@ -12,10 +12,13 @@ import time
 # All of the original's scripts import all of this.
 import pandas as pd
 from clearml import Task
+from clearml.config import config as clearml_config
 from github import Auth, Github
 
 
 def launch():
+    # Kinder than the original was: with the SDK's default this hangs for five minutes now and then.
+    clearml_config.get("development")["report_use_subprocess"] = False
     task = Task.init(project_name="digits", task_name="train_model")
     print(task.id, flush=True)
     task.execute_remotely(queue_name="default", exit_process=True)
