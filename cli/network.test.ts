@@ -7,8 +7,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createProxy } from 'proxy';
 import { generate } from 'selfsigned';
+import { main as check } from './check-task-running.ts';
+import { main as comment } from './create-stats-comment.ts';
 import { createClearmlDriver } from './dev/clearml-driver.ts';
-import { type ProgramName, runProgramProcess } from './dev/program-run.ts';
+import { createPatientClock } from './dev/patient-clock.ts';
+import { type ProgramName, runProgramHere, runProgramProcess } from './dev/program-run.ts';
+import { main as launch } from './launch-training-task.ts';
 import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
 
 let sandbox: Sandbox;
@@ -138,5 +142,56 @@ describe.each(RUNS)('%s', (program, prepare) => {
     const refused = await run(env);
     expect(refused.exitCode).toBe(9);
     expect(refused.stderr).toContain('NODE_EXTRA_CA_CERTS');
+  });
+});
+
+const MAINS = {
+  'launch-training-task': launch,
+  'check-task-running': check,
+  'create-stats-comment': comment,
+} as const;
+
+const SERVICES = RUNS.flatMap(([program, prepare]) =>
+  (program === 'create-stats-comment' ? (['ClearML', 'GitHub'] as const) : (['ClearML'] as const)).map(
+    (service) => [program, service, prepare] as const,
+  ),
+);
+
+describe.each(SERVICES)('%s, where the address of %s', (program, service, prepare) => {
+  const variable = service === 'ClearML' ? 'CLEARML_API_HOST' : 'GITHUB_API_URL';
+
+  test('holds a name that nobody knows, gives up in time with exit 9, and says that it is the name', async () => {
+    const clock = createPatientClock();
+    const args = await prepare();
+    const beganAtMs = clock.now();
+    const { exitCode, stdout, stderr } = await runProgramHere(MAINS[program], {
+      args,
+      cwd: folder,
+      clock,
+      env: { ...sandbox.env, [variable]: 'http://no-such-host.invalid' },
+    });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 9, stdout: '' });
+    expect(stderr).toMatch(/^error: .*(?:the host name is unknown|the name server did not answer) \(DNS\)$/m);
+    expect(stderr).toContain(variable);
+    expect(clock.now() - beganAtMs).toBeLessThan(60_000);
+  });
+
+  test('leads to a certificate that nobody knows, ends at once with exit 9, and says what to do', async () => {
+    const args = await prepare();
+    const address = await serveEncrypted(
+      service === 'ClearML' ? sandbox.clearml.apiHost : sandbox.github.apiUrl,
+    );
+    const clock = createPatientClock();
+    const beganAtMs = clock.now();
+    const { exitCode, stdout, stderr } = await runProgramHere(MAINS[program], {
+      args,
+      cwd: folder,
+      clock,
+      env: { ...sandbox.env, [variable]: address },
+    });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 9, stdout: '' });
+    expect(stderr).toMatch(/^error: .*the server's certificate is not trusted/m);
+    expect(stderr).toContain('NODE_EXTRA_CA_CERTS');
+    expect(clock.now() - beganAtMs).toBeLessThan(15_000);
   });
 });
