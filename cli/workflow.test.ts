@@ -150,6 +150,7 @@ describe('test.yml', () => {
     expect(source.jobs.test?.permissions).toEqual({ contents: 'read' });
     expect(steps.flatMap((step) => step.run ?? [])).toEqual([
       'npm ci',
+      'npm audit --omit=dev',
       'npm run typecheck',
       'npm run lint',
       expect.stringMatching(/zizmor[\s\S]*actionlint/),
