@@ -1,15 +1,21 @@
+import { createHash } from 'node:crypto';
+import dns from 'node:dns';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { World } from '../core/world.ts';
+import { systemClock } from '../io/process.ts';
+import type { GithubSandboxOptions } from '../sandbox/github-server.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { type ClearmlDriver, createClearmlDriver } from './clearml-driver.ts';
 import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from './fault-proxy.ts';
 import { createPatientClock } from './patient-clock.ts';
-import { type ProgramName, runProgramHere } from './program-run.ts';
+import { type ProgramName, runProgramHere, runProgramProcess } from './program-run.ts';
+import { drawSecrets } from './secret-forms.ts';
 
 /** What can go wrong with one request, by name. */
-export const FAULTS: Readonly<Record<string, Fault>> = {
+export const FAULTS: Readonly<Record<string, Fault | { readonly kind: 'no-name' }>> = {
+  'name not resolved (DNS)': { kind: 'no-name' },
   'connection refused': { kind: 'refuse' },
   'reset before it was applied': { kind: 'cut-before' },
   'reset after it was applied': { kind: 'cut-after' },
@@ -40,7 +46,7 @@ export const REPETITIONS = { once: 1, 'three times': 3, 'for ever': Number.POSIT
 
 export type Repetition = keyof typeof REPETITIONS;
 
-/** One request of a good run: the how-manieth to its endpoint. */
+/** One request: the how-manieth to its endpoint. */
 export interface MatrixRequest {
   readonly service: 'clearml' | 'github';
   /** `tasks.create`, `GET /repos/…/comments`. */
@@ -48,11 +54,34 @@ export interface MatrixRequest {
   readonly nth: number;
 }
 
+/** One request of a good run. */
+export interface RecordedRequest extends MatrixRequest {
+  /** The how-manieth connection to its service: each request makes its own. */
+  readonly connection: number;
+  /** The same for two requests with the same question and answer, before which the same was asked and answered. */
+  readonly situation: string;
+  /** It is asked and answered as the two before it were: another look while nothing happens. */
+  readonly isRepeated: boolean;
+}
+
 export interface Cell {
-  readonly scenario: string;
-  readonly request: MatrixRequest;
+  readonly request: RecordedRequest;
   readonly fault: string;
   readonly repetition: Repetition;
+}
+
+/** What a scenario is prepared with. */
+export interface Stage {
+  readonly sandbox: Sandbox;
+  readonly driver: ClearmlDriver;
+  /** Empty, gone after the run. */
+  readonly folder: string;
+  /** Runs a program undisturbed. */
+  run(
+    main: (world: World) => Promise<number>,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+  ): Promise<{ readonly exitCode: number | null; readonly stdout: string; readonly stderr: string }>;
 }
 
 /** A program's run whose requests are broken, one by one. */
@@ -60,141 +89,206 @@ export interface Scenario {
   readonly name: string;
   readonly program: ProgramName;
   readonly main: (world: World) => Promise<number>;
+  /** Of a run that nothing disturbs. */
+  readonly exitCode: number;
   /** Within this time, by the program's own clock, it must have ended. */
   readonly limitMs: number;
-  /** Prepares the sandbox; gives arguments and variables, and tasks that something happens to meanwhile. */
-  prepare(
-    sandbox: Sandbox,
-    driver: ClearmlDriver,
-  ): Promise<{
+  readonly github?: GithubSandboxOptions;
+  /** Prepares the sandbox; gives arguments and variables, and what happens before a request is passed on. */
+  prepare(stage: Stage): Promise<{
     readonly args: readonly string[];
     readonly env: Readonly<Record<string, string>>;
+    readonly meanwhile?: (request: MatrixRequest) => Promise<void>;
   }>;
   /** What is wrong with the state that a run left behind; undefined when all is well. */
   judge(outcome: Outcome): Promise<string | undefined>;
 }
 
 export interface Outcome {
+  readonly scenario: Scenario;
   readonly sandbox: Sandbox;
   readonly driver: ClearmlDriver;
   readonly exitCode: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  readonly repetition: Repetition | undefined;
+}
+
+/** What came of a cell. */
+export interface CellResult {
+  readonly exitCode: number | null;
+  /** What is wrong with it; undefined: nothing. */
+  readonly problem: string | undefined;
 }
 
 /** Runs the scenario undisturbed, and lists the requests it makes. */
-export async function recordRequests(scenario: Scenario): Promise<MatrixRequest[]> {
-  const requests: MatrixRequest[] = [];
-  const problem = await runScenario(scenario, undefined, (request) => requests.push(request));
+export async function recordRequests(scenario: Scenario): Promise<RecordedRequest[]> {
+  const exchanges: Array<{ request: MatrixRequest; seen: SeenRequest }> = [];
+  const { problem } = await runScenario(scenario, undefined, {
+    onRequest: (request, seen) => exchanges.push({ request, seen }),
+  });
   if (problem !== undefined) throw new Error(`${scenario.name} goes wrong undisturbed: ${problem}`);
-  return requests;
+  const described = exchanges.map(({ request, seen }) => ({
+    request,
+    seen,
+    text: `${request.service} ${request.endpoint} ${generalize(seen.answer ?? '')}`,
+  }));
+  return described.map(({ request, seen, text }, index) => {
+    const before = described
+      .filter((other) => (other.seen.answeredAtMs ?? Number.POSITIVE_INFINITY) <= seen.beganAtMs)
+      .map((other) => other.text)
+      .sort();
+    return {
+      ...request,
+      connection: described.slice(0, index + 1).filter((other) => other.request.service === request.service)
+        .length,
+      situation: createHash('sha256')
+        .update(JSON.stringify([scenario.program, before, text]))
+        .digest('hex'),
+      isRepeated: index >= 2 && described.slice(index - 2, index).every((other) => other.text === text),
+    };
+  });
+}
+
+/** An answer without what is another one in every run: ids, times, ports, commits. */
+function generalize(answer: string): string {
+  return answer.replace(/\b[0-9a-f]{8,}\b|\d+/g, '…');
 }
 
 /** Every request × every fault × every repetition. */
-export function listCells(scenario: string, requests: readonly MatrixRequest[]): Cell[] {
+export function listCells(requests: readonly RecordedRequest[]): Cell[] {
   return requests.flatMap((request) =>
     Object.keys(FAULTS).flatMap((fault) =>
-      (Object.keys(REPETITIONS) as Repetition[]).map((repetition) => ({
-        scenario,
-        request,
-        fault,
-        repetition,
-      })),
+      (Object.keys(REPETITIONS) as Repetition[]).map((repetition) => ({ request, fault, repetition })),
     ),
   );
 }
 
-/** Runs one cell in a sandbox of its own; gives what is wrong with what came of it, or undefined. */
-export async function runCell(scenario: Scenario, cell: Cell): Promise<string | undefined> {
-  return runScenario(scenario, cell, () => undefined);
+/**
+ * Runs one cell in a sandbox of its own.
+ *
+ * @param asProcess as a process of its own, in the wall's time, instead of in this one with a clock that jumps
+ */
+export async function runCell(scenario: Scenario, cell: Cell, asProcess = false): Promise<CellResult> {
+  return runScenario(scenario, cell, { asProcess });
+}
+
+interface RunOptions {
+  readonly asProcess?: boolean;
+  readonly onRequest?: (request: MatrixRequest, seen: SeenRequest) => void;
 }
 
 async function runScenario(
   scenario: Scenario,
   cell: Cell | undefined,
-  onRequest: (request: MatrixRequest) => void,
-): Promise<string | undefined> {
-  const clock = createPatientClock();
+  { asProcess = false, onRequest = () => undefined }: RunOptions,
+): Promise<CellResult> {
+  const clock = asProcess ? systemClock : createPatientClock();
   const sandbox = await startSandbox({
     clearml: { now: clock.now },
     github: {
-      now: clock.now,
       pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }],
+      ...scenario.github,
+      now: clock.now,
     },
   });
   const proxies: FaultProxy[] = [];
+  let restoreNames: () => void = () => undefined;
   const folder = await mkdtemp(join(tmpdir(), 'fault-matrix-'));
   try {
     const driver = createClearmlDriver(sandbox.clearml.env);
-    const { args, env } = await scenario.prepare(sandbox, driver);
+    const prepared = await scenario.prepare({
+      sandbox,
+      driver,
+      folder,
+      run: (main, args, env) =>
+        runProgramHere(main, { args, cwd: folder, clock, env: { ...sandbox.env, ...env } }),
+    });
     const breakService = async (service: MatrixRequest['service'], target: string) => {
       const counts = new Map<string, number>();
       let left = cell === undefined ? 0 : REPETITIONS[cell.repetition];
-      const chooseFault = ({ method, path }: Pick<SeenRequest, 'method' | 'path'>) => {
+      const fault = cell === undefined ? undefined : FAULTS[cell.fault];
+      const chooseFault = async (seen: SeenRequest) => {
+        const { method, path } = seen;
         const endpoint = nameEndpoint(service, method, path);
         const nth = (counts.get(endpoint) ?? 0) + 1;
         counts.set(endpoint, nth);
-        onRequest({ service, endpoint, nth });
+        const request = { service, endpoint, nth };
+        onRequest(request, seen);
+        await prepared.meanwhile?.(request);
         if (cell?.request.service !== service || cell.request.endpoint !== endpoint) return undefined;
-        if (nth < cell.request.nth || left <= 0) return undefined;
+        if (nth < cell.request.nth || left <= 0 || fault?.kind === 'no-name') return undefined;
         left -= 1;
-        return FAULTS[cell.fault];
+        return fault;
       };
       const proxy = await startFaultProxy(target, chooseFault, { clock });
       proxies.push(proxy);
-      return proxy.url;
+      if (fault?.kind !== 'no-name' || cell?.request.service !== service) return proxy.url;
+      let connections = 0;
+      restoreNames = replaceNameLookup(SERVER_NAME, () => {
+        connections += 1;
+        if (connections < cell.request.connection || left <= 0) return false;
+        left -= 1;
+        return true;
+      });
+      return proxy.url.replace('127.0.0.1', SERVER_NAME);
     };
-    const beganAtMs = clock.now();
-    const run = await runProgramHere(scenario.main, {
-      args,
-      cwd: '/',
-      clock,
+    const secrets = drawSecrets(sandbox);
+    const [outputFile, summaryFile] = [join(folder, 'output'), join(folder, 'summary.md')];
+    const options = {
+      args: prepared.args.map((argument) => secrets.hideIn(argument)),
+      cwd: folder,
       env: {
         ...sandbox.env,
-        ...env,
-        GITHUB_OUTPUT: join(folder, 'output'),
-        GITHUB_STEP_SUMMARY: join(folder, 'summary.md'),
-        CLEARML_API_HOST: await breakService('clearml', sandbox.clearml.apiHost),
-        GITHUB_API_URL: await breakService('github', sandbox.github.apiUrl),
+        ...secrets.env,
+        ...prepared.env,
+        GITHUB_OUTPUT: outputFile,
+        GITHUB_STEP_SUMMARY: summaryFile,
+        CLEARML_API_HOST: secrets.hideIn(await breakService('clearml', sandbox.clearml.apiHost)),
+        CLEARML_WEB_HOST: secrets.hideIn(sandbox.clearml.webHost),
+        GITHUB_SERVER_URL: secrets.hideIn(sandbox.env.GITHUB_SERVER_URL ?? ''),
+        GITHUB_API_URL: secrets.hideIn(await breakService('github', sandbox.github.apiUrl)),
       },
-    });
+    };
+    const beganAtMs = clock.now();
+    const run = asProcess
+      ? await runProgramProcess(scenario.program, options)
+      : await runProgramHere(scenario.main, { ...options, clock });
     const tookMs = clock.now() - beganAtMs;
-    const written = [
-      run.stdout,
-      run.stderr,
-      await readIfThere(join(folder, 'output')),
-      await readIfThere(join(folder, 'summary.md')),
-      JSON.stringify(sandbox.github.comments(7)),
-      JSON.stringify(await driver.listTasks()),
-    ].join('\n');
+    const written = {
+      stdout: run.stdout,
+      stderr: run.stderr,
+      outputs: await readIfThere(outputFile),
+      summary: await readIfThere(summaryFile),
+      comments: JSON.stringify(sandbox.github.comments(7)),
+      tasks: JSON.stringify(await driver.listTasks()),
+      requests: JSON.stringify(
+        proxies.flatMap(({ seen }) =>
+          seen.map(({ headers: { authorization: _, ...headers }, ...rest }) => ({ ...rest, headers })),
+        ),
+      ),
+    };
+    const leaks = Object.entries(written).filter(([, text]) =>
+      secrets.forms.some((secret) => text.includes(secret)),
+    );
     const problems = [
-      listSecretForms(sandbox).some((secret) => written.includes(secret)) ? 'a secret leaked' : undefined,
-      await scenario.judge({ ...run, sandbox, driver, repetition: cell?.repetition }),
+      ...leaks.map(([place]) => `a secret leaked into ${place}`),
+      await scenario.judge({ ...run, scenario, sandbox, driver }),
       tookMs > scenario.limitMs ? `it took ${Math.round(tookMs / 1000)} s` : undefined,
-      /\n\s+at .*\.ts:\d+/.test(run.stderr) ? 'a stack was shown' : undefined,
-      cell === undefined || !mustBeSurvived(cell) || run.exitCode === 0
+      /\n\s+at .*\.[mt]s:\d+/.test(run.stderr) ? 'a stack was shown' : undefined,
+      cell === undefined || !mustBeSurvived(cell) || run.exitCode === scenario.exitCode
         ? undefined
         : `a passing fault ended it with exit code ${run.exitCode}`,
     ].filter((problem) => problem !== undefined);
-    return problems.length === 0 ? undefined : `${problems.join('; ')}\n${run.stderr}`;
+    return {
+      exitCode: run.exitCode,
+      problem: problems.length === 0 ? undefined : `${problems.join('; ')}\n${run.stderr}`,
+    };
   } finally {
+    restoreNames();
     await Promise.all(proxies.map((proxy) => proxy.close()));
     await sandbox.close();
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** Keys and token, plain, URL-encoded, base64 and as the Authorization header. */
-function listSecretForms({ clearml, github }: Sandbox): string[] {
-  const secrets = [
-    clearml.accessKey,
-    clearml.secretKey,
-    github.token,
-    `${clearml.accessKey}:${clearml.secretKey}`,
-  ];
-  const encode = (secret: string) => Buffer.from(secret).toString('base64').replace(/=+$/, '');
-  return secrets.flatMap((secret) => [secret, encodeURIComponent(secret), encode(secret)]);
 }
 
 /**
@@ -209,6 +303,24 @@ function mustBeSurvived({ request, fault, repetition }: Cell): boolean {
     request.service === 'github' &&
     ['429', '200 with a login page', 'JSON of the wrong shape'].includes(fault)
   );
+}
+
+/** Stands for 127.0.0.1 where names are looked up by `replaceNameLookup`. */
+const SERVER_NAME = 'server.test';
+
+/** Lets this process know a name, but for the look-ups that are to fail; the function given back ends that. */
+function replaceNameLookup(name: string, isToFail: () => boolean): () => void {
+  const { lookup } = dns;
+  const replaced = (host: string, options: dns.LookupOptions, callback: (...results: unknown[]) => void) => {
+    if (host !== name) return (lookup as (...args: unknown[]) => void)(host, options, callback);
+    const error = isToFail()
+      ? Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' })
+      : null;
+    const found = options.all === true ? [[{ address: '127.0.0.1', family: 4 }]] : ['127.0.0.1', 4];
+    setImmediate(() => (error === null ? callback(null, ...found) : callback(error)));
+  };
+  Object.assign(dns, { lookup: replaced });
+  return () => void Object.assign(dns, { lookup });
 }
 
 /** Ids in paths become `…`: a request is the same one in every run. */

@@ -37,11 +37,13 @@ export interface SeenRequest {
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
   /** Which fault it met, if any. */
-  readonly fault: Fault['kind'] | undefined;
+  fault: Fault['kind'] | undefined;
   /** When it came, ms of a monotonic clock. */
   readonly beganAtMs: number;
   /** When its answer set out; undefined while there is none. */
   answeredAtMs: number | undefined;
+  /** What the server answered, where it was asked: status and body. */
+  answer?: string;
 }
 
 /** A proxy in front of one server that lets a test break chosen exchanges, and counts them all. */
@@ -67,10 +69,8 @@ export interface FaultProxyOptions {
  */
 export async function startFaultProxy(
   target: string,
-  chooseFault: (
-    request: Pick<SeenRequest, 'method' | 'path' | 'body'>,
-    index: number,
-  ) => Fault | undefined = () => undefined,
+  chooseFault: (request: SeenRequest, index: number) => Fault | undefined | Promise<Fault | undefined> = () =>
+    undefined,
   { latencyMs = 0, keepsConnections = false, clock = systemClock }: FaultProxyOptions = {},
 ): Promise<FaultProxy> {
   const seen: SeenRequest[] = [];
@@ -81,18 +81,21 @@ export async function startFaultProxy(
   const server = createServer((incoming, outgoing) => {
     const chunks: Buffer[] = [];
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-    incoming.on('end', () => {
+    incoming.on('end', async () => {
       const body = Buffer.concat(chunks);
       const about = { method: incoming.method ?? '', path: incoming.url ?? '', body: body.toString('utf8') };
-      const fault = chooseFault(about, seen.length);
+      const index = seen.length;
       const record: SeenRequest = {
         ...about,
         headers: incoming.headers,
-        fault: fault?.kind,
+        fault: undefined,
         beganAtMs: performance.now(),
         answeredAtMs: undefined,
       };
       seen.push(record);
+      const choice = chooseFault(record, index);
+      const fault = choice instanceof Promise ? await choice : choice;
+      record.fault = fault?.kind;
       const { socket } = incoming;
       /** Nothing more will come on this connection: only time can end it. */
       const hang = () => {
@@ -137,6 +140,7 @@ export async function startFaultProxy(
             const parts: Buffer[] = [];
             answer.on('data', (part: Buffer) => parts.push(part));
             answer.on('end', () => {
+              record.answer = `${answer.statusCode} ${Buffer.concat(parts).toString('utf8')}`;
               const { connection: _, ...headers } = answer.headers;
               const passed = keepsConnections ? headers : answer.headers;
               deliver(fault, answer.statusCode ?? 502, passed, Buffer.concat(parts));

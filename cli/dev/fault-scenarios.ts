@@ -1,0 +1,309 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hashText } from '../core/pipeline.ts';
+import type { World } from '../core/world.ts';
+import type { ClearmlDriver } from './clearml-driver.ts';
+import type { MatrixRequest, Outcome, Scenario, Stage } from './fault-matrix.ts';
+import { createScratchRepository } from './scratch-repository.ts';
+
+const CLONE_URL = 'https://github.com/acme/digits.git';
+const COMMIT = 'a'.repeat(40);
+const OLDER_COMMIT = 'b'.repeat(40);
+const RUN_ID = '1001';
+
+/** What the tests of a program that makes them look at; tasks in the order of their creation. */
+async function readTasks({ driver }: Pick<Outcome, 'driver'>) {
+  const tasks = await driver.listTasks();
+  return {
+    all: tasks,
+    queued: tasks.filter((task) => task.status === 'queued').map((task) => task.id as string),
+  };
+}
+
+/** A launch that failed has said nothing, and has taken back what it queued, or says that it could not. */
+async function judgeFailedLaunch(outcome: Outcome, queuedBefore: number): Promise<string | undefined> {
+  const { exitCode, stdout, stderr } = outcome;
+  if (exitCode !== 9) return `exit code ${exitCode}`;
+  if (stdout !== '') return `it failed, and printed ${stdout}`;
+  const { queued } = await readTasks(outcome);
+  // A draft may be left where the server could not be asked any more; that is said, and the next launch takes it.
+  if (queued.length > queuedBefore && !stderr.includes('could not be'))
+    return `it failed, and ${queued.length} tasks are queued`;
+  return undefined;
+}
+
+const launchArgs = (commit = COMMIT) => [CLONE_URL, 'feature', commit];
+
+/** Another launch before the one that is disturbed. */
+async function launchBefore(
+  launch: Main,
+  stage: Stage,
+  commit: string,
+  env: Readonly<Record<string, string>>,
+) {
+  const { exitCode, stdout, stderr } = await stage.run(launch, launchArgs(commit), env);
+  if (exitCode !== 0) throw new Error(stderr);
+  return stdout.trim();
+}
+
+async function enqueueTask(driver: ClearmlDriver, fields: object = {}): Promise<string> {
+  const id = await driver.createTask(fields);
+  await driver.call('tasks.enqueue', { task: id, queue: (await driver.call('queues.get_default')).id });
+  return id;
+}
+
+async function runTask(driver: ClearmlDriver, fields: object = {}): Promise<string> {
+  const id = await enqueueTask(driver, fields);
+  await driver.startTask(id);
+  return id;
+}
+
+async function trainTask(driver: ClearmlDriver, accuracies: readonly number[], fields: object = {}) {
+  const id = await runTask(driver, fields);
+  await driver.reportScalars(id, 'test_accuracy', 'accuracy', accuracies);
+  await driver.completeTask(id);
+  return id;
+}
+
+/** Does the n-th thing when the program looks at the tasks for the n-th time, from the second time on. */
+function actAtLooks(...acts: ReadonlyArray<() => Promise<unknown>>) {
+  let looks = 0;
+  return async ({ endpoint }: MatrixRequest) => {
+    if (endpoint !== 'tasks.get_all') return;
+    looks += 1;
+    await acts[looks - 2]?.();
+  };
+}
+
+function judgeComment(expected: string, outcome: Outcome): string | undefined {
+  const { sandbox, exitCode, stdout, scenario } = outcome;
+  const comments = sandbox.github.comments(7);
+  if (comments.length > 1) return `${comments.length} comments`;
+  if (exitCode === scenario.exitCode) {
+    if (!comments[0]?.body.includes(expected)) return `the comment says ${comments[0]?.body}`;
+    return /#issuecomment-\d+\n$/.test(stdout) ? undefined : `it printed ${stdout}`;
+  }
+  return exitCode === 9 ? undefined : `exit code ${exitCode}`;
+}
+
+const repository = createScratchRepository();
+const base = repository.commit('Train', { 'train.py': 'a' });
+repository.git('checkout', '--quiet', '-b', 'feature');
+const head = repository.commit('Train otherwise', { 'train.py': 'b' });
+
+/** To be called when no scenario is run any more. */
+export function removeScenarioFiles(): void {
+  repository.remove();
+}
+
+type Main = (world: World) => Promise<number>;
+
+/** What each program does, in each of the ways that make other requests. */
+export function createScenarios({
+  launch,
+  check,
+  comment,
+}: {
+  readonly launch: Main;
+  readonly check: Main;
+  readonly comment: Main;
+}): readonly Scenario[] {
+  const LAUNCH = { program: 'launch-training-task', main: launch, exitCode: 0, limitMs: 60_000 } as const;
+  const CHECK = { program: 'check-task-running', main: check, exitCode: 0, limitMs: 150_000 } as const;
+  const COMMENT = { program: 'create-stats-comment', main: comment, exitCode: 0, limitMs: 60_000 } as const;
+  const OUTAGE = ['--outage-timeout', '2m', '--poll-interval', '5s'];
+
+  return [
+    {
+      ...LAUNCH,
+      name: 'launch: a new training',
+      prepare: async () => ({ args: launchArgs(), env: { PR_NUMBER: '7' } }),
+      async judge(outcome) {
+        if (outcome.exitCode !== 0) return judgeFailedLaunch(outcome, 0);
+        const { all, queued } = await readTasks(outcome);
+        return all.length === 1 && queued[0] === outcome.stdout.trim()
+          ? undefined
+          : `tasks ${JSON.stringify(all.map((task) => task.status))}`;
+      },
+    },
+    {
+      ...LAUNCH,
+      name: 'launch: a training of another pull request is reused',
+      async prepare(stage) {
+        await launchBefore(launch, stage, COMMIT, { PR_NUMBER: '8' });
+        return { args: launchArgs(), env: { PR_NUMBER: '7' } };
+      },
+      async judge(outcome) {
+        const { all, queued } = await readTasks(outcome);
+        if (all.length !== 1 || queued.length !== 1)
+          return `tasks ${JSON.stringify(all.map((task) => task.status))}`;
+        if (outcome.exitCode !== 0) return judgeFailedLaunch(outcome, 1);
+        if (!all[0]?.tags.includes('pr:7')) return 'the task does not carry this pull request’s tag';
+        return outcome.stdout.trim() === queued[0] ? undefined : `it printed ${outcome.stdout}`;
+      },
+    },
+    {
+      ...LAUNCH,
+      name: 'launch: an older commit’s training is superseded',
+      async prepare(stage) {
+        await launchBefore(launch, stage, OLDER_COMMIT, { PR_NUMBER: '7', GITHUB_RUN_ID: '1000' });
+        return { args: launchArgs(), env: { PR_NUMBER: '7', GITHUB_RUN_ID: RUN_ID } };
+      },
+      async judge(outcome) {
+        if (outcome.exitCode !== 0) return judgeFailedLaunch(outcome, 1);
+        const { all, queued } = await readTasks(outcome);
+        const older = all.find((task) => task.runtime.ci_run === '1000');
+        const id = outcome.stdout.trim();
+        if (!queued.includes(id)) return `task ${id} is not queued`;
+        if (queued.length === 1) return undefined;
+        const isSaid = outcome.stderr.includes(`task ${older?.id} of an older commit is superseded, but`);
+        return queued.length === 2 && isSaid
+          ? undefined
+          : `${queued.length} tasks are queued, and nothing said`;
+      },
+    },
+    {
+      ...LAUNCH,
+      name: 'launch: two seeds',
+      prepare: async () => ({ args: [...launchArgs(), '--seeds', '2'], env: { PR_NUMBER: '7' } }),
+      async judge(outcome) {
+        if (outcome.exitCode !== 0) return judgeFailedLaunch(outcome, 0);
+        const { all, queued } = await readTasks(outcome);
+        const printed = outcome.stdout.trim().split('\n').sort().join();
+        return all.length === 2 && [...queued].sort().join() === printed
+          ? undefined
+          : `tasks ${JSON.stringify(all.map((task) => task.status))}`;
+      },
+    },
+    {
+      ...CHECK,
+      name: 'check: a training that has ended',
+      async prepare({ driver }) {
+        const id = await runTask(driver);
+        await driver.logLines(id, ['one', 'two']);
+        await driver.completeTask(id);
+        return { args: [id, ...OUTAGE], env: {} };
+      },
+      judge: async (outcome) => judgeWatch('completed\n', outcome),
+    },
+    {
+      ...CHECK,
+      name: 'check: a training that waits, runs and ends',
+      async prepare({ driver }) {
+        const id = await enqueueTask(driver);
+        const meanwhile = actAtLooks(
+          () => driver.startTask(id),
+          () => driver.logLines(id, ['one']),
+          async () => {
+            await driver.logLines(id, ['two']);
+            await driver.completeTask(id);
+          },
+        );
+        return { args: [id, ...OUTAGE], env: {}, meanwhile };
+      },
+      async judge(outcome) {
+        const problem = judgeWatch('completed\n', outcome);
+        if (problem !== undefined || outcome.exitCode !== 0) return problem;
+        const log = outcome.stderr.split('\n').filter((line) => line === 'one' || line === 'two');
+        return log.join() === 'one,two' ? undefined : `the log was ${log.join()}`;
+      },
+    },
+    {
+      ...CHECK,
+      name: 'check: a training that fails',
+      exitCode: 3,
+      async prepare({ driver }) {
+        const id = await runTask(driver);
+        const meanwhile = actAtLooks(async () => {
+          await driver.logLines(id, ['Traceback (most recent call last):', 'ValueError: no data']);
+          await driver.failTask(id);
+        });
+        return { args: [id, ...OUTAGE], env: {}, meanwhile };
+      },
+      judge: async (outcome) => judgeWatch('failed\n', outcome),
+    },
+    {
+      ...CHECK,
+      name: 'check: a training that takes too long is ended',
+      exitCode: 124,
+      // The time-out of 20 s, the two minutes that ending it may take, and an outage's two minutes before and after.
+      limitMs: 390_000,
+      async prepare({ driver }) {
+        const id = await runTask(driver, {
+          runtime: { ci_launch: 'token', ci_run: RUN_ID, ci_pull_request: '7' },
+          tags: ['ci', 'pr:7'],
+        });
+        return { args: [id, ...OUTAGE, '--timeout', '20s'], env: { GITHUB_RUN_ID: RUN_ID, PR_NUMBER: '7' } };
+      },
+      async judge({ driver, exitCode, stderr }) {
+        const status = (await driver.listTasks())[0]?.status;
+        if (exitCode !== 124 && exitCode !== 9) return `exit code ${exitCode}`;
+        if (status === 'stopped') return undefined;
+        const isSaid = /not confirmed: task|goes on unwatched/.test(stderr);
+        return isSaid ? undefined : `the task is ${status}, and nothing said`;
+      },
+    },
+    {
+      ...COMMENT,
+      name: 'comment: a new one',
+      prepare: async ({ driver }) => ({
+        args: [await trainTask(driver, [0.5, 0.75]), '--pr', '7'],
+        env: {},
+      }),
+      judge: async (outcome) => judgeComment('0.75', outcome),
+    },
+    {
+      ...COMMENT,
+      name: 'comment: the one that is there is updated',
+      async prepare(stage) {
+        const before = await stage.run(comment, [await trainTask(stage.driver, [0.25]), '--pr', '7'], {});
+        if (before.exitCode !== 0) throw new Error(before.stderr);
+        return { args: [await trainTask(stage.driver, [0.5, 0.75]), '--pr', '7'], env: {} };
+      },
+      judge: async (outcome) => judgeComment('0.75', outcome),
+    },
+    {
+      ...COMMENT,
+      name: 'comment: a gate that finds the model worse than the base branch’s',
+      exitCode: 5,
+      github: {
+        gitDir: repository.directory,
+        pulls: [{ number: 7, headRef: 'feature', headSha: head, baseRef: 'main' }],
+      },
+      async prepare({ driver, folder }) {
+        const settings = join(folder, 'settings.yml');
+        await writeFile(
+          settings,
+          'metrics: [{ metric: test_accuracy/accuracy, goal: maximize, tolerance: 0.02, gate: fail }]\n',
+        );
+        const project = (await driver.call('projects.create', { name: 'digits', description: '' })).id;
+        const pipeline = await hashText('digits');
+        const describe = (commit: string, branch: string, event: string) => ({
+          name: 'train',
+          project,
+          script: { repository: CLONE_URL, branch, version_num: commit },
+          runtime: {
+            ci_key: commit,
+            ci_pipeline: pipeline,
+            ci_code: repository.git('rev-parse', `${commit}^{tree}`),
+            ci_event: event,
+            ci_run: RUN_ID,
+          },
+        });
+        await trainTask(driver, [0.9], describe(base, 'main', 'push'));
+        const id = await trainTask(driver, [0.7], describe(head, 'feature', 'pull_request'));
+        return { args: [id, '--pr', '7', '--config', settings], env: {} };
+      },
+      // Without the base branch's commits the gate can't say: that is no pass.
+      judge: async (outcome) =>
+        outcome.exitCode === 6 && outcome.sandbox.github.comments(7).length === 1
+          ? undefined
+          : judgeComment('Regression', outcome),
+    },
+  ];
+}
+
+function judgeWatch(printed: string, { exitCode, stdout, scenario }: Outcome): string | undefined {
+  if (exitCode === scenario.exitCode) return stdout === printed ? undefined : `it printed ${stdout}`;
+  return exitCode === 9 ? undefined : `exit code ${exitCode}`;
+}
