@@ -226,8 +226,35 @@ describe('where the nearest trained commit is the code under test itself', () =>
 });
 
 function selectTagged(candidates: readonly ReportedTask[], own: readonly ReportedTask[] = [OWN]) {
-  return selectTagBaseline(candidates, { tag: 'production', own, pullRequest: 7, seedParam: 'Args/seed' });
+  return selectTagBaseline(candidates, {
+    tag: 'production',
+    own,
+    pullRequest: 7,
+    branch: 'main',
+    seedParam: 'Args/seed',
+  });
 }
+
+test.each<[string, TaskTraits, string]>([
+  ['another open pull request', { event: 'pull_request' }, 'other'],
+  ['a pull request into another branch', { event: 'pull_request' }, `base:next:${'a'.repeat(40)}`],
+  ['a pull request from a fork', { event: 'pull_request_target' }, 'other'],
+  ['a merge queue, which may yet refuse it', { event: 'merge_group' }, 'other'],
+  ['a dispatch', { event: 'workflow_dispatch' }, 'other'],
+])('the baseline by tag is none of %s', (_, traits, tag) => {
+  const real = makeTask({ tags: ['production'] });
+  const trial = makeTask({ tags: ['production', tag], ...traits });
+  expect(selectTagged([real, trial])).toMatchObject({ tasks: [real] });
+  expect(selectTagged([trial])).toBeUndefined();
+});
+
+test('the baseline by tag may be what a pull request trained, once a push to the base branch has marked it', () => {
+  const tags = ['production', `base:main:${'a'.repeat(40)}`];
+  const merged = makeTask({ tags, event: 'pull_request' });
+  const launched = makeTask({ tags: ['production'], event: 'launch' });
+  expect(selectTagged([merged])).toMatchObject({ tasks: [merged] });
+  expect(selectTagged([launched])).toMatchObject({ tasks: [launched] });
+});
 
 test('the baseline by tag is none that this pull request trained, and none with uncommitted changes', () => {
   const tags = ['production'];

@@ -1,7 +1,7 @@
 import type { Config } from './config.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
-import { listMarkedCommits } from './history-mark.ts';
+import { isHistoryMark, listMarkedCommits } from './history-mark.ts';
 import type { ReportedTask } from './reported-task.ts';
 import { isHistoryEvent, isSuccess, isTaskId, isUnderWay, RUNTIME_KEYS, tagPullRequest } from './task.ts';
 
@@ -335,19 +335,22 @@ export interface TagSearch {
   readonly own: readonly ReportedTask[];
   /** The pull request under test. */
   readonly pullRequest: number | undefined;
+  /** The base branch; undefined where nobody knows it: then any branch's mark will do. */
+  readonly branch: string | undefined;
   readonly seedParam: string;
 }
 
 /**
  * The newest successful task with the tag, in the project of the code under test, with all seeds of the same code and
- * params that carry it too. Never one with uncommitted changes, or one that this pull request has trained: by the settings
- * it could tag its own. Where that task is the code under test, reused, nothing has changed.
+ * params that carry it too. Never one with uncommitted changes, or one that a pull request has trained, this or another,
+ * until the base branch has marked it as its own: by the settings each could tag its own. Where that task is the code
+ * under test, reused, nothing has changed.
  *
  * @param candidates whatever ClearML answered: every field is looked at again
  */
 export function selectTagBaseline(
   candidates: readonly ReportedTask[],
-  { tag, own, pullRequest, seedParam }: TagSearch,
+  { tag, own, pullRequest, branch, seedParam }: TagSearch,
 ): FoundBaseline | undefined {
   const [first] = own;
   const pipeline = first?.runtime[RUNTIME_KEYS.pipeline];
@@ -367,6 +370,7 @@ export function selectTagBaseline(
         // A task by hand may carry the tag; one of another pipeline is another training.
         [undefined, pipeline].includes(task.runtime[RUNTIME_KEYS.pipeline]) &&
         !isOfPullRequest(task) &&
+        isSettled(task, branch) &&
         (!isUnderTest(task) || isReused(task)),
     ),
   );
@@ -385,6 +389,15 @@ export function selectTagBaseline(
     unfinished: undefined,
     history: [],
   };
+}
+
+/** Events that nobody who has only opened a pull request sets off; undefined is a task by hand. */
+const ANCHOR_EVENTS: readonly (string | undefined)[] = ['push', 'launch', undefined];
+
+/** Whether a task is not the trial of a pull request or a person, or has become the base branch's since. */
+function isSettled({ runtime, tags }: ReportedTask, branch: string | undefined): boolean {
+  if (ANCHOR_EVENTS.includes(runtime[RUNTIME_KEYS.event])) return true;
+  return branch === undefined ? tags.some(isHistoryMark) : listMarkedCommits(tags, branch).length > 0;
 }
 
 /** Whether two tasks differ in nothing but their seed, as far as what they were launched with tells. */

@@ -19,11 +19,16 @@ function reuse(
 describe('a task that a branch reuses', () => {
   test.each<[string, Parameters<typeof reuse>, readonly string[], (readonly string[])?]>([
     ['gets the commit', [['pr:7']], [`base:main:${sha('c')}`]],
-    ['gets nothing where its own commit says it', [[], {}, { commit: sha('c') }], []],
-    ['gets nothing where the tree says it', [[], { isTreeKnown: true }], []],
+    ['gets nothing where its own commit says it', [[], {}, { commit: sha('c'), event: 'push' }], []],
+    ['gets nothing where the tree says it', [[], { isTreeKnown: true }, { event: 'push' }], []],
+    [
+      'gets the commit though its tree says it, where a pull request trained it: it is none’s trial any more',
+      [[], { isTreeKnown: true }],
+      [`base:main:${sha('c')}`],
+    ],
     [
       'gets the commit though its tree says it, where a pull request could end it',
-      [[], { isTreeKnown: true }, { isSafe: false }],
+      [[], { isTreeKnown: true }, { event: 'push', isSafe: false }],
       [`base:main:${sha('c')}`],
     ],
     [

@@ -2,8 +2,9 @@ import { isHistoryEvent, RUNTIME_KEYS } from './task.ts';
 
 /**
  * What a launch without a pull request puts on a task that it reuses: the commit of its branch whose training the task
- * is too. With `paths` neither the commit nor the tree tells; a task that was somebody's trial counts from then on; and
- * the pull request that it was launched for must not end it any more.
+ * is too. With `paths` neither the commit nor the tree tells; a task that was somebody's trial counts from then on; the
+ * pull request that it was launched for must not end it any more; and where it is named by a tag, this says that it is
+ * no open pull request's.
  *
  * `base:BRANCH:COMMIT` marks the first of commits in a row that have the same training, `base-until:BRANCH:COMMIT` the
  * last: however often the branch is pushed to, a task has two tags for each time that its code became the branch's.
@@ -67,8 +68,9 @@ export function chooseMarks(
   const { branch, commit, previous } = mark;
   const isFound = mark.isTreeKnown || task.commit === commit;
   const counts = isHistoryEvent(task.runtime[RUNTIME_KEYS.event]);
+  const isByPush = task.runtime[RUNTIME_KEYS.event] === 'push';
   const marked = listMarkedCommits(task.tags, branch);
-  if ((isFound && counts && task.isSafe) || marked.includes(commit)) return { add: [], remove: [] };
+  if ((isFound && isByPush && task.isSafe) || marked.includes(commit)) return { add: [], remove: [] };
   const isContinued =
     previous !== undefined && (marked.includes(previous) || (counts && task.commit === previous));
   const last = isContinued ? task.tags.filter((tag) => tag === nameMark(LAST, branch, previous)) : [];

@@ -267,7 +267,10 @@ export async function gatherSources(
   const answer = (rule: BaselineRule) => {
     const branch = isBranchRule(rule) ? (rule.branch ?? baseBranch) : undefined;
     const search = branch === undefined || head === undefined ? undefined : histories?.search(branch, head);
-    return findBaseline({ rule, branch, search, found, tasks, metrics, options }, { clearml, github });
+    return findBaseline(
+      { rule, branch, baseBranch, search, found, tasks, metrics, options },
+      { clearml, github },
+    );
   };
   const [[first, ...others], details, isCurrent, baseSettings] = await Promise.all([
     Promise.all(baselineRules.map(answer)),
@@ -413,6 +416,8 @@ async function readBaseSettings(
 interface BaselineQuestion {
   readonly rule: BaselineRule;
   readonly branch: string | undefined;
+  /** What the pull request is to be merged into. */
+  readonly baseBranch: string | undefined;
   readonly search: Promise<Settled<BranchHistory>> | undefined;
   readonly found: ReadonlyMap<string, ReportedTask>;
   readonly tasks: readonly ReportedTask[];
@@ -454,7 +459,13 @@ async function findBaseline(
         ? []
         : await clearml.findTasksByTag({ tag: rule.tag, projectId, metrics: listCompared(question) });
     const { pullRequest, seedParam } = question.options;
-    const baseline = selectTagBaseline(tagged, { tag: rule.tag, own: tasks, pullRequest, seedParam });
+    const baseline = selectTagBaseline(tagged, {
+      tag: rule.tag,
+      own: tasks,
+      pullRequest,
+      branch: question.baseBranch,
+      seedParam,
+    });
     if (baseline !== undefined) return { baseline, failure: undefined };
     throw new Failure(
       `no completed task of the project that could be the baseline carries the tag "${rule.tag}"`,
@@ -463,7 +474,7 @@ async function findBaseline(
         remedy: `${
           tagged.length === 0
             ? ''
-            : 'Those with uncommitted changes, of another pipeline, or trained by this pull request itself do not count. '
+            : 'Those with uncommitted changes, of another pipeline, by workflow_dispatch, or of a pull request that no push to the base branch has found merged do not count. '
         }Put the tag on the task to compare with, in ClearML’s web page, or name another baseline.`,
       },
     );
