@@ -1,6 +1,6 @@
 import type { MetricRule } from './config.ts';
 import type { Comparison, GateNote, GateReason, GateRule, MetricVerdict } from './gate-data.ts';
-import { boundOutlierChance, findMean, type Noise } from './gate-noise.ts';
+import { countAgreeing, findMean, type Noise } from './gate-noise.ts';
 import type { HolmResult } from './holm.ts';
 import type { Goal } from './metric-rules.ts';
 import type { Statistics } from './statistics.ts';
@@ -44,6 +44,8 @@ export interface Estimate {
   readonly runs: { readonly pullRequest: number; readonly base: number };
   readonly noise: Noise | undefined;
   readonly rule: GateRule;
+  /** How many more base runs would have to agree until the metric is taken for deterministic; 0 where enough do. */
+  readonly neededRuns: number;
   /** Of the difference of the two means; 0 where no test is drawn. */
   readonly standardError: number;
 }
@@ -70,7 +72,8 @@ export function estimatePair(pair: Pair, outlierLevel: number): Estimate | undef
   const magnitude = Math.max(Math.abs(value), Math.abs(base));
   const { noise } = pair;
   const runs = { pullRequest: pair.values.length, base: nearest.values.length };
-  const rule = chooseRule(noise, magnitude, runs.pullRequest, outlierLevel);
+  const neededRuns = Math.max(0, countAgreeing(outlierLevel, runs.pullRequest) - (noise?.baseRuns ?? 0));
+  const rule = chooseRule(noise, magnitude, neededRuns);
   return {
     pair,
     commit: nearest.commit,
@@ -82,6 +85,7 @@ export function estimatePair(pair: Pair, outlierLevel: number): Estimate | undef
     runs,
     noise,
     rule,
+    neededRuns,
     standardError:
       noise === undefined || !isTest(rule)
         ? 0
@@ -93,17 +97,12 @@ export function estimatePair(pair: Pair, outlierLevel: number): Estimate | undef
  * A metric that never varied on the base is deterministic only where so many runs agree that a rare outlier is no
  * explanation for one that does not: about 7 base runs for each of the pull request's.
  */
-function chooseRule(
-  noise: Noise | undefined,
-  magnitude: number,
-  runs: number,
-  outlierLevel: number,
-): GateRule {
+function chooseRule(noise: Noise | undefined, magnitude: number, neededRuns: number): GateRule {
   if (noise === undefined) return 'tolerance';
   if (noise.standardDeviation > ZERO_SPREAD * magnitude) {
     return noise.source === 'within-commits' ? 'pooled' : 'successive-differences';
   }
-  return boundOutlierChance(noise.baseRuns, runs) <= outlierLevel ? 'deterministic' : 'tolerance';
+  return neededRuns === 0 ? 'deterministic' : 'tolerance';
 }
 
 function isTest(rule: GateRule): boolean {
@@ -199,6 +198,11 @@ export function decideEstimate(
 
   if (test === undefined || noise === undefined) {
     if (rule !== 'deterministic' && tolerance === 0) {
+      if (noise !== undefined && isNowhereWorse(estimate)) {
+        const { neededRuns } = estimate;
+        const note: GateNote = { kind: 'few-agree', baseRuns: noise.baseRuns, neededRuns };
+        return conclude({ ...comparison, notes: [...pair.notes, note] }, pair, false, () => null);
+      }
       return { ...comparison, reasons: [...pair.reasons, explainUnknown(estimate)] };
     }
     const missable = rule === 'deterministic' ? tolerance : null;
@@ -240,16 +244,25 @@ export function decideEstimate(
   );
 }
 
-function explainUnknown({ pair, noise, base, runs }: Estimate): GateReason {
+/** Each run is at least as good as the base: whatever chance does to the metric, that is no regression. */
+function isNowhereWorse({ pair: { values, goal }, base }: Estimate): boolean {
+  return values.every((value) => {
+    const loss = goal === 'maximize' ? base - value : value - base;
+    return loss <= ROUNDING * Math.max(Math.abs(value), Math.abs(base));
+  });
+}
+
+function explainUnknown({ pair, noise, base, runs, neededRuns }: Estimate): GateReason {
   const { tolerance } = pair.rule;
   if (typeof tolerance === 'string' && base === 0 && Number.parseFloat(tolerance) > 0)
     return { kind: 'share-of-zero', tolerance };
   if (noise !== undefined)
-    return { kind: 'noise-unknown', because: 'too-few-agree', baseRuns: noise.baseRuns };
+    return { kind: 'noise-unknown', because: 'too-few-agree', baseRuns: noise.baseRuns, neededRuns };
   return {
     kind: 'noise-unknown',
     because: runs.pullRequest > 1 ? 'single-base-run' : 'single-runs',
     baseRuns: runs.base,
+    neededRuns: null,
   };
 }
 

@@ -106,6 +106,8 @@ export type GateReason =
         /** The base's runs agree, but are too few to be sure that others would. */
         | 'too-few-agree';
       readonly baseRuns: number;
+      /** How many more base runs that agree would decide; null where they do not agree, or are single. */
+      readonly neededRuns: number | null;
     }
   /** Nor does a tolerance that is a percentage of 0. */
   | { readonly kind: 'share-of-zero'; readonly tolerance: string }
@@ -132,6 +134,8 @@ export type GateNote =
   | { readonly kind: 'seed-not-used'; readonly side: 'pull-request' | 'base'; readonly runs: number }
   /** The claimed rate of false alarms is for equally many runs, two or more, a side (README, "The gate"). */
   | { readonly kind: 'uneven-runs'; readonly pullRequest: number; readonly base: number }
+  /** No worse than base runs that agree, but are too few to be sure that others would. */
+  | { readonly kind: 'few-agree'; readonly baseRuns: number; readonly neededRuns: number }
   /** The nearest commit has no number to believe; an older one stands in. */
   | { readonly kind: 'nearest-unmeasured'; readonly commit: string }
   | { readonly kind: 'renamed'; readonly was: string };

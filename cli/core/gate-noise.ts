@@ -72,6 +72,14 @@ export function boundOutlierChance(base: number, pullRequest: number): number {
   return ((base / (base + pullRequest)) ** (base / pullRequest) * pullRequest) / (base + pullRequest);
 }
 
+/** How many base runs must agree until a further one that does not is no outlier, at a level of this. */
+export function countAgreeing(level: number, pullRequest: number): number {
+  // The chance is a little less than k / (e n).
+  let count = Math.ceil(pullRequest / (Math.E * level));
+  while (count > 1 && boundOutlierChance(count - 1, pullRequest) <= level) count -= 1;
+  return count;
+}
+
 function sumWithin(groups: ReadonlyArray<readonly number[]>): { squares: number; freedom: number } {
   let squares = 0;
   let freedom = 0;

@@ -1,5 +1,5 @@
 import { drawSparkline } from './curve.ts';
-import type { Comparison, MetricJudgement, MetricVerdict } from './gate-data.ts';
+import type { Comparison, GateRule, MetricJudgement, MetricVerdict } from './gate-data.ts';
 import { explainComparison, explainReason, explainRule } from './gate-words.ts';
 import { formatNumber, formatPair } from './number-format.ts';
 import { type Phrase, phrase, words } from './phrase.ts';
@@ -65,7 +65,9 @@ export function composeGateRow(row: GateRow): Phrase[] {
     value === null ? NOTHING : words(pair?.value ?? formatNumber(value)),
     base === null ? NOTHING : words(`${pair?.base ?? formatNumber(base)}${chance}`),
     pair === undefined ? NOTHING : words(pair.change),
-    comparison === undefined || comparison.rule === null ? NOTHING : words(describeRule(comparison)),
+    comparison === undefined || comparison.rule === null
+      ? NOTHING
+      : words(describeRule(comparison, comparison.rule)),
   ];
 }
 
@@ -77,12 +79,14 @@ function nameRow({ metric, comparison }: GateRow): Phrase {
 }
 
 /** `t-test, p = 0.16, 3 / 3 runs`: here and on the base. What belongs together is not broken across lines. */
-function describeRule({ rule, correctedPValue, runs }: Comparison): string {
+function describeRule({ verdict, tolerance, correctedPValue, runs }: Comparison, rule: GateRule): string {
   const p =
     correctedPValue === null
       ? ''
       : `, p ${correctedPValue < 0.001 ? '< 0.001' : `= ${formatNumber(correctedPValue, 2)}`}`;
-  const parts = [`${rule === null ? '' : RULE_WORDS[rule]}${p}`, `${runs.pullRequest} / ${runs.base} runs`];
+  const isWithoutRule = rule === 'tolerance' && tolerance === 0;
+  const by = isWithoutRule ? (verdict === 'pass' ? RULE_WORDS.deterministic : '\u2013') : RULE_WORDS[rule];
+  const parts = [`${by}${p}`, `${runs.pullRequest} / ${runs.base} runs`];
   return parts.map((part) => part.replaceAll(/(?<!,) /g, '\u00a0')).join(', ');
 }
 

@@ -78,8 +78,9 @@ function explainFirstRun({ notes, runs }: Comparison): string {
 }
 
 /** What a pass could have missed. */
-function explainSight({ verdict, rule, missable, tolerance }: Comparison): string {
-  if (verdict !== 'pass' || rule === 'same-training') return '';
+function explainSight({ verdict, rule, missable, tolerance, notes }: Comparison): string {
+  if (verdict !== 'pass' || rule === 'same-training' || notes.some(({ kind }) => kind === 'few-agree'))
+    return '';
   if (missable === null) {
     return 'How small a loss these runs would show is not known: more seeds would tell.';
   }
@@ -150,7 +151,7 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
 }
 
 function explainUnknown(
-  { because, baseRuns }: Extract<GateReason, { readonly kind: 'noise-unknown' }>,
+  { because, baseRuns, neededRuns }: Extract<GateReason, { readonly kind: 'noise-unknown' }>,
   isSeedless: boolean,
 ): string {
   const unknown = 'How much runs differ by chance is not known, and no tolerance is set';
@@ -161,7 +162,7 @@ function explainUnknown(
     case 'single-base-run':
       return `${unknown}: train the base commit with seeds too`;
     case 'too-few-agree':
-      return `The ${countRuns(baseRuns)} of the base agree, which are too few to tell that none would differ by chance, and no tolerance is set: train more base commits, or more seeds of them`;
+      return `The ${countRuns(baseRuns)} of the base agree, which are too few to tell that none would differ by chance, and no tolerance is set: ${countNeeded(neededRuns ?? 1)}`;
   }
 }
 
@@ -189,6 +190,8 @@ export function explainNote(note: GateNote): string {
       return `${note.runs} seeds gave bit-identical results in every metric ${note.side === 'base' ? 'on the base' : 'here'}: the training does not seem to use its seed, so they count as one run.`;
     case 'uneven-runs':
       return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: single or unequal runs can block good pull requests more often than equally many seeds, two or more, on both sides.`;
+    case 'few-agree':
+      return `The ${countRuns(note.baseRuns)} of the base agree. Whether a drop is one would not be known: ${countNeeded(note.neededRuns)}.`;
     case 'nearest-unmeasured':
       return 'The nearest base commit has no number that can be believed: an older one stands in.';
     case 'renamed':
@@ -198,6 +201,12 @@ export function explainNote(note: GateNote): string {
 
 function countRuns(count: number): string {
   return count === 1 ? '1 run' : `${count} runs`;
+}
+
+function countNeeded(baseRuns: number): string {
+  return baseRuns === 1
+    ? '1 more base run (a further commit, or seed) would decide'
+    : `${baseRuns} more base runs (further commits, or seeds) would decide`;
 }
 
 function countTasks(tasks: readonly string[]): string {

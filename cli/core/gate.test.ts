@@ -12,7 +12,9 @@ import type {
   GateValue,
   MetricJudgement,
 } from './gate-data.ts';
+import { composeGateRow } from './gate-table.ts';
 import { explainComparison, explainRule } from './gate-words.ts';
+import { toPlainText } from './phrase.ts';
 import { loadStatistics, type Statistics } from './statistics.ts';
 
 let statistics: Statistics;
@@ -274,7 +276,7 @@ describe('noise that is not known', () => {
     const result = judge(runs(0.9), branch(runs(0.9)));
     expect(result).toMatchObject({ verdict: 'undecided', exitCode: 6 });
     expect(only(result).comparison.reasons).toEqual([
-      { kind: 'noise-unknown', because: 'single-runs', baseRuns: 1 },
+      { kind: 'noise-unknown', because: 'single-runs', baseRuns: 1, neededRuns: null },
     ]);
   });
 
@@ -312,7 +314,7 @@ describe('zero variance', () => {
     const metric = only(judge(runs(0.8), six));
     expect(metric).toMatchObject({ verdict: 'undecided', comparison: { rule: 'tolerance' } });
     expect(explainComparison(metric, metric.comparison)[0]).toBe(
-      'The 6 runs of the base agree, which are too few to tell that none would differ by chance, and no tolerance is set: train more base commits, or more seeds of them, or set a tolerance.',
+      'The 6 runs of the base agree, which are too few to tell that none would differ by chance, and no tolerance is set: 1 more base run (a further commit, or seed) would decide, or set a tolerance.',
     );
     expect(judge(runs(0.8), six, rule({ tolerance: 0.01 })).verdict).toBe('regression');
     const three = [0, 1, 2].map((index) => run(index === 0 ? 0.8 : 0.9, index, { fingerprint: `${index}` }));
@@ -324,6 +326,37 @@ describe('zero variance', () => {
       );
     expect(judge(three, seeds(6)).verdict).toBe('undecided');
     expect(judge(three, seeds(7)).verdict).toBe('regression');
+  });
+
+  test.each([0.9, 0.91])('of two base runs lets %d, no worse than they are, pass', (value) => {
+    const metric = only(judge(runs(value), branch(runs(0.9), runs(0.9))));
+    expect(metric).toMatchObject({
+      verdict: 'pass',
+      comparison: { missable: null, notes: [{ kind: 'few-agree', baseRuns: 2, neededRuns: 5 }] },
+    });
+    expect(explainComparison(metric, metric.comparison)[1]).toBe(
+      'The 2 runs of the base agree. Whether a drop is one would not be known: 5 more base runs (further commits, or seeds) would decide.',
+    );
+    const row = composeGateRow({ metric, comparison: metric.comparison }).map(toPlainText);
+    expect(row.at(-1)).toBe('direct, 1\u00a0/\u00a01\u00a0runs');
+  });
+
+  test('of two base runs leaves it undecided where any run is worse, and says how many more would decide', () => {
+    const base = branch(runs(0.9), runs(0.9));
+    const metric = only(judge(runs(0.89), base));
+    expect(metric.comparison).toMatchObject({
+      verdict: 'undecided',
+      reasons: [{ kind: 'noise-unknown', because: 'too-few-agree', neededRuns: 5 }],
+    });
+    const row = composeGateRow({ metric, comparison: metric.comparison }).map(toPlainText);
+    expect(row.at(-1)).toBe('\u2013, 1\u00a0/\u00a01\u00a0runs');
+    const loss = rule({ metric: 'test/loss', goal: 'minimize' });
+    const lossOf = (...values: readonly number[]) => runs(...values.map((value) => ({ 'test/loss': value })));
+    const agreeing = branch(lossOf(0.9), lossOf(0.9));
+    expect(judge(lossOf(0.89), agreeing, loss).verdict).toBe('pass');
+    expect(judge(lossOf(0.89, 0.91), agreeing, loss).verdict).toBe('undecided');
+    expect(judge(runs(0.99, 0.89), base).verdict).toBe('undecided');
+    expect(judge(runs(0.91), base, rule({ detect: 0.1 })).verdict).toBe('undecided');
   });
 
   test('of one metric among others takes its share of alpha, of all of them the whole', () => {
@@ -397,7 +430,8 @@ describe('zero variance', () => {
     const seeds = (...fingerprints: readonly string[]) =>
       fingerprints.map((fingerprint, index) => run(0.9, index, { fingerprint }));
     const differing = only(judge(seeds('a', 'b', 'c'), branch(seeds('d', 'e', 'f'))));
-    expect(differing.comparison).toMatchObject({ runs: { pullRequest: 3, base: 3 }, notes: [] });
+    expect(differing.comparison.runs).toEqual({ pullRequest: 3, base: 3 });
+    expect(differing.comparison.notes.map(({ kind }) => kind)).toEqual(['few-agree']);
     const same = only(judge(seeds('a', 'a', 'a'), branch(seeds('d', 'd', 'd'))));
     expect(same.comparison.runs).toEqual({ pullRequest: 1, base: 1 });
   });
