@@ -143,6 +143,55 @@ describe('the baseline on a branch', () => {
   });
 });
 
+describe('a launch by hand on the base branch', () => {
+  const withRate = (rate: string, traits: TaskTraits = {}) =>
+    makeTask({ commit: 'a1', event: 'launch', params: { 'Args/lr': rate }, ...traits });
+  const pushed = withRate('1', { commit: 'b1', event: 'push' });
+  const own = [withRate('1', { commit: 'own1', event: 'pull_request', branch: 'topic' })];
+
+  test('with settings of its own is a trial: it displaces no commit, and nobody waits for it', () => {
+    const trial = withRate('10');
+    const running = withRate('10', { status: 'in_progress' });
+    expect(select([pushed, trial, running], own)).toMatchObject({
+      tasks: [pushed],
+      unfinished: undefined,
+      history: [{ commit: 'b1' }],
+    });
+  });
+
+  test('with the branch’s settings is waited for, though a queued task has not named all of them', () => {
+    const params = { 'Args/lr': '1', 'Args/epochs': '30' };
+    const complete = withRate('1', { commit: 'b1', event: 'push', params });
+    const queued = withRate('1', { status: 'queued' });
+    expect(select([complete, queued], own)).toMatchObject({ unfinished: { tasks: [queued] } });
+  });
+
+  test('on the commit that is compared with hides no settings that the pull request changes', () => {
+    const changed = [withRate('10', { commit: 'own1', event: 'pull_request', branch: 'topic' })];
+    const trial = withRate('10', { commit: 'b1' });
+    expect(select([pushed, trial], changed)).toMatchObject({ tasks: [pushed] });
+  });
+
+  test('with the branch’s settings counts, whatever the pull request changes', () => {
+    const usual = withRate('1', { params: { 'Args/lr': '1', 'Args/seed': '2' } });
+    const changed = [withRate('10', { commit: 'own1', event: 'pull_request', branch: 'topic' })];
+    expect(select([pushed, usual], changed)).toMatchObject({ tasks: [usual], commit: 'a1' });
+  });
+
+  test('with the settings under test counts where the branch itself has not trained the commit', () => {
+    const older = withRate('2', { commit: 'b1', event: 'push' });
+    const usual = withRate('1');
+    expect(select([older, usual], own)).toMatchObject({ tasks: [usual], commit: 'a1' });
+  });
+
+  test('is the history of a branch that nobody trains otherwise: those with the settings under test, else all', () => {
+    const like = withRate('1', { commit: 'b1' });
+    const unlike = withRate('10');
+    expect(select([like, unlike], own)).toMatchObject({ tasks: [like], commit: 'b1' });
+    expect(select([unlike], own)).toMatchObject({ tasks: [unlike], commit: 'a1' });
+  });
+});
+
 describe('a commit that is still being trained', () => {
   const older = makeTask({ commit: 'b1' });
   const running = makeTask({ commit: 'a1', status: 'in_progress' });

@@ -163,7 +163,7 @@ export function selectBranchBaseline(
   candidates: readonly ReportedTask[],
   search: BaselineSearch,
 ): FoundBaseline | undefined {
-  const completed = candidates.filter(({ status }) => isSuccess(status));
+  const completed = leaveOutTrials(ancestors, candidates, search).filter(({ status }) => isSuccess(status));
   const byPosition = groupByPosition(ancestors, completed, search);
   const history = [...byPosition].flatMap(([position, tasks]): HistoryCommit[] => {
     const ancestor = ancestors[position];
@@ -196,11 +196,54 @@ export function findUnfinished(
   search: BaselineSearch,
 ): UnfinishedCommit | undefined {
   const isUnderTest = new Set(search.own.map(({ id }) => id));
-  const unfinished = candidates.filter(({ id, status }) => isUnderWay(status) && !isUnderTest.has(id));
+  const unfinished = leaveOutTrials(ancestors, candidates, search).filter(
+    ({ id, status }) => isUnderWay(status) && !isUnderTest.has(id),
+  );
   const [nearest] = groupByPosition(ancestors, unfinished, search);
   const ancestor = nearest === undefined ? undefined : ancestors[nearest[0]];
   if (nearest === undefined || ancestor === undefined) return undefined;
   return { ...ancestor, commitsBehind: nearest[0], tasks: sortNewestFirst(nearest[1]) };
+}
+
+/**
+ * Leaves out launches by hand with settings that are neither the branch's nor those under test: somebody's trial on the
+ * branch. Where all of the branch was launched by hand, those that are trained as the code under test is count alone, or
+ * all if there are none.
+ */
+function leaveOutTrials(
+  ancestors: readonly Ancestor[],
+  candidates: readonly ReportedTask[],
+  search: BaselineSearch,
+): readonly ReportedTask[] {
+  const { branch, own, seedParam } = search;
+  const onBranch = new Set(ancestors.flatMap(({ commit, tree }) => [commit, tree]));
+  const idsOf = (task: ReportedTask) => [...listCodeIds(task), ...listMarkedCommits(task.tags, branch)];
+  const isByHand = (task: ReportedTask) =>
+    task.runtime[RUNTIME_KEYS.event] === 'launch' && listMarkedCommits(task.tags, branch).length === 0;
+  const isOwn = createOwnTest(own);
+  const byBranch = candidates.filter(
+    (task) =>
+      !isByHand(task) && !isOwn(task) && mayCount(task, search) && idsOf(task).some((id) => onBranch.has(id)),
+  );
+  const trained = new Set(byBranch.flatMap(idsOf));
+  const isLike = (task: ReportedTask, others: readonly ReportedTask[]) =>
+    others.some((other) => isTrainedAlike(task, other, seedParam));
+  // Of a commit that the branch itself has trained, a trial with the settings under test is no base either: it would
+  // hide what the settings do.
+  const counts = (task: ReportedTask) =>
+    isLike(task, byBranch) || (isLike(task, own) && !idsOf(task).some((id) => trained.has(id)));
+  const byHand = candidates.filter((task) => isByHand(task) && mayCount(task, search));
+  if (byBranch.length === 0 && !byHand.some(counts)) return candidates;
+  return candidates.filter((task) => !isByHand(task) || counts(task));
+}
+
+/** Whether a task has another's settings; what its training has not said yet, as long as it is under way, may be anything. */
+function isTrainedAlike(task: ReportedTask, other: ReportedTask, seedParam: string): boolean {
+  const settings = listSettings(task, seedParam);
+  const others = listSettings(other, seedParam);
+  return isUnderWay(task.status)
+    ? [...settings].every(([name, value]) => others.get(name) === value)
+    : countDifferences(settings, others) === 0;
 }
 
 /** The tasks that belong to a commit, by how far behind the first ancestor it lies; the nearest first. */
