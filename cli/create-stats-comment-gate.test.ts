@@ -171,6 +171,18 @@ test('three seeds that are worse than the base’s three are a regression: exit 
   expect(body).toContain('The base’s commits, and this pull request last: `▅█▁`');
 });
 
+test('a metric that blocks is named before one that only warns', async () => {
+  await trainSeeds(base, [0.9, 0.91, 0.905]);
+  const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
+  for (const id of tasks.split(' ')) await driver.reportScalars(id, 'a', 'warned', [0.1]);
+  for (const { id } of (await driver.listTasks()).filter(({ script }) => script?.version_num === base))
+    await driver.reportScalars(id, 'a', 'warned', [0.9]);
+  const warned = '{ metric: a/warned, goal: maximize, tolerance: 0.1, gate: warn }';
+  const { exitCode, body } = await judge(tasks, GATED.replace('[', `[${warned}, `));
+  expect(exitCode).toBe(5);
+  expect(body).toContain('### **Regression**: `train`: `test/accuracy` **0.705**');
+});
+
 test('a change within the noise passes, and says what it could have missed', async () => {
   await trainSeeds(base, [0.9, 0.91, 0.92]);
   const { exitCode, verdict, body, metrics } = await judge(await trainSeeds(head, [0.899, 0.909, 0.921]));
@@ -206,6 +218,7 @@ test('what the base has not yet, blocks nothing; what it has elsewhere, is undec
   const tasks = await trainSeeds(head, [0.7, 0.71]);
   const first = await judge(tasks);
   expect(first).toMatchObject({ exitCode: 0, verdict: 'none' });
+  expect(first.body).toContain('### **Not judged**: `train`: `test/accuracy`');
   expect(first.body).toContain('The base branch has no history yet');
   await train(later, [0.9]);
   const second = await judge(tasks);
@@ -385,8 +398,13 @@ test('a fixed anchor beside the branch catches what the branch let by', async ()
   await train(older, [0.95], { tags: [directory] });
   await train(base, [0.9]);
   const settings = `${GATED.replace('gate:', 'tolerance: 0.02, gate:')}\nbaseline: [{ runs: 1 }, { tag: "${directory}" }]`;
-  const { exitCode, verdict, body } = await judge(await train(head, [0.89]), settings);
+  const { exitCode, verdict, body, metrics } = await judge(await train(head, [0.91]), settings);
   expect({ exitCode, verdict }).toEqual({ exitCode: 5, verdict: 'regression' });
+  // Better than the branch: told is what the verdict is due to.
+  expect(body).toContain(
+    `**Regression**: \`train\`: \`test/accuracy\` **0.91**, -0.04 (worse) against \`${directory}\``,
+  );
+  expect(metrics).toMatchObject([{ baseline: 0.95, change: expect.closeTo(-0.04), verdict: 'regression' }]);
   expect(body).toContain('`test/accuracy` against `main` | pass |');
   expect(body).toContain(`against \`${directory}\` | **regression** |`);
 });

@@ -20,13 +20,14 @@ interface TaskTraits extends Omit<Partial<ReportedTask>, 'script'> {
   readonly branch?: string;
   readonly hasDiff?: boolean;
   readonly key?: string;
+  readonly pullRequest?: string;
 }
 
 let count = 0;
 
 /** A completed task as the workflow's launch on a push leaves it, but for what is said. */
 function makeTask(traits: TaskTraits = {}): ReportedTask {
-  const { commit, tree, event, pipeline, branch, hasDiff, key, ...fields } = traits;
+  const { commit, tree, event, pipeline, branch, hasDiff, key, pullRequest, ...fields } = traits;
   count += 1;
   return {
     id: String(count).padStart(32, '0'),
@@ -48,6 +49,7 @@ function makeTask(traits: TaskTraits = {}): ReportedTask {
       [RUNTIME_KEYS.pipeline]: pipeline ?? PIPELINE,
       [RUNTIME_KEYS.event]: event ?? 'push',
       ...(tree === undefined ? {} : { [RUNTIME_KEYS.code]: tree }),
+      ...(pullRequest === undefined ? {} : { [RUNTIME_KEYS.pullRequest]: pullRequest }),
     },
     script: {
       repository: undefined,
@@ -86,6 +88,7 @@ function select(
     pipeline: PIPELINE,
     branch: 'main',
     own,
+    pullRequest: 7,
     head,
     seedParam: 'Args/seed',
   });
@@ -245,9 +248,35 @@ describe('where the nearest trained commit is the code under test itself', () =>
     expect(select([older, ...base], own)?.tasks).toEqual([...base].reverse());
   });
 
+  const trained = { commit: 'own1', event: 'pull_request', branch: 'topic', pullRequest: '7' };
+
   test('it is the baseline, as the same training, where an empty pull request trained it first', () => {
-    const own = makeTask({ commit: 'own1', tree: 'a2', event: 'pull_request', branch: 'topic' });
+    const own = makeTask({ ...trained, tree: 'a2' });
     expect(select([older, own], [own])).toMatchObject({ commit: 'a1', isSameTraining: true });
+  });
+
+  test('a task that this pull request trained with other params is no baseline of itself', () => {
+    const own = makeTask({ ...trained, tree: 'a2', params: { 'Args/lr': '10' } });
+    const base = makeTask({ commit: 'a1', tree: 'a2', params: { 'Args/lr': '0.1' } });
+    expect(select([older, base, own], [own])).toMatchObject({ tasks: [base], isSameTraining: false });
+    expect(select([older, own], [own])).toMatchObject({ tasks: [older], isSameTraining: false });
+    expect(select([own], [own])).toBeUndefined();
+  });
+
+  test('nor does a mark make it one, or a second training enter the mean of the first', () => {
+    const commit = 'a'.repeat(40);
+    const tags = [`base:main:${commit}`];
+    const marked = makeTask({ ...trained, tree: 'other', tags, params: { 'Args/lr': '10' } });
+    const search = { pipeline: PIPELINE, branch: 'main', own: [marked], pullRequest: 7, head: HEAD };
+    const first = makeTask({ commit });
+    const found = selectBranchBaseline([{ commit, tree: 'tree' }], [first, marked], {
+      ...search,
+      seedParam: 'Args/seed',
+    });
+    expect(found).toMatchObject({ tasks: [first], isSameTraining: false });
+    const base = makeTask({ commit: 'a1', key: 'same' });
+    const again = makeTask({ ...trained, tree: 'a2', key: 'same' });
+    expect(select([base, again], [again])).toMatchObject({ tasks: [base], isSameTraining: true });
   });
 
   test('but with other settings it is compared with as any other commit', () => {

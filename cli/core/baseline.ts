@@ -145,6 +145,8 @@ export interface BaselineSearch {
   readonly branch: string;
   /** The code under test. */
   readonly own: readonly ReportedTask[];
+  /** The pull request under test. */
+  readonly pullRequest: number | undefined;
   /** The pull request's newest commit; undefined where nobody knows it. */
   readonly head: string | undefined;
   readonly seedParam: string;
@@ -268,14 +270,43 @@ function groupByPosition(
   const nearestFirst = [...byPosition].sort(([a], [b]) => a - b);
   const isMerged = search.head !== undefined && ancestors[0]?.commit === search.head;
   const isOwn = createOwnTest(search.own);
-  const [nearest] = nearestFirst;
   return new Map(
-    nearestFirst.flatMap(([position, tasks]) => {
-      const isNearest = position === nearest?.[0] && !isMerged;
-      const others = isNearest ? tasks : tasks.filter((task) => !isOwn(task));
-      return others.length === 0 ? [] : [[position, others] as const];
+    nearestFirst.flatMap(([position, tasks], index) => {
+      const older = nearestFirst.slice(index + 1).flatMap(([, others]) => others);
+      const counted =
+        index === 0 && !isMerged
+          ? selectNearest(tasks, older, isOwn, search)
+          : tasks.filter((task) => !isOwn(task));
+      return counted.length === 0 ? [] : [[position, counted] as const];
     }),
   );
+}
+
+/**
+ * The nearest commit may be the code under test itself. Its tasks are the base then, but for those that this pull request
+ * has trained: with params from elsewhere (a repository variable, an option) they would be their own measure. Where only
+ * the pull request has trained it, it did so as the base branch is trained, or it does not count.
+ */
+function selectNearest(
+  tasks: readonly ReportedTask[],
+  older: readonly ReportedTask[],
+  isOwn: (task: ReportedTask) => boolean,
+  { pullRequest, seedParam }: BaselineSearch,
+): readonly ReportedTask[] {
+  const base = tasks.filter((task) => !(isOwn(task) && isTrainedFor(task, pullRequest)));
+  if (base.length > 0) return base;
+  const isAsUsual = (task: ReportedTask) =>
+    older.some(
+      (other) =>
+        !isOwn(other) &&
+        countDifferences(listSettings(task, seedParam), listSettings(other, seedParam)) === 0,
+    );
+  return tasks.every(isAsUsual) ? tasks : [];
+}
+
+/** Whether a task was created for the pull request, not only reused by it. */
+function isTrainedFor({ runtime }: ReportedTask, pullRequest: number | undefined): boolean {
+  return pullRequest !== undefined && runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest);
 }
 
 /** Whether a task is one of those under test, or of their code. */
@@ -397,8 +428,6 @@ export function selectTagBaseline(
 ): FoundBaseline | undefined {
   const [first] = own;
   const pipeline = first?.runtime[RUNTIME_KEYS.pipeline];
-  const isOfPullRequest = ({ runtime }: ReportedTask) =>
-    pullRequest !== undefined && runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest);
   const isUnderTest = (task: ReportedTask) => own.some(({ id }) => id === task.id);
   const isReused = ({ tags }: ReportedTask) =>
     pullRequest !== undefined && tags.includes(tagPullRequest(pullRequest));
@@ -412,7 +441,7 @@ export function selectTagBaseline(
         task.projectId === first?.projectId &&
         // A task by hand may carry the tag; one of another pipeline is another training.
         [undefined, pipeline].includes(task.runtime[RUNTIME_KEYS.pipeline]) &&
-        !isOfPullRequest(task) &&
+        !isTrainedFor(task, pullRequest) &&
         isSettled(task, branch) &&
         (!isUnderTest(task) || isReused(task)),
     ),

@@ -29,6 +29,8 @@ export interface BranchQuestion {
   readonly history: BranchHistory;
   /** The code under test. */
   readonly tasks: readonly ReportedTask[];
+  /** The pull request under test. */
+  readonly pullRequest: number | undefined;
   readonly seedParam: string;
   /** Of the base's tasks, what is compared. */
   readonly metrics: readonly MetricName[] | 'all';
@@ -48,14 +50,14 @@ export async function findBranchBaseline(
   clearml: Pick<ReportServer, 'findTasksByCode' | 'findTasksByBranch'>,
   github: Promise<CodeHost>,
 ): Promise<{ readonly baseline: Baseline; readonly failure: Failure | undefined }> {
-  const { branch, pipeline, history, tasks, seedParam, metrics, isGated } = question;
+  const { branch, pipeline, history, tasks, pullRequest, seedParam, metrics, isGated } = question;
   const missing = (reason: MissingBaseline['reason'], commitsSearched = 0, failure?: Failure) => {
     const baseline: MissingBaseline = { kind: 'missing', reason, branch, commitsSearched };
     return { baseline, failure };
   };
   if (history.comparison === undefined) return missing('no-ancestor');
   const { mergeBase, head } = history.comparison;
-  const sought = { pipeline, branch, own: tasks, head: head.commit, seedParam };
+  const sought = { pipeline, branch, own: tasks, pullRequest, head: head.commit, seedParam };
   const where = { pipeline, projectId: tasks[0]?.projectId };
 
   const newest = history.listed;

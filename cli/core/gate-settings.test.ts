@@ -66,8 +66,12 @@ describe('a gated metric', () => {
   });
 
   test('that an earlier rule now takes over is named, though its own rule stands', () => {
-    const cover = { metric: 'test/*', gate: 'off' };
-    expect(compareMetrics([ACCURACY], [cover, ACCURACY])).toEqual(['test/accuracy gate: fail -> off']);
+    const cover = { metric: '*/accuracy', gate: 'off' };
+    const pattern = { ...ACCURACY, metric: 'test/*' };
+    expect(compareMetrics([ACCURACY], [cover, pattern])).toEqual([
+      'test/* gate: off -> fail',
+      'test/accuracy gate: fail -> off',
+    ]);
   });
 
   test('that a pattern gated on the base is named where an exact rule frees it', () => {

@@ -320,6 +320,11 @@ function makePlainName(): string {
 describe('whatever the training calls things', () => {
   const REPORTS = 60;
 
+  // The parser's Python environment is made once, and takes its time.
+  beforeAll(async () => {
+    await renderGithubMarkdown(['']);
+  }, 600_000);
+
   test.each([
     ['comment', makeFullReport],
     ['comment on a failure', makeFailedReport],

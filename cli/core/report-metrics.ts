@@ -1,6 +1,6 @@
 import type { MetricRule } from './config.ts';
 import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './curve.ts';
-import type { MetricJudgement, MetricVerdict } from './gate-data.ts';
+import type { Comparison, MetricJudgement, MetricVerdict } from './gate-data.ts';
 import { assignRole, type Goal, type MetricRole, readName } from './metric-rules.ts';
 import { type Metric, type MetricPick, pickValue, sortMetrics } from './metrics.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -242,12 +242,18 @@ function showJudged(
   };
 }
 
+/** Of the comparisons with several baselines the first that the verdict is due to. */
+export function findDecisive({ verdict, comparisons }: MetricJudgement): Comparison | undefined {
+  return comparisons.find((comparison) => comparison.verdict === verdict) ?? comparisons[0];
+}
+
 /** Sums in another order differ. */
 function isAlmost(a: number | null, b: number | null): boolean {
   return a !== null && b !== null && Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b));
 }
 
-function judgeEffect(change: number | null, goal: Goal | undefined): ReportMetric['effect'] {
+/** Whether a change is for the better, as far as the goal is known. */
+export function judgeEffect(change: number | null, goal: Goal | undefined): ReportMetric['effect'] {
   if (change === null || !Number.isFinite(change)) return null;
   if (change === 0) return 'same';
   if (goal === undefined) return null;

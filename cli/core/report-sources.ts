@@ -496,13 +496,14 @@ async function searchBranch(
   if (branch === undefined || search === undefined) return missing('no-branch');
   const history = await search;
   if ('failure' in history) return missing('no-github', history.failure);
-  const { gate, seedParam } = question.options;
+  const { gate, pullRequest, seedParam } = question.options;
   return findBranchBaseline(
     {
       branch,
       pipeline,
       history: history.value,
       tasks,
+      pullRequest,
       seedParam,
       metrics: listCompared(question),
       isGated: gate !== undefined,

@@ -4,7 +4,7 @@ import { EXIT_CODES } from './exit-code.ts';
 import { formatChange, formatNumber, formatPair, formatPercentChange } from './number-format.ts';
 import { joinPhrases, type Phrase, phrase, words } from './phrase.ts';
 import type { Report, ReportBaseline, ReportTask } from './report.ts';
-import type { ReportMetric } from './report-metrics.ts';
+import { findDecisive, judgeEffect, type ReportMetric } from './report-metrics.ts';
 import type { TaskStatus } from './task.ts';
 
 /** How a status is called in a sentence. */
@@ -40,11 +40,11 @@ export function composeHeading(report: Report): Phrase {
     case 'draft':
       return phrase`${name} is not in a queue yet`;
     case 'completed': {
-      const verdict = VERDICT_WORDS[report.verdict];
+      const verdict = nameVerdict(report);
       const judged = verdict === '' ? [] : phrase`${{ strong: words(verdict) }}${describeForce(report)}: `;
       const leading = pickLeading(report);
       if (leading === undefined) return phrase`${judged}${name} completed`;
-      return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report.baseline)}${countFurther(report)}`;
+      return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report)}${countFurther(report)}`;
     }
   }
 }
@@ -59,18 +59,30 @@ const VERDICT_WORDS: Readonly<Record<Report['verdict'], string>> = {
   pending: '',
 };
 
+/** What was to be judged, and could not be for want of a base, says that it was not. */
+function nameVerdict({ verdict, gate }: Report): string {
+  return verdict === 'none' && gate !== null && gate.metrics.length > 0
+    ? 'Not judged'
+    : VERDICT_WORDS[verdict];
+}
+
 /** A verdict that blocks nothing says so. */
 function describeForce({ verdict, gate }: Report): Phrase {
-  return gate !== null && gate.exitCode === EXIT_CODES.done && verdict !== 'pass'
+  return gate !== null &&
+    gate.exitCode === EXIT_CODES.done &&
+    (verdict === 'regression' || verdict === 'undecided')
     ? words(' (a warning only)')
     : [];
 }
 
-/** The metric of the first line: the first that the verdict is about. */
-function pickLeading({ metrics, verdict, leadingMetrics }: Report): ReportMetric | undefined {
-  return verdict === 'regression' || verdict === 'undecided' || verdict === 'pass'
-    ? metrics.find((metric) => metric.verdict === verdict)
-    : metrics.slice(0, leadingMetrics)[0];
+/** The metric of the first line: the first that the verdict is about, one that blocks before one that only warns. */
+function pickLeading({ metrics, verdict, leadingMetrics, gate }: Report): ReportMetric | undefined {
+  if (verdict !== 'regression' && verdict !== 'undecided' && verdict !== 'pass')
+    return metrics.slice(0, leadingMetrics)[0];
+  const blocking = gate?.metrics.find((judged) => judged.verdict === verdict && judged.gate === 'fail');
+  return metrics.find(({ metric, verdict: own }) =>
+    blocking === undefined ? own === verdict : metric === blocking.metric,
+  );
 }
 
 function countFurther({ gate, verdict }: Report): Phrase {
@@ -79,15 +91,20 @@ function countFurther({ gate, verdict }: Report): Phrase {
   return words(`, and ${count - 1} more`);
 }
 
-/** `0.9722, +0.0111 (better) against main` */
-function composeResult(metric: ReportMetric, baseline: ReportBaseline): Phrase {
+/** `0.9722, +0.0111 (better) against main`: against the baseline that the verdict is due to, where there are several. */
+function composeResult(metric: ReportMetric, { baseline, gate }: Report): Phrase {
   if (metric.value === null) return words(`was ${describeAbsence(metric)}`);
-  if (metric.baseline === null || metric.change === null)
-    return [{ strong: words(formatNumber(metric.value)) }];
-  const pair = formatPair(metric.value, metric.baseline);
-  const effect = metric.effect === null || metric.effect === 'same' ? '' : ` (${metric.effect})`;
-  const change = metric.change === 0 ? 'unchanged' : `${pair.change}${effect}`;
-  return phrase`${{ strong: words(pair.value) }}, ${words(change)} against ${nameBaseline(baseline)}`;
+  const judged = gate?.metrics.find(({ metric: name }) => name === metric.metric);
+  const decisive = judged === undefined ? undefined : findDecisive(judged);
+  const anchor = decisive === judged?.comparisons[0] ? undefined : decisive;
+  const base = anchor === undefined ? metric.baseline : anchor.base;
+  if (base === null || metric.change === null) return [{ strong: words(formatNumber(metric.value)) }];
+  const pair = formatPair(metric.value, base);
+  const effect = judgeEffect(metric.value - base, metric.goal ?? undefined);
+  const isTold = effect === 'better' || effect === 'worse';
+  const change = metric.value === base ? 'unchanged' : `${pair.change}${isTold ? ` (${effect})` : ''}`;
+  const name = anchor === undefined ? nameBaseline(baseline) : phrase`${anchor.baseline}`;
+  return phrase`${{ strong: words(pair.value) }}, ${words(change)} against ${name}`;
 }
 
 /** The baseline in a word: its branch or tag. */

@@ -29,7 +29,7 @@ import {
   renderComment,
   renderSummary,
 } from '../core/report-markdown.ts';
-import { listNamedMetrics, rankMetrics } from '../core/report-metrics.ts';
+import { findDecisive, listNamedMetrics, rankMetrics } from '../core/report-metrics.ts';
 import {
   completeSources,
   type ExpectedCode,
@@ -375,11 +375,20 @@ function rememberLast<A, R>(compute: (argument: A) => R): (argument: A) => R {
 /** A job's outputs hold 1 MB in all; later steps want the metrics that count. */
 const MAX_METRICS_IN_OUTPUT = 1000;
 
-function formatMetricsOutput({ metrics }: Report): string {
+function formatMetricsOutput({ metrics, gate }: Report): string {
+  const judgements = new Map(gate?.metrics.map((judgement) => [judgement.metric, judgement]));
   return JSON.stringify(
-    metrics
-      .slice(0, MAX_METRICS_IN_OUTPUT)
-      .map(({ metric, value, baseline, change, verdict }) => ({ metric, value, baseline, change, verdict })),
+    metrics.slice(0, MAX_METRICS_IN_OUTPUT).map(({ metric, value, baseline, change, verdict }) => {
+      const judgement = judgements.get(metric);
+      const decisive = judgement === undefined ? undefined : findDecisive(judgement);
+      return {
+        metric,
+        value,
+        baseline: decisive?.base ?? baseline,
+        change: decisive?.change ?? change,
+        verdict,
+      };
+    }),
   );
 }
 
