@@ -345,11 +345,15 @@ test('a console that ClearML does not give leaves a 0 doubted', async () => {
   expect(body).toContain('the console could not be read from end to end');
 });
 
-test('a number that the training chose in the place of NaN is found where the curve leaps to it', async () => {
+test.each<readonly [where: string, values: readonly number[]]>([
+  ['where the curve leaps to it', [2, 1.9, 0.01]],
+  ['where it has stayed there since', [2, 1.9, 0.01, 0.01]],
+  ['in a single report that beats the base', [0.01]],
+])('a number that the training chose in the place of NaN is found %s', async (_, values) => {
   const metric = ['test', 'loss'] as const;
   await train(base, [2, 1, 0.5], { metric });
   const { exitCode, body } = await judge(
-    await train(head, [2, 1.9, 0.01], { metric, log: [WARNING.replace("'0.0'", "'0.01'")] }),
+    await train(head, values, { metric, log: [WARNING.replace("'0.0'", "'0.01'")] }),
     LOSS,
   );
   expect(exitCode).toBe(6);

@@ -47,7 +47,8 @@ export function doubtValue(origin: ValueOrigin): ValueDoubt | undefined {
 
 /**
  * Whether the console must be read to judge a value: for an exact 0.0, and where the biggest step of the whole series leads
- * to the value, which may be a number that the training chose in the place of NaN. Ordinary values are worth no request.
+ * to the value, which may be a number that the training chose in the place of NaN, and stays there for as long as that is
+ * NaN. Ordinary values are worth no request.
  */
 export function needsConsole({
   value,
@@ -61,10 +62,16 @@ export function needsConsole({
 }
 
 function leapsTo(series: readonly number[], at: number): boolean {
+  // ClearML keeps a course as float32, and its last and extreme values in full.
+  const isSame = (index: number) => Math.fround(series[index] ?? Number.NaN) === Math.fround(series[at] ?? 0);
+  let start = at;
+  let stop = at;
+  while (isSame(start - 1)) start -= 1;
+  while (isSame(stop + 1)) stop += 1;
   const steps = series.slice(1).map((value, index) => Math.abs(value - (series[index] ?? value)));
-  const leap = steps[at - 1] ?? 0;
-  // The step back from a dip is as big as the one into it.
-  const others = steps.filter((_, index) => index !== at - 1 && index !== at);
+  const leap = steps[start - 1] ?? 0;
+  // The step back from a dip is as big as the one into it, and between them there is none.
+  const others = steps.filter((_, index) => index < start - 1 || index > stop);
   return others.length > 0 && others.every((step) => step < leap);
 }
 
