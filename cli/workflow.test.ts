@@ -240,6 +240,8 @@ async function startHere(
 /** The variables of a runner's machine: Node 24 first on the PATH, and what it needs to reach the npm registry. */
 function describeMachine(): Record<string, string> {
   const names = ['HOME', 'NODE_EXTRA_CA_CERTS', 'HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy'];
+  // An npm under another Node looks for its global settings elsewhere; `npm test` hands over those that it runs with.
+  names.push('npm_config_globalconfig', 'npm_config_registry', 'npm_config_cafile');
   const inherited = names.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];
