@@ -256,6 +256,26 @@ test('a base commit that is still being trained is waited for: undecided until i
   expect(late.body).not.toContain('still being trained');
 });
 
+test('base seeds that still run are waited for, until as many have ended as the pull request has', async () => {
+  const settings = GATED.replace('gate:', 'tolerance: 0.02, gate:');
+  await train(base, [0.7]);
+  const second = await train(base, [0.1], { seed: 2, end: 'none' });
+  await train(base, [0.1], { seed: 3, end: 'none' });
+  const one = await train(head, [0.7]);
+  const two = `${one} ${await train(head, [0.71], { seed: 2 })}`;
+  const early = await judge(two, settings);
+  expect(early).toMatchObject({ exitCode: 6, verdict: 'undecided' });
+  expect(early.body).toContain('**The base commit is not trained to the end.**');
+  expect(early.body).toContain('run this job again when that has ended');
+  expect(await judge(one, settings)).toMatchObject({ exitCode: 0, verdict: 'pass' });
+  await driver.reportScalars(second, 'test', 'accuracy', [0.95]);
+  await driver.completeTask(second);
+  // The third is told, and no reason to wait.
+  const late = await judge(two, settings);
+  expect(late.body).toContain('**The base commit is not trained to the end.**');
+  expect(late.body).not.toContain('The base commit to compare with is still being trained');
+});
+
 test('the first base commit of all, while it is being trained, is waited for too', async () => {
   await train(base, [0.1], { end: 'none' });
   const { exitCode, body } = await judge(await train(head, [0.85]));

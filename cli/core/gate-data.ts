@@ -45,7 +45,7 @@ export type GateBaseline = {
   readonly name: string;
   /** The pull request's runs are the nearest commit's own training: whatever differs is chance. */
   readonly isSameTraining?: boolean | undefined;
-  /** A commit nearer than the nearest of the history is still being trained. */
+  /** A commit nearer than the nearest of the history is still being trained, or too much of the nearest itself. */
   readonly hasUnfinished?: boolean | undefined;
 } & ({ readonly history: readonly [GateCommit, ...GateCommit[]] } | { readonly absence: BaselineAbsence });
 

@@ -1,4 +1,4 @@
-import type { Baseline, BaselineRule } from './baseline.ts';
+import type { Baseline, BaselineRule, FoundBaseline } from './baseline.ts';
 import type { MetricRule } from './config.ts';
 import { type Curves, restoreExtremes } from './curve.ts';
 import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from './gate-data.ts';
@@ -83,7 +83,9 @@ export function prepareGateInput(
     pullRequest: sources.tasks.map(toRun),
     baselines: baselineRules.flatMap((rule, index) => {
       const baseline = baselines[index];
-      return baseline === undefined ? [] : (describeBaseline(baseline, rule, toRun) ?? []);
+      return baseline === undefined
+        ? []
+        : (describeBaseline(baseline, rule, { toRun, runs: sources.tasks.length }) ?? []);
     }),
   };
 }
@@ -144,11 +146,21 @@ function readSeries(
   return curve === undefined || curve.x.length < metric.count ? undefined : restoreExtremes(curve, metric).y;
 }
 
+/**
+ * Whether what has not ended would decide: any run of a nearer commit; of the commit compared with only where fewer runs
+ * than the pull request has have ended, because the seeds that end first are not the branch's result.
+ */
+function isWaitedFor(baseline: FoundBaseline, runs: number): boolean {
+  const { unfinished, commitsBehind, isSameTraining, tasks } = baseline;
+  if (unfinished === undefined) return false;
+  return unfinished.commitsBehind !== commitsBehind || (!isSameTraining && tasks.length < runs);
+}
+
 /** undefined where nobody asked for a baseline. */
 function describeBaseline(
   baseline: Baseline,
   rule: BaselineRule,
-  toRun: (task: ReportedTask) => GateRun,
+  { toRun, runs }: { readonly toRun: (task: ReportedTask) => GateRun; readonly runs: number },
 ): GateBaseline | undefined {
   if (baseline.kind === 'missing') {
     const name = baseline.branch ?? 'the base branch';
@@ -176,8 +188,7 @@ function describeBaseline(
   return {
     name: baseline.name,
     isSameTraining: baseline.isSameTraining,
-    hasUnfinished:
-      baseline.unfinished !== undefined && baseline.unfinished.commitsBehind !== baseline.commitsBehind,
+    hasUnfinished: isWaitedFor(baseline, runs),
     history: [nearest ?? toCommit(baseline.commit, baseline.tasks), ...older],
   };
 }
