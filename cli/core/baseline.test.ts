@@ -173,6 +173,11 @@ describe('a launch by hand on the base branch', () => {
     const changed = [withRate('10', { commit: 'own1', event: 'pull_request', branch: 'topic' })];
     const trial = withRate('10', { commit: 'b1' });
     expect(select([pushed, trial], changed)).toMatchObject({ tasks: [pushed] });
+    // By a repository's variable, say: the code is the branch's own.
+    const same = [withRate('10', { commit: 'own1', tree: 'b2', event: 'pull_request', branch: 'topic' })];
+    const base = withRate('1', { commit: 'b1', tree: 'b2', event: 'push' });
+    const alike = withRate('10', { commit: 'b1', tree: 'b2' });
+    expect(select([base, alike], same)).toMatchObject({ tasks: [base], isSameTraining: false });
   });
 
   test('with the branch’s settings counts, whatever the pull request changes', () => {

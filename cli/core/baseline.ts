@@ -217,7 +217,7 @@ function leaveOutTrials(
   candidates: readonly ReportedTask[],
   search: BaselineSearch,
 ): readonly ReportedTask[] {
-  const { branch, own, seedParam } = search;
+  const { branch, own, pullRequest, seedParam } = search;
   const onBranch = new Set(ancestors.flatMap(({ commit, tree }) => [commit, tree]));
   const idsOf = (task: ReportedTask) => [...listCodeIds(task), ...listMarkedCommits(task.tags, branch)];
   const isByHand = (task: ReportedTask) =>
@@ -225,7 +225,10 @@ function leaveOutTrials(
   const isOwn = createOwnTest(own);
   const byBranch = candidates.filter(
     (task) =>
-      !isByHand(task) && !isOwn(task) && mayCount(task, search) && idsOf(task).some((id) => onBranch.has(id)),
+      !isByHand(task) &&
+      !(isOwn(task) && isTrainedFor(task, pullRequest)) &&
+      mayCount(task, search) &&
+      idsOf(task).some((id) => onBranch.has(id)),
   );
   const trained = new Set(byBranch.flatMap(idsOf));
   const isLike = (task: ReportedTask, others: readonly ReportedTask[]) =>
