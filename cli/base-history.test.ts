@@ -139,14 +139,15 @@ async function pushNotes(text: string): Promise<string> {
 }
 
 /** What the comment on a pull request says; GitHub knows it from now on. */
-async function report(number: number, branch: string, task: string) {
+async function report(number: number, branch: string, task: string, flags: readonly string[] = []) {
   github.addPull({ number, headSha: headOf(branch), headRef: branch, baseRef: 'main' });
-  const { stdout, exitCode } = await runProgramHere(comment, {
-    args: [task, '--json'],
+  const { stdout, stderr, exitCode } = await runProgramHere(comment, {
+    args: [task, '--json', ...flags],
     env: describePull(number, branch),
     cwd: repository.directory,
     clock: createHurriedClock(1),
   });
+  if (stdout === '') return { exitCode, stderr };
   const { verdict, baseline } = JSON.parse(stdout);
   return { exitCode, verdict, tasks: baseline.tasks.map(({ id }: { id: string }) => id), baseline };
 }
@@ -263,6 +264,55 @@ test.each<[string, () => Record<string, string>, readonly string[]]>([
   repository.git('checkout', '--quiet', 'main');
   expect(await launchTask(describePush(''))).toBe(trial);
   expect(await report(8, 'topic', task)).toMatchObject({ verdict: 'regression', tasks: [trial] });
+});
+
+test.each<[string, object]>([
+  ['with paths', {}],
+  [
+    'without paths',
+    { '.github/clearml-ci.yml': SETTINGS['.github/clearml-ci.yml'].replace(/^paths.*\n/, '') },
+  ],
+])(
+  'what a pull request has tagged itself is no anchor of another one, until it is merged: %s',
+  async (_, files) => {
+    repository.commit('Settings', { 'train.py': 'v1', 'notes.md': '1', ...files });
+    await finish(await launchTask(describePush('')), 0.8);
+    commitOn('better', 'train.py', 'v2');
+    const tagged = await launchTask(describePull(7, 'better'), ['--tag', 'production']);
+    await finish(tagged, 0.95);
+    commitOn('topic', 'train.py', 'v3');
+    const task = await trainPull(8, 'topic', 0.85);
+    const flags = ['--baseline', 'tag:production'];
+    expect(await report(8, 'topic', task, flags)).toEqual({
+      exitCode: 10,
+      stderr: expect.stringContaining('that no push to the base branch has found merged'),
+    });
+    const before = mergeBranch('better', 'squash');
+    expect(await launchTask(describePush(before))).toBe(tagged);
+    expect(await report(9, 'topic', task, flags)).toMatchObject({ exitCode: 5, tasks: [tagged] });
+  },
+);
+
+test('a trial by hand on the base branch does not displace what the branch trained', async () => {
+  const first = await launchTask(describePush(''));
+  await finish(first, 0.95);
+  const before = headOf('main');
+  commitOn('main', 'train.py', 'v2');
+  const pushed = await launchTask(describePush(before));
+  await finish(pushed, 0.95);
+  const trial = await launchTask({ ...clearml.env, ...github.env }, [
+    CLONE_URL,
+    'main',
+    headOf('main'),
+    '--param',
+    'lr=10',
+  ]);
+  commitOn('topic', 'train.py', 'v3');
+  const task = await trainPull(7, 'topic', 0.2);
+  // Neither waited for, as long as it runs, nor the base after it.
+  expect(await report(7, 'topic', task)).toMatchObject({ exitCode: 5, tasks: [pushed] });
+  await finish(trial, 0.1);
+  expect(await report(8, 'topic', task)).toMatchObject({ exitCode: 5, tasks: [pushed] });
 });
 
 test('nobody puts such a mark on a task by a setting', async () => {
