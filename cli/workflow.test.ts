@@ -726,7 +726,9 @@ describe('another repository, with the programs copied into it as the README say
       repository,
       runCommands(commands) {
         const cwd = repository.directory;
-        execFileSync('bash', ['-euo', 'pipefail', '-c', commands], { cwd, env, stdio: 'pipe' });
+        // npm waits for minutes where the registry can't be reached, and nothing else happens meanwhile.
+        const options = { cwd, env, stdio: 'pipe', timeout: 180_000 } as const;
+        execFileSync('bash', ['-euo', 'pipefail', '-c', commands], options);
       },
     };
   }
