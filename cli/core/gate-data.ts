@@ -111,8 +111,15 @@ export type GateReason =
     }
   /** Nor does a tolerance that is a percentage of 0. */
   | { readonly kind: 'share-of-zero'; readonly tolerance: string }
-  /** A loss, and the pull request's runs differ more than chance explains; standard deviations. */
-  | { readonly kind: 'uneven-spread'; readonly pullRequest: number; readonly base: number }
+  /** A loss, and the pull request's runs differ more than chance explains well. */
+  | {
+      readonly kind: 'uneven-spread';
+      /** Standard deviations. */
+      readonly pullRequest: number;
+      readonly base: number;
+      /** How often runs of the same code would differ so unevenly, in this metric alone. */
+      readonly pValue: number;
+    }
   | { readonly kind: 'detect-within-tolerance'; readonly detect: number; readonly tolerance: number }
   /** Numbers too large to compute with. */
   | { readonly kind: 'out-of-range' }
@@ -136,6 +143,8 @@ export type GateNote =
   | { readonly kind: 'uneven-runs'; readonly pullRequest: number; readonly base: number }
   /** No worse than base runs that agree, but are too few to be sure that others would. */
   | { readonly kind: 'few-agree'; readonly baseRuns: number; readonly neededRuns: number }
+  /** Commits of other baselines whose runs differ far more: how much runs differ is told without them. */
+  | { readonly kind: 'spread-left-out'; readonly commits: readonly string[] }
   /** The nearest commit has no number to believe; an older one stands in. */
   | { readonly kind: 'nearest-unmeasured'; readonly commit: string }
   | { readonly kind: 'renamed'; readonly was: string };

@@ -1,3 +1,5 @@
+import type { Statistics } from './statistics.ts';
+
 /** How much a metric varies between runs of the same code. */
 export interface Noise {
   /** 0 where all base runs agree. */
@@ -62,6 +64,28 @@ export function estimateNoise(
         : { standardDeviation: Math.sqrt(own.squares / own.freedom), degreesOfFreedom: own.freedom },
     baseRuns: groups.reduce((sum, { length }) => sum + length, 0),
   };
+}
+
+/** Where it is less likely than this that a commit's runs differ so much more than the history's, they tell of something else. */
+const OUTLIER_LEVEL = 0.001;
+/** So little of a sum of squares is rounding. */
+const ZERO_SHARE = 1e-12;
+
+/**
+ * Whether the runs of a commit differ so much more than those within the commits of a history that chance does not explain
+ * it: an anchor with a collapsed run, or one that was trained otherwise, would hide any loss. A history that agrees shows
+ * nothing of that: a coarse metric's may.
+ */
+export function isUneven(
+  values: readonly number[],
+  history: ReadonlyArray<readonly number[]>,
+  { tailOfF }: Pick<Statistics, 'tailOfF'>,
+): boolean {
+  const own = sumWithin([values]);
+  const others = sumWithin(history);
+  if (own.freedom === 0 || others.freedom === 0 || others.squares <= ZERO_SHARE * own.squares) return false;
+  const ratio = own.squares / own.freedom / (others.squares / others.freedom);
+  return tailOfF(ratio, own.freedom, others.freedom) <= OUTLIER_LEVEL;
 }
 
 /**

@@ -136,7 +136,7 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
     case 'share-of-zero':
       return `How much runs differ by chance is not known, and a tolerance of ${reason.tolerance} of 0 is 0: give an absolute one.`;
     case 'uneven-spread':
-      return `The runs of this pull request differ ${formatNumber(reason.pullRequest / reason.base, 2)} times as much as those of the base (standard deviation ${formatNumber(reason.pullRequest, 2)} against ${formatNumber(reason.base, 2)}), which chance does not explain, and on average they are worse: look at the worst one. More seeds here would decide.`;
+      return `The runs of this pull request differ ${formatNumber(reason.pullRequest / reason.base, 2)} times as much as those of the base (standard deviation ${formatNumber(reason.pullRequest, 2)} against ${formatNumber(reason.base, 2)}), which chance ${reason.pValue <= 0.001 ? 'does not explain' : `explains in ${formatShare(reason.pValue)} of cases`}, and on average they are worse: look at the worst one. More seeds here would decide.`;
     case 'detect-within-tolerance':
       return `The loss that detect names (${formatNumber(reason.detect, 3)}) lies within the tolerance (${formatNumber(reason.tolerance, 3)}), where no loss is a regression: set one of them anew.`;
     case 'out-of-range':
@@ -190,6 +190,8 @@ export function explainNote(note: GateNote): string {
       return `${note.runs} seeds gave bit-identical results in every metric ${note.side === 'base' ? 'on the base' : 'here'}: the training does not seem to use its seed, so they count as one run.`;
     case 'uneven-runs':
       return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: single or unequal runs can block good pull requests more often than equally many seeds, two or more, on both sides.`;
+    case 'spread-left-out':
+      return `The runs of ${note.commits.length === 1 ? 'another baseline' : 'other baselines'} differ far more than those of this history, as one collapsed run makes them: how much runs differ by chance is told without them.`;
     case 'few-agree':
       return `The ${countRuns(note.baseRuns)} of the base agree. Whether a drop is one would not be known: ${countNeeded(note.neededRuns)}.`;
     case 'nearest-unmeasured':

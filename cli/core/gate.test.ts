@@ -480,6 +480,42 @@ describe('a pull request whose runs differ more than the base’s', () => {
     expect(metrics.map(({ verdict }) => verdict)).toEqual(['undecided', 'pass', 'pass', 'pass', 'pass']);
   });
 
+  test.each<readonly [what: string, base: number[][], own: number[], verdict: string]>([
+    ['two seeds, one base commit', [[0.9, 0.907]], [0.9, 0.3], 'undecided'],
+    ['three seeds, one base commit', [[0.9, 0.907, 0.903]], [0.9, 0.901, 0.6], 'undecided'],
+    [
+      'two seeds, two base commits',
+      [
+        [0.9, 0.907],
+        [0.9, 0.904],
+      ],
+      [0.9, 0.7],
+      'undecided',
+    ],
+    ['two seeds whose spread is nine times the base’s', [[0.9, 0.91]], [0.91, 0.82], 'pass'],
+    ['two seeds, one better and none worse', [[0.9, 0.907]], [0.9, 0.99], 'pass'],
+  ])('is undecided on a young base too, if the ratio is plainly large: %s', (_, base, own, verdict) => {
+    const metric = only(judge(runs(...own), branch(...base.map((values) => runs(...values)))));
+    expect(metric.verdict).toBe(verdict);
+  });
+
+  test('is undecided so whatever the number of metrics, and says how sure that is', () => {
+    const names = ['m/1', 'm/2', 'm/3', 'm/4', 'm/5'];
+    const all = (values: readonly number[], first = values) =>
+      values.map((value, index) =>
+        Object.fromEntries(names.map((name) => [name, name === 'm/1' ? (first[index] ?? 0) : value])),
+      );
+    const [metric] = judge(
+      runs(...all([0.9, 0.907, 0.903], [0.9, 0.907, 0.83])),
+      branch(runs(...all([0.9, 0.907, 0.903]))),
+      rule({ metric: 'm/*' }),
+    ).metrics;
+    const [comparison] = metric?.comparisons ?? [];
+    if (metric === undefined || comparison === undefined) throw new Error('five metrics were given');
+    expect(metric.verdict).toBe('undecided');
+    expect(explainComparison(metric, comparison)[0]).toMatch(/which chance explains in 0\.\d+% of cases/);
+  });
+
   test('passes where it is no worse on average, or by no more than the tolerance', () => {
     const base = branch(runs(0.9, 0.901, 0.899));
     expect(judge(runs(0.9, 0.99, 0.899), base).verdict).toBe('pass');
@@ -814,6 +850,25 @@ describe('the baseline', () => {
     expect(loss).toMatchObject({ verdict: 'regression', rule: 'pooled' });
   });
 
+  test('that is a noisy anchor does not blind the comparison with the branch, and that is said', () => {
+    const steady = [0.895, 0.9, 0.905];
+    const base = branch(...Array.from({ length: 10 }, () => runs(...steady)));
+    const noisy: GateBaseline = { ...branch(runs(0.7, 0.85, 0.9)), name: 'anchor' };
+    const own = runs(...steady.map((value) => value - 0.04));
+    const result = judge(own, [base, noisy]);
+    expect(result.verdict).toBe('regression');
+    const [main, anchor] = result.metrics[0]?.comparisons ?? [];
+    expect(main).toMatchObject({ verdict: 'regression', notes: [{ kind: 'spread-left-out' }] });
+    expect(main?.noise?.standardDeviation).toBeCloseTo(0.005, 12);
+    expect(main?.noise?.degreesOfFreedom).toBe(22);
+    // The anchor itself is compared with by a spread that holds its own.
+    expect(anchor).toMatchObject({ verdict: 'pass', notes: [] });
+    expect(anchor?.noise?.degreesOfFreedom).toBe(24);
+    const usual: GateBaseline = { ...branch(runs(0.89, 0.9, 0.91)), name: 'anchor' };
+    const [kept] = judge(own, [base, usual]).metrics[0]?.comparisons ?? [];
+    expect(kept).toMatchObject({ verdict: 'regression', notes: [], noise: { degreesOfFreedom: 24 } });
+  });
+
   test('that is a commit of the history too tells the noise once, another one adds to it', () => {
     const base = branch(runs(...BASE), runs(...BASE));
     if (!('history' in base)) throw new Error('a branch has a history');
@@ -928,7 +983,8 @@ describe('whatever the numbers,', () => {
         const isWithin = -comparison.change < comparison.interval * (1 - 1e-6);
         expect(comparison.correctedPValue).toBeGreaterThanOrEqual(comparison.pValue);
         if (isBeyond) expect(verdict).toBe('regression');
-        if (isWithin) expect(verdict).toBe('pass');
+        const isUneven = comparison.reasons.some(({ kind }) => kind === 'uneven-spread');
+        if (isWithin) expect(verdict).toBe(isUneven ? 'undecided' : 'pass');
       }),
       settings,
     );

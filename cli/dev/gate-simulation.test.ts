@@ -107,10 +107,10 @@ describe("the README's table", () => {
 
   test('holds rates that a simulation with fewer draws comes to, within its binomial error', () => {
     expect(lines.length).toBe(rows.length + 2);
-    for (const [index, { falseAlarms, power }] of rows.entries()) {
+    for (const [index, { falseAlarms, undecided, power }] of rows.entries()) {
       const cells = cellsOf(lines[index + 2]).slice(4);
-      const shown = [...cells.slice(0, 5), ...(cells[5] ?? '').split('/')].map((cell) => Number(cell) / 100);
-      const measured = [...Object.values(falseAlarms), ...Object.values(power)];
+      const shown = cells.slice(0, 7).flatMap((cell) => cell.split('/').map((rate) => Number(rate) / 100));
+      const measured = [falseAlarms, undecided, power].flatMap((rates) => Object.values<number>(rates));
       expect(shown.length).toBe(measured.length);
       for (const [at, rate] of measured.entries()) {
         expect(Math.abs((shown[at] ?? Number.NaN) - rate)).toBeLessThan(errorOf(shown[at] ?? 0) + 0.01);

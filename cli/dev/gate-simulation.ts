@@ -36,8 +36,10 @@ export interface Row {
   readonly design: Design;
   /** The claimed rate is claimed for this design. */
   readonly isClaimed: boolean;
-  /** Share of unchanged pull requests that are blocked. */
+  /** Share of unchanged pull requests that are called a regression. */
   readonly falseAlarms: Readonly<Record<(typeof NOISES)[number], number>>;
+  /** Share of unchanged pull requests that are not judged: undecided. */
+  readonly undecided: Readonly<Record<(typeof NOISES)[number], number>>;
   /** Share of pull requests blocked whose first metric is worse by two standard deviations. */
   readonly power: Readonly<Record<(typeof POWER_NOISES)[number], number>>;
 }
@@ -52,15 +54,16 @@ const WORSENED_BY = 2;
 /** The floor of issue 7's table for 10 commits of 3 seeds: 77, 76 and 77%. */
 export const POWER_FLOOR: Row['power'] = { normal: 0.77, 'drifting base': 0.76, 'improving base': 0.77 };
 
-type Blocks = (draw: Draw) => boolean;
+type Answer = 'regression' | 'undecided' | 'pass';
+type Judge = (draw: Draw) => Answer;
 interface Rule {
   readonly name: string;
-  readonly blocks: Blocks;
+  readonly judge: Judge;
   readonly designs: ReadonlyArray<readonly [Design, isClaimed: boolean]>;
 }
 
 /**
- * Draws unchanged and worsened models under several noises, and asks each rule whether it blocks them. Each rate has draws
+ * Draws unchanged and worsened models under several noises, and asks each rule what it says of them. Each rate has draws
  * of its own.
  *
  * @param options `draws` a rate, `claimedDraws` for the false alarms of a row that claims something
@@ -77,21 +80,23 @@ export function simulateGate({
   readonly statistics: Statistics;
 }): Row[] {
   let cells = 0;
-  return listRules(statistics).flatMap(({ name, blocks, designs }) =>
+  return listRules(statistics).flatMap(({ name, judge, designs }) =>
     designs.map(([design, isClaimed]): Row => {
-      const rate = (noise: Noise, loss: number) => {
+      const measure = (noise: Noise, loss: number) => {
         cells += 1;
-        return measureRate(blocks, design, noise, loss, {
+        return measureRates(judge, design, noise, loss, {
           draws: isClaimed && loss === 0 ? claimedDraws : draws,
           seed: 1000 * seed + cells,
         });
       };
+      const unchanged = mapKeys(NOISES, (noise) => measure(noise, 0));
       return {
         rule: name,
         design,
         isClaimed,
-        falseAlarms: mapKeys(NOISES, (noise) => rate(noise, 0)),
-        power: mapKeys(POWER_NOISES, (noise) => rate(noise, WORSENED_BY)),
+        falseAlarms: mapKeys(NOISES, (noise) => unchanged[noise].regression),
+        undecided: mapKeys(NOISES, (noise) => unchanged[noise].undecided),
+        power: mapKeys(POWER_NOISES, (noise) => measure(noise, WORSENED_BY).regression),
       };
     }),
   );
@@ -140,12 +145,13 @@ export function listBrokenClaims(
 
 /** The Markdown table that the README carries; numbers in percent. */
 export function formatTable(rows: readonly Row[]): string {
-  const header = ['rule', 'runs', 'metrics', ...NOISES, `finds ${WORSENED_BY} sigma`];
-  const lines = rows.map(({ rule, design, isClaimed, falseAlarms, power }) => [
+  const header = ['rule', 'runs', 'metrics', ...NOISES, 'undecided', `finds ${WORSENED_BY} sigma`];
+  const lines = rows.map(({ rule, design, isClaimed, falseAlarms, undecided, power }) => [
     isClaimed ? `**${rule}**` : rule,
     describeRuns(design),
     `${design.metrics}`,
     ...NOISES.map((noise) => percent(falseAlarms[noise])),
+    NOISES.map((noise) => percent(undecided[noise])).join(' / '),
     POWER_NOISES.map((noise) => Math.round(100 * power[noise])).join(' / '),
   ]);
   return [header, header.map((_, index) => (index === 0 ? '---' : '---:')), ...lines]
@@ -167,7 +173,11 @@ function percent(share: number): string {
 }
 
 function listRules(statistics: Statistics): Rule[] {
-  const ours = (draw: Draw) => blockByGate(draw, statistics);
+  const ours = (draw: Draw) => judgeByGate(draw, statistics);
+  const blockIf =
+    (blocks: (draw: Draw) => boolean): Judge =>
+    (draw) =>
+      blocks(draw) ? 'regression' : 'pass';
   const design = (commits: number, runs: number, seeds: number, metrics: number, anchor = 0): Design => ({
     commits,
     runs,
@@ -178,7 +188,7 @@ function listRules(statistics: Statistics): Rule[] {
   return [
     {
       name: 'this gate, seeds on both sides',
-      blocks: ours,
+      judge: ours,
       designs: [
         [design(10, 3, 3, 1), true],
         [design(10, 3, 3, 5), true],
@@ -189,16 +199,17 @@ function listRules(statistics: Statistics): Rule[] {
     },
     {
       name: 'this gate, with a fixed anchor',
-      blocks: ours,
+      judge: ours,
       designs: [
         [design(10, 3, 3, 1, 3), true],
         [design(10, 3, 3, 5, 3), true],
         [design(10, 1, 1, 1, 1), false],
+        [design(10, 3, 3, 5, 1), false],
       ],
     },
     {
       name: 'this gate, single or uneven runs',
-      blocks: ours,
+      judge: ours,
       designs: [
         [design(10, 1, 1, 1), false],
         [design(10, 1, 1, 5), false],
@@ -208,18 +219,19 @@ function listRules(statistics: Statistics): Rule[] {
     },
     {
       name: 'one run worse than the best ever',
-      blocks: ({ pullRequest, history }) =>
+      judge: blockIf(({ pullRequest, history }) =>
         history.flat().some((run) => firstOf(run) > firstOf(pullRequest[0])),
+      ),
       designs: [[design(10, 1, 1, 1), false]],
     },
     {
       name: 'one run worse than the last by a tolerance of 1 sigma',
-      blocks: ({ pullRequest, history }) => firstOf(history[0]?.[0]) - firstOf(pullRequest[0]) > 1,
+      judge: blockIf(({ pullRequest, history }) => firstOf(history[0]?.[0]) - firstOf(pullRequest[0]) > 1),
       designs: [[design(10, 1, 1, 1), false]],
     },
     {
       name: 't-test for each metric, uncorrected',
-      blocks: ({ pullRequest, history }) =>
+      judge: blockIf(({ pullRequest, history }) =>
         firstRun(pullRequest).some((_, metric) => {
           const base = (history[0] ?? []).map((run) => run[metric] ?? 0);
           return (
@@ -230,12 +242,15 @@ function listRules(statistics: Statistics): Rule[] {
             ) <= ALPHA
           );
         }),
+      ),
       designs: [[design(10, 3, 3, 5), false]],
     },
     {
       name: 't-test, whole history as one sample',
-      blocks: ({ pullRequest, history }) =>
-        testTwoSamples(pullRequest.map(firstOf), history.flat().map(firstOf), statistics) <= ALPHA,
+      judge: blockIf(
+        ({ pullRequest, history }) =>
+          testTwoSamples(pullRequest.map(firstOf), history.flat().map(firstOf), statistics) <= ALPHA,
+      ),
       designs: [
         [design(10, 1, 3, 1), false],
         [design(10, 3, 3, 1), false],
@@ -259,7 +274,7 @@ const RULES: readonly MetricRule[] = [
 const NAMES = ['metric/a', 'metric/b', 'metric/c', 'metric/d', 'metric/e'];
 
 /** The product's own gate. */
-function blockByGate({ pullRequest, history, anchor }: Draw, statistics: Statistics): boolean {
+function judgeByGate({ pullRequest, history, anchor }: Draw, statistics: Statistics): Answer {
   const describeRuns = (runs: ReadonlyArray<readonly number[]>, commit: string) =>
     runs.map((run, index) => describeRun(run, index, commit));
   const commits = history.map(
@@ -270,7 +285,7 @@ function blockByGate({ pullRequest, history, anchor }: Draw, statistics: Statist
       ? []
       : [{ name: 'anchor', history: [{ commit: 'anchor', runs: describeRuns(anchor, 'anchor') }] }];
   const [nearest, ...older] = commits;
-  if (nearest === undefined) return false;
+  if (nearest === undefined) return 'pass';
   const { verdict } = judgeGate(
     {
       rules: RULES,
@@ -280,7 +295,7 @@ function blockByGate({ pullRequest, history, anchor }: Draw, statistics: Statist
     },
     statistics,
   );
-  return verdict === 'regression';
+  return verdict === 'regression' || verdict === 'undecided' ? verdict : 'pass';
 }
 
 function describeRun(values: readonly number[], index: number, commit: string): GateRun {
@@ -316,25 +331,27 @@ function sumSquares(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
 }
 
-function measureRate(
-  blocks: Blocks,
+function measureRates(
+  judge: Judge,
   design: Design,
   noise: Noise,
   loss: number,
   { draws, seed }: { readonly draws: number; readonly seed: number },
-): number {
+): Readonly<Record<'regression' | 'undecided', number>> {
   // A rule that looks at one tail likes one direction of a skew: the worse of the two counts.
   const directions = noise === 'skewed' ? [1, -1] : [1];
-  return Math.max(
-    ...directions.map((direction) => {
-      const source = createSource(seed);
-      let blocked = 0;
-      for (let draw = 0; draw < draws; draw += 1) {
-        if (blocks(drawRuns(design, noise, direction, loss, source))) blocked += 1;
-      }
-      return blocked / draws;
-    }),
-  );
+  const counts = directions.map((direction) => {
+    const source = createSource(seed);
+    const count = { regression: 0, undecided: 0, pass: 0 };
+    for (let draw = 0; draw < draws; draw += 1) {
+      count[judge(drawRuns(design, noise, direction, loss, source))] += 1;
+    }
+    return count;
+  });
+  return {
+    regression: Math.max(...counts.map(({ regression }) => regression)) / draws,
+    undecided: Math.max(...counts.map(({ undecided }) => undecided)) / draws,
+  };
 }
 
 interface Source {
@@ -416,9 +433,9 @@ function drawNoise(noise: Noise, direction: number, { normal, uniform }: Source)
   }
 }
 
-function mapKeys<Key extends string>(
+function mapKeys<Key extends string, Value>(
   keys: readonly Key[],
-  compute: (key: Key) => number,
-): Record<Key, number> {
-  return Object.fromEntries(keys.map((key) => [key, compute(key)])) as Record<Key, number>;
+  compute: (key: Key) => Value,
+): Record<Key, Value> {
+  return Object.fromEntries(keys.map((key) => [key, compute(key)])) as Record<Key, Value>;
 }
