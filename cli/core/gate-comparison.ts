@@ -225,7 +225,7 @@ export function decideEstimate(
   };
   const { runs } = estimate;
   const uneven = isBeyondTolerance ? compareSpreads(noise, test.metrics, statistics) : undefined;
-  return conclude(
+  const concluded = conclude(
     {
       ...comparison,
       notes: [...pair.notes, ...describeBalance(runs)],
@@ -248,6 +248,9 @@ export function decideEstimate(
           ) <= detect,
       ),
   );
+  return concluded.verdict === 'pass' && isBeyondTolerance
+    ? { ...concluded, notes: [...concluded.notes, ...describeWidening(noise)] }
+    : concluded;
 }
 
 /** Each run is at least as good as the base: whatever chance does to the metric, that is no regression. */
@@ -294,6 +297,20 @@ function compareSpreads(
 /** Where noise is skewed, only the same number of runs on the other side cancels it, and a single one shows none. */
 function describeBalance({ pullRequest, base }: Estimate['runs']): GateNote[] {
   return pullRequest === base && base > 1 ? [] : [{ kind: 'uneven-runs', pullRequest, base }];
+}
+
+/** So many times as wide is worth a word. */
+const WIDE_RATIO = 3;
+const WIDENED_RATIO = 1.5;
+
+function describeWidening({ base, own, widenedBy }: Noise): GateNote[] {
+  const ratio = (own?.standardDeviation ?? 0) / base.standardDeviation;
+  return [
+    ...(ratio >= WIDE_RATIO ? [{ kind: 'range-widened', by: 'own-runs', ratio } as const] : []),
+    ...(widenedBy >= WIDENED_RATIO
+      ? [{ kind: 'range-widened', by: 'other-baselines', ratio: widenedBy } as const]
+      : []),
+  ];
 }
 
 function conclude(

@@ -143,6 +143,8 @@ export type GateNote =
   | { readonly kind: 'uneven-runs'; readonly pullRequest: number; readonly base: number }
   /** No worse than base runs that agree, but are too few to be sure that others would. */
   | { readonly kind: 'few-agree'; readonly baseRuns: number; readonly neededRuns: number }
+  /** A loss passed, and the range that chance explains owes much to runs other than the base's own. */
+  | { readonly kind: 'range-widened'; readonly by: 'own-runs' | 'other-baselines'; readonly ratio: number }
   /** Commits of other baselines whose runs differ far more: how much runs differ is told without them. */
   | { readonly kind: 'spread-left-out'; readonly commits: readonly string[] }
   /** The nearest commit has no number to believe; an older one stands in. */

@@ -12,6 +12,8 @@ export interface Noise {
   readonly base: Spread;
   /** What the pull request's runs tell; undefined for a single one. */
   readonly own: Spread | undefined;
+  /** How many times as large the base's spread is with the further commits as without them. */
+  readonly widenedBy: number;
   /** Base runs in all. */
   readonly baseRuns: number;
 }
@@ -50,6 +52,7 @@ export function estimateNoise(
   if (within.freedom === 0 && between.freedom === 0) return undefined;
   const base = isWithin ? { variance: within.squares / within.freedom, freedom: within.freedom } : between;
   const own = sumWithin([pullRequest]);
+  const alone = sumWithin(history);
   const freedom = base.freedom + own.freedom;
   // A base that never varied is a case of its own: the pull request's spread must not hide it.
   const squares = base.variance === 0 ? 0 : base.variance * base.freedom + own.squares;
@@ -62,6 +65,7 @@ export function estimateNoise(
       own.freedom === 0
         ? undefined
         : { standardDeviation: Math.sqrt(own.squares / own.freedom), degreesOfFreedom: own.freedom },
+    widenedBy: isWithin && alone.squares > 0 ? Math.sqrt(base.variance / (alone.squares / alone.freedom)) : 1,
     baseRuns: groups.reduce((sum, { length }) => sum + length, 0),
   };
 }

@@ -30,7 +30,7 @@ export function explainRule({ rule, runs, noise }: Comparison): string {
   const words: Readonly<Record<GateRule, string>> = {
     pooled: `t-test, ${sides}; runs of the same code differ by ${spread} (standard deviation).`,
     'successive-differences': `t-test, ${sides}; runs of successive commits differ by ${spread} (standard deviation).`,
-    deterministic: `Direct comparison, ${sides}; runs of the base never differed.`,
+    deterministic: `Direct comparison, ${sides}; runs were never seen to differ by chance.`,
     tolerance: `Direct comparison, ${sides}; how much runs differ by chance is not known.`,
     'same-training': `Not tested, ${sides}.`,
   };
@@ -54,7 +54,7 @@ function explainVerdict(
     const chance =
       correctedPValue === null
         ? rule === 'deterministic'
-          ? ', and runs of the base never differed'
+          ? ', and runs were never seen to differ by chance'
           : ''
         : `; by chance, ${formatShare(correctedPValue)} of pull requests that change nothing would look as bad`;
     return `Worse by ${size}${allowed}${chance}.`;
@@ -124,7 +124,7 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
     case 'missing-in-baseline':
       return 'No run of the base has it. If it was renamed, name the old one with `was`; if it is new, gate it once the base has it.';
     case 'unmeasured-in-baseline':
-      return 'No run of the base has a number that can be believed: train the base branch again.';
+      return 'No run of the base has a number that can be believed: train the base branch again. If this pull request mends what keeps it from one, name a sound task with --baseline, or let a person override the gate.';
     case 'baseline-unreached':
       return 'The base branch has been trained, but not in the part of its history that was looked at: merge it into this pull request (or rebase), so that a trained commit lies before it, or train the commit that it branched off from.';
     case 'baseline-unfinished':
@@ -190,6 +190,10 @@ export function explainNote(note: GateNote): string {
       return `${note.runs} seeds gave bit-identical results in every metric ${note.side === 'base' ? 'on the base' : 'here'}: the training does not seem to use its seed, so they count as one run.`;
     case 'uneven-runs':
       return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: single or unequal runs can block good pull requests more often than equally many seeds, two or more, on both sides.`;
+    case 'range-widened':
+      return note.by === 'own-runs'
+        ? `The runs of this pull request differ ${formatNumber(note.ratio, 2)} times as much as those of the base, which makes what chance explains wider: look at the worst one.`
+        : `The runs of another baseline differ more, which makes what chance explains ${formatNumber(note.ratio, 2)} times as wide as this base’s own history does.`;
     case 'spread-left-out':
       return `The runs of ${note.commits.length === 1 ? 'another baseline' : 'other baselines'} differ far more than those of this history, as one collapsed run makes them: how much runs differ by chance is told without them.`;
     case 'few-agree':

@@ -296,7 +296,7 @@ describe('zero variance', () => {
       comparison: { rule: 'deterministic', pValue: null },
     });
     expect(explainComparison(metric, metric.comparison)[0]).toBe(
-      'Worse by 0.0001, and runs of the base never differed.',
+      'Worse by 0.0001, and runs were never seen to differ by chance.',
     );
   });
 
@@ -520,6 +520,31 @@ describe('a pull request whose runs differ more than the base’s', () => {
     const base = branch(runs(0.9, 0.901, 0.899));
     expect(judge(runs(0.9, 0.99, 0.899), base).verdict).toBe('pass');
     expect(judge(runs(...collapsed), base, rule({ tolerance: 0.3 })).verdict).toBe('pass');
+  });
+
+  test('is told, where a loss passes, that its own spread makes the range wide', () => {
+    const metric = only(judge(runs(0.91, 0.82), branch(runs(0.9, 0.91))));
+    expect(metric).toMatchObject({
+      verdict: 'pass',
+      comparison: { notes: [{ kind: 'range-widened', by: 'own-runs', ratio: expect.closeTo(9, 6) }] },
+    });
+    expect(explainComparison(metric, metric.comparison)).toContain(
+      'The runs of this pull request differ 9 times as much as those of the base, which makes what chance explains wider: look at the worst one.',
+    );
+    expect(only(judge(runs(0.91, 0.99), branch(runs(0.9, 0.91)))).comparison.notes).toEqual([]);
+  });
+
+  test('is told, where a loss passes, that an anchor makes the range wide', () => {
+    const base = branch(runs(...BASE), runs(...BASE));
+    const anchor: GateBaseline = { ...branch(runs(0.85, 0.9, 0.95)), name: 'anchor' };
+    const [main, fixed] = judge(runs(0.9, 0.89, 0.91), [base, anchor]).metrics[0]?.comparisons ?? [];
+    // 0.01 without it; with it 4 and 2 degrees of freedom of 0.01 and 0.05.
+    const ratio = expect.closeTo(Math.sqrt((4 * 1 + 2 * 25) / 6), 6);
+    expect(main).toMatchObject({
+      verdict: 'pass',
+      notes: [{ kind: 'range-widened', by: 'other-baselines', ratio }],
+    });
+    expect(fixed?.notes).toEqual([]);
   });
 
   test('passes where its spread is one that chance explains', () => {
@@ -746,6 +771,9 @@ describe('fails closed:', () => {
     });
     const nothing = judge(runs(...good), branch(diverged, diverged));
     expect(only(nothing).comparison.reasons).toEqual([{ kind: 'unmeasured-in-baseline' }]);
+    expect(explainComparison(only(nothing), only(nothing).comparison)[0]).toMatch(
+      /mends what keeps it from one, name a sound task with --baseline, or let a person override/,
+    );
     expect(nothing.exitCode).toBe(6);
   });
 
