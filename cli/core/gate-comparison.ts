@@ -59,8 +59,8 @@ const SPREAD_LEVEL = 0.001;
 /**
  * A young base has too few runs for that: its spread is so uncertain that even a collapsed run is no surprise. There a
  * plainly larger spread is enough, if chance has it seldom in this metric alone. What that costs unchanged pull requests is
- * in the README's table; what it finds was simulated: with two seeds against one base commit's two, a run that is worse by 40
- * standard deviations passes in 18% of cases instead of 97%, with three against three in 0% instead of 59%.
+ * in the README's table; what it finds, the simulation's test measures: of two seeds against one base commit's two, one that is
+ * worse by 40 standard deviations passes in about a fifth of all cases (without this 97%), of three against three in none (59%).
  */
 const PLAIN_RATIO = 10;
 const PLAIN_LEVEL = 0.03;

@@ -1,7 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { loadStatistics, type Statistics } from '../core/statistics.ts';
-import { formatTable, listBrokenClaims, type Row, simulateGate, widenBound } from './gate-simulation.ts';
+import {
+  formatTable,
+  listBrokenClaims,
+  type Row,
+  simulateCollapse,
+  simulateGate,
+  widenBound,
+} from './gate-simulation.ts';
 
 const DRAWS = 200;
 /** So many that a test at twice its level would be seen. */
@@ -60,6 +67,20 @@ test('with 10 commits of 3 seeds it finds a loss of 2 sigma in three of four cas
     expect(power[noise]).toBeLessThan(floor + errorOf(floor));
   }
 });
+
+test.each([
+  { runs: 2, metrics: 1, from: 0.1, to: 0.26 },
+  { runs: 3, metrics: 1, from: 0, to: 0.02 },
+  { runs: 3, metrics: 5, from: 0, to: 0.02 },
+])(
+  'of $runs seeds against one base commit’s, one that collapsed by 40 sigma passes in $from to $to of cases ($metrics metrics)',
+  ({ runs, metrics, from, to }) => {
+    const design = { commits: 1, runs, seeds: runs, metrics, anchor: 0 };
+    const share = simulateCollapse({ design, collapsedBy: 40, draws: 500, seed: 11, statistics });
+    expect(share).toBeGreaterThanOrEqual(from);
+    expect(share).toBeLessThanOrEqual(to);
+  },
+);
 
 describe('the rules of the peers', () => {
   test('that compare one run with the best of ten are wrong in ten of eleven cases', () => {

@@ -102,6 +102,31 @@ export function simulateGate({
   );
 }
 
+/** The share of pull requests that pass although one of their runs is worse in the first metric by so many standard deviations. */
+export function simulateCollapse({
+  design,
+  collapsedBy,
+  draws,
+  seed,
+  statistics,
+}: {
+  readonly design: Design;
+  readonly collapsedBy: number;
+  readonly draws: number;
+  readonly seed: number;
+  readonly statistics: Statistics;
+}): number {
+  const source = createSource(seed);
+  let passes = 0;
+  for (let draw = 0; draw < draws; draw += 1) {
+    const drawn = drawRuns(design, 'normal', 1, 0, source);
+    const [[value = 0, ...metrics] = [], ...others] = drawn.pullRequest;
+    const pullRequest = [[value - collapsedBy, ...metrics], ...others];
+    if (judgeByGate({ ...drawn, pullRequest }, statistics) === 'pass') passes += 1;
+  }
+  return passes / draws;
+}
+
 /** Three standard errors of a share that was measured with so many draws. */
 export function widenBound(share: number, draws: number): number {
   return share + 3 * Math.sqrt((share * (1 - share)) / draws);
