@@ -14,7 +14,7 @@ export interface Noise {
   readonly own: Spread | undefined;
   /** How many times as large the base's spread is with the further commits as without them. */
   readonly widenedBy: number;
-  /** Base runs in all. */
+  /** Base runs in all, but for single ones of further commits that nothing can tell to agree. */
   readonly baseRuns: number;
 }
 
@@ -66,7 +66,7 @@ export function estimateNoise(
         ? undefined
         : { standardDeviation: Math.sqrt(own.squares / own.freedom), degreesOfFreedom: own.freedom },
     widenedBy: isWithin && alone.squares > 0 ? Math.sqrt(base.variance / (alone.squares / alone.freedom)) : 1,
-    baseRuns: groups.reduce((sum, { length }) => sum + length, 0),
+    baseRuns: [...history, ...anchors.filter((values) => isComparable(values, history))].flat().length,
   };
 }
 
@@ -106,6 +106,10 @@ export function countAgreeing(level: number, pullRequest: number): number {
   let count = Math.ceil(pullRequest / (Math.E * level));
   while (count > 1 && boundOutlierChance(count - 1, pullRequest) <= level) count -= 1;
   return count;
+}
+
+function isComparable(values: readonly number[], history: ReadonlyArray<readonly number[]>): boolean {
+  return values.length > 1 || history.some((others) => others.some((other) => other === values[0]));
 }
 
 function sumWithin(groups: ReadonlyArray<readonly number[]>): { squares: number; freedom: number } {

@@ -341,6 +341,22 @@ describe('zero variance', () => {
     expect(row.at(-1)).toBe('direct, 1\u00a0/\u00a01\u00a0runs');
   });
 
+  test('is not shown by a single run of an anchor that has another value', () => {
+    const base = branch(...Array.from({ length: 6 }, () => runs(0.9)));
+    const anchor = (value: number): GateBaseline => ({ ...branch(runs(value)), name: 'anchor' });
+    const [main, fixed] = judge(runs(0.9), [base, anchor(0.95)]).metrics[0]?.comparisons ?? [];
+    expect(main).toMatchObject({
+      verdict: 'pass',
+      notes: [{ kind: 'few-agree', baseRuns: 6, neededRuns: 1 }],
+    });
+    expect(fixed).toMatchObject({
+      verdict: 'undecided',
+      reasons: [{ because: 'too-few-agree', baseRuns: 6 }],
+    });
+    const [same] = judge(runs(0.89), [base, anchor(0.9)]).metrics[0]?.comparisons ?? [];
+    expect(same).toMatchObject({ verdict: 'regression', rule: 'deterministic' });
+  });
+
   test('of two base runs leaves it undecided where any run is worse, and says how many more would decide', () => {
     const base = branch(runs(0.9), runs(0.9));
     const metric = only(judge(runs(0.89), base));
