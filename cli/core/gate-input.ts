@@ -19,27 +19,15 @@ export function listGateQuestions(rules: readonly MetricRule[]): GateQuestions |
   if (!hasGate(rules)) return undefined;
   return {
     hasPatterns: rules.some(({ gate, metric }) => gate !== 'off' && /[*?]/.test(metric)),
-    needsConsole: (task, curves, base) =>
-      listGatedMetrics(task, rules).some(
-        ({ metric, pick, rule }) =>
-          needsConsole({
-            value: pickValue(metric, pick),
-            pick,
-            series: readSeries(metric, task, curves),
-          }) || isSurprise(metric, rule, base),
+    needsConsole: (task, curves) =>
+      listGatedMetrics(task, rules).some(({ metric, pick }) =>
+        needsConsole({
+          value: pickValue(metric, pick),
+          pick,
+          series: readSeries(metric, task, curves),
+        }),
       ),
   };
-}
-
-/** One or two reports have no course that could tell a number in the place of NaN: where it beats the base it is asked for. */
-function isSurprise(metric: Metric, rule: MetricRule, base: readonly ReportedTask[]): boolean {
-  if (!metric.isSingle && metric.count > 2) return false;
-  const sign = rule.goal === 'minimize' ? -1 : 1;
-  const value = sign * pickValue(metric, rule.value);
-  const rivals = base.flatMap(({ metrics }) =>
-    metrics.filter(({ name }) => name === metric.name || name === rule.was),
-  );
-  return rivals.length > 0 && rivals.every((rival) => value > sign * pickValue(rival, rule.value));
 }
 
 /** What the settings say of the gate. */
@@ -94,12 +82,12 @@ export function prepareGateInput(
 function listGatedMetrics(
   task: Pick<ReportedTask, 'metrics'>,
   rules: readonly MetricRule[],
-): Array<{ readonly metric: Metric; readonly pick: MetricPick; readonly rule: MetricRule }> {
+): Array<{ readonly metric: Metric; readonly pick: MetricPick }> {
   return task.metrics.flatMap((metric) => {
     const rule =
       rules.find(({ gate, was }) => gate !== 'off' && was === metric.name) ??
       assignRole(metric.name, rules).rule;
-    return rule === undefined || rule.gate === 'off' ? [] : [{ metric, pick: rule.value, rule }];
+    return rule === undefined || rule.gate === 'off' ? [] : [{ metric, pick: rule.value }];
   });
 }
 

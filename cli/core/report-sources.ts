@@ -167,8 +167,8 @@ export interface ExpectedCode {
 export interface GateQuestions {
   /** Some gated metrics are named by patterns: of the base's tasks all metrics are wanted, to miss one that is gone. */
   readonly hasPatterns: boolean;
-  /** Whether a task's console must be read to judge it against the tasks of the base. */
-  readonly needsConsole: (task: ReportedTask, curves: Curves, base: readonly ReportedTask[]) => boolean;
+  /** Whether a task's console must be read to judge it. */
+  readonly needsConsole: (task: ReportedTask, curves: Curves) => boolean;
 }
 
 /** Whom is asked; GitHub only where there is a token. */
@@ -310,8 +310,8 @@ export function completeSources(
   const { tasks, baseline, anchors } = gathered;
   const tasksOf = (one: Baseline) => (one.kind === 'found' ? one.tasks : []);
   const metrics = listCurves(tasks, options.rankMetrics(tasks));
-  const bases = [baseline, ...anchors].flatMap(tasksOf);
-  const consoles = listConsoles(tasks, bases, options.gate, gathered.curves);
+  const judged = [...tasks, ...[baseline, ...anchors].flatMap(tasksOf)];
+  const consoles = listConsoles(judged, options.gate, gathered.curves);
   const read = async (): Promise<ReportSources> => {
     const [curves, texts] = await Promise.all([
       settle(readCurves([...tasks, ...tasksOf(baseline)], metrics, clearml)),
@@ -319,7 +319,7 @@ export function completeSources(
     ]);
     const isRead = 'value' in curves;
     // A curve can cast a doubt on a number that nothing else speaks against.
-    const further = isRead ? listConsoles(tasks, bases, options.gate, curves.value) : [];
+    const further = isRead ? listConsoles(judged, options.gate, curves.value) : [];
     const more = await readConsoles(
       further.filter((id) => !consoles.includes(id)),
       clearml,
@@ -574,14 +574,11 @@ async function decideCurrent(
 /** Tasks with numbers that only the console can tell from a NaN. */
 function listConsoles(
   tasks: readonly ReportedTask[],
-  base: readonly ReportedTask[],
   gate: GateQuestions | undefined,
   curves: Curves,
 ): string[] {
   if (gate === undefined) return [];
-  const wanted = [...tasks, ...base].filter(
-    (task) => isSuccess(task.status) && gate.needsConsole(task, curves, base),
-  );
+  const wanted = tasks.filter((task) => isSuccess(task.status) && gate.needsConsole(task, curves));
   return [...new Set(wanted.map(({ id }) => id))].slice(0, MAX_CONSOLES);
 }
 
