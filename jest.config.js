@@ -15,6 +15,7 @@ export default {
   // A test that forgets to close a server should be told so, not killed.
   forceExit: false,
   maxWorkers: 2,
+  testSequencer: './cli/dev/longest-first.mjs',
   // Tests that start processes take a second or two each, and several times that on a busy machine.
   testTimeout: 30_000,
 };
