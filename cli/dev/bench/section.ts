@@ -32,7 +32,7 @@ export interface Results {
 export function formatSection(results: Results): string {
   const { sides, starts, rounds, farMs, conditions } = results;
   return [
-    `Medians of ${rounds} rounds in turns, lowest to highest in brackets, against the same servers (the sandbox, through a counting proxy) on the same machine: ${conditions}. Every round installs anew, from warm caches of npm and pip and a local archive of the release: what a runner downloads comes on top, the more the larger. Setting up Python or Node.js is not counted; the actions need neither. \`npm run bench\` repeats it.`,
+    `Medians of ${rounds} rounds in turns, lowest to highest in brackets, against the same servers (the sandbox, through a counting proxy) on the same machine: ${conditions}. Every round installs anew, from warm caches of npm and pip and a local archive of the release: what a runner downloads comes on top, the more the larger. Setting up Python or Node.js is not counted; the actions need neither. The original reports from a thread here; with the SDK's default, a process, its launch took 7 s and more, and once hung for 5 minutes. \`npm run bench\` repeats it.`,
     '',
     '![Seconds that each way adds to a training: installation and three steps](.github/assets/bench.svg)',
     '',
