@@ -358,6 +358,28 @@ describe('what comes of it', () => {
   });
 
   test.each([
+    ['is locked', 'Unable to create comment because issue is locked.', 'Unlock it'],
+    [
+      'holds as many comments as GitHub takes',
+      'Commenting is disabled on issues with more than 2500 comments',
+      'delete some',
+    ],
+  ])(
+    'a conversation that %s is exit 8, and no permission is said to be missing',
+    async (_, message, advice) => {
+      const proxy = await startProxy(github.apiUrl, ({ method }) =>
+        method === 'POST' ? { kind: 'answer', status: 403, body: JSON.stringify({ message }) } : undefined,
+      );
+      const { exitCode, stderr } = await run([await trainTask()], makeEnv({ GITHUB_API_URL: proxy.url }));
+      expect(exitCode).toBe(8);
+      expect(stderr).toContain(message);
+      expect(stderr).toContain(advice);
+      expect(stderr).not.toContain('pull-requests: write');
+      expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('test_accuracy');
+    },
+  );
+
+  test.each([
     ['an unknown token', { GH_TOKEN: 'ghp_unknown' }, 8, 'GH_TOKEN'],
     ['another secret key', { CLEARML_API_SECRET_KEY: 'wrong' }, 8, 'CLEARML_API_SECRET_KEY'],
     ['an unknown pull request', { PR_NUMBER: '8' }, 10, 'pull request 8'],

@@ -342,14 +342,33 @@ function explainNotFound(failure: Failure, subject: string): Failure {
   });
 }
 
+/**
+ * Where the conversation takes no comment whatever the token may do, GitHub says so with 403 too (semantic-release/github
+ * issue 221; ram0verflow/ram0verflow pull request 10).
+ */
+const CLOSED_CONVERSATIONS = [
+  {
+    answer: /\bis locked\b/i,
+    remedy:
+      'The conversation is locked: only somebody with write access may comment. Unlock it, or give GH_TOKEN the token of such an account. The report is in the job summary.',
+  },
+  {
+    answer: /commenting is disabled on issues with more than/i,
+    remedy:
+      'The pull request has as many comments as GitHub takes: delete some, or go on in a new pull request. The report is in the job summary.',
+  },
+] as const;
+
 /** A refused comment: which permission is missing, and what a fork's run can't have. */
 function explainWriteRefusal(error: unknown): unknown {
   if (!(error instanceof GithubRefusal) || error.exitCode !== EXIT_CODES.refused || error.status !== 403) {
     return error;
   }
+  const closed = CLOSED_CONVERSATIONS.find(({ answer }) => answer.test(error.answer));
   return new Failure(`GitHub refuses the comment: ${error.answer}`, {
     exitCode: EXIT_CODES.refused,
     remedy:
+      closed?.remedy ??
       'The token lacks the permission pull-requests: write (or issues: write): add it under `permissions` of the workflow’s job. The run of a pull request from a fork or by Dependabot gets a read-only token whatever the workflow says. The report is in the job summary.',
     cause: error,
   });
