@@ -151,6 +151,31 @@ describe('the one comment', () => {
     expect(github.comments(7).filter(({ author }) => author !== 'ada')).toHaveLength(1);
   });
 
+  test('is found at the end of 3,000 others, the first of which carries its marker too, in a request a page', async () => {
+    const task = await trainTask();
+    const { stdout: body } = await run([task, '--dry-run']);
+    const others = Array.from({ length: 2999 }, (_, index) => ({ author: 'ada', body: `comment ${index}` }));
+    const all = [{ author: 'mallory', body }, ...others, { author: 'github-actions[bot]', body }];
+    github = await startGithub({ comments: all.map((comment) => ({ pull: 7, ...comment })) });
+    const before = github.comments(7);
+    const proxy = await startProxy(github.apiUrl);
+    const worse = await trainTask(0.8);
+    const { exitCode, stderr } = await run([worse], makeEnv({ GITHUB_API_URL: proxy.url }));
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 0,
+      stderr: expect.stringContaining('Updated the comment'),
+    });
+    const after = github.comments(7);
+    expect(after.filter(({ body }, index) => body !== before[index]?.body)).toEqual([after.at(-1)]);
+    expect(after.at(-1)?.body).toContain('**0.8**');
+    const asked = proxy.seen.map(({ method, path }) => `${method} ${path.replace(/\?.*|\/\d+$/, '')}`);
+    const count = (what: string) => asked.filter((one) => one === `${what}/comments`).length;
+    expect(count('GET /repos/acme/digits/issues/7')).toBe(31);
+    expect(count('PATCH /repos/acme/digits/issues')).toBe(1);
+    // The pull request, its commits, where it left the base, and the base's settings.
+    expect(asked).toHaveLength(31 + 1 + 4);
+  });
+
   test('by somebody else is never updated, though it carries our marker', async () => {
     const task = await trainTask();
     const { stdout: text } = await run([task, '--dry-run']);

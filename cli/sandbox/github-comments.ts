@@ -9,6 +9,28 @@ const COMMENT_MAX_CHARACTERS = 65_536;
 
 /** Real comment ids have passed 2^31: a client that keeps them in 32 bits must fail here too. */
 const FIRST_COMMENT_ID = 3_000_000_001;
+const EARLIER_MS = 3_600_000;
+
+/** A comment that is there when the sandbox starts, written an hour before. */
+export interface EarlierComment {
+  readonly pull: number;
+  /** Login. */
+  readonly author: string;
+  readonly body: string;
+}
+
+/** The comments that are there already, oldest first. */
+export function listEarlierComments(earlier: readonly EarlierComment[], nowMs: number): Comment[] {
+  const writtenAt = formatGithubTime(nowMs - EARLIER_MS);
+  return earlier.map(({ pull, author, body }, index) => ({
+    id: FIRST_COMMENT_ID + index,
+    pull,
+    author,
+    body: checkCommentBody(body),
+    createdAt: writtenAt,
+    updatedAt: writtenAt,
+  }));
+}
 
 /** Writes by others than the author need write access. That a job's token has it everywhere is the danger to know. */
 function checkMayChange(comment: Comment, holder: TokenHolder): void {
@@ -38,7 +60,7 @@ export function createCommentHandlers(
   answers: AnswerBuilder,
   time: () => string,
 ): Handlers {
-  let nextCommentId = FIRST_COMMENT_ID;
+  let nextCommentId = FIRST_COMMENT_ID + comments.length;
   const findComment = (id: string | number | undefined): Comment => {
     const comment = comments.find((candidate) => candidate.id === id);
     if (comment === undefined) throw notFound();

@@ -3,7 +3,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { formatGithubTime, openGitHistory } from './git-history.ts';
 import {
-  type Comment,
   createAnswerBuilder,
   numberFor,
   type PullDocument,
@@ -11,7 +10,7 @@ import {
   type UserDocument,
 } from './github-answers.ts';
 import type { Answer, Handlers } from './github-call.ts';
-import { createCommentHandlers } from './github-comments.ts';
+import { createCommentHandlers, type EarlierComment, listEarlierComments } from './github-comments.ts';
 import { createCommitHandlers } from './github-commits.ts';
 import { loadGithubDescription, type Operation } from './github-description.ts';
 import { renderPage } from './github-pages.ts';
@@ -43,6 +42,8 @@ export interface GithubSandboxOptions {
   /** A private repository refuses reads too where the token lacks the permission; a public one only writes. */
   readonly isPrivate?: boolean;
   readonly pulls?: readonly SandboxPull[];
+  /** Oldest first. */
+  readonly comments?: readonly EarlierComment[];
   /** A local git repository (work tree or bare) that answers for commits, comparisons, branches and contents. */
   readonly gitDir?: string;
   /** Of `token`, as the `permissions` of a workflow's job; default: contents read, pull-requests write. */
@@ -121,7 +122,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
   const history = options.gitDir === undefined ? undefined : openGitHistory(options.gitDir, defaultBranch);
 
   const tokens = createTokenBook(options.requestsPerHour ?? 1000, now);
-  const comments: Comment[] = [];
+  const comments = listEarlierComments(options.comments ?? [], now());
   const time = (): string => formatGithubTime(now());
 
   const token = tokens.add('ghs', {
