@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClearmlDriver } from '../clearml-driver.ts';
+import { measureProcess } from '../measurement/measured-process.ts';
 import { parseRunnerFile } from '../runner-file.ts';
 import type { Checkout, Way } from './checkout.ts';
-import { measureProcess } from './measured-process.ts';
 import type { Command, Side, Step } from './sides.ts';
 
 /** What is measured of one step. */

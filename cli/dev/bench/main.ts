@@ -1,15 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildBundles } from '../bundle.ts';
+import { describeMachine } from '../measurement/machine.ts';
+import { writePicture, writeReadmePart } from '../measurement/readme-part.ts';
 import { findNodeDirectory, NODE_RELEASES } from '../node-release.ts';
 import { findPython } from '../required-tools.ts';
 import { measureLateness, runChain, type StepFigures, trainBase } from './chain.ts';
 import { createCheckout, FAR_MS, type Way } from './checkout.ts';
-import { drawChainPicture, drawScalePicture } from './picture.ts';
-import { measureScale } from './scale.ts';
+import { drawChainPicture } from './picture.ts';
 import { formatSection, type Results } from './section.ts';
 import { createSides, packRelease, type Side, STEPS, type Step } from './sides.ts';
 import { measureStartup } from './startup.ts';
@@ -17,19 +17,15 @@ import { measureStartup } from './startup.ts';
 // Compares these programs with the Python scripts that they replace, against the same sandbox, and writes what it found
 // into the README and .github/assets:
 //   npm run bench                          five rounds; a quarter of an hour
-//   npm run bench -- --rounds 1 --starts 3 --no-scale --no-write
+//   npm run bench -- --rounds 1 --starts 3 --no-write
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 /** The original looks every 30 s: these spread evenly over the time between two of its looks. */
 const RUN_SECONDS = [33, 39, 45, 51, 57] as const;
-
-const SCALE_REPEATS = 3;
 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     starts: { type: 'string', default: '15' },
-    scale: { type: 'boolean', default: true },
     write: { type: 'boolean', default: true },
   },
   allowNegative: true,
@@ -84,7 +80,6 @@ try {
   );
   say('starting the programs');
   const startFigures = await measureStartup(checkout, node, starts);
-  const curves = options.scale ? await measureScale(node, directory, SCALE_REPEATS, say) : undefined;
   const results: Results = {
     sides: measured.map(({ side, ...figures }) => [side, figures] as const),
     starts: startFigures,
@@ -92,15 +87,12 @@ try {
     farMs: FAR_MS,
     runSeconds: RUN_SECONDS,
     conditions: describeConditions(python.version),
-    curves,
   };
   const section = formatSection(results);
   process.stdout.write(`${section}\n`);
   if (options.write) {
-    writeFileSync(join(ROOT, '.github/assets/bench.svg'), drawChainPicture(results.sides));
-    if (curves !== undefined)
-      writeFileSync(join(ROOT, '.github/assets/bench-scale.svg'), drawScalePicture(curves));
-    writeSection(section);
+    writePicture('bench.svg', drawChainPicture(results.sides));
+    writeReadmePart('bench', section);
   }
 } finally {
   await checkout.close();
@@ -128,18 +120,5 @@ function describeConditions(pythonVersion: string): string {
   const packages = requirements
     .split('\n')
     .flatMap((line) => (line.includes('==') ? line.replace('==', ' ') : []));
-  const processor = cpus()[0]?.model.trim() ?? 'unknown';
-  return `${cpus().length} cores (${processor}), ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform}; Node ${NODE_RELEASES[24]} (tsx: Node ${process.versions.node}); Python ${pythonVersion}, ${packages.join(', ')}`;
-}
-
-function writeSection(section: string): void {
-  const path = join(ROOT, 'README.md');
-  const readme = readFileSync(path, 'utf8');
-  const marked = /(<!-- bench -->\n)[\s\S]*?(<!-- \/bench -->)/;
-  if (!marked.test(readme))
-    throw new Error('README.md has no place for it: <!-- bench --> … <!-- /bench -->');
-  writeFileSync(
-    path,
-    readme.replace(marked, (_, begin: string, end: string) => `${begin}${section}\n${end}`),
-  );
+  return `${describeMachine()}; Node ${NODE_RELEASES[24]} (tsx: Node ${process.versions.node}); Python ${pythonVersion}, ${packages.join(', ')}`;
 }

@@ -1,8 +1,8 @@
+import { formatTable, locatePicture } from '../measurement/readme-part.ts';
+import { formatNumber, formatRatio, formatSpread, median } from '../measurement/statistics.ts';
 import type { StepFigures } from './chain.ts';
-import type { Curve } from './picture.ts';
 import { type Side, STEPS, type Step } from './sides.ts';
 import type { StartFigures } from './startup.ts';
-import { formatNumber, formatRatio, formatSpread, median } from './statistics.ts';
 
 type Steps = Readonly<Record<Step, readonly StepFigures[]>>;
 
@@ -25,7 +25,6 @@ export interface Results {
   readonly runSeconds: readonly number[];
   /** Machine and versions, one phrase. */
   readonly conditions: string;
-  readonly curves: readonly Curve[] | undefined;
 }
 
 /** The README's part between its marks: tables, pictures, and with what they were made. */
@@ -34,7 +33,7 @@ export function formatSection(results: Results): string {
   return [
     `Medians of ${rounds} rounds in turns, lowest to highest in brackets, against the same servers (the sandbox, through a counting proxy) on the same machine: ${conditions}. Every round installs anew, from warm caches of npm and pip and a local archive of the release: what a runner downloads comes on top, the more the larger. Setting up Python or Node.js is not counted; the actions need neither. The original reports from a thread here; with the SDK's default, a process, its launch took 7 s and more, and once hung for 5 minutes. \`npm run bench\` repeats it.`,
     '',
-    '![Seconds that each way adds to a training: installation and three steps](.github/assets/bench.svg)',
+    `![Seconds that each way adds to a training: installation and three steps](${locatePicture('bench.svg')})`,
     '',
     ...formatTable([
       ['', ...sides.map(([{ title }]) => title)],
@@ -74,23 +73,7 @@ export function formatSection(results: Results): string {
     ]),
     '',
     '</details>',
-    ...(results.curves === undefined ? [] : ['', ...formatScale(results.curves)]),
   ].join('\n');
-}
-
-function formatScale(curves: readonly Curve[]): string[] {
-  const growths = curves.flatMap(({ unit, points }) => {
-    const [before, last] = points.slice(-2);
-    if (before === undefined || last === undefined) return [];
-    const times = (pick: (point: Curve['points'][number]) => number) =>
-      formatNumber(pick(last) / pick(before));
-    return `${formatNumber(last.size / before.size)} times as many ${unit}, ${last.size.toLocaleString('en')} of them, take ${times(({ seconds }) => seconds)} times the seconds and ${times(({ peakMib }) => peakMib)} times the memory`;
-  });
-  return [
-    `What a report and a wait cost as they grow (the release; medians of three): ${growths.join('; ')}.`,
-    '',
-    '![Seconds and memory of a report by its metrics and by the points of a curve, of a wait by its tasks and by the lines of the log](.github/assets/bench-scale.svg)',
-  ];
 }
 
 /** Seconds that a side adds to a training: the medians of its installation and of each step, in order. */
@@ -139,10 +122,4 @@ function total(sides: Results['sides'], title: string, way: 'near' | 'far'): str
     return `**${formatNumber(seconds)} s${ratio}**`;
   });
   return [`**${title}**`, ...cells];
-}
-
-function formatTable(rows: ReadonlyArray<readonly string[]>): string[] {
-  const [head = [], ...body] = rows;
-  const rule = head.map((_, index) => (index === 0 ? '---' : '---:'));
-  return [head, rule, ...body].map((cells) => `| ${cells.join(' | ')} |`);
 }

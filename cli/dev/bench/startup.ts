@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
+import { measureProcess } from '../measurement/measured-process.ts';
 import { locateBundle } from '../program-run.ts';
 import { runStep } from './chain.ts';
 import type { Checkout } from './checkout.ts';
-import { measureProcess } from './measured-process.ts';
 import { PROGRAMS, STEPS, type Step } from './sides.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));

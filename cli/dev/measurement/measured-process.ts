@@ -11,9 +11,14 @@ export interface MeasuredProcess {
   readonly endedAtMs: number;
   /** Highest resident memory, in MiB; 0 where the system does not tell (only Linux does). */
   readonly peakMib: number;
+  /** What its threads have worked together, as last seen; 0 where the system does not tell. */
+  readonly processorSeconds: number;
 }
 
-/** Runs a command, and looks every few milliseconds how much memory it holds. */
+/** Linux counts the time of processes in hundredths of a second, whatever the machine (proc(5), USER_HZ). */
+const TICKS_PER_SECOND = 100;
+
+/** Runs a command, and looks every few milliseconds how much memory it holds and how long it has worked. */
 export async function measureProcess(
   command: string,
   args: readonly string[],
@@ -22,10 +27,18 @@ export async function measureProcess(
   const beganAtMs = performance.now();
   const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   let peakMib = 0;
+  let processorSeconds = 0;
   const timer = setInterval(() => {
     try {
       const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
       peakMib = Math.max(peakMib, Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024);
+      // Behind the name, which may hold blanks and brackets: utime and stime are the 14th and the 15th field.
+      const [utime = 0, stime = 0] = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ')
+        .slice(11, 13)
+        .map(Number);
+      processorSeconds = Math.max(processorSeconds, (utime + stime) / TICKS_PER_SECOND);
     } catch {
       // Gone already, or no Linux.
     }
@@ -43,7 +56,7 @@ export async function measureProcess(
       child.on('error', reject);
       child.on('close', resolve);
     });
-    return { exitCode, stdout, stderr, beganAtMs, endedAtMs: performance.now(), peakMib };
+    return { exitCode, stdout, stderr, beganAtMs, endedAtMs: performance.now(), peakMib, processorSeconds };
   } finally {
     clearInterval(timer);
   }

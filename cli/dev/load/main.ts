@@ -1,0 +1,47 @@
+import { parseArgs } from 'node:util';
+import { buildBundles } from '../bundle.ts';
+import { describeMachine } from '../measurement/machine.ts';
+import { writePicture, writeReadmePart } from '../measurement/readme-part.ts';
+import { findNodeDirectory, NODE_RELEASES } from '../node-release.ts';
+import { BUNDLES } from '../program-run.ts';
+import { LOADS } from './loads.ts';
+import { type MeasuredLoad, measureLoad } from './measurement.ts';
+import { drawGrowthPicture } from './picture.ts';
+import { formatLoadSection, listCurves } from './section.ts';
+
+// Puts loads on the programs, looks whether they do what they should, and writes what it cost into the README and
+// .github/assets:
+//   npm run load                          three runs of each; some minutes
+//   npm run load -- --repeats 1 --no-write
+
+const { values: options } = parseArgs({
+  options: {
+    repeats: { type: 'string', default: '3' },
+    write: { type: 'boolean', default: true },
+  },
+  allowNegative: true,
+});
+const repeats = Number(options.repeats);
+if (!Number.isInteger(repeats) || repeats < 1) throw new Error('--repeats takes a whole number from 1 on');
+
+const nodeDirectory = await findNodeDirectory(24);
+if (nodeDirectory === undefined) throw new Error('Node 24 is needed: run this with it');
+const node = `${nodeDirectory}/node`;
+await buildBundles();
+const loads: MeasuredLoad[] = [];
+for (const load of LOADS) {
+  const measured = await measureLoad(load, { node, bundles: BUNDLES, repeats });
+  loads.push(measured);
+  for (const { size, seconds, processorSeconds, peakMib, requests, outcome } of measured.figures) {
+    process.stderr.write(
+      `${size} ${load.unit}: ${seconds.toFixed(2)} s, processor ${processorSeconds.toFixed(2)} s, ${peakMib.toFixed(0)} MiB, ${requests} requests; ${outcome}\n`,
+    );
+  }
+}
+const conditions = `${describeMachine()}; Node ${NODE_RELEASES[24]}`;
+const section = formatLoadSection({ loads, repeats, conditions });
+process.stdout.write(`${section}\n`);
+if (options.write) {
+  writePicture('load.svg', drawGrowthPicture(listCurves(loads)));
+  writeReadmePart('load', section);
+}

@@ -1,0 +1,61 @@
+import { formatTable, locatePicture } from '../measurement/readme-part.ts';
+import { formatNumber } from '../measurement/statistics.ts';
+import { format, formatBytes } from './loads.ts';
+import type { LoadFigures, MeasuredLoad } from './measurement.ts';
+
+/** All that was measured, and with what. */
+export interface LoadResults {
+  readonly loads: readonly MeasuredLoad[];
+  readonly repeats: number;
+  /** Machine and versions, one phrase. */
+  readonly conditions: string;
+}
+
+/** Those that were measured in several sizes. */
+export function listCurves(loads: readonly MeasuredLoad[]): MeasuredLoad[] {
+  return loads.filter(({ figures }) => figures.length > 1);
+}
+
+/** The README's part between its marks: each load at its largest, and how the cost grows up to there. */
+export function formatLoadSection({ loads, repeats, conditions }: LoadResults): string {
+  return [
+    `Medians of ${repeats} runs of what a release runs, against the sandbox on the same machine: ${conditions}. Seconds are from the start to the end, the sandbox's own work and the pauses between two looks included; the processor's are the program's own, with all its threads. \`npm run load\` repeats it, and fails where a program does not do what the last column says, with exit code 0.`,
+    '',
+    ...formatTable(
+      [
+        ['', 'seconds', 'of the processor', 'memory at the peak', 'requests', 'what came of it'],
+        ...loads.flatMap(formatRow),
+      ],
+      (column) => column > 0 && column < 5,
+    ),
+    '',
+    `How it grows: ${listCurves(loads).flatMap(describeGrowth).join('; ')}.`,
+    '',
+    `![Seconds of the processor and memory of a wait by its tasks and by the lines of the log, of a report by its metrics and by the points of a curve](${locatePicture('load.svg')})`,
+  ].join('\n');
+}
+
+function formatRow({ load, figures }: MeasuredLoad): string[][] {
+  const last = figures.at(-1);
+  if (last === undefined) return [];
+  const { size, bytes, seconds, processorSeconds, peakMib, requests, outcome } = last;
+  return [
+    [
+      load.describe(format(size), bytes === undefined ? '' : formatBytes(bytes)),
+      formatNumber(seconds),
+      formatNumber(processorSeconds),
+      `${formatNumber(peakMib)} MiB`,
+      format(requests),
+      outcome,
+    ],
+  ];
+}
+
+function describeGrowth({ load: { unit }, figures }: MeasuredLoad): string[] {
+  const [before, last] = figures.slice(-2);
+  if (before === undefined || last === undefined) return [];
+  const times = (pick: (of: LoadFigures) => number) => formatNumber(pick(last) / pick(before));
+  return [
+    `${formatNumber(last.size / before.size)} times as many ${unit}, ${format(last.size)} of them, take ${times(({ processorSeconds }) => processorSeconds)} times the work and ${times(({ peakMib }) => peakMib)} times the memory`,
+  ];
+}
