@@ -1,24 +1,31 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { main } from './check-task-running.ts';
-import { createClearmlDriver } from './dev/clearml-driver.ts';
+import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { startFaultProxy } from './dev/fault-proxy.ts';
 import { runProgramHere } from './dev/program-run.ts';
+import { countRoundTrips } from './dev/round-trips.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 
 const LATENCY_MS = 50;
 
 let sandbox: ClearmlSandbox;
+let driver: ClearmlDriver;
 let task: string;
 
 beforeAll(async () => {
   sandbox = await startClearmlSandbox();
-  const driver = createClearmlDriver(sandbox.env);
-  task = await driver.createTask();
-  await driver.call('tasks.enqueue', { task, queue: (await driver.call('queues.get_default')).id });
-  await driver.startTask(task);
-  await driver.logLines(task, ['epoch 1', 'epoch 2']);
+  driver = createClearmlDriver(sandbox.env);
+  task = await runTask(['epoch 1', 'epoch 2']);
   await driver.completeTask(task);
 });
+
+async function runTask(lines: readonly string[]): Promise<string> {
+  const id = await driver.createTask();
+  await driver.call('tasks.enqueue', { task: id, queue: (await driver.call('queues.get_default')).id });
+  await driver.startTask(id);
+  await driver.logLines(id, lines);
+  return id;
+}
 
 afterAll(() => sandbox.close());
 
@@ -35,6 +42,40 @@ test.each([
       expect(run).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
       // No more requests than that, so no more round trips either.
       expect(proxy.seen.map(({ path }) => path)).toEqual(endpoints);
+    } finally {
+      await proxy.close();
+    }
+  },
+);
+
+test.each([
+  { args: [], end: 'completed', exitCode: 0, trips: 5 },
+  // Each is looked at once more, for its final reason.
+  { args: ['--no-logs'], end: 'failed', exitCode: 3, trips: 20 },
+])(
+  'the logs of 20 $end tasks are asked for eight at a time and told in their order, with options $args',
+  async ({ args, end, exitCode, trips }) => {
+    const numbers = Array.from({ length: 20 }, (_, index) => index);
+    const ids: string[] = [];
+    for (const number of numbers) ids.push(await runTask([`line of ${number}`]));
+    for (const id of ids) await (end === 'failed' ? driver.failTask(id) : driver.completeTask(id));
+    const proxy = await startFaultProxy(sandbox.apiHost, undefined, { latencyMs: LATENCY_MS });
+    try {
+      const env = { ...sandbox.env, CLEARML_API_HOST: proxy.url };
+      const run = await runProgramHere(main, { args: [...ids, ...args], env });
+      expect(run).toMatchObject({ exitCode, stdout: `${end}\n`.repeat(20) });
+      const told = [...run.stderr.matchAll(/\bline of (\d+)$/gm)].map(([, number]) => Number(number));
+      // Of a failure a line may be told twice: in the log and as its cause.
+      expect([...new Set(told)]).toEqual(numbers);
+      const logs = proxy.seen.filter(({ path }) => path === '/events.get_task_log');
+      expect(logs).toHaveLength(20);
+      const underWay = logs.map(
+        ({ beganAtMs }) =>
+          logs.filter((other) => other.beganAtMs <= beganAtMs && beganAtMs < (other.answeredAtMs ?? 0))
+            .length,
+      );
+      expect(Math.max(...underWay)).toBe(8);
+      expect(countRoundTrips(logs)).toBeLessThanOrEqual(trips);
     } finally {
       await proxy.close();
     }

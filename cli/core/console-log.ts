@@ -23,6 +23,8 @@ export type ReadLogPage = (afterMs: number, batchSize: number) => Promise<LogPag
 
 /** Follows one task's console. */
 export interface LogReader {
+  /** Asks already for what `read` begins with: it is to be called soon. */
+  ask(): void;
   /** Everything that has come since the last call, in the order of its time; nothing twice. */
   read(onEvents: (events: readonly LogEvent[]) => void): Promise<void>;
 }
@@ -46,13 +48,23 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
   let isComplete = true;
   /** How many the server counts that it does not give. */
   let unexplained = 0;
+  /** A page that was asked for before it is read. */
+  let asked: { readonly afterMs: number; readonly page: Promise<LogPage> } | undefined;
+
+  const findStartMs = () => Math.max(0, newestMs - OVERLAP_MS);
+
+  function readOrTakePage(afterMs: number): Promise<LogPage> {
+    const page = asked?.afterMs === afterMs ? asked.page : readPage(afterMs, BATCH_SIZE);
+    asked = undefined;
+    return page;
+  }
 
   async function readFrom(startMs: number, onEvents: (events: readonly LogEvent[]) => void): Promise<number> {
     const inThisReading = new Map<string, number>();
     let afterMs = startMs;
     let total = 0;
     for (;;) {
-      const page = await readPage(afterMs, BATCH_SIZE);
+      const page = await readOrTakePage(afterMs);
       total = page.total;
       const fresh: LogEvent[] = [];
       for (const event of page.events) {
@@ -82,8 +94,17 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
   }
 
   return {
+    ask() {
+      if (asked !== undefined) return;
+      const afterMs = findStartMs();
+      const page = readPage(afterMs, BATCH_SIZE);
+      // Whoever reads it hears of it.
+      page.catch(() => undefined);
+      asked = { afterMs, page };
+    },
+
     async read(onEvents) {
-      const total = await readFrom(Math.max(0, newestMs - OVERLAP_MS), onEvents);
+      const total = await readFrom(findStartMs(), onEvents);
       if (total > seenTotal + unexplained && isComplete) {
         unexplained = Math.max(0, (await readFrom(0, onEvents)) - seenTotal);
       }

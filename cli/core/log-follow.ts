@@ -13,6 +13,8 @@ import type { Clock } from './world.ts';
 
 /** Follows the console of one task, for a reader of our log and for whoever looks for the cause of a failure. */
 export interface LogFollower {
+  /** Asks already for what `follow` or, of a task that has ended, `finish` reads first: one of them is to be called soon. */
+  ask(life: TaskLife): void;
   /** Reads what is new, if the task says that there is something. */
   follow(life: TaskLife): Promise<void>;
   /** Reads to the end of a task that has ended: its last words may come a little later than its status. */
@@ -69,11 +71,17 @@ export function createLogFollower(options: {
     options.print(budget.take(lines));
   }
 
+  const hasNews = ({ task }: TaskLife) => task !== undefined && task.lastUpdate !== readUpdate;
+
   return {
-    async follow({ task }) {
-      if (task === undefined || task.lastUpdate === readUpdate) return;
+    ask(life) {
+      if (life.end !== undefined || hasNews(life)) reader.ask();
+    },
+
+    async follow(life) {
+      if (!hasNews(life)) return;
       await reader.read(take);
-      readUpdate = task.lastUpdate;
+      readUpdate = life.task?.lastUpdate;
     },
 
     async finish(life) {
@@ -112,14 +120,22 @@ export function createTailReader(options: {
   const { clock, signal } = options;
   let recent: string[] = [];
   let isComplete = true;
+  let asked: Promise<LogPage> | undefined;
 
   async function read(): Promise<void> {
-    const page = await options.readEnd(TAIL_BATCH_SIZE);
+    const page = await (asked ?? options.readEnd(TAIL_BATCH_SIZE));
+    asked = undefined;
     recent = page.events.flatMap(({ text }) => splitLogLines(text)).slice(-MAX_RECENT_LINES);
     isComplete = page.total <= page.events.length && recent.length < MAX_RECENT_LINES;
   }
 
   return {
+    ask({ end }) {
+      if (end === undefined || end === 'succeeded') return;
+      asked ??= options.readEnd(TAIL_BATCH_SIZE);
+      // Whoever reads it hears of it.
+      asked.catch(() => undefined);
+    },
     follow: async () => undefined,
     async finish(life) {
       if (life.end === 'succeeded') return;

@@ -39,6 +39,8 @@ const LIVE_TICK_MS = 1000;
 /** A line is told every 30 s at most. */
 const VALUES_PAUSE_MS = 30_000;
 const LIVE_VALUES_PAUSE_MS = 5000;
+/** A page of a log may hold some MB. */
+const LOGS_AT_ONCE = 8;
 /** GitHub shows ten a step; one is left for whatever else goes wrong. */
 const MAX_ANNOTATIONS = 9;
 
@@ -115,7 +117,7 @@ export async function watchUntilEnd(
   /** The task has come to its end: reads the rest of its log, finds out why, and says it. */
   async function conclude(life: TaskLife): Promise<void> {
     const follower = followerOf(life);
-    if (life.wasEnqueued || life.task?.startedAtMs !== undefined) await follower.finish(life);
+    if (hasLog(life)) await follower.finish(life);
     const { droppedLines, droppedBytes, tail } = follower.rest;
     if (droppedLines > 0) {
       out.say(
@@ -217,10 +219,27 @@ export async function watchUntilEnd(
     tellEnding(await end([life.task], { reason: `${what} of CI`, timeoutMs: END_TIMEOUT_MS, signal }));
   }
 
+  /** There may be something to tell of it. */
+  function isDue(life: TaskLife): boolean {
+    return life.end === undefined ? life.phase === 'running' : !causes.has(life.id);
+  }
+
+  /** Tasks are told one after the other; the logs of some are asked for at a time. */
+  function askAhead(lives: readonly TaskLife[], index: number): void {
+    let asked = 1;
+    for (let next = index + 1; next < lives.length && asked < LOGS_AT_ONCE; next += 1) {
+      const life = lives[next];
+      if (life === undefined || !isDue(life) || !hasLog(life)) continue;
+      followerOf(life).ask(life);
+      asked += 1;
+    }
+  }
+
   async function afterLook({ lives, queues }: Watch): Promise<void> {
-    for (const life of lives) {
-      if (life.end !== undefined && !causes.has(life.id)) await conclude(life);
-      else if (life.end === undefined && life.phase === 'running') await followerOf(life).follow(life);
+    for (const [index, life] of lives.entries()) {
+      if (!isDue(life)) continue;
+      askAhead(lives, index);
+      await (life.end === undefined ? followerOf(life).follow(life) : conclude(life));
     }
     for (const queue of queues.values()) {
       const isAwaited = lives.some((life) => life.end === undefined && life.task?.queueId === queue.id);
@@ -329,6 +348,11 @@ export async function watchUntilEnd(
 function passOverDeleted(error: unknown): LogPage {
   if (error instanceof ClearmlRefusal && error.is(400, 101)) return { events: [], total: 0 };
   throw error;
+}
+
+/** A draft that was never enqueued has written nothing. */
+function hasLog({ wasEnqueued, task }: TaskLife): boolean {
+  return wasEnqueued || task?.startedAtMs !== undefined;
 }
 
 function isOver({ status }: WatchedTask): boolean {
