@@ -262,9 +262,10 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const placing = isDryRun ? undefined : place();
     placing?.catch(() => undefined);
     const { report, text, exitCode } = await writing;
-    const json = JSON.stringify(report, undefined, 2);
+    // With thousands of metrics a document of some MB: only for whoever wants it.
+    const toResult = (short: string) => (flags.json === true ? JSON.stringify(report, undefined, 2) : short);
     if (placing === undefined) {
-      voice.result(flags.json === true ? json : text);
+      voice.result(toResult(text));
       if (gathered.failure !== undefined) throw gathered.failure;
       return exitCode;
     }
@@ -282,7 +283,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const { comment, isNew } = placement;
     voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id), ...outputs });
-    voice.result(flags.json === true ? json : comment.url);
+    voice.result(toResult(comment.url));
     return exitCode;
   } finally {
     // Where one question failed others may still be asked.
