@@ -176,6 +176,29 @@ describe('the one comment', () => {
     expect(asked).toHaveLength(31 + 1 + 4);
   });
 
+  test('is found though it slips to a page that was read already, because somebody deletes another meanwhile', async () => {
+    const task = await trainTask();
+    const { stdout: body } = await run([task, '--dry-run']);
+    const others = Array.from({ length: 100 }, (_, index) => ({ author: 'ada', body: `comment ${index}` }));
+    const all = [...others, { author: 'github-actions[bot]', body }];
+    github = await startGithub({ comments: all.map((comment) => ({ pull: 7, ...comment })) });
+    const [first] = github.comments(7);
+    const proxy = await startProxy(github.apiUrl, async ({ path }) => {
+      if (!path.includes('&page=2') || github.comments(7)[0]?.id !== first?.id) return undefined;
+      await fetch(`${github.apiUrl}/repos/acme/digits/issues/comments/${first?.id}`, {
+        method: 'DELETE',
+        headers: { authorization: `Bearer ${github.token}` },
+      });
+      return undefined;
+    });
+    const { exitCode, stderr } = await run([task], makeEnv({ GITHUB_API_URL: proxy.url }));
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 0,
+      stderr: expect.stringContaining('Updated the comment'),
+    });
+    expect(github.comments(7)).toHaveLength(100);
+  });
+
   test('by somebody else is never updated, though it carries our marker', async () => {
     const task = await trainTask();
     const { stdout: text } = await run([task, '--dry-run']);

@@ -35,6 +35,8 @@ export interface Placement {
 }
 
 const MAX_ATTEMPTS = 5;
+/** As many as GitHub puts on a page: where there are more, one may have slipped from page to page unseen. */
+const PAGE_SIZE = 100;
 const PAUSE_AFTER_LOST_MS = 1500;
 /** How far GitHub's clock and ours may be apart. */
 const CLOCK_SKEW_MS = 10 * 60_000;
@@ -81,6 +83,10 @@ export async function placeComment(
 
   let lost: Failure | undefined;
   let own = await selectOwn(existing);
+  if (own.length === 0 && existing.length >= PAGE_SIZE) {
+    // Where somebody deletes a comment meanwhile, the first one of the next page moves to a page that was read already.
+    own = await selectOwn(await board.listComments());
+  }
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     if (own.length > 0) {
       const updated = await updateOldest(board, own, await text);
