@@ -109,6 +109,14 @@ test('check never loads a GitHub client, nor does a comment that is only printed
   expect(posted.packages).toContain('@octokit/rest');
 });
 
+test('what writes a comment is loaded while the answers are under way', async () => {
+  const { own } = await listLoadedPackages('create-stats-comment', ['--version']);
+  expect(own).toContain('cli/core/report-sources.ts');
+  expect(own.filter((path) => /\/(?:gate|report|report-markdown|report-text|chart)\.ts$/.test(path))).toEqual(
+    [],
+  );
+});
+
 test('an install without development dependencies brings no compiler, and the types of GitHub only once', () => {
   const lock = JSON.parse(readFileSync(new URL('../../package-lock.json', import.meta.url), 'utf8')) as {
     packages: Record<string, { dev?: boolean; optional?: boolean }>;

@@ -11,9 +11,7 @@ import { loadDownsample } from '../core/curve.ts';
 import { isActions, readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import { Failure, settle } from '../core/failure.ts';
-import { DEFAULT_ALPHA, judgeGate } from '../core/gate.ts';
 import { hasGate, listGateQuestions, prepareGateInput } from '../core/gate-input.ts';
-import { describeSettings } from '../core/gate-settings.ts';
 import { identifyRepository } from '../core/git-url.ts';
 import {
   type GithubRun,
@@ -22,13 +20,7 @@ import {
   readGithubRun,
 } from '../core/github-event.ts';
 import { loadMarkdownWriter } from '../core/markdown.ts';
-import { buildReport, type Report } from '../core/report.ts';
-import {
-  PLACEHOLDER_FUNCTIONS,
-  PLACEHOLDERS,
-  renderComment,
-  renderSummary,
-} from '../core/report-markdown.ts';
+import type { Report } from '../core/report.ts';
 import { findDecisive, listNamedMetrics, rankMetrics } from '../core/report-metrics.ts';
 import {
   completeSources,
@@ -121,7 +113,8 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   );
   const access = readClearmlAccess(env);
   const target = readTarget(flags, github, session);
-  const templates = await readTemplates(cwd, flags.template);
+  // A mistake in somebody's own template is told before anything is asked.
+  const ownTemplates = flags.template === undefined ? undefined : await readTemplates(cwd, flags.template);
   const beganAtMs = clock.now();
   let giveUpAtMs = beganAtMs + ASK_MS;
   const giveUpAt = () => giveUpAtMs;
@@ -169,7 +162,6 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const rules = config.metrics ?? [];
     const rank = rememberLast((tasks: readonly ReportedTask[]) => rankMetrics(tasks, rules));
     const seedParam = config['seed-param'] ?? DEFAULT_SEED_PARAM;
-    const alpha = config.alpha ?? DEFAULT_ALPHA;
     const settingsPath = locateConfigFile(cwd, flags.config);
     const sourceOptions: SourceOptions = {
       taskIds,
@@ -184,13 +176,17 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       settingsPath,
     };
     const reportServer = createReportServer(clearml, signal);
-    const [writer, downsample, statistics, gathered, existing] = await Promise.all([
+    const [writing, templates, writer, downsample, statistics, gathered, existing] = await Promise.all([
+      areAllAsked.then(loadWriting),
+      ownTemplates ?? areAllAsked.then(() => readTemplates(cwd, undefined)),
       areAllAsked.then(loadMarkdownWriter),
       areAllAsked.then(loadDownsample),
       hasGate(rules) ? areAllAsked.then(loadStatistics) : undefined,
       gatherSources(sourceOptions, { clearml: reportServer, github: client }),
       isDryRun || board === undefined ? undefined : settle(board.then(listComments)),
     ]);
+    const { buildReport, describeSettings, judgeGate, renderComment, renderSummary } = writing;
+    const alpha = config.alpha ?? writing.DEFAULT_ALPHA;
     const { lack, whole } = completeSources(gathered, sourceOptions, reportServer);
     // It is waited for further down; until then nobody hears what goes wrong.
     whole.catch(() => undefined);
@@ -236,7 +232,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
         exitCode: result !== undefined && flags.gate ? result.exitCode : EXIT_CODES.done,
       };
     };
-    const writing = whole.then(write);
+    const written = whole.then(write);
     const place = async (): Promise<Placement> => {
       if (existing === undefined || board === undefined)
         throw new Error('nobody said where the comment goes');
@@ -244,7 +240,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       if (gathered.failure !== undefined) throw gathered.failure;
       return placeComment(await board, {
         key,
-        text: writing.then(({ text }) => {
+        text: written.then(({ text }) => {
           giveUpAtMs = beganAtMs + POST_MS;
           return text;
         }),
@@ -261,7 +257,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     };
     const placing = isDryRun ? undefined : place();
     placing?.catch(() => undefined);
-    const { report, text, exitCode } = await writing;
+    const { report, text, exitCode } = await written;
     // With thousands of metrics a document of some MB: only for whoever wants it.
     const toResult = (short: string) => (flags.json === true ? JSON.stringify(report, undefined, 2) : short);
     if (placing === undefined) {
@@ -299,8 +295,20 @@ async function listComments(board: CommentBoard): Promise<readonly PullRequestCo
   return comments;
 }
 
+/** What makes a comment of the answers: loaded while they are under way. */
+async function loadWriting() {
+  const [gate, settings, report, markdown] = await Promise.all([
+    import('../core/gate.ts'),
+    import('../core/gate-settings.ts'),
+    import('../core/report.ts'),
+    import('../core/report-markdown.ts'),
+  ]);
+  return { ...gate, ...settings, ...report, ...markdown };
+}
+
 /** The comment's and the job summary's. */
 async function readTemplates(cwd: string, path: string | undefined) {
+  const { PLACEHOLDERS, PLACEHOLDER_FUNCTIONS } = await import('../core/report-markdown.ts');
   const known = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
   const [comment, summary] = await Promise.all([readCommentTemplate(cwd, path), readSummaryTemplate()]);
   return { comment: await compileTemplate(comment, known), summary: await compileTemplate(summary, known) };
