@@ -1,13 +1,10 @@
 import type { Dispatcher } from 'undici';
-import './undici-http2.ts';
-// Two files of undici instead of all of it: half the start-up of a program was loading its fetch, caches and mocks.
-import request from 'undici/lib/api/api-request.js';
-import Agent from 'undici/lib/dispatcher/agent.js';
 import type { Environment } from '../core/environment.ts';
 import { describeSystemError, readErrorCode } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 import type { Clock } from '../core/world.ts';
+import { Agent, loadProxyAgent, request } from './undici.ts';
 
 /** One exchange. Redirects are not followed: they would carry the credentials elsewhere. */
 export interface HttpRequest {
@@ -58,7 +55,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
  */
 export function createHttp(env: Environment, clock: Clock): Http {
   const proxies = readProxies(env);
-  let dispatcher: Promise<Dispatcher> | undefined;
+  let dispatcher: Dispatcher | undefined;
 
   async function send(exchange: HttpRequest): Promise<HttpResponse> {
     const limit = new AbortController();
@@ -72,7 +69,7 @@ export function createHttp(env: Environment, clock: Clock): Http {
     try {
       dispatcher ??= createDispatcher(proxies);
       const { origin, pathname, search } = new URL(exchange.url);
-      const answer = await request.call(await dispatcher, {
+      const answer = await request.call(dispatcher, {
         origin,
         path: `${pathname}${search}`,
         method: exchange.method,
@@ -96,7 +93,7 @@ export function createHttp(env: Environment, clock: Clock): Http {
     }
   }
 
-  return { send, close: async () => (await dispatcher)?.destroy() };
+  return { send, close: async () => dispatcher?.destroy() };
 }
 
 interface Proxies {
@@ -117,7 +114,7 @@ function readProxies(env: Environment): Proxies | undefined {
   };
 }
 
-async function createDispatcher(proxies: Proxies | undefined): Promise<Dispatcher> {
+function createDispatcher(proxies: Proxies | undefined): Dispatcher {
   const options = {
     connect: { timeout: CONNECT_TIMEOUT_MS },
     // The time limit is ours, for the whole exchange: a slow drip would pass undici's.
@@ -125,14 +122,8 @@ async function createDispatcher(proxies: Proxies | undefined): Promise<Dispatche
     bodyTimeout: 0,
   };
   if (proxies === undefined) return new Agent(options);
-  // Loaded only where there is a proxy. Its tunnels call a method that else only undici's index puts on the dispatchers.
-  const [{ default: EnvHttpProxyAgent }, { default: connect }, { default: DispatcherBase }] =
-    await Promise.all([
-      import('undici/lib/dispatcher/env-http-proxy-agent.js'),
-      import('undici/lib/api/api-connect.js'),
-      import('undici/lib/dispatcher/dispatcher.js'),
-    ]);
-  Object.assign(DispatcherBase.prototype, { connect });
+  // Loaded only where there is a proxy.
+  const EnvHttpProxyAgent = loadProxyAgent();
   return new EnvHttpProxyAgent({ ...proxies, ...options });
 }
 

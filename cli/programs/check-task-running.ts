@@ -1,4 +1,3 @@
-import { Command, Option } from 'commander';
 import {
   type CheckFlags,
   listWaitingOptions,
@@ -11,6 +10,7 @@ import { type CheckedTask, formatJson, formatOutputs } from '../core/check-repor
 import { readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { World } from '../core/world.ts';
+import { Command, Option } from '../io/commander.ts';
 import { readConfigFile } from '../io/config-file.ts';
 import { createHttp } from '../io/http.ts';
 import { readPackageVersion } from '../io/package-version.ts';

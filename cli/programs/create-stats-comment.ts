@@ -1,4 +1,3 @@
-import { Command } from 'commander';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from '../core/baseline.ts';
 import { defaultCommentKey, hasAnyMarker } from '../core/comment-marker.ts';
 import {
@@ -39,6 +38,7 @@ import { compileTemplate } from '../core/template.ts';
 import type { World } from '../core/world.ts';
 import { createClearmlClient } from '../io/clearml.ts';
 import { createReportServer } from '../io/clearml-report.ts';
+import { Command } from '../io/commander.ts';
 import { locateConfigFile, parseConfigText, readConfigFile } from '../io/config-file.ts';
 import { readEventFile } from '../io/event-file.ts';
 import { createGithubClient } from '../io/github.ts';

@@ -1,4 +1,3 @@
-import { Command } from 'commander';
 import { checkExpectedCommit, identifyCode, locateCode } from '../core/code.ts';
 import { readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
@@ -13,6 +12,7 @@ import type { World } from '../core/world.ts';
 import { createClearmlClient } from '../io/clearml.ts';
 import { createLaunchServer } from '../io/clearml-launch.ts';
 import type { endSuperseded } from '../io/clearml-launch-end.ts';
+import { Command } from '../io/commander.ts';
 import { readConfigFile } from '../io/config-file.ts';
 import { readEventFile } from '../io/event-file.ts';
 import { createCheckoutReader } from '../io/git.ts';
