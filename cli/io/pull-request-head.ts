@@ -1,7 +1,6 @@
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 import type { CodeLocation, GithubRun } from '../core/github-event.ts';
-import { createHttp } from './http.ts';
 import { readPackageVersion } from './package-version.ts';
 import type { Session } from './program.ts';
 
@@ -23,7 +22,10 @@ export async function askForPullRequestHead(
   const { repository, pullRequest } = github;
   if (token === undefined || repository === undefined || pullRequest === undefined) return undefined;
   // Loaded only here: most launches know their commit.
-  const { createGithubClient } = await import('./github.ts');
+  const [{ createGithubClient }, { createHttp }] = await Promise.all([
+    import('./github.ts'),
+    import('./http.ts'),
+  ]);
   const giveUpAtMs = clock.now() + GIVE_UP_MS;
   const http = createHttp(env, clock);
   try {

@@ -1,29 +1,16 @@
 import { checkExpectedCommit, identifyCode, locateCode } from '../core/code.ts';
 import { readClearmlAccess } from '../core/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
+import type { ExitCode } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
-import { readGithubRun } from '../core/github-event.ts';
-import { carryOutLaunch, createLaunchRecord, type LaunchResult, surveyLaunch } from '../core/launch.ts';
-import { type LaunchOptions, type LaunchPlan, planLaunch } from '../core/launch-plan.ts';
-import { findProgramProblem } from '../core/program-file.ts';
-import { resolveEntryPoint, resolveWorkingDir } from '../core/settings.ts';
-import { formatTaskUrl } from '../core/task.ts';
+import { type CodeLocation, type GithubRun, readGithubRun } from '../core/github-event.ts';
+import type { LaunchOptions } from '../core/launch-plan.ts';
 import type { World } from '../core/world.ts';
-import { createClearmlClient } from '../io/clearml.ts';
-import { createLaunchServer } from '../io/clearml-launch.ts';
-import type { endSuperseded } from '../io/clearml-launch-end.ts';
 import { Command } from '../io/commander.ts';
 import { readConfigFile } from '../io/config-file.ts';
 import { readEventFile } from '../io/event-file.ts';
 import { createCheckoutReader } from '../io/git.ts';
-import { createHttp } from '../io/http.ts';
 import { readPackageVersion } from '../io/package-version.ts';
-import { formatHelpEnd, Interruption, runProgram, type Session } from '../io/program.ts';
-import { askForPullRequestHead } from '../io/pull-request-head.ts';
-
-/** Launch gives up within a minute; what it has created is removed in the rest. */
-const GIVE_UP_MS = 42_000;
-const CLEAN_UP_MS = 9_000;
+import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
 
 interface Flags extends LaunchOptions {
   readonly config?: string;
@@ -88,7 +75,7 @@ export function createCommand(): Command {
 }
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
-  const { env, cwd, clock, voice } = session;
+  const { env, cwd, voice } = session;
   const flags = dropEmpty(command.opts<Flags>());
   const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
   const reader = createCheckoutReader(cwd);
@@ -107,106 +94,28 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   checkExpectedCommit(located.location.commit, env.PR_COMMIT);
   for (const warning of located.warnings) voice.warn(warning);
   const requirementsPath = flags.requirements ?? config.requirements;
-  const program = {
-    workingDir: resolveWorkingDir(flags, config),
-    entryPoint: resolveEntryPoint(flags, config),
-  };
-  const [{ code, warnings }, problem, requirementsText] = await Promise.all([
+  const [{ code, warnings }, requirementsText, { launchTasks }] = await Promise.all([
     identifyCode(located, config.paths, reader),
-    findProgramProblem(program, { commit: located.location.commit, diff: located.diff }, reader),
-    requirementsPath === undefined
-      ? undefined
-      : readRequirements((await reader.findRoot()) ?? cwd, requirementsPath),
+    requirementsPath === undefined ? undefined : readRequirements(reader, cwd, requirementsPath),
+    // What asks ClearML is loaded while git looks which code it is.
+    import('../io/task-launch.ts'),
   ]);
-  for (const warning of [...warnings, problem]) if (warning !== undefined) voice.warn(warning);
-  const plan = await planLaunch({ options: flags, config, run: github, code, requirementsText });
-
-  const http = createHttp(env, clock);
-  const deadlineMs = clock.now() + GIVE_UP_MS;
-  const connect = (giveUpAtMs: number) =>
-    createClearmlClient({
-      access,
-      http,
-      clock,
-      redact: session.redact,
-      random: session.random,
-      giveUpAt: () => giveUpAtMs,
-    });
-  const client = connect(deadlineMs);
-  const server = createLaunchServer(client, session.interruption);
-  try {
-    const survey = await surveyLaunch(plan, server);
-    if (flags.dryRun === true) {
-      const documents = plan.tasks.map((task) => {
-        const known = survey.reusable.get(task);
-        return known === undefined
-          ? { ...task.document, project: survey.projectId ?? null }
-          : { id: known.id };
-      });
-      for (const { id } of survey.superseded)
-        voice.say(`Task ${id} of an older commit would be ended${explainSuperseding(plan)}`);
-      if (survey.projectId === undefined)
-        voice.say(`project "${plan.project}" does not exist yet: it would be created`);
-      voice.result(JSON.stringify({ tasks: documents }, undefined, 2));
-      return EXIT_CODES.done;
-    }
-
-    const token = crypto.randomUUID();
-    const record = createLaunchRecord();
-    const signal = session.interruption;
-    const urlOf = (task: { id: string; projectId: string | undefined }) =>
-      formatTaskUrl(access.webHost, task, client.apiVersion);
-    try {
-      const result = await carryOutLaunch(plan, survey, { server, clock, token, deadlineMs, signal, record });
-      describeResult(result, plan, urlOf, session);
-      // Only what later steps can find is launched.
-      const { writeOutputs } = await import('../io/runner-files.ts');
-      await writeOutputs(session, {
-        'task-id': result.tasks[0]?.id ?? '',
-        'task-ids': result.tasks.map((task) => task.id).join(' '),
-        'task-url': result.tasks[0] === undefined ? '' : urlOf(result.tasks[0]),
-        reused: String(result.tasks.every((task) => task.isReused)),
-      });
-      if (result.superseded.length + result.givenUp.length > 0) {
-        const { endSuperseded } = await loadEnd();
-        const endDeadlineMs = Math.max(deadlineMs, clock.now() + CLEAN_UP_MS);
-        const outcome = await endSuperseded(result, plan, {
-          client: connect(endDeadlineMs),
-          clock,
-          deadlineMs: endDeadlineMs,
-          signal,
-        });
-        describeSuperseded(outcome, plan, session);
-      }
-      signal.throwIfAborted();
-      voice.result(
-        flags.json === true ? formatJson(result, urlOf) : result.tasks.map((task) => task.id).join('\n'),
-      );
-      return EXIT_CODES.done;
-    } catch (error) {
-      // All or none: what this launch has done, answered or not, is taken back.
-      const { takeBackLaunch } = await loadEnd();
-      const giveUpAtMs = clock.now() + CLEAN_UP_MS;
-      const by = github.runId === undefined ? 'launch' : `launch of run ${github.runId}`;
-      const left = await takeBackLaunch(plan, token, record, {
-        client: connect(giveUpAtMs),
-        clock,
-        deadlineMs: giveUpAtMs,
-        reason: error instanceof Interruption ? `${by} was ${error.message}` : `${by} failed`,
-        urlOf: (id) => urlOf({ id, projectId: survey.projectId }),
-      });
-      for (const message of left) voice.warn(message);
-      throw error;
-    }
-  } finally {
-    await http.close();
-  }
+  for (const warning of warnings) voice.warn(warning);
+  return launchTasks({ flags, config, run: github, code, requirementsText, access, reader }, session);
 }
 
-// Loaded only where there is something to end, or a file to read: most launches need neither.
-const loadEnd = () => import('../io/clearml-launch-end.ts');
+/** Loaded only here, and below: most launches know their commit, and send no requirements file along. */
+async function askForPullRequestHead(github: GithubRun, session: Session): Promise<CodeLocation | undefined> {
+  const head = await import('../io/pull-request-head.ts');
+  return head.askForPullRequestHead(github, session);
+}
 
-async function readRequirements(root: string, path: string): Promise<string> {
+async function readRequirements(
+  reader: ReturnType<typeof createCheckoutReader>,
+  cwd: string,
+  path: string,
+): Promise<string> {
+  const root = (await reader.findRoot()) ?? cwd;
   const { readRequirementsFile } = await import('../io/requirements-file.ts');
   return readRequirementsFile(root, path);
 }
@@ -214,75 +123,6 @@ async function readRequirements(root: string, path: string): Promise<string> {
 /** An option that is set to nothing counts as left out, as a variable does: `--docker-image "$IMAGE"`. */
 function dropEmpty(flags: Flags): Flags {
   return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== '')) as unknown as Flags;
-}
-
-function describeResult(
-  result: LaunchResult,
-  plan: LaunchPlan,
-  urlOf: (task: LaunchResult['tasks'][number]) => string,
-  { voice }: Session,
-): void {
-  for (const task of result.tasks) {
-    const { queue } = task;
-    const seed = task.seed === undefined ? '' : ` (seed ${task.seed})`;
-    const what = task.isReused
-      ? `Reusing task ${task.id}${seed}, which is the same training and ${describeStatus(task.status)}`
-      : `Created task ${task.id}${seed} for commit ${plan.commit.slice(0, 10)}`;
-    const where =
-      task.position === undefined
-        ? ''
-        : `, number ${task.position} in queue "${queue.name}" (${countWorkers(queue.workers)})`;
-    voice.say(`${what}${where}\n  ${urlOf(task)}`);
-  }
-  const waitsIn = result.tasks.filter((task) => task.status === 'queued').map((task) => task.queue);
-  const unserved = new Set(waitsIn.filter((queue) => queue.workers === 0).map((queue) => queue.name));
-  for (const name of unserved) {
-    voice.warn(
-      `no worker serves the queue "${name}": the training waits until one is started (clearml-agent daemon --queue ${name})`,
-    );
-  }
-}
-
-function describeSuperseded(
-  { ended, unconfirmed, why }: Awaited<ReturnType<typeof endSuperseded>>,
-  plan: LaunchPlan,
-  { voice }: Session,
-): void {
-  for (const id of ended) voice.say(`Ended task ${id} of an older commit${explainSuperseding(plan)}`);
-  for (const id of unconfirmed) {
-    const reason = why === undefined ? '' : ` (${why})`;
-    voice.warn(
-      `task ${id} of an older commit is superseded, but that it has ended could not be confirmed${reason}`,
-    );
-  }
-}
-
-/** Who launches by hand may not expect that a variable ends what the workflow has launched. */
-function explainSuperseding({ run, pullRequest }: LaunchPlan): string {
-  return run.runId === undefined
-    ? `: it is superseded, since PR_NUMBER is ${pullRequest} (--no-supersede leaves it)`
-    : ': it is superseded';
-}
-
-function describeStatus(status: LaunchResult['tasks'][number]['status']): string {
-  return status === 'in_progress' ? 'is running' : status === 'queued' ? 'waits' : `is ${status}`;
-}
-
-function countWorkers(count: number): string {
-  return count === 0 ? 'no worker' : count === 1 ? '1 worker' : `${count} workers`;
-}
-
-function formatJson(result: LaunchResult, urlOf: (task: LaunchResult['tasks'][number]) => string): string {
-  return JSON.stringify({
-    tasks: result.tasks.map((task) => ({
-      id: task.id,
-      url: urlOf(task),
-      seed: task.seed ?? null,
-      reused: task.isReused,
-      queue: { name: task.queue.name, position: task.position ?? null, workers: task.queue.workers },
-    })),
-    superseded: result.superseded.map((task) => task.id),
-  });
 }
 
 /** Runs the program; the exit code is what it gives. */
