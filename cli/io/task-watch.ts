@@ -1,30 +1,19 @@
-import { type Cause, explainEnd } from '../core/cause.ts';
 import type { CheckOptions } from '../core/check-options.ts';
-import {
-  type CheckedTask,
-  decideExitCode,
-  describeChecked,
-  formatDetails,
-  formatHeadline,
-} from '../core/check-report.ts';
-import type { LogPage } from '../core/console-log.ts';
+import type { CheckedTask } from '../core/check-report.ts';
 import { formatDuration } from '../core/duration.ts';
 import type { EndingReport } from '../core/ending.ts';
 import type { ClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
-import { createLogFollower, createTailReader, type LogFollower } from '../core/log-follow.ts';
 import { createPatience } from '../core/outage.ts';
-import { describeProgress, describeValues, labelTask } from '../core/progress.ts';
-import { toSingleLine } from '../core/single-line.ts';
 import { formatTaskUrl, isEnded } from '../core/task.ts';
 import type { TaskLife, WatchedTask } from '../core/task-life.ts';
-import { createWatch, type Watch } from '../core/watch.ts';
+import { createWatch } from '../core/watch.ts';
 import { ClearmlRefusal, createClearmlClient } from './clearml.ts';
-import { createLogPageReader, readLogEnd } from './clearml-log.ts';
 import { createWatchServer } from './clearml-watch.ts';
 import type { Http } from './http.ts';
 import { Interruption, type Session } from './program.ts';
+import type { TaskStory } from './task-story.ts';
 import { createWatchConsole } from './watch-console.ts';
 
 /** From a signal to our end: the runner kills us 10 s after its first one. */
@@ -36,13 +25,8 @@ const END_TIMEOUT_MS = 2 * 60_000;
 /** A request that ends something is tried again by us, with a new look before. */
 const END_REQUEST_TIMEOUT_MS = 3000;
 const LIVE_TICK_MS = 1000;
-/** A line is told every 30 s at most. */
-const VALUES_PAUSE_MS = 30_000;
-const LIVE_VALUES_PAUSE_MS = 5000;
-/** A page of a log may hold some MB. */
-const LOGS_AT_ONCE = 8;
-/** GitHub shows ten a step; one is left for whatever else goes wrong. */
-const MAX_ANNOTATIONS = 9;
+/** Node loads modules in one go: before that, a moment for the first request to leave. */
+const ASK_FIRST_MS = 10;
 
 /** Waits until every task has ended, telling what happens; on a signal ends what is ours and says so. */
 export async function watchUntilEnd(
@@ -51,7 +35,7 @@ export async function watchUntilEnd(
   around: { readonly access: ClearmlAccess; readonly runId: string | undefined; readonly http: Http },
   session: Session,
 ): Promise<{ readonly tasks: readonly CheckedTask[]; readonly exitCode: ExitCode }> {
-  const { clock, voice, interruption } = session;
+  const { clock, interruption } = session;
   const { access, runId } = around;
   const out = createWatchConsole(session);
   const patience = createPatience({
@@ -73,101 +57,17 @@ export async function watchUntilEnd(
   const client = connect(patience.giveUpAt, patience.noteTrouble);
   const hastyClient = connect((beganAtMs) => beganAtMs + END_REQUEST_TIMEOUT_MS);
   const hastyServer = createWatchServer(hastyClient);
-  const followers = new Map<string, LogFollower>();
-  const causes = new Map<string, Cause | undefined>();
-  const warnedQueues = new Set<string>();
-  const values = new Map<string, string>();
-  let valuesRead = { atMs: Number.NEGATIVE_INFINITY, updates: '' };
-  let annotations = 0;
-
   const urlOf = ({ id, task }: TaskLife) =>
     formatTaskUrl(access.webHost, { id, projectId: task?.projectId }, client.apiVersion);
-  const checked = (life: TaskLife) =>
-    describeChecked(life, { url: urlOf(life), cause: causes.get(life.id), nowMs: clock.now() });
-
-  function followerOf(life: TaskLife): LogFollower {
-    const known = followers.get(life.id);
-    if (known !== undefined) return known;
-    const follower = options.showsLogs
-      ? createLogFollower({
-          readPage: (...page) => patience.run(() => readPage(...page), interruption).catch(passOverDeleted),
-          clock,
-          signal: interruption,
-          keepColors: voice.isColored,
-          print: (lines) => printLog(life, lines),
-        })
-      : createTailReader({
-          readEnd: (batchSize) =>
-            patience
-              .run(() => readLogEnd(client, life.id, batchSize, interruption), interruption)
-              .catch(passOverDeleted),
-          clock,
-          signal: interruption,
-        });
-    const readPage = createLogPageReader(client, life.id, interruption);
-    followers.set(life.id, follower);
-    return follower;
-  }
-
-  function printLog(life: TaskLife, lines: readonly string[]): void {
-    const label = ids.length > 1 ? `[${labelTask(life.id)}] ` : '';
-    out.printLog(`Log of task ${life.id}`, label === '' ? lines : lines.map((line) => label + line));
-  }
-
-  /** The task has come to its end: reads the rest of its log, finds out why, and says it. */
-  async function conclude(life: TaskLife): Promise<void> {
-    const follower = followerOf(life);
-    if (hasLog(life)) await follower.finish(life);
-    const { droppedLines, droppedBytes, tail } = follower.rest;
-    if (droppedLines > 0) {
-      out.say(
-        `${droppedLines} lines (${droppedBytes} bytes) of the log are left out here; ${urlOf(life)} has them`,
-      );
-    }
-    printLog(life, tail);
-    if (life.end === 'failed') await readFinalReason(life);
-    causes.set(
-      life.id,
-      life.end === undefined
-        ? undefined
-        : explainEnd(life.end, {
-            statusReason: life.task?.statusReason ?? '',
-            statusMessage: life.task?.statusMessage ?? '',
-            log: follower.recent,
-            isLogComplete: follower.isComplete,
-            workingDir: life.task?.workingDir ?? '.',
-          }),
+  /** What tells is loaded while the first answer is under way. */
+  let loading: Promise<TaskStory> | undefined;
+  const loadStory = () => {
+    loading ??= import('./task-story.ts').then(({ createTaskStory }) =>
+      createTaskStory(ids, options, { client, server, patience, out, urlOf }, session),
     );
-    tellEnd(checked(life), follower);
-  }
-
-  /** Where set-up fails, the agent sets the status twice; the second time with its exit code. */
-  async function readFinalReason(life: TaskLife): Promise<void> {
-    const tasks = await patience.run(() => server.readTasks([life.id], interruption), interruption);
-    const task = tasks.get(life.id);
-    if (task?.status === 'failed') life.task = task;
-  }
-
-  function tellEnd(task: CheckedTask, follower: LogFollower): void {
-    const { cause } = task;
-    if (cause === undefined) {
-      out.say(`${formatHeadline(task)}\n${task.url}`);
-      return;
-    }
-    out.say(`error: ${formatHeadline(task)}`);
-    const isShown = options.showsLogs && !session.env.GITHUB_ACTIONS && ids.length === 1;
-    if (!isShown && follower.tail.length > 0) {
-      out.say(`The last ${follower.tail.length} lines of its log:`);
-      out.printTail(follower.tail);
-    }
-    out.say(formatDetails(task));
-    annotations += 1;
-    if (annotations > MAX_ANNOTATIONS) return;
-    out.annotate('error', `${formatHeadline(task)}\n${cause.advice}\n${task.url}`, {
-      ...(cause.file === undefined ? {} : { file: cause.file }),
-      ...(cause.line === undefined ? {} : { line: cause.line }),
-    });
-  }
+    return loading;
+  };
+  let story: TaskStory | undefined;
 
   async function end(
     tasks: readonly WatchedTask[],
@@ -219,59 +119,6 @@ export async function watchUntilEnd(
     tellEnding(await end([life.task], { reason: `${what} of CI`, timeoutMs: END_TIMEOUT_MS, signal }));
   }
 
-  /** There may be something to tell of it. */
-  function isDue(life: TaskLife): boolean {
-    return life.end === undefined ? life.phase === 'running' : !causes.has(life.id);
-  }
-
-  /** Tasks are told one after the other; the logs of some are asked for at a time. */
-  function askAhead(lives: readonly TaskLife[], index: number): void {
-    let asked = 1;
-    for (let next = index + 1; next < lives.length && asked < LOGS_AT_ONCE; next += 1) {
-      const life = lives[next];
-      if (life === undefined || !isDue(life) || !hasLog(life)) continue;
-      followerOf(life).ask(life);
-      asked += 1;
-    }
-  }
-
-  async function afterLook({ lives, queues }: Watch): Promise<void> {
-    for (const [index, life] of lives.entries()) {
-      if (!isDue(life)) continue;
-      askAhead(lives, index);
-      await (life.end === undefined ? followerOf(life).follow(life) : conclude(life));
-    }
-    for (const queue of queues.values()) {
-      const isAwaited = lives.some((life) => life.end === undefined && life.task?.queueId === queue.id);
-      if (!isAwaited || queue.workers.length > 0 || warnedQueues.has(queue.id)) continue;
-      warnedQueues.add(queue.id);
-      const name = toSingleLine(queue.name, 80);
-      out.warn(`no worker serves the queue "${name}": start one (clearml-agent daemon --queue ${name})`);
-    }
-    await readValues(lives);
-    showProgress();
-  }
-
-  /** What the settings want to see of running tasks, as often as it could be shown. */
-  async function readValues(lives: readonly TaskLife[]): Promise<void> {
-    const running = lives.filter((life) => life.end === undefined && life.phase === 'running');
-    const updates = running.map(({ task }) => task?.lastUpdate).join();
-    const isDue = clock.now() - valuesRead.atMs >= (out.isLive ? LIVE_VALUES_PAUSE_MS : VALUES_PAUSE_MS);
-    if (options.metrics.length === 0 || running.length === 0 || !isDue || updates === valuesRead.updates)
-      return;
-    valuesRead = { atMs: clock.now(), updates };
-    const ids = running.map(({ id }) => id);
-    const metrics = await patience.run(() => server.readMetrics(ids, interruption), interruption);
-    for (const [id, found] of metrics) {
-      const shown = describeValues(found, options.metrics);
-      if (shown !== undefined) values.set(id, shown);
-    }
-  }
-
-  function showProgress(): void {
-    out.showProgress(describeProgress({ ...watch, values }, clock.now()));
-  }
-
   /** A signal came: ends what is ours within the time the runner gives us. */
   async function endInterrupted({ signal: name }: Interruption): Promise<void> {
     const unfinished = watch.lives.filter((life) => life.task === undefined || !isOver(life.task));
@@ -320,16 +167,23 @@ export async function watchUntilEnd(
     clock,
     random: session.random,
     events: {
-      afterLook,
-      tick: showProgress,
+      async afterLook() {
+        story ??= await loadStory();
+        await story.tell(watch);
+      },
+      tick: () => story?.showProgress(watch),
       tickMs: out.isLive ? LIVE_TICK_MS : Number.POSITIVE_INFINITY,
       endOverdue,
     },
   });
 
   try {
+    clock
+      .sleep(ASK_FIRST_MS, interruption)
+      .then(loadStory)
+      .catch(() => undefined);
     await watch.run(interruption);
-    return { tasks: watch.lives.map(checked), exitCode: decideExitCode(watch.lives.map(checked)) };
+    return (await loadStory()).sumUp(watch);
   } catch (error) {
     if (!(error instanceof Interruption)) {
       tellLeft(error);
@@ -338,21 +192,11 @@ export async function watchUntilEnd(
     await endInterrupted(error);
     await lookFresh(watch.lives);
     out.say(error.message);
-    return { tasks: watch.lives.map(checked), exitCode: error.exitCode };
+    const { tasks } = (await loadStory()).sumUp(watch);
+    return { tasks, exitCode: error.exitCode };
   } finally {
     out.close();
   }
-}
-
-/** A task that was deleted since the last look has no log (recording 167); the next look tells. */
-function passOverDeleted(error: unknown): LogPage {
-  if (error instanceof ClearmlRefusal && error.is(400, 101)) return { events: [], total: 0 };
-  throw error;
-}
-
-/** A draft that was never enqueued has written nothing. */
-function hasLog({ wasEnqueued, task }: TaskLife): boolean {
-  return wasEnqueued || task?.startedAtMs !== undefined;
 }
 
 function isOver({ status }: WatchedTask): boolean {

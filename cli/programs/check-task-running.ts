@@ -6,7 +6,7 @@ import {
   requireTaskIds,
   resolveCheckOptions,
 } from '../core/check-options.ts';
-import { type CheckedTask, formatJson, formatOutputs } from '../core/check-report.ts';
+import type { CheckedTask } from '../core/check-report.ts';
 import { readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { World } from '../core/world.ts';
@@ -15,7 +15,6 @@ import { readConfigFile } from '../io/config-file.ts';
 import { createHttp } from '../io/http.ts';
 import { readPackageVersion } from '../io/package-version.ts';
 import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
-import { writeOutputs } from '../io/runner-files.ts';
 import { watchUntilEnd } from '../io/task-watch.ts';
 
 /** The arguments and options. */
@@ -112,6 +111,10 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 }
 
 async function tellResult(tasks: readonly CheckedTask[], flags: CheckFlags, session: Session): Promise<void> {
+  const [{ formatJson, formatOutputs }, { writeOutputs }] = await Promise.all([
+    import('../core/check-report.ts'),
+    import('../io/runner-files.ts'),
+  ]);
   const { voice } = session;
   if (flags.json === true) voice.result(formatJson(tasks));
   else if (tasks.length > 0) voice.result(tasks.map(({ status }) => status).join('\n'));
