@@ -65,7 +65,7 @@ export async function buildBundles(directory = BUNDLES): Promise<void> {
       ...PROGRAM_NAMES.map((program) => ({ in: join(ROOT, 'cli', `${program}.ts`), out: program })),
       ...PROGRAM_NAMES.map((program) => ({ in: `action:${program}`, out: `${program}/index` })),
     ],
-    plugins: [actionEntries, lateHttp2],
+    plugins: [actionEntries, bundledRequires, lateHttp2],
     outdir: directory,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -107,6 +107,18 @@ const actionEntries: Plugin = {
       resolveDir: join(ROOT, 'cli'),
       loader: 'ts',
     }));
+  },
+};
+
+/** The packages that `io/commander.ts` and `io/undici.ts` require: without a `require` of the file's own they are bundled. */
+const bundledRequires: Plugin = {
+  name: 'bundled requires',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]cli[\\/]io[\\/](?:commander|undici)\.ts$/ }, ({ path }) => {
+      const [contents, ownRequire] = [readFileSync(path, 'utf8'), /^const require = createRequire\(.*\);$/m];
+      if (!ownRequire.test(contents)) throw new Error(`${path} requires in a way that can't be bundled`);
+      return { contents: contents.replace(ownRequire, ''), loader: 'ts' };
+    });
   },
 };
 

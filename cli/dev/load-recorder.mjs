@@ -1,7 +1,8 @@
-// Preloaded by a test: appends the URL of every module that is loaded to the file that LOADED_MODULES names, and at the
-// end `builtin:NAME` of every one of Node's own.
+// Preloaded by a test: appends the URL of every module that is loaded to the file that LOADED_MODULES names, those that
+// are required at the end, and `builtin:NAME` of every one of Node's own.
 import { appendFileSync } from 'node:fs';
-import { register } from 'node:module';
+import { createRequire, register } from 'node:module';
+import { pathToFileURL } from 'node:url';
 
 const hooks = `
   import { appendFileSync } from 'node:fs';
@@ -13,6 +14,8 @@ const hooks = `
 register(`data:text/javascript,${encodeURIComponent(hooks)}`);
 
 process.on('exit', () => {
+  const required = Object.keys(createRequire(import.meta.url).cache).map((path) => pathToFileURL(path).href);
+  appendFileSync(process.env.LOADED_MODULES, required.map((url) => `${url}\n`).join(''));
   const own = process.moduleLoadList.flatMap((entry) => /^NativeModule (.*)/.exec(entry)?.[1] ?? []);
   appendFileSync(process.env.LOADED_MODULES, own.map((name) => `builtin:${name}\n`).join(''));
 });

@@ -1,11 +1,5 @@
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from '../core/baseline.ts';
-import { defaultCommentKey, hasAnyMarker } from '../core/comment-marker.ts';
-import {
-  type CommentBoard,
-  type Placement,
-  type PullRequestComment,
-  placeComment,
-} from '../core/comment-placement.ts';
+import type { CommentBoard, Placement, PullRequestComment } from '../core/comment-placement.ts';
 import { loadDownsample } from '../core/curve.ts';
 import { isActions, readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
@@ -18,7 +12,6 @@ import {
   parsePullRequestNumber,
   readGithubRun,
 } from '../core/github-event.ts';
-import { loadMarkdownWriter } from '../core/markdown.ts';
 import type { Report } from '../core/report.ts';
 import { findDecisive, listNamedMetrics, rankMetrics } from '../core/report-metrics.ts';
 import {
@@ -31,10 +24,8 @@ import {
 } from '../core/report-sources.ts';
 import type { ReportedTask } from '../core/reported-task.ts';
 import { DEFAULT_SEED_PARAM } from '../core/settings.ts';
-import { loadStatistics } from '../core/statistics.ts';
 import { formatTaskUrl } from '../core/task.ts';
 import { readTaskIds } from '../core/task-arguments.ts';
-import { compileTemplate } from '../core/template.ts';
 import type { World } from '../core/world.ts';
 import { createClearmlClient } from '../io/clearml.ts';
 import { createReportServer } from '../io/clearml-report.ts';
@@ -45,8 +36,6 @@ import { createGithubClient } from '../io/github.ts';
 import { createHttp } from '../io/http.ts';
 import { readPackageVersion } from '../io/package-version.ts';
 import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
-import { writeOutputs, writeSummary } from '../io/runner-files.ts';
-import { readCommentTemplate, readSummaryTemplate } from '../io/template-file.ts';
 
 /** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */
 const ASK_MS = 40_000;
@@ -176,16 +165,16 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       settingsPath,
     };
     const reportServer = createReportServer(clearml, signal);
-    const [writing, templates, writer, downsample, statistics, gathered, existing] = await Promise.all([
+    const [writing, templates, downsample, statistics, gathered, existing] = await Promise.all([
       areAllAsked.then(loadWriting),
       ownTemplates ?? areAllAsked.then(() => readTemplates(cwd, undefined)),
-      areAllAsked.then(loadMarkdownWriter),
       areAllAsked.then(loadDownsample),
       hasGate(rules) ? areAllAsked.then(loadStatistics) : undefined,
       gatherSources(sourceOptions, { clearml: reportServer, github: client }),
       isDryRun || board === undefined ? undefined : settle(board.then(listComments)),
     ]);
-    const { buildReport, describeSettings, judgeGate, renderComment, renderSummary } = writing;
+    const { buildReport, describeSettings, judgeGate, renderComment, renderSummary, writer } = writing;
+    const { defaultCommentKey, placeComment, writeOutputs, writeSummary } = writing;
     const alpha = config.alpha ?? writing.DEFAULT_ALPHA;
     const { lack, whole } = completeSources(gathered, sourceOptions, reportServer);
     // It is waited for further down; until then nobody hears what goes wrong.
@@ -291,26 +280,45 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 /** The comments there are. Where one may be ours, who we are is asked now: other answers are still under way. */
 async function listComments(board: CommentBoard): Promise<readonly PullRequestComment[]> {
   const comments = await board.listComments();
+  const { hasAnyMarker } = await import('../core/comment-marker.ts');
   if (comments.some(({ body }) => hasAnyMarker(body))) await board.readAuthor();
   return comments;
 }
 
-/** What makes a comment of the answers: loaded while they are under way. */
+/** What makes a comment of the answers and puts it there: loaded while they are under way. */
 async function loadWriting() {
-  const [gate, settings, report, markdown] = await Promise.all([
-    import('../core/gate.ts'),
-    import('../core/gate-settings.ts'),
-    import('../core/report.ts'),
-    import('../core/report-markdown.ts'),
-  ]);
-  return { ...gate, ...settings, ...report, ...markdown };
+  const [gate, settings, report, markdown, marker, placement, files, { loadMarkdownWriter }] =
+    await Promise.all([
+      import('../core/gate.ts'),
+      import('../core/gate-settings.ts'),
+      import('../core/report.ts'),
+      import('../core/report-markdown.ts'),
+      import('../core/comment-marker.ts'),
+      import('../core/comment-placement.ts'),
+      import('../io/runner-files.ts'),
+      import('../core/markdown.ts'),
+    ]);
+  const writer = await loadMarkdownWriter();
+  return { ...gate, ...settings, ...report, ...markdown, ...marker, ...placement, ...files, writer };
+}
+
+async function loadStatistics() {
+  const statistics = await import('../core/statistics.ts');
+  return statistics.loadStatistics();
 }
 
 /** The comment's and the job summary's. */
 async function readTemplates(cwd: string, path: string | undefined) {
-  const { PLACEHOLDERS, PLACEHOLDER_FUNCTIONS } = await import('../core/report-markdown.ts');
+  const [{ PLACEHOLDERS, PLACEHOLDER_FUNCTIONS }, { compileTemplate }, files] = await Promise.all([
+    import('../core/report-markdown.ts'),
+    import('../core/template.ts'),
+    import('../io/template-file.ts'),
+  ]);
   const known = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
-  const [comment, summary] = await Promise.all([readCommentTemplate(cwd, path), readSummaryTemplate()]);
+  const [comment, summary] = await Promise.all([
+    files.readCommentTemplate(cwd, path),
+    files.readSummaryTemplate(),
+  ]);
   return { comment: await compileTemplate(comment, known), summary: await compileTemplate(summary, known) };
 }
 
