@@ -103,25 +103,43 @@ interface HyperParameter {
   readonly value: string;
 }
 
+/** What a launch is told to do, checked. */
+export interface LaunchOutline {
+  readonly project: string;
+  readonly taskName: string;
+  readonly queue: string;
+  readonly params: ReadonlyMap<string, string>;
+  readonly seedParam: string;
+  readonly seeds: readonly number[] | undefined;
+  readonly entryPoint: string;
+  readonly workingDir: string;
+  readonly requirementsText: string | undefined;
+  readonly dockerImage: string | undefined;
+  readonly dockerArgs: string | undefined;
+  /** Of the user. */
+  readonly tags: readonly string[];
+  readonly reuse: boolean;
+  readonly supersede: boolean;
+  readonly requireWorker: boolean;
+  readonly config: Config;
+  readonly run: GithubRun;
+  readonly code: Code;
+}
+
 /**
- * Plans the tasks of a launch, one a seed.
+ * Checks what a launch is told to do.
  *
  * @param requirementsText content of the requirements file, where one was named
  * @throws Failure (usage) when options contradict each other or are malformed
  */
-export async function planLaunch(input: {
+export function outlineLaunch(input: {
   readonly options: LaunchOptions;
   readonly config: Config;
   readonly run: GithubRun;
   readonly code: Code;
   readonly requirementsText: string | undefined;
-}): Promise<LaunchPlan> {
+}): LaunchOutline {
   const { options, config, run, code, requirementsText } = input;
-  const { project, taskName } = resolveNames(options, config, run, code.cloneUrl);
-  const repository = identifyPipelineRepository(run.repository, run.serverUrl, code.cloneUrl);
-  const pipelineHash = await hashPipeline({ repository, project, taskName });
-  const entryPoint = resolveEntryPoint(options, config);
-  const workingDir = resolveWorkingDir(options, config);
   const params = resolveParams(options.param ?? [], config.params ?? {});
   const seedParam = toParamPath(config['seed-param'] ?? DEFAULT_SEED_PARAM);
   const seeds = resolveSeeds(options.seeds, config.seeds);
@@ -132,8 +150,41 @@ export async function planLaunch(input: {
         'Leave one of them out; seed-param in the settings file names the param that seeds are written to.',
     });
   }
-  const dockerImage = options.dockerImage ?? config['docker-image'];
-  const dockerArgs = options.dockerArgs ?? config['docker-args'];
+  const tags = [...(config.tags ?? []), ...(options.tag ?? [])];
+  const reserved = tags.find(isHistoryMark);
+  if (reserved !== undefined) {
+    throw new Failure(`the tag ${reserved} is one that launches put on tasks themselves`, {
+      exitCode: EXIT_CODES.usage,
+      remedy: 'It says which commit a task is the baseline of: leave it out, or name it otherwise.',
+    });
+  }
+  return {
+    ...resolveNames(options, config, run, code.cloneUrl),
+    queue: options.queue ?? config.queue ?? DEFAULT_QUEUE,
+    params,
+    seedParam,
+    seeds,
+    entryPoint: resolveEntryPoint(options, config),
+    workingDir: resolveWorkingDir(options, config),
+    requirementsText,
+    dockerImage: options.dockerImage ?? config['docker-image'],
+    dockerArgs: options.dockerArgs ?? config['docker-args'],
+    tags,
+    reuse: options.reuse ?? config.reuse ?? true,
+    supersede: options.supersede ?? config.supersede ?? true,
+    requireWorker: options.requireWorker === true,
+    config,
+    run,
+    code,
+  };
+}
+
+/** Plans the tasks of a launch, one a seed, with the keys that they are known by. */
+export async function planLaunch(outline: LaunchOutline): Promise<LaunchPlan> {
+  const { project, taskName, config, run, code, params, seedParam, seeds } = outline;
+  const { entryPoint, workingDir, requirementsText, dockerImage, dockerArgs } = outline;
+  const repository = identifyPipelineRepository(run.repository, run.serverUrl, code.cloneUrl);
+  const pipelineHash = await hashPipeline({ repository, project, taskName });
   const shared = [
     pipelineHash,
     code.codeId,
@@ -149,20 +200,7 @@ export async function planLaunch(input: {
     ...(run.pullRequest === undefined ? [] : [tagPullRequest(run.pullRequest)]),
     ...(seeds === undefined ? [] : [`seeds:${groupHash.slice(0, 8)}`]),
   ];
-  const tags = [
-    'ci',
-    ...tagsOfReused,
-    `branch:${code.branch}`,
-    ...(config.tags ?? []),
-    ...(options.tag ?? []),
-  ];
-  const reserved = tags.find(isHistoryMark);
-  if (reserved !== undefined) {
-    throw new Failure(`the tag ${reserved} is one that launches put on tasks themselves`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'It says which commit a task is the baseline of: leave it out, or name it otherwise.',
-    });
-  }
+  const tags = ['ci', ...tagsOfReused, `branch:${code.branch}`, ...outline.tags];
   const tasks = await Promise.all(
     (seeds ?? [undefined]).map(async (seed): Promise<PlannedTask> => {
       const withSeed = new Map(params);
@@ -210,16 +248,16 @@ export async function planLaunch(input: {
   );
   return {
     project,
-    queue: options.queue ?? config.queue ?? DEFAULT_QUEUE,
+    queue: outline.queue,
     pipelineHash,
     pullRequest: run.pullRequest,
     commit: code.commit,
     tasks,
     tagsOfReused,
     historyMark: planHistoryMark(run, code, config),
-    reuse: options.reuse ?? config.reuse ?? true,
-    supersede: options.supersede ?? config.supersede ?? true,
-    requireWorker: options.requireWorker === true,
+    reuse: outline.reuse,
+    supersede: outline.supersede,
+    requireWorker: outline.requireWorker,
     run,
   };
 }

@@ -104,16 +104,34 @@ export interface Survey {
   readonly givenUp: readonly KnownTask[];
 }
 
+/** Where a launch puts its tasks, as far as it is there. */
+export interface Destination {
+  readonly projectId: string | undefined;
+  readonly queue: Queue | undefined;
+}
+
+/** Looks for the project and the queue of these names: that can be asked before the tasks have keys. */
+export async function findDestination(
+  { project, queue }: Pick<LaunchPlan, 'project' | 'queue'>,
+  server: LaunchServer,
+): Promise<Destination> {
+  const [projectId, found] = await Promise.all([server.findProject(project), server.findQueue(queue)]);
+  return { projectId, queue: found };
+}
+
 /**
- * Looks at ClearML, all at once: project, queue, tasks that can be reused, tasks that are superseded. Changes nothing.
+ * Looks at ClearML, all at once: tasks that can be reused, tasks that are superseded. Changes nothing.
  *
  * @throws Failure (notFound) for an unknown queue, (neverStarted) where a worker is required and none listens
  */
-export async function surveyLaunch(plan: LaunchPlan, server: LaunchServer): Promise<Survey> {
+export async function surveyLaunch(
+  plan: LaunchPlan,
+  destination: Promise<Destination>,
+  server: LaunchServer,
+): Promise<Survey> {
   const keys = plan.tasks.map((task) => task.key);
-  const [projectId, queue, sameKey, unfinished] = await Promise.all([
-    server.findProject(plan.project),
-    server.findQueue(plan.queue),
+  const [{ projectId, queue }, sameKey, unfinished] = await Promise.all([
+    destination,
     server.findTasksByKey(keys, plan.pipelineHash),
     plan.supersede && plan.pullRequest !== undefined
       ? server.findUnfinished(plan.pullRequest, plan.pipelineHash)

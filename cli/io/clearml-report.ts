@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { splitLogLines } from '../core/console-log.ts';
 import { type Curve, cleanCurve } from '../core/curve.ts';
@@ -212,7 +211,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
           [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
           ...(branch === undefined ? matchCode(codeIds) : matchBranch(branch, codeIds)),
         },
-        [...TASK_FIELDS, ...locateMetrics(metrics)],
+        [...TASK_FIELDS, ...(await locateMetrics(metrics))],
         SEARCH_PAGE_SIZE,
         [...SUCCESSFUL, ...UNDER_WAY],
       );
@@ -229,11 +228,11 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
         SEARCH_PAGE_SIZE,
       ),
 
-    findTasksByTag: ({ tag, projectId, metrics }) =>
+    findTasksByTag: async ({ tag, projectId, metrics }) =>
       findNewest(
         // Without the operator a tag that begins with "-" would exclude.
         { projectId, tags: ['__$all', tag] },
-        [...TASK_FIELDS, ...locateMetrics(metrics)],
+        [...TASK_FIELDS, ...(await locateMetrics(metrics))],
         TAGGED_TASKS,
       ),
 
@@ -380,13 +379,12 @@ function matchBranch(branch: string, codeIds: readonly string[]) {
  * Where `last_metrics` holds metrics: under the MD5 of title and series (recording 140). A task can have thousands: only
  * those that are compared are sent (recording 293).
  */
-function locateMetrics(metrics: readonly MetricName[] | 'all'): string[] {
+async function locateMetrics(metrics: readonly MetricName[] | 'all'): Promise<string[]> {
   if (metrics === 'all') return ['last_metrics'];
+  // Loaded only here, after the first answers: it would be a seventh of a start.
+  const { createHash } = await import('node:crypto');
+  const hashName = (name: string) => createHash('md5').update(name, 'utf8').digest('hex');
   return metrics.map(({ title, series }) => `last_metrics.${hashName(title)}.${hashName(series)}`);
-}
-
-function hashName(name: string): string {
-  return createHash('md5').update(name, 'utf8').digest('hex');
 }
 
 function groupByTitle(metrics: readonly MetricName[]): Array<{ metric: string; variants: string[] }> {

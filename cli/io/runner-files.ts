@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { appendFile } from 'node:fs/promises';
 import { describeSystemError } from '../core/error-code.ts';
 import { EXIT_CODES } from '../core/exit-code.ts';
@@ -17,7 +16,7 @@ type Owner = Pick<Session, 'env' | 'redact'>;
 export async function writeOutputs(owner: Owner, outputs: Readonly<Record<string, string>>): Promise<void> {
   const text = Object.entries(outputs)
     .map(([name, value]) => {
-      const delimiter = `ghadelimiter_${randomUUID()}`;
+      const delimiter = `ghadelimiter_${crypto.randomUUID()}`;
       return `${name}<<${delimiter}\n${value}\n${delimiter}\n`;
     })
     .join('');

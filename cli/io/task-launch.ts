@@ -3,10 +3,21 @@ import type { Config } from '../core/config.ts';
 import type { ClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { GithubRun } from '../core/github-event.ts';
-import { carryOutLaunch, createLaunchRecord, type LaunchResult, surveyLaunch } from '../core/launch.ts';
-import { type Code, type LaunchOptions, type LaunchPlan, planLaunch } from '../core/launch-plan.ts';
+import {
+  carryOutLaunch,
+  createLaunchRecord,
+  findDestination,
+  type LaunchResult,
+  surveyLaunch,
+} from '../core/launch.ts';
+import {
+  type Code,
+  type LaunchOptions,
+  type LaunchPlan,
+  outlineLaunch,
+  planLaunch,
+} from '../core/launch-plan.ts';
 import { findProgramProblem } from '../core/program-file.ts';
-import { resolveEntryPoint, resolveWorkingDir } from '../core/settings.ts';
 import { formatTaskUrl } from '../core/task.ts';
 import { createClearmlClient } from './clearml.ts';
 import { createLaunchServer } from './clearml-launch.ts';
@@ -39,11 +50,8 @@ export interface LaunchInput {
 export async function launchTasks(input: LaunchInput, session: Session): Promise<ExitCode> {
   const { flags, config, run, code, requirementsText, access, reader } = input;
   const { env, clock, voice } = session;
-  const plan = await planLaunch({ options: flags, config, run, code, requirementsText });
-  const program = {
-    workingDir: resolveWorkingDir(flags, config),
-    entryPoint: resolveEntryPoint(flags, config),
-  };
+  const outline = outlineLaunch({ options: flags, config, run, code, requirementsText });
+
   const http = createHttp(env, clock);
   const deadlineMs = clock.now() + GIVE_UP_MS;
   const connect = (giveUpAtMs: number) =>
@@ -58,10 +66,14 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
   const client = connect(deadlineMs);
   const server = createLaunchServer(client, session.interruption);
   try {
+    const destination = findDestination(outline, server);
+    // It is waited for with the rest; until then nobody hears what goes wrong.
+    destination.catch(() => undefined);
+    const plan = await planLaunch(outline);
     // Git looks for the program while ClearML is asked.
     const [survey, problem] = await Promise.all([
-      surveyLaunch(plan, server),
-      findProgramProblem(program, code, reader),
+      surveyLaunch(plan, destination, server),
+      findProgramProblem(outline, code, reader),
     ]);
     if (problem !== undefined) voice.warn(problem);
     if (flags.dryRun === true) {

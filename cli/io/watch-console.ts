@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { isActions } from '../core/environment.ts';
 import type { Progress } from '../core/progress.ts';
 import type { Session, Voice } from './program.ts';
@@ -73,7 +72,7 @@ export function createWatchConsole({ voice, env, clock }: Session): WatchConsole
       if (openGroup?.title !== title) {
         closeGroup();
         // Between the two the runner obeys nothing, whatever the training prints.
-        openGroup = { title, token: randomUUID() };
+        openGroup = { title, token: crypto.randomUUID() };
         voice.draw(`::group::${title}\n::stop-commands::${openGroup.token}\n`);
       }
       drawLines(lines);
@@ -82,7 +81,7 @@ export function createWatchConsole({ voice, env, clock }: Session): WatchConsole
     printTail(lines) {
       if (lines.length === 0) return;
       outside(() => {
-        const token = randomUUID();
+        const token = crypto.randomUUID();
         if (inActions) voice.draw(`::stop-commands::${token}\n`);
         drawLines(lines);
         if (inActions) voice.draw(`::${token}::\n`);
