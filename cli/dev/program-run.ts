@@ -88,7 +88,7 @@ export async function runProgramHere(
     readonly hasKeyboard?: boolean;
   },
 ): Promise<Omit<ProgramRun, 'signal'>> {
-  if (options.clock !== undefined) await loadLazyModules();
+  await loadLazyModules();
   let stdout = '';
   let stderr = '';
   const listeners = new Set<(signal: Signal) => void>();
