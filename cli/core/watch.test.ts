@@ -24,6 +24,8 @@ interface Stage {
   readonly isDown?: (atMs: number) => boolean;
   readonly outageTimeoutMs?: number;
   readonly keepsLooks?: boolean;
+  /** How long telling of an end takes. */
+  readonly tellMs?: number;
 }
 
 /** Plays a watch over a scripted server in simulated time. */
@@ -78,7 +80,9 @@ function play(stage: Stage) {
       events: {
         async afterLook({ lives }) {
           for (const { id, end } of lives) {
-            if (end !== undefined && !ends.has(id)) ends.set(id, { end, atMs: atMs() });
+            if (end === undefined || ends.has(id)) continue;
+            ends.set(id, { end, atMs: atMs() });
+            if (stage.tellMs !== undefined) await clock.sleep(stage.tellMs);
           }
         },
         tick: () => undefined,
@@ -194,6 +198,19 @@ test('the run time-out counts from the start that we see, for each task by itsel
   expect(overdue).toEqual([{ id: 'a', timeout: 'timeout', atMs: 15 * MINUTE }]);
   expect(ends.get('a')?.end).toBe('timeout');
   expect(ends.get('b')?.end).toBe('succeeded');
+});
+
+test('a task that is ended by its time-out while the end of the last other one is told is told too', async () => {
+  const { run, ends } = play({
+    tasks: { a: () => ({ status: 'in_progress' }), b: runningUntil(15 * MINUTE) },
+    settings: { timeoutMs: 15 * MINUTE },
+    tellMs: 8 * SECOND,
+  });
+  await run();
+  expect(Object.fromEntries(ends)).toEqual({
+    b: { end: 'succeeded', atMs: 15 * MINUTE },
+    a: { end: 'timeout', atMs: 15 * MINUTE + 8 * SECOND },
+  });
 });
 
 test('with three seeds and one worker the third waits for its siblings and does not time out in the queue', async () => {

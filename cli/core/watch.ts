@@ -94,14 +94,20 @@ export function createWatch(ids: readonly string[], settings: WatchSettings, por
         await lookAtQueues(signal);
         for (const life of listWaiting()) endIfOverdue(life, signal);
       }
+      const ends = countEnds();
       await events.afterLook(watch);
       if (listWaiting().length === 0) {
-        if (ending.size === 0) return;
+        // What a time-out has ended while the others were told is not told yet.
+        if (ending.size === 0 && countEnds() === ends) return;
         await Promise.all(ending.values());
         continue;
       }
       await pauseUntil(findNextLookMs(), signal);
     }
+  }
+
+  function countEnds(): number {
+    return lives.filter((life) => life.end !== undefined).length;
   }
 
   /** Tasks that have neither ended nor are being ended by us. */
