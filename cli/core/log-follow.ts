@@ -58,6 +58,8 @@ export function createLogFollower(options: {
   let isComplete = true;
   let readUpdate: string | undefined;
   let hasLastWords = false;
+  /** What was asked for already was so before the task's end. */
+  let isAskedEarly = false;
 
   function take(events: readonly LogEvent[]): void {
     const lines = events.flatMap(({ text }) => splitLogLines(text, options.keepColors));
@@ -75,17 +77,21 @@ export function createLogFollower(options: {
 
   return {
     ask(life) {
-      if (life.end !== undefined || hasNews(life)) reader.ask();
+      if (life.end === undefined && !hasNews(life)) return;
+      isAskedEarly ||= life.end === undefined;
+      reader.ask();
     },
 
     async follow(life) {
       if (!hasNews(life)) return;
+      isAskedEarly = false;
       await reader.read(take);
       readUpdate = life.task?.lastUpdate;
     },
 
     async finish(life) {
       await reader.read(take);
+      if (isAskedEarly) await reader.read(take);
       await waitForLastWords(
         life,
         clock,
