@@ -163,6 +163,14 @@ describe('the exact code', () => {
     expect(unread).toMatchObject({ exitCode: 0, stderr: expect.not.stringContaining('has no file') });
   });
 
+  test('that lacks the program is warned of though ClearML refuses the launch', async () => {
+    const run = await launch(['--entry-point', 'docs/train_modle.py', '--queue', 'nowhere']);
+    expect(run.exitCode).toBe(10);
+    expect(run.stderr).toMatch(
+      /has no file "docs\/train_modle.py".*\n(?:.*\n)*.*there is no queue "nowhere"/,
+    );
+  });
+
   test('is the head of the pull request in the fork that holds it, never the merge commit', async () => {
     const env = await describePullRequest(7, {
       cloneUrl: 'https://github.com/fork/digits.git',

@@ -70,12 +70,14 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
     // It is waited for with the rest; until then nobody hears what goes wrong.
     destination.catch(() => undefined);
     const plan = await planLaunch(outline);
-    // Git looks for the program while ClearML is asked.
-    const [survey, problem] = await Promise.all([
-      surveyLaunch(plan, destination, server),
-      findProgramProblem(outline, code, reader),
+    // Git looks for the program while ClearML is asked; what it finds is told whatever ClearML says.
+    const warned = findProgramProblem(outline, code, reader).then((problem) => {
+      if (problem !== undefined) voice.warn(problem);
+    });
+    const [survey] = await Promise.all([
+      surveyLaunch(plan, destination, server).finally(() => warned),
+      warned,
     ]);
-    if (problem !== undefined) voice.warn(problem);
     if (flags.dryRun === true) {
       const documents = plan.tasks.map((task) => {
         const known = survey.reusable.get(task);
