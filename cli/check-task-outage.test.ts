@@ -7,7 +7,7 @@ import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts
 import { type Fault, type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
 import { createHurriedClock } from './dev/hurried-clock.ts';
 import { createPatientClock } from './dev/patient-clock.ts';
-import { runProgramHere } from './dev/program-run.ts';
+import { runProgramHere, runProgramProcess } from './dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 
 const HURRY = 20;
@@ -155,3 +155,28 @@ test('a server that never answers leaves a task that may run: that is said, with
   expect(run).toMatchObject({ exitCode: 9, stdout: '' });
   expect(run.stderr).toMatch(new RegExp(`What runs goes on unwatched.*\\n.*${id}`));
 });
+
+test('requests that are under way when another one is refused end with the program, without a word of their own', async () => {
+  const ids: string[] = [];
+  for (const line of ['one', 'two', 'three']) {
+    const id = await driver.createTask();
+    await driver.startTask(id);
+    await driver.logLines(id, [line]);
+    await driver.completeTask(id);
+    ids.push(id);
+  }
+  const body = JSON.stringify({
+    meta: { result_code: 403, result_subcode: 1, result_msg: 'not for you' },
+    data: {},
+  });
+  proxy = await startFaultProxy(sandbox.apiHost, ({ path, body: request }) => {
+    if (!path.endsWith('/events.get_task_log')) return undefined;
+    return request.includes(ids[0] ?? '')
+      ? { kind: 'answer', status: 403, headers: { 'content-type': 'application/json' }, body }
+      : { kind: 'silence', isApplied: true };
+  });
+  const env = { ...sandbox.env, CLEARML_API_HOST: proxy.url };
+  const run = await runProgramProcess('check-task-running', { args: ids, env, cwd: folder });
+  expect(run).toMatchObject({ exitCode: 8, stdout: '' });
+  expect(run.stderr).toMatch(/^error: ClearML refused events\.get_task_log: not for you\n[^\n]*\n$/);
+}, 20_000);

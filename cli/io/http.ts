@@ -40,9 +40,9 @@ export class TransportError extends Error {
 }
 
 export interface Http {
-  /** @throws TransportError, or the signal's reason */
+  /** @throws TransportError, or the signal's reason; once it is closed an Error that is none to try again after */
   send(request: HttpRequest): Promise<HttpResponse>;
-  /** Ends every connection, also those with a request under way. */
+  /** Ends every connection, also those with a request under way: whoever closes it wants no answer any more. */
   close(): Promise<void>;
 }
 
@@ -56,6 +56,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export function createHttp(env: Environment, clock: Clock): Http {
   const proxies = readProxies(env);
   let dispatcher: Dispatcher | undefined;
+  let isClosed = false;
 
   async function send(exchange: HttpRequest): Promise<HttpResponse> {
     const limit = new AbortController();
@@ -67,6 +68,7 @@ export function createHttp(env: Environment, clock: Clock): Http {
     if (exchange.signal?.aborted === true) stop();
     exchange.signal?.addEventListener('abort', stop, { once: true });
     try {
+      if (isClosed) throw new Error('the connections are closed');
       dispatcher ??= createDispatcher(proxies);
       const { origin, pathname, search } = new URL(exchange.url);
       const answer = await request.call(dispatcher, {
@@ -85,6 +87,7 @@ export function createHttp(env: Environment, clock: Clock): Http {
       return { status: answer.statusCode, headers, text };
     } catch (error) {
       if (limit.signal.aborted) throw limit.signal.reason;
+      if (isClosed) throw error;
       throw toTransportError(error);
     } finally {
       exchange.signal?.removeEventListener('abort', stop);
@@ -93,7 +96,13 @@ export function createHttp(env: Environment, clock: Clock): Http {
     }
   }
 
-  return { send, close: async () => dispatcher?.destroy() };
+  return {
+    send,
+    async close() {
+      isClosed = true;
+      await dispatcher?.destroy();
+    },
+  };
 }
 
 interface Proxies {
