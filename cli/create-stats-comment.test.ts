@@ -134,6 +134,29 @@ describe('the one comment', () => {
     expect(github.comments(7)[0]?.body).toContain('**0.8**');
   });
 
+  test('is begun and given up where a signal comes while the curves are still asked for', async () => {
+    const task = await trainTask();
+    const silence = { kind: 'silence', isApplied: true } as const;
+    const curves = await startProxy(clearml.apiHost, ({ path }) =>
+      path.includes('/events.scalar') ? silence : undefined,
+    );
+    let kill: () => void = () => undefined;
+    const posts = await startProxy(github.apiUrl, ({ method }) => {
+      if (method !== 'POST') return undefined;
+      kill();
+      return silence;
+    });
+    const ended = await runProgramProcess('create-stats-comment', {
+      args: [task],
+      env: makeEnv({ CLEARML_API_HOST: curves.url, GITHUB_API_URL: posts.url }),
+      cwd: directory,
+      onStart: (process) => {
+        kill = () => process.kill('SIGTERM');
+      },
+    });
+    expect(ended).toEqual({ exitCode: 143, signal: null, stdout: '', stderr: 'interrupted by SIGTERM\n' });
+  });
+
   test('is found on the second page of comments', async () => {
     const task = await trainTask();
     const other = github.addUser('ada');

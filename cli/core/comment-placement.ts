@@ -73,6 +73,8 @@ export async function placeComment(
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<Placement> {
+  // It is waited for further down; until then nobody hears what goes wrong.
+  text.catch(() => undefined);
   let author: string | undefined;
   const selectOwn = async (comments: readonly PullRequestComment[]) => {
     const marked = comments.filter((comment) => hasMarker(comment.body, key));
