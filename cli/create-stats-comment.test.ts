@@ -157,6 +157,19 @@ describe('the one comment', () => {
     expect(ended).toEqual({ exitCode: 143, signal: null, stdout: '', stderr: 'interrupted by SIGTERM\n' });
   });
 
+  test('that only is printed does not ask for a history that a task of no pipeline has no use for', async () => {
+    const task = await trainTask();
+    const slow = await startProxy(github.apiUrl, ({ path }) =>
+      /\/compare\/|\/commits/.test(path) ? { kind: 'silence', isApplied: true } : undefined,
+    );
+    const printed = await runProgramProcess('create-stats-comment', {
+      args: [task, '--dry-run'],
+      env: makeEnv({ GITHUB_API_URL: slow.url }),
+      cwd: directory,
+    });
+    expect(printed).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('**0.97**'), stderr: '' });
+  });
+
   test('is found on the second page of comments', async () => {
     const task = await trainTask();
     const other = github.addUser('ada');
@@ -195,8 +208,8 @@ describe('the one comment', () => {
     const count = (what: string) => asked.filter((one) => one === `${what}/comments`).length;
     expect(count('GET /repos/acme/digits/issues/7')).toBe(31);
     expect(count('PATCH /repos/acme/digits/issues')).toBe(1);
-    // The pull request, its commits, where it left the base, and the base's settings.
-    expect(asked).toHaveLength(31 + 1 + 4);
+    // The pull request and the base's settings.
+    expect(asked).toHaveLength(31 + 1 + 2);
   });
 
   test('is found though it slips to a page that was read already, because somebody deletes another meanwhile', async () => {

@@ -266,7 +266,8 @@ export async function gatherSources(
   const metrics = options.rankMetrics(tasks);
   const answer = (rule: BaselineRule) => {
     const branch = isBranchRule(rule) ? (rule.branch ?? baseBranch) : undefined;
-    const search = branch === undefined || head === undefined ? undefined : histories?.search(branch, head);
+    const search =
+      branch === undefined || head === undefined ? undefined : () => histories?.search(branch, head);
     return findBaseline(
       { rule, branch, baseBranch, search, found, tasks, metrics, options },
       { clearml, github },
@@ -418,7 +419,8 @@ interface BaselineQuestion {
   readonly branch: string | undefined;
   /** What the pull request is to be merged into. */
   readonly baseBranch: string | undefined;
-  readonly search: Promise<Settled<BranchHistory>> | undefined;
+  /** Asks for the branch's history: only whoever waits for the answer calls it. */
+  readonly search: (() => Promise<Settled<BranchHistory>> | undefined) | undefined;
   readonly found: ReadonlyMap<string, ReportedTask>;
   readonly tasks: readonly ReportedTask[];
   readonly metrics: readonly MetricName[];
@@ -493,8 +495,8 @@ async function searchBranch(
   if (github === undefined) return missing('no-github');
   const pipeline = tasks[0]?.runtime[RUNTIME_KEYS.pipeline];
   if (pipeline === undefined) return missing('no-pipeline');
-  if (branch === undefined || search === undefined) return missing('no-branch');
-  const history = await search;
+  const history = await search?.();
+  if (branch === undefined || history === undefined) return missing('no-branch');
   if ('failure' in history) return missing('no-github', history.failure);
   const { gate, pullRequest, seedParam } = question.options;
   return findBranchBaseline(
