@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { runProgramProcess } from './dev/program-run.ts';
+import { type RunOptions, runProgramProcess } from './dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 
 let sandbox: ClearmlSandbox;
@@ -193,3 +193,90 @@ test('--no-logs shows nothing of a log, but the last forty lines of one that fai
   expect(failed?.stderr).toContain(`${lines.slice(-40).join('\n')}\n`);
   expect(failed?.stderr).not.toContain('line 59\n');
 }, 60_000);
+
+describe('the last lines of a log that was shown', () => {
+  const linesOf = (name: string) => Array.from({ length: 50 }, (_, index) => `${name} line ${index}`);
+
+  async function startLoggedTask(name: string): Promise<string> {
+    const id = await driver.createTask({ name });
+    await driver.startTask(id);
+    await send(id, [{ timestamp: 1_700_000_000_000, msg: linesOf(name).join('\n') }]);
+    return id;
+  }
+
+  function check(ids: readonly string[], options: Pick<Partial<RunOptions>, 'env' | 'onStderr'> = {}) {
+    return runProgramProcess('check-task-running', {
+      args: [...ids, '--poll-interval', '100ms'],
+      cwd: folder,
+      ...options,
+      env: { ...sandbox.env, ...options.env },
+    });
+  }
+
+  async function startFailedTasks(...names: readonly string[]): Promise<string[]> {
+    const ids = await Promise.all(names.map(startLoggedTask));
+    await Promise.all(ids.map((id) => driver.failTask(id)));
+    return ids;
+  }
+
+  const countOf = (text: string, line: string) =>
+    text.split('\n').filter((shown) => shown.endsWith(line)).length;
+
+  test('are not repeated where they stand right above, be it one task or several', async () => {
+    const [one, several] = await Promise.all([
+      startFailedTasks('alone').then(check),
+      startFailedTasks('first', 'second').then(check),
+    ]);
+    for (const { exitCode, stderr } of [one, several]) {
+      expect(exitCode).toBe(3);
+      expect(stderr).not.toContain('The last ');
+    }
+    expect(countOf(one.stderr, 'alone line 49')).toBe(1);
+    for (const name of ['first', 'second']) expect(countOf(several.stderr, `${name} line 49`)).toBe(1);
+  }, 60_000);
+
+  test('are, where another task’s lines came in between', async () => {
+    const [early, late] = await Promise.all([startLoggedTask('early'), startLoggedTask('late')]);
+    let seen = '';
+    let end: Promise<unknown> | undefined;
+    const { exitCode, stderr } = await check([early, late], {
+      onStderr: (text) => {
+        seen += text;
+        if (!seen.includes('late line 49\n')) return;
+        end ??= driver.failTask(early).then(() => driver.completeTask(late));
+      },
+    });
+    await end;
+    expect(exitCode).toBe(3);
+    const [log, tail = ''] = stderr.split('The last 40 lines of its log:\n');
+    expect(log).toContain('early line 49\n');
+    expect(log).toContain('late line 49\n');
+    expect(tail.split('\n').slice(0, 40)).toEqual(linesOf('early').slice(-40));
+    expect(countOf(stderr, 'late line 49')).toBe(1);
+  }, 60_000);
+
+  test('are in Actions, where the log is folded, for each task that failed', async () => {
+    const [one, several] = await Promise.all(
+      [startFailedTasks('alone'), startFailedTasks('first', 'second')].map(async (ids) =>
+        check(await ids, { env: { GITHUB_ACTIONS: 'true' } }),
+      ),
+    );
+    for (const [run, names] of [
+      [one, ['alone']],
+      [several, ['first', 'second']],
+    ] as const) {
+      const { talk } = readAsRunner(run?.stderr ?? '');
+      expect(talk.filter((line) => line === 'The last 40 lines of its log:').length).toBe(names.length);
+      for (const name of names) expect(countOf(run?.stderr ?? '', `${name} line 49`)).toBe(2);
+    }
+  }, 60_000);
+
+  test('are called the last line where it is only one', async () => {
+    const id = await driver.createTask({ name: 'terse' });
+    await driver.startTask(id);
+    await send(id, [{ timestamp: 1_700_000_000_000, msg: 'killed\n' }]);
+    await driver.failTask(id);
+    const { stderr } = await check([id], { env: { GITHUB_ACTIONS: 'true' } });
+    expect(stderr).toContain('\nThe last line of its log:\n');
+  }, 60_000);
+});

@@ -57,7 +57,8 @@ export function createCondenser(
     if (isPreparation(prefix, text)) return;
     const [, epoch, epochs] = /^epoch (\d+)\/(\d+) /.exec(text) ?? [];
     if (epoch !== epochs && epoch !== '1') return;
-    repeated = Number(/^The last (\d+) lines of its log:$/.exec(text)?.[1] ?? 0);
+    const tail = /^The last (?:(\d+) lines|line) of its log:$/.exec(text);
+    repeated = tail === null ? 0 : Number(tail[1] ?? 1);
     show(repeated > 0 ? `… ${shown.replace(':', '')}` : shown);
   };
 }

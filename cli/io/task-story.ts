@@ -8,6 +8,7 @@ import {
   formatHeadline,
 } from '../core/check-report.ts';
 import type { LogPage } from '../core/console-log.ts';
+import { isActions } from '../core/environment.ts';
 import type { ExitCode } from '../core/exit-code.ts';
 import { createLogFollower, createTailReader, type LogFollower } from '../core/log-follow.ts';
 import type { Patience } from '../core/outage.ts';
@@ -61,6 +62,8 @@ export function createTaskStory(
   const values = new Map<string, string>();
   let valuesRead = { atMs: Number.NEGATIVE_INFINITY, updates: '' };
   let annotations = 0;
+  /** Whose log was shown last, and how many lines of it with nothing of another task in between. */
+  let shownLast = { id: '', lines: 0 };
 
   const checked = (life: TaskLife) =>
     describeChecked(life, { url: urlOf(life), cause: causes.get(life.id), nowMs: clock.now() });
@@ -90,6 +93,8 @@ export function createTaskStory(
   }
 
   function printLog(life: TaskLife, lines: readonly string[]): void {
+    if (lines.length === 0) return;
+    shownLast = { id: life.id, lines: (shownLast.id === life.id ? shownLast.lines : 0) + lines.length };
     const label = ids.length > 1 ? `[${labelTask(life.id)}] ` : '';
     out.printLog(`Log of task ${life.id}`, label === '' ? lines : lines.map((line) => label + line));
   }
@@ -101,7 +106,9 @@ export function createTaskStory(
     const { droppedLines, droppedBytes, tail } = follower.rest;
     if (droppedLines > 0) {
       out.say(
-        `${droppedLines} lines (${droppedBytes} bytes) of the log are left out here; ${urlOf(life)} has them`,
+        droppedLines === 1
+          ? `1 line (${droppedBytes} bytes) of the log is left out here; ${urlOf(life)} has it`
+          : `${droppedLines} lines (${droppedBytes} bytes) of the log are left out here; ${urlOf(life)} has them`,
       );
     }
     printLog(life, tail);
@@ -128,17 +135,22 @@ export function createTaskStory(
     if (task?.status === 'failed') life.task = task;
   }
 
-  function tellEnd(task: CheckedTask, follower: LogFollower): void {
+  /** The end of its log stands right above, unfolded: one need not look for it among other tasks' lines. */
+  function isTailInView(id: string, tail: readonly string[]): boolean {
+    if (!options.showsLogs || isActions(session.env)) return false;
+    return ids.length === 1 || (shownLast.id === id && shownLast.lines >= tail.length);
+  }
+
+  function tellEnd(task: CheckedTask, { tail }: LogFollower): void {
     const { cause } = task;
     if (cause === undefined) {
       out.say(`${formatHeadline(task)}\n${task.url}`);
       return;
     }
     out.say(`error: ${formatHeadline(task)}`);
-    const isShown = options.showsLogs && !session.env.GITHUB_ACTIONS && ids.length === 1;
-    if (!isShown && follower.tail.length > 0) {
-      out.say(`The last ${follower.tail.length} lines of its log:`);
-      out.printTail(follower.tail);
+    if (tail.length > 0 && !isTailInView(task.id, tail)) {
+      out.say(tail.length === 1 ? 'The last line of its log:' : `The last ${tail.length} lines of its log:`);
+      out.printTail(tail);
     }
     out.say(formatDetails(task));
     annotations += 1;
