@@ -876,6 +876,28 @@ describe('compared with the base', () => {
     expect(textOf()).toContain('    main()\nValueError: no such thing\n```');
   });
 
+  test('a failed training says which param is gone, if it got as far as its command line', async () => {
+    await trainCommit(base, { params: { lr: '0.1', weight_decay: '0.2' } });
+    const lead = async (args: object) => {
+      const task = await launchTask(head, { event: 'pull_request' });
+      await driver.startTask(task);
+      await driver.call('tasks.edit', { task, force: true, hyperparams: { Args: args } });
+      await driver.failTask(task);
+      await run([task]);
+      return /^Changed: .*/m.exec(textOf())?.[0];
+    };
+    const launched = { section: 'Args', name: 'lr', value: '0.1' };
+    const added = { section: 'Args', name: 'penalty', value: '0.3' };
+    // As the SDK writes them: it describes what it adds, and what was launched not.
+    expect(
+      await lead({
+        lr: { ...launched, type: 'str', description: '' },
+        penalty: { ...added, type: 'float', description: 'None' },
+      }),
+    ).toBe('Changed: `penalty` not set → `0.3`, `weight_decay` `0.2` → not set');
+    expect(await lead({ lr: launched, penalty: added })).toBe('Changed: `penalty` not set → `0.3`');
+  });
+
   test('tables and matrices that the training reported are shown', async () => {
     const task = await launchTask(head, { event: 'pull_request' });
     await driver.startTask(task);

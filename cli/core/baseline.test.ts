@@ -62,6 +62,7 @@ function makeTask(traits: TaskTraits = {}): ReportedTask {
     },
     image: undefined,
     params: {},
+    hasToldArguments: false,
     metrics: [],
     monitors: [],
     artifacts: [],

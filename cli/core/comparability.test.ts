@@ -26,6 +26,18 @@ describe('params', () => {
       { param: 'Args/lr', value: '0.2', baseline: '0.1' },
     ]);
   });
+
+  test('that a failed training no longer takes are gone, once it has parsed its command line', () => {
+    const fields = { status: 'failed', iteration: 0, params: { 'Args/penalty': '0.01' } } as const;
+    const added = { param: 'Args/penalty', value: '0.01', baseline: null };
+    expect(compareParams(makeReportedTask(fields), base, 'Args/seed')).toEqual([added]);
+    const parsed = makeReportedTask({ ...fields, hasToldArguments: true });
+    // What it would have connected later, under another name, may still have been to come.
+    expect(compareParams(parsed, base, 'Args/seed')).toEqual([
+      { param: 'Args/lr', value: null, baseline: '0.1' },
+      added,
+    ]);
+  });
 });
 
 describe('conditions', () => {

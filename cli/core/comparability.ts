@@ -28,7 +28,7 @@ export interface EnvironmentDifference {
 
 /**
  * Params that differ between two tasks, by name; not the seed. A task that has not got as far as its own parameters has
- * only those that it was launched with: of those alone something can be said.
+ * only those that it was launched with: that others are gone is not said of it.
  */
 export function compareParams(
   task: ReportedTask,
@@ -38,7 +38,7 @@ export function compareParams(
   const names = new Set([...Object.keys(task.params), ...Object.keys(baseline.params)]);
   return [...names]
     .filter((name) => name !== seedParam && task.params[name] !== baseline.params[name])
-    .filter((name) => task.params[name] !== undefined || hasConnectedParams(task))
+    .filter((name) => task.params[name] !== undefined || hasTold(task, name))
     .sort()
     .map((name) => ({
       param: name,
@@ -47,10 +47,15 @@ export function compareParams(
     }));
 }
 
-/** Whether the training got far enough to have told ClearML all its params. */
-function hasConnectedParams(task: ReportedTask): boolean {
-  return isSuccess(task.status) || task.iteration > 0;
+/** Whether the training got far enough to have told ClearML of this param, if it had it. */
+function hasTold(task: ReportedTask, param: string): boolean {
+  return (
+    isSuccess(task.status) || task.iteration > 0 || (task.hasToldArguments && param.startsWith(ARGUMENTS))
+  );
 }
+
+/** The section of what stands on the command line. */
+const ARGUMENTS = 'Args/';
 
 /** Sections in which ClearML keeps the data sets that were used. */
 const DATASET_PARAM = /^(?:Datasets|Dataset)\//;

@@ -32,6 +32,8 @@ export interface ReportedTask {
   readonly image: string | undefined;
   /** By `Section/name`. */
   readonly params: Readonly<Record<string, string>>;
+  /** The training has parsed its command line: all arguments that the program knows stand in the params' section Args. */
+  readonly hasToldArguments: boolean;
   /** The training's own. */
   readonly metrics: readonly Metric[];
   /** The resource monitor's: the machine's load. */

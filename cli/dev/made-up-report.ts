@@ -54,6 +54,7 @@ export function makeReportedTask(fields: Partial<ReportedTask> = {}): ReportedTa
     },
     image: undefined,
     params: {},
+    hasToldArguments: false,
     metrics: [],
     monitors: [],
     artifacts: [],

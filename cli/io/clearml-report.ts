@@ -422,6 +422,7 @@ function toReportedTask(task: v.InferOutput<typeof TaskSchema>): ReportedTask {
     },
     image: task.container.image,
     params: readParams(task.hyperparams),
+    hasToldArguments: task.runtime[RUNTIME_KEYS.key] !== undefined && hasDescribedArgument(task.hyperparams),
     metrics: metrics.filter((metric) => !isMonitor(metric)),
     monitors: metrics.filter(isMonitor),
     artifacts: (task.execution?.artifacts ?? [])
@@ -459,6 +460,22 @@ function readParams(sections: Readonly<Record<string, unknown>>): Record<string,
     }
   }
   return params;
+}
+
+/**
+ * Whether the SDK has put the program's arguments beside those of the launch: in one request, each with its help text, or
+ * the word None (recordings clients/agent/tasks.edit; SDK 2.1.12: args.py `copy_to_parser`). A launch of ours describes
+ * none, and what else the SDK writes repeats those of the launch without a description. A copy of a task has the
+ * original's, but no key.
+ */
+function hasDescribedArgument(sections: Readonly<Record<string, unknown>>): boolean {
+  const { Args: entries } = sections;
+  return (
+    isRecord(entries) &&
+    Object.values(entries).some(
+      (entry) => isRecord(entry) && typeof entry.description === 'string' && entry.description !== '',
+    )
+  );
 }
 
 /** `last_metrics`: md5(title) to md5(series) to the numbers (recording 140). */
