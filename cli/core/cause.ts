@@ -46,7 +46,7 @@ export interface Recogniser {
 }
 
 /** The agent says so right before it runs the program: what comes before is set-up. */
-const EXECUTION_STARTS = 'Starting Task Execution:';
+export const EXECUTION_STARTS = 'Starting Task Execution:';
 
 /**
  * How to tell why a task failed: the first that recognises its own wins. To add one, record a log with a real agent,

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { renderGithubMarkdown } from '../dev/github-markdown.ts';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
@@ -433,6 +434,34 @@ test('a waiting task shows the base’s numbers, no column of its own, and a que
   expect(text).toContain('To be compared with `main`');
   expect(text).toContain('> **No worker serves the queue** `gpu`: nothing starts before one does.');
   expect(render([{ name: 'w', taskId: undefined }])).not.toContain('No worker');
+});
+
+describe('the log of a failure', () => {
+  function readExcerpt(lines: readonly string[]): string | undefined {
+    const task = makeReportedTask({ status: 'failed' });
+    const report = makeReport([task], [], { log: { taskId: task.id, isWhole: true, lines } });
+    return /```text\n([\s\S]*?)\n```/.exec(renderComment(report, 'key', comment, renderer))?.[1];
+  }
+
+  test('begins with what the training printed, and leaves out what the SDK says of itself', async () => {
+    const fixture = await readFile(new URL('fixtures/causes/exception.json', import.meta.url), 'utf8');
+    const { log } = JSON.parse(fixture) as { log: string[] };
+    const excerpt = readExcerpt(log)?.split('\n');
+    expect(excerpt?.slice(0, 2)).toEqual(['epoch 0', 'Traceback (most recent call last):']);
+    expect(excerpt?.slice(-2)).toEqual(['ValueError: bad learning rate 3', 'Process failed, exit code 1']);
+  });
+
+  test('keeps every line of the training, even one that resembles the SDK’s', () => {
+    const lines = [
+      'epoch 1',
+      'ClearML results page: see the wiki',
+      'ClearML Monitor: loss is nan',
+      '2026-01-01 00:00:00,000 - clearml.resource_monitor - WARNING - my own words',
+      'loss 0.5, ClearML Monitor: GPU monitoring is not available',
+      'exit code 3 follows',
+    ];
+    expect(readExcerpt(lines)).toBe(lines.join('\n'));
+  });
 });
 
 test('several tasks are listed by their seeds, in order, else by number, and not without end', () => {

@@ -1,3 +1,4 @@
+import { EXECUTION_STARTS } from './cause.ts';
 import { drawChart } from './chart.ts';
 import { formatMarker } from './comment-marker.ts';
 import type { Downsample } from './curve.ts';
@@ -344,11 +345,12 @@ function composeLeftOut(parts: readonly string[], report: Report, isWhole: boole
   return phrase`${list}in the ${{ link: report.runUrl, text: words('job summary') }} and ${task}`;
 }
 
-/** The last traceback with what came right before it, else the last lines. */
+/** The last traceback with what the training printed right before it, else the last lines. */
 function pickLogLines(lines: readonly string[], count: number): readonly string[] {
   const traceback = lines.findLastIndex((line) => line.includes('Traceback (most recent call last)'));
-  const start = traceback < 0 ? 0 : Math.max(0, traceback - 3);
-  return lines.slice(Math.max(start, lines.length - count));
+  const begin = lines.slice(0, Math.max(0, traceback)).lastIndexOf(EXECUTION_STARTS) + 1;
+  const start = Math.max(0, traceback - 3, begin, lines.length - count);
+  return lines.slice(lines.findIndex((line, index) => index >= start && line.trim() !== ''));
 }
 
 /** GitHub shows a quotation that begins so as a warning; the word is ours, so it needs no escape. */

@@ -426,8 +426,22 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
     ...cause,
     taskId: task.id,
     placeUrl: formatPlaceUrl(cause, task, context),
-    log: trimLines(lines).slice(-LOG_LINES),
+    log: trimLines(lines.filter((line) => !isSdkRemark(line))).slice(-LOG_LINES),
   };
+}
+
+/*
+ * What the SDK says of itself in every training's console, whole lines in its own words (recordings
+ * clients/agent-logs; SDK 2.1.12: task.py, resource_monitor.py). Whatever else looks like it may be the training's.
+ */
+const SDK_REMARKS = [
+  /^ClearML results page: https?:\/\/\S+\/(?:tasks|experiments)\/[0-9a-f]{32}\/output\/log$/,
+  /^ClearML Monitor: (?:GPU monitoring is not available|GPU monitoring failed getting GPU reading, switching off GPU monitoring|Could not detect iteration reporting, falling back to iterations as seconds-from-start|Reporting detected, reverting back to iteration based reporting)$/,
+  /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml\.resource_monitor - WARNING - Could not fetch GPU stats: /,
+];
+
+function isSdkRemark(line: string): boolean {
+  return SDK_REMARKS.some((remark) => remark.test(line));
 }
 
 function findEnd(task: ReportedTask): 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
