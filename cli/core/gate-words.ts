@@ -118,9 +118,9 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
     case 'unexpected-zero':
       return `${countTasks(reason.tasks)} reported exactly 0, which the curve does not lead to: ClearML reports NaN as 0, so it is not believed.`;
     case 'too-few-iterations':
-      return `${countTasks(reason.tasks)} ran fewer than the ${reason.required} iterations that min-iterations asks for.`;
+      return `${countTasks(reason.tasks)} ran fewer than the ${count(reason.required, 'iteration')} that min-iterations asks for.`;
     case 'too-few-reports':
-      return `${countTasks(reason.tasks)} reported it fewer than the ${reason.required} times that min-iterations asks for: it stopped before the run did.`;
+      return `${countTasks(reason.tasks)} reported it fewer than the ${count(reason.required, 'time')} that min-iterations asks for: it stopped before the run did.`;
     case 'missing-in-baseline':
       return 'No run of the base has it. If it was renamed, name the old one with `was`; if it is new, gate it once the base has it.';
     case 'unmeasured-in-baseline':
@@ -205,8 +205,12 @@ export function explainNote(note: GateNote): string {
   }
 }
 
-function countRuns(count: number): string {
-  return count === 1 ? '1 run' : `${count} runs`;
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+function countRuns(runs: number): string {
+  return count(runs, 'run');
 }
 
 function countNeeded(baseRuns: number): string {
@@ -219,8 +223,8 @@ function countTasks(tasks: readonly string[]): string {
   return tasks.length === 1 ? 'A task' : `${tasks.length} tasks`;
 }
 
-function countMore(count: number): string {
-  return count === 1 ? '1 more seed' : `${count} more seeds`;
+function countMore(seeds: number): string {
+  return count(seeds, 'more seed');
 }
 
 /** `2.3%`; small ones as a bound. */

@@ -436,6 +436,21 @@ test('a waiting task shows the base’s numbers, no column of its own, and a que
   expect(render([{ name: 'w', taskId: undefined }])).not.toContain('No worker');
 });
 
+test.each([
+  [0, 'none of the commits of `main` that lie before this pull request has a completed training'],
+  [1, 'the only commit of `main` that lies before this pull request has no completed training'],
+  [2, 'none of the 2 commits of `main` that lie before this pull request has a completed training'],
+] as const)('where %d commits were searched for a baseline, so it is said', (commitsSearched, expected) => {
+  for (const [reason, rest] of [
+    ['no-task', '. To get one, merge'],
+    ['unreached', ', but others of `main` have'],
+  ] as const) {
+    const baseline = { kind: 'missing', reason, branch: 'main', commitsSearched } as const;
+    const text = renderComment(makeReport([makeReportedTask()], [], { baseline }), 'key', comment, renderer);
+    expect(text).toContain(`No baseline: ${expected}${rest}`);
+  }
+});
+
 describe('the log of a failure', () => {
   function readExcerpt(lines: readonly string[]): string | undefined {
     const task = makeReportedTask({ status: 'failed' });

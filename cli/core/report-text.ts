@@ -363,11 +363,11 @@ function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
   switch (phase === 'completed' ? baseline.reason : null) {
     case 'no-task':
       return [
-        phrase`No baseline: none of the ${baseline.commitsSearched ?? 0} commits of ${branch} that lie before this pull request has a completed training. To get one, merge ${branch} into the pull request, or rebase it, if ${branch} was trained since it branched off; else run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
+        phrase`No baseline: ${describeSearch(baseline, branch)}. To get one, merge ${branch} into the pull request, or rebase it, if ${branch} was trained since it branched off; else run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
       ];
     case 'unreached':
       return [
-        phrase`No baseline: none of the ${baseline.commitsSearched ?? 0} commits of ${branch} that lie before this pull request has a completed training, but others of ${branch} have. Merge ${branch} into this pull request or rebase onto it.`,
+        phrase`No baseline: ${describeSearch(baseline, branch)}, but others of ${branch} have. Merge ${branch} into this pull request or rebase onto it.`,
       ];
     case 'no-github':
       return [
@@ -386,6 +386,13 @@ function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
     default:
       return [];
   }
+}
+
+function describeSearch({ commitsSearched }: ReportBaseline, branch: string): Phrase {
+  if (commitsSearched === 1)
+    return phrase`the only commit of ${branch} that lies before this pull request has no completed training`;
+  const count = commitsSearched === null || commitsSearched === 0 ? '' : `${commitsSearched} `;
+  return phrase`none of the ${words(count)}commits of ${branch} that lie before this pull request has a completed training`;
 }
 
 /** That the commit to compare with has no result yet, or not all of them. */
