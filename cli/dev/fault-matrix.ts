@@ -10,7 +10,14 @@ import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { type ClearmlDriver, createClearmlDriver } from './clearml-driver.ts';
 import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from './fault-proxy.ts';
 import { createPatientClock } from './patient-clock.ts';
-import { type ProgramName, runProgramHere, runProgramProcess } from './program-run.ts';
+import { noteIndependentProcess } from './processes-under-way.ts';
+import {
+  type ProgramName,
+  type ProgramRun,
+  type RunOptions,
+  runProgramHere,
+  runProgramProcess,
+} from './program-run.ts';
 import { drawSecrets } from './secret-forms.ts';
 
 /** What can go wrong with one request, by name. */
@@ -163,26 +170,46 @@ export function listCells(requests: readonly RecordedRequest[]): Cell[] {
   );
 }
 
-/**
- * Runs one cell in a sandbox of its own.
- *
- * @param asProcess as a process of its own, in the wall's time, instead of in this one with a clock that jumps
- */
-export async function runCell(scenario: Scenario, cell: Cell, asProcess = false): Promise<CellResult> {
-  return runScenario(scenario, cell, { asProcess });
+/** Runs one cell in a sandbox of its own, in this process, with a clock that jumps. */
+export async function runCell(scenario: Scenario, cell: Cell): Promise<CellResult> {
+  return runScenario(scenario, cell, {});
 }
 
-interface RunOptions {
-  readonly asProcess?: boolean;
+/**
+ * Runs one cell in a sandbox of its own, as a process of its own, in the wall's time. Cells that are run in this process
+ * meanwhile do not wait for it.
+ *
+ * @param signal kills the process
+ */
+export async function runCellAsProcess(
+  scenario: Scenario,
+  cell: Cell,
+  signal: AbortSignal,
+): Promise<CellResult> {
+  return runScenario(scenario, cell, {
+    runProgram: (options) =>
+      runProgramProcess(scenario.program, {
+        ...options,
+        onStart: ({ pid, kill }) => {
+          noteIndependentProcess(pid);
+          signal.addEventListener('abort', () => kill('SIGKILL'));
+        },
+      }),
+  });
+}
+
+interface ScenarioRunOptions {
+  /** Default: runs it in this process, with a clock that jumps. */
+  readonly runProgram?: (options: RunOptions) => Promise<ProgramRun>;
   readonly onRequest?: (request: MatrixRequest, seen: SeenRequest) => void;
 }
 
 async function runScenario(
   scenario: Scenario,
   cell: Cell | undefined,
-  { asProcess = false, onRequest = () => undefined }: RunOptions,
+  { runProgram, onRequest = () => undefined }: ScenarioRunOptions,
 ): Promise<CellResult> {
-  const clock = asProcess ? systemClock : createPatientClock();
+  const clock = runProgram === undefined ? createPatientClock() : systemClock;
   const sandbox = await startSandbox({
     clearml: { now: clock.now },
     github: {
@@ -250,9 +277,7 @@ async function runScenario(
       },
     };
     const beganAtMs = clock.now();
-    const run = asProcess
-      ? await runProgramProcess(scenario.program, options)
-      : await runProgramHere(scenario.main, { ...options, clock });
+    const run = await (runProgram?.(options) ?? runProgramHere(scenario.main, { ...options, clock }));
     const tookMs = clock.now() - beganAtMs;
     const written = {
       stdout: run.stdout,

@@ -99,7 +99,7 @@ export async function startFaultProxy(
       const { socket } = incoming;
       /** Nothing more will come on this connection: only time can end it. */
       const hang = () => {
-        const release = noteHungConnection(socket.remotePort);
+        const release = noteHungConnection(socket);
         socket.once('close', release);
         return release;
       };

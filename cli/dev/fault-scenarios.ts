@@ -2,9 +2,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hashText } from '../core/pipeline.ts';
 import type { World } from '../core/world.ts';
+import { openGitHistory } from '../sandbox/git-history.ts';
 import type { ClearmlDriver } from './clearml-driver.ts';
 import type { MatrixRequest, Outcome, Scenario, Stage } from './fault-matrix.ts';
-import { createScratchRepository } from './scratch-repository.ts';
+import { rememberHistory } from './remembered-history.ts';
+import type { ScratchRepository } from './scratch-repository.ts';
 
 const CLONE_URL = 'https://github.com/acme/digits.git';
 const COMMIT = 'a'.repeat(40);
@@ -86,32 +88,11 @@ function judgeComment(expected: string, outcome: Outcome): string | undefined {
   return exitCode === 9 ? undefined : `exit code ${exitCode}`;
 }
 
-const repository = createScratchRepository();
-const base = repository.commit('Train', { 'train.py': 'a' });
-repository.git('checkout', '--quiet', '-b', 'feature');
-const head = repository.commit('Train otherwise', { 'train.py': 'b' });
-
-/** To be called when no scenario is run any more. */
-export function removeScenarioFiles(): void {
-  repository.remove();
-}
-
 type Main = (world: World) => Promise<number>;
 
-/** What each program does, in each of the ways that make other requests. */
-export function createScenarios({
-  launch,
-  check,
-  comment,
-}: {
-  readonly launch: Main;
-  readonly check: Main;
-  readonly comment: Main;
-}): readonly Scenario[] {
+/** Launch, in each of the ways that make other requests. */
+export function createLaunchScenarios(launch: Main): readonly Scenario[] {
   const LAUNCH = { program: 'launch-training-task', main: launch, exitCode: 0, limitMs: 60_000 } as const;
-  const CHECK = { program: 'check-task-running', main: check, exitCode: 0, limitMs: 150_000 } as const;
-  const COMMENT = { program: 'create-stats-comment', main: comment, exitCode: 0, limitMs: 60_000 } as const;
-  const OUTAGE = ['--outage-timeout', '2m', '--poll-interval', '5s'];
 
   return [
     {
@@ -175,6 +156,15 @@ export function createScenarios({
           : `tasks ${JSON.stringify(all.map((task) => task.status))}`;
       },
     },
+  ];
+}
+
+/** Check, likewise. */
+export function createCheckScenarios(check: Main): readonly Scenario[] {
+  const CHECK = { program: 'check-task-running', main: check, exitCode: 0, limitMs: 150_000 } as const;
+  const OUTAGE = ['--outage-timeout', '2m', '--poll-interval', '5s'];
+
+  return [
     {
       ...CHECK,
       name: 'check: a training that has ended',
@@ -243,6 +233,25 @@ export function createScenarios({
         return isSaid ? undefined : `the task is ${status}, and nothing said`;
       },
     },
+  ];
+}
+
+/**
+ * Comment, likewise.
+ *
+ * @param repository an empty one; it is committed to now, and not after that
+ */
+export function createCommentScenarios(comment: Main, repository: ScratchRepository): readonly Scenario[] {
+  const COMMENT = { program: 'create-stats-comment', main: comment, exitCode: 0, limitMs: 60_000 } as const;
+  const base = repository.commit('Train', { 'train.py': 'a' });
+  repository.git('checkout', '--quiet', '-b', 'feature');
+  const head = repository.commit('Train otherwise', { 'train.py': 'b' });
+  const trees = Object.fromEntries(
+    [base, head].map((commit) => [commit, repository.git('rev-parse', `${commit}^{tree}`)]),
+  );
+  const history = rememberHistory(openGitHistory(repository.directory, 'main'));
+
+  return [
     {
       ...COMMENT,
       name: 'comment: a new one',
@@ -267,7 +276,7 @@ export function createScenarios({
       name: 'comment: a gate that finds the model worse than the base branch’s',
       exitCode: 5,
       github: {
-        gitDir: repository.directory,
+        history,
         pulls: [{ number: 7, headRef: 'feature', headSha: head, baseRef: 'main' }],
       },
       async prepare({ driver, folder }) {
@@ -285,7 +294,7 @@ export function createScenarios({
           runtime: {
             ci_key: commit,
             ci_pipeline: pipeline,
-            ci_code: repository.git('rev-parse', `${commit}^{tree}`),
+            ci_code: trees[commit],
             ci_event: event,
             ci_run: RUN_ID,
           },

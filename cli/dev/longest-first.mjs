@@ -1,7 +1,12 @@
 import Sequencer from '@jest/test-sequencer';
 
 /** What takes minutes begins first: begun last, it would run on alone while the other core has nothing to do. */
-const LONGEST = ['cli/fault-matrix.test.ts', 'cli/dev/demo.test.ts'];
+const LONGEST = [
+  'cli/fault-matrix-check.test.ts',
+  'cli/fault-matrix-comment.test.ts',
+  'cli/fault-matrix-launch.test.ts',
+  'cli/dev/demo.test.ts',
+];
 
 /** Jest's own order (by size, where no earlier run has told the times), but for the longest. */
 export default class LongestFirst extends Sequencer {

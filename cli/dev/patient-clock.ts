@@ -1,9 +1,11 @@
+import { randomFill } from 'node:crypto';
 import type { Clock } from '../core/world.ts';
-import { isRequestInMotion } from './requests-under-way.ts';
+import { isProcessUnderWay } from './processes-under-way.ts';
+import { isRequestInMotion, waitForRest } from './requests-under-way.ts';
 import { createSimulatedClock } from './simulated-clock.ts';
 
-/** Work that the operating system does for this process and that has an end: files, processes, names. */
-const WORK = /^(?:FSReq|ProcessWrap|GetAddrInfo)/;
+/** Work that the operating system does for this process and that has an end: files, names. */
+const WORK = /^(?:FSReq|GetAddrInfo)/;
 
 /** So many turns of the event loop must bring nothing new. */
 const QUIET_TURNS = 4;
@@ -16,31 +18,40 @@ const QUIET_TURNS = 4;
  * Where it begins is the wall's time: give it to the sandbox as `now`, so that both agree.
  */
 export function createPatientClock(): Clock {
-  const pipes = countPipes();
-  const isQuiet = () => !isRequestInMotion() && !isWorking() && countPipes() <= pipes;
-  return createSimulatedClock(Date.now(), () => waitForQuiet(isQuiet));
+  return createSimulatedClock(Date.now(), waitForQuiet);
 }
 
-async function waitForQuiet(isQuiet: () => boolean): Promise<void> {
-  for (let turns = 0; turns < QUIET_TURNS; ) {
+async function waitForQuiet(): Promise<void> {
+  for (let turns = 0; turns < QUIET_TURNS; turns += 1) {
     await new Promise((resolve) => setImmediate(resolve));
-    // What threads do (decompression) is not to be seen: it has a moment of real time.
-    if (turns === QUIET_TURNS - 1) await passMoment();
-    if (isQuiet()) turns += 1;
-    else {
-      turns = 0;
-      await passMoment();
-    }
+    if (turns === QUIET_TURNS - 1) await waitForThreads();
+    if (await rest()) turns = -1;
   }
+}
+
+/** Waits while anything is to be seen that goes on; gives whether there was. */
+async function rest(): Promise<boolean> {
+  if (isRequestInMotion()) {
+    await waitForRest();
+    return true;
+  }
+  if (!isProcessUnderWay() && !isWorking()) return false;
+  await passMoment();
+  return true;
 }
 
 function isWorking(): boolean {
   return process.getActiveResourcesInfo().some((resource) => WORK.test(resource));
 }
 
-/** Pipes to other processes: a child's output may come after its end. */
-function countPipes(): number {
-  return process.getActiveResourcesInfo().filter((resource) => resource === 'PipeWrap').length;
+/**
+ * What threads do (hashing, decompression) is not to be seen. They take their work in the order in which it was given:
+ * when this has come back, all that was given before has been begun.
+ */
+function waitForThreads(): Promise<void> {
+  return new Promise((resolve) => {
+    randomFill(new Uint8Array(1), () => resolve());
+  });
 }
 
 /** A millisecond of the wall's time, for which no process is kept alive. */

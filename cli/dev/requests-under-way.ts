@@ -7,23 +7,35 @@ interface RequestMessage {
   readonly socket?: Socket;
 }
 
-/** Requests of this process that have begun and not ended, with the local port of their connection once they have one. */
-const underWay = new Map<object, number | undefined>();
+/** Requests of this process that have begun and not ended, each with its connection once it has one. */
+const underWay = new Map<object, string | undefined>();
 
-/** Local ports of connections on which nothing will come any more, whatever time passes. */
-const hung = new Set<number>();
+/** Connections on which nothing will come any more, whatever time passes. */
+const hung = new Set<string>();
 
 /** How long something was in motion so far, and since when it is now; ms of a monotonic clock. */
 let motionMs = 0;
 let movingSinceMs: number | undefined;
 
+/** To be called when nothing is in motion any more. */
+let restListeners: Array<() => void> = [];
+
 /** To be called after each change of the two above. */
 function keepTime(): void {
   const isMoving = isRequestInMotion();
+  if (!isMoving) {
+    for (const listener of restListeners) listener();
+    restListeners = [];
+  }
   if (isMoving && movingSinceMs === undefined) movingSinceMs = performance.now();
   if (isMoving || movingSinceMs === undefined) return;
   motionMs += performance.now() - movingSinceMs;
   movingSinceMs = undefined;
+}
+
+/** By both ports: the system may give a client's port to two connections that lead elsewhere. */
+function nameConnection(clientPort: number | undefined, serverPort: number | undefined): string {
+  return `${clientPort} to ${serverPort}`;
 }
 
 function hear(channel: string, act: (message: RequestMessage) => void): void {
@@ -35,7 +47,7 @@ function hear(channel: string, act: (message: RequestMessage) => void): void {
 
 hear('undici:request:create', ({ request }) => underWay.set(request, undefined));
 hear('undici:client:sendHeaders', ({ request, socket }) => {
-  if (underWay.has(request)) underWay.set(request, socket?.localPort);
+  if (underWay.has(request)) underWay.set(request, nameConnection(socket?.localPort, socket?.remotePort));
 });
 hear('undici:request:trailers', ({ request }) => underWay.delete(request));
 hear('undici:request:error', ({ request }) => underWay.delete(request));
@@ -45,17 +57,31 @@ hear('undici:request:error', ({ request }) => underWay.delete(request));
  * can end it.
  */
 export function isRequestInMotion(): boolean {
-  for (const port of underWay.values()) if (port === undefined || !hung.has(port)) return true;
+  for (const connection of underWay.values())
+    if (connection === undefined || !hung.has(connection)) return true;
   return false;
 }
 
-/** Notes that whoever sent from this port waits in vain, until the function given back is called. */
-export function noteHungConnection(port: number | undefined): () => void {
-  if (port === undefined) return () => undefined;
-  hung.add(port);
+/** Ends when no request of this process is in motion: at once where none is. */
+export function waitForRest(): Promise<void> {
+  return new Promise((resolve) => {
+    if (isRequestInMotion()) restListeners.push(resolve);
+    else resolve();
+  });
+}
+
+/**
+ * Notes that whoever sent on this connection waits in vain, until the function given back is called.
+ *
+ * @param socket the server's end of it
+ */
+export function noteHungConnection({ destroyed, remotePort, localPort }: Socket): () => void {
+  if (destroyed) return () => undefined;
+  const connection = nameConnection(remotePort, localPort);
+  hung.add(connection);
   keepTime();
   return () => {
-    hung.delete(port);
+    hung.delete(connection);
     keepTime();
   };
 }

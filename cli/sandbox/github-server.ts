@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { formatGithubTime, openGitHistory } from './git-history.ts';
+import { formatGithubTime, type GitHistory, openGitHistory } from './git-history.ts';
 import {
   createAnswerBuilder,
   numberFor,
@@ -46,6 +46,8 @@ export interface GithubSandboxOptions {
   readonly comments?: readonly EarlierComment[];
   /** A local git repository (work tree or bare) that answers for commits, comparisons, branches and contents. */
   readonly gitDir?: string;
+  /** Answers in place of `gitDir`. */
+  readonly history?: GitHistory;
   /** Of `token`, as the `permissions` of a workflow's job; default: contents read, pull-requests write. */
   readonly permissions?: Permissions;
   /** Default 1000, what GITHUB_TOKEN has an hour and repository. */
@@ -119,7 +121,9 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
   const apiPath = options.apiPath ?? '';
   const repositoryId = numberFor(`repository ${repository}`);
   const description = loadGithubDescription();
-  const history = options.gitDir === undefined ? undefined : openGitHistory(options.gitDir, defaultBranch);
+  const history =
+    options.history ??
+    (options.gitDir === undefined ? undefined : openGitHistory(options.gitDir, defaultBranch));
 
   const tokens = createTokenBook(options.requestsPerHour ?? 1000, now);
   const comments = listEarlierComments(options.comments ?? [], now());

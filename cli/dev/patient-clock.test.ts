@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, test } from '@jest/globals';
+import { createPatientClock } from './patient-clock.ts';
+import { noteIndependentProcess } from './processes-under-way.ts';
+import { noteHungConnection } from './requests-under-way.ts';
+
+const YEAR_MS = 365 * 24 * 3600 * 1000;
+
+let server: Server | undefined;
+
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+  server = undefined;
+});
+
+async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+  const made = createServer(answer);
+  server = made;
+  await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve));
+  return `http://127.0.0.1:${(made.address() as AddressInfo).port}`;
+}
+
+test('a year of waiting takes no time when there is nothing else', async () => {
+  const clock = createPatientClock();
+  const beganAtMs = clock.now();
+  await clock.sleep(YEAR_MS);
+  expect(clock.now()).toBe(beganAtMs + YEAR_MS);
+});
+
+test('no time passes while a request is on its way', async () => {
+  const url = await serve((_, response) => setTimeout(() => response.end('an answer'), 50));
+  const clock = createPatientClock();
+  const order: string[] = [];
+  await Promise.all([
+    fetch(url)
+      .then((answer) => answer.text())
+      .then((text) => order.push(text)),
+    clock.sleep(1).then(() => order.push('a millisecond')),
+  ]);
+  expect(order).toEqual(['an answer', 'a millisecond']);
+});
+
+test('a request to which no answer will come is ended by time alone', async () => {
+  const url = await serve(({ socket }) => void noteHungConnection(socket));
+  const clock = createPatientClock();
+  const limit = new AbortController();
+  void clock.sleep(YEAR_MS).then(() => limit.abort(new Error('a year is over')));
+  await expect(fetch(url, { signal: limit.signal })).rejects.toThrow('a year is over');
+});
+
+test('no time passes while a process runs or its output is on the way', async () => {
+  const clock = createPatientClock();
+  const order: string[] = [];
+  const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 50)'], { stdio: 'pipe' });
+  await Promise.all([
+    new Promise((resolve) => child.once('close', resolve)).then(() => order.push('the end')),
+    clock.sleep(1).then(() => order.push('a millisecond')),
+  ]);
+  expect(order).toEqual(['the end', 'a millisecond']);
+});
+
+test('time does not wait for a process that lives by the wall’s', async () => {
+  const clock = createPatientClock();
+  const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: 'pipe' });
+  noteIndependentProcess(child.pid ?? -1);
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  await clock.sleep(YEAR_MS);
+  expect(child.exitCode).toBe(null);
+  child.stdin.end();
+  await closed;
+  expect(child.exitCode).toBe(0);
+});
