@@ -65,7 +65,7 @@ export interface MatrixRequest {
 export interface RecordedRequest extends MatrixRequest {
   /** The how-manieth connection to its service: each request makes its own. */
   readonly connection: number;
-  /** The same for two requests with the same question and answer, before which the same was asked and answered. */
+  /** The same for two requests with the same question and answer, before and beside which the same was asked and answered. */
   readonly situation: string;
   /** It is asked and answered as the two before it were: another look while nothing happens. */
   readonly isRepeated: boolean;
@@ -127,29 +127,36 @@ export interface CellResult {
   readonly problem: string | undefined;
 }
 
-/** Runs the scenario undisturbed, and lists the requests it makes. */
+/** What each answer takes while requests are recorded. */
+const RECORDED_LATENCY_MS = 100;
+
+/**
+ * Runs the scenario undisturbed, and lists the requests it makes. Each is answered a while after it came, by a clock that
+ * stands still while there is work to do: so which were answered before which came is the same in every run.
+ */
 export async function recordRequests(scenario: Scenario): Promise<RecordedRequest[]> {
-  const exchanges: Array<{ request: MatrixRequest; seen: SeenRequest }> = [];
+  const exchanges: Array<{ request: MatrixRequest; seen: SeenRequest; atMs: number }> = [];
   const { problem } = await runScenario(scenario, undefined, {
-    onRequest: (request, seen) => exchanges.push({ request, seen }),
+    latencyMs: RECORDED_LATENCY_MS,
+    onRequest: (request, seen, atMs) => exchanges.push({ request, seen, atMs }),
   });
   if (problem !== undefined) throw new Error(`${scenario.name} goes wrong undisturbed: ${problem}`);
-  const described = exchanges.map(({ request, seen }) => ({
+  const described = exchanges.map(({ request, seen, atMs }) => ({
     request,
-    seen,
+    atMs,
     text: `${request.service} ${request.endpoint} ${generalize(seen.answer ?? '')}`,
   }));
-  return described.map(({ request, seen, text }, index) => {
-    const before = described
-      .filter((other) => (other.seen.answeredAtMs ?? Number.POSITIVE_INFINITY) <= seen.beganAtMs)
-      .map((other) => other.text)
-      .sort();
+  return described.map(({ request, atMs, text }, index) => {
+    const [before, beside] = [
+      described.filter((other) => other.atMs + RECORDED_LATENCY_MS <= atMs),
+      described.filter((other) => Math.abs(other.atMs - atMs) < RECORDED_LATENCY_MS),
+    ].map((others) => others.map((other) => other.text).sort());
     return {
       ...request,
       connection: described.slice(0, index + 1).filter((other) => other.request.service === request.service)
         .length,
       situation: createHash('sha256')
-        .update(JSON.stringify([scenario.program, before, text]))
+        .update(JSON.stringify([scenario.program, before, beside, text]))
         .digest('hex'),
       isRepeated: index >= 2 && described.slice(index - 2, index).every((other) => other.text === text),
     };
@@ -158,7 +165,7 @@ export async function recordRequests(scenario: Scenario): Promise<RecordedReques
 
 /** An answer without what is another one in every run: ids, times, ports, commits. */
 function generalize(answer: string): string {
-  return answer.replace(/\b[0-9a-f]{8,}\b|\d+/g, '…');
+  return answer.replace(/\b[0-9a-f]{8,}\b|\d+(?:\.\d+)?/g, '…');
 }
 
 /** Every request × every fault × every repetition. */
@@ -201,13 +208,16 @@ export async function runCellAsProcess(
 interface ScenarioRunOptions {
   /** Default: runs it in this process, with a clock that jumps. */
   readonly runProgram?: (options: RunOptions) => Promise<ProgramRun>;
-  readonly onRequest?: (request: MatrixRequest, seen: SeenRequest) => void;
+  /** What passes before a request is passed on; default: none. */
+  readonly latencyMs?: number;
+  /** Told of each request, and when it came by the run's clock. */
+  readonly onRequest?: (request: MatrixRequest, seen: SeenRequest, atMs: number) => void;
 }
 
 async function runScenario(
   scenario: Scenario,
   cell: Cell | undefined,
-  { runProgram, onRequest = () => undefined }: ScenarioRunOptions,
+  { runProgram, latencyMs, onRequest = () => undefined }: ScenarioRunOptions,
 ): Promise<CellResult> {
   const clock = runProgram === undefined ? createPatientClock() : systemClock;
   const sandbox = await startSandbox({
@@ -234,14 +244,15 @@ async function runScenario(
       const counts = new Map<string, number>();
       let left = cell === undefined ? 0 : REPETITIONS[cell.repetition];
       const fault = cell === undefined ? undefined : FAULTS[cell.fault];
-      const chooseFault = async (seen: SeenRequest) => {
+      const chooseFault = async (seen: SeenRequest): Promise<Fault | undefined> => {
         const { method, path } = seen;
         const endpoint = nameEndpoint(service, method, path);
         const nth = (counts.get(endpoint) ?? 0) + 1;
         counts.set(endpoint, nth);
         const request = { service, endpoint, nth };
-        onRequest(request, seen);
+        onRequest(request, seen, clock.now());
         await prepared.meanwhile?.(request);
+        if (latencyMs !== undefined) return { kind: 'hold', until: clock.sleep(latencyMs) };
         if (cell?.request.service !== service || cell.request.endpoint !== endpoint) return undefined;
         if (nth < cell.request.nth || left <= 0 || fault?.kind === 'no-name') return undefined;
         left -= 1;

@@ -62,6 +62,19 @@ test('no time passes while a process runs or its output is on the way', async ()
   expect(order).toEqual(['the end', 'a millisecond']);
 });
 
+test('no time passes while hash after hash is made', async () => {
+  const clock = createPatientClock();
+  const order: string[] = [];
+  const hash = async () => {
+    for (let count = 0; count < 100; count += 1) await crypto.subtle.digest('SHA-256', new Uint8Array(1000));
+  };
+  await Promise.all([
+    hash().then(() => order.push('the hashes')),
+    clock.sleep(1).then(() => order.push('a millisecond')),
+  ]);
+  expect(order).toEqual(['the hashes', 'a millisecond']);
+});
+
 test('time does not wait for a process that lives by the wall’s', async () => {
   const clock = createPatientClock();
   const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: 'pipe' });

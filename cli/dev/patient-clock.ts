@@ -1,5 +1,6 @@
 import { randomFill } from 'node:crypto';
 import type { Clock } from '../core/world.ts';
+import { isHashUnderWay } from './hashes-under-way.ts';
 import { isProcessUnderWay } from './processes-under-way.ts';
 import { isRequestInMotion, waitForRest } from './requests-under-way.ts';
 import { createSimulatedClock } from './simulated-clock.ts';
@@ -35,7 +36,7 @@ async function rest(): Promise<boolean> {
     await waitForRest();
     return true;
   }
-  if (!isProcessUnderWay() && !isWorking()) return false;
+  if (!isProcessUnderWay() && !isHashUnderWay() && !isWorking()) return false;
   await passMoment();
   return true;
 }
@@ -45,7 +46,7 @@ function isWorking(): boolean {
 }
 
 /**
- * What threads do (hashing, decompression) is not to be seen. They take their work in the order in which it was given:
+ * What else threads do (decompression) is not to be seen. They take their work in the order in which it was given:
  * when this has come back, all that was given before has been begun.
  */
 function waitForThreads(): Promise<void> {
