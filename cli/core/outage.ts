@@ -33,40 +33,64 @@ export function createPatience(options: PatienceOptions): Patience {
   const { clock, outageTimeoutMs, say } = options;
   let hasAnswered = false;
   let outageSinceMs: number | undefined;
-  let isTold = false;
+  let told: { readonly atMs: number; readonly sinceMs: number } | undefined;
+  /** When the work that is under way began, of each. */
+  const underWay = new Set<{ readonly beganAtMs: number }>();
 
   const limitMs = () => (hasAnswered ? outageTimeoutMs : Math.min(outageTimeoutMs, FIRST_ANSWER_TIMEOUT_MS));
   const giveUpAt = (beganAtMs: number) => (outageSinceMs ?? beganAtMs) + limitMs();
 
   function noteTrouble(reason: string): void {
-    if (isTold) return;
-    isTold = true;
+    if (told !== undefined) return;
+    const atMs = clock.now();
+    told = { atMs, sinceMs: Math.min(atMs, ...[...underWay].map(({ beganAtMs }) => beganAtMs)) };
     say(`ClearML does not answer (${reason}); going on for up to ${formatDuration(limitMs())}`);
+  }
+
+  /** It is over when all answers have come that were waited for when it was told: any of them may be the missing one. */
+  function noteAnswer(): void {
+    hasAnswered = true;
+    outageSinceMs = undefined;
+    if (told === undefined) return;
+    const { atMs, sinceMs } = told;
+    if ([...underWay].some(({ beganAtMs }) => beganAtMs <= atMs)) return;
+    told = undefined;
+    say(`ClearML answers again, after ${formatDuration(clock.now() - sinceMs)}`);
   }
 
   return {
     giveUpAt,
     noteTrouble,
     async run(work, signal) {
-      const beganAtMs = clock.now();
-      for (let pauseMs = PAUSE_MS; ; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
-        try {
-          const result = await work();
-          if (isTold)
-            say(`ClearML answers again, after ${formatDuration(clock.now() - (outageSinceMs ?? beganAtMs))}`);
-          hasAnswered = true;
-          isTold = false;
-          outageSinceMs = undefined;
-          return result;
-        } catch (error) {
-          if (!(error instanceof Failure) || error.exitCode !== EXIT_CODES.unavailable) throw error;
-          if (!hasAnswered || options.isAnswer(error)) throw error;
-          outageSinceMs ??= beganAtMs;
-          if (clock.now() + pauseMs >= giveUpAt(beganAtMs)) throw error;
-          noteTrouble(error.message);
-          await clock.sleep(pauseMs, signal);
-        }
+      const own = { beganAtMs: clock.now() };
+      underWay.add(own);
+      try {
+        const result = await tryUntilAnswered(work, own.beganAtMs, signal);
+        underWay.delete(own);
+        noteAnswer();
+        return result;
+      } finally {
+        underWay.delete(own);
       }
     },
   };
+
+  async function tryUntilAnswered<T>(
+    work: () => Promise<T>,
+    beganAtMs: number,
+    signal: AbortSignal,
+  ): Promise<T> {
+    for (let pauseMs = PAUSE_MS; ; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof Failure) || error.exitCode !== EXIT_CODES.unavailable) throw error;
+        if (!hasAnswered || options.isAnswer(error)) throw error;
+        outageSinceMs ??= beganAtMs;
+        if (clock.now() + pauseMs >= giveUpAt(beganAtMs)) throw error;
+        noteTrouble(error.message);
+        await clock.sleep(pauseMs, signal);
+      }
+    }
+  }
 }
