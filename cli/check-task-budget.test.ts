@@ -81,3 +81,32 @@ test.each([
     }
   },
 );
+
+test.each([{ args: [] }, { args: ['--no-logs'] }])(
+  '20 tasks that failed long ago are not looked at again for their reasons, with options $args',
+  async ({ args }) => {
+    const earlier = await startClearmlSandbox({ now: () => Date.now() - 60_000 });
+    const past = createClearmlDriver(earlier.env);
+    const proxy = await startFaultProxy(earlier.apiHost, undefined, { latencyMs: LATENCY_MS });
+    try {
+      const ids: string[] = [];
+      for (let number = 0; number < 20; number += 1) {
+        const id = await past.createTask();
+        await past.startTask(id);
+        await past.logLines(id, [`line of ${number}`]);
+        await past.failTask(id);
+        ids.push(id);
+      }
+      const env = { ...earlier.env, CLEARML_API_HOST: proxy.url };
+      const run = await runProgramHere(main, { args: [...ids, ...args], env });
+      expect(run).toMatchObject({ exitCode: 3, stdout: 'failed\n'.repeat(20) });
+      expect(run.stderr.match(/^error: /gm)).toHaveLength(20);
+      expect(proxy.seen.filter(({ path }) => path === '/tasks.get_all')).toHaveLength(1);
+      expect(proxy.seen).toHaveLength(21);
+      expect(countRoundTrips(proxy.seen)).toBeLessThanOrEqual(5);
+    } finally {
+      await proxy.close();
+      await earlier.close();
+    }
+  },
+);

@@ -43,6 +43,14 @@ const RECENT_END_MS = 30_000;
 const LAST_WORDS =
   /^(?:Process (?:completed successfully|failed, exit code|aborted by user|terminated by user)|clearml_agent: ERROR: )/;
 
+/** It had ended, and its agent had said its last words, before it was looked at for the first time. */
+export function isLongOver({ task, end, phaseSinceMs }: TaskLife): boolean {
+  const { statusChangedAtMs } = task ?? {};
+  return (
+    end !== undefined && statusChangedAtMs !== undefined && phaseSinceMs - statusChangedAtMs >= RECENT_END_MS
+  );
+}
+
 export function createLogFollower(options: {
   readonly readPage: ReadLogPage;
   readonly clock: Clock;

@@ -10,7 +10,7 @@ import {
 import type { LogPage } from '../core/console-log.ts';
 import { isActions } from '../core/environment.ts';
 import type { ExitCode } from '../core/exit-code.ts';
-import { createLogFollower, createTailReader, type LogFollower } from '../core/log-follow.ts';
+import { createLogFollower, createTailReader, isLongOver, type LogFollower } from '../core/log-follow.ts';
 import type { Patience } from '../core/outage.ts';
 import { describeProgress, describeValues, labelTask } from '../core/progress.ts';
 import { toSingleLine } from '../core/single-line.ts';
@@ -112,7 +112,7 @@ export function createTaskStory(
       );
     }
     printLog(life, tail);
-    if (life.end === 'failed') await readFinalReason(life);
+    if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life);
     causes.set(
       life.id,
       life.end === undefined
