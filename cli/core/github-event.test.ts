@@ -52,3 +52,14 @@ describe.each(EVENTS.map((event) => [event.name, event.examples] as const))('%s'
     }
   });
 });
+
+test('an API that no request could go to is told before one is tried', () => {
+  expect(readGithubRun({ GITHUB_API_URL: 'https://ghe.example.com/api/v3/' }, undefined).apiUrl).toBe(
+    'https://ghe.example.com/api/v3',
+  );
+  for (const url of ['api.github.com', 'ftp://api.github.com', 'localhost:3000']) {
+    expect(() => readGithubRun({ GITHUB_API_URL: url }, undefined)).toThrow(
+      expect.objectContaining({ exitCode: 2, message: 'GITHUB_API_URL is not an http(s) URL' }),
+    );
+  }
+});

@@ -69,7 +69,7 @@ const EventSchema = v.object({
  * Puts together what the runner tells. Without an event (locally) only what the variables say is known.
  *
  * @param event the parsed event file; its shape is checked here
- * @throws Failure (usage) when PR_NUMBER is no number or the event is not GitHub's
+ * @throws Failure (usage) when PR_NUMBER is no number, GITHUB_API_URL no URL, or the event is not GitHub's
  */
 export function readGithubRun(env: Environment, event: unknown): GithubRun {
   const parsed = event === undefined ? undefined : v.safeParse(EventSchema, event);
@@ -105,7 +105,16 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
     job: env.GITHUB_JOB,
     actor: env.GITHUB_ACTOR,
     serverUrl: dropUserInfo((env.GITHUB_SERVER_URL ?? 'https://github.com').replace(/\/+$/, '')),
-    apiUrl: (env.GITHUB_API_URL ?? 'https://api.github.com').replace(/\/+$/, ''),
+    apiUrl: readApiUrl(env),
+  });
+}
+
+function readApiUrl({ GITHUB_API_URL: text = 'https://api.github.com' }: Environment): string {
+  if (URL.canParse(text) && /^https?:/i.test(text)) return text.replace(/\/+$/, '');
+  throw new Failure('GITHUB_API_URL is not an http(s) URL', {
+    exitCode: EXIT_CODES.usage,
+    remedy:
+      'Leave it out for github.com; for a GitHub Enterprise Server give it as in https://github.example.com/api/v3.',
   });
 }
 
