@@ -1083,6 +1083,16 @@ describe('as a process', () => {
     expect(result.stderr).toContain('Created task');
   });
 
+  test('130: interrupted by Ctrl-C, which ends a git that is under way too', async () => {
+    const git =
+      '#!/bin/sh\ncase "$*" in *diff*) kill -INT $PPID; sleep 0.3; kill -INT $$ ;; esac\nexec /usr/bin/env PATH="$REAL_PATH" git "$@"\n';
+    await writeFile(join(folder, 'git'), git, { mode: 0o755 });
+    const PATH = `${folder}:${process.env.PATH}`;
+    const result = await run([], { env: { PATH, REAL_PATH: process.env.PATH ?? '' } });
+    expect(result).toEqual({ exitCode: 130, signal: null, stdout: '', stderr: 'interrupted by SIGINT\n' });
+    expect(await driver.listTasks()).toEqual([]);
+  });
+
   test('0: help and version', async () => {
     const [help, version] = await Promise.all([run(['--help']), run(['--version'])]);
     expect(help).toMatchObject({

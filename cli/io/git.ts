@@ -9,31 +9,38 @@ import { toSingleLine } from '../core/single-line.ts';
 /** Diffs and trees of large repositories; what is larger is no training code. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
+/** Where git runs, and until when. */
+interface Place {
+  readonly cwd: string;
+  /** Ends a git that is under way: then its reason is thrown, by every read. */
+  readonly signal: AbortSignal;
+}
+
 /** The top folder of the checkout that `cwd` is in; undefined where it is in none (or git is missing). */
-export async function findCheckoutRoot(cwd: string): Promise<string | undefined> {
-  return (await tryGit(cwd, ['rev-parse', '--show-toplevel']))?.replace(/\r?\n$/, '');
+async function findCheckoutRoot(place: Place): Promise<string | undefined> {
+  return (await tryGit(place, ['rev-parse', '--show-toplevel']))?.replace(/\r?\n$/, '');
 }
 
 /**
  * Reads the checkout that `cwd` is in.
  *
- * @throws Failure (usage) where there is none, it has no commit or no remote, or git is missing
+ * @throws Failure (usage) where there is none, it has no commit or no remote, or git is missing; the signal's reason
  */
-export async function readCheckout(cwd: string): Promise<Checkout> {
-  const root = (await git(cwd, ['rev-parse', '--show-toplevel'])).trim();
-  const commit = (await tryGit(cwd, ['rev-parse', '--verify', '--quiet', 'HEAD^{commit}']))?.trim();
+async function readCheckout(place: Place): Promise<Checkout> {
+  const root = (await git(place, ['rev-parse', '--show-toplevel'])).trim();
+  const commit = (await tryGit(place, ['rev-parse', '--verify', '--quiet', 'HEAD^{commit}']))?.trim();
   if (commit === undefined) {
     throw new Failure('the checkout has no commit yet', {
       exitCode: EXIT_CODES.usage,
       remedy: 'An agent trains what it can clone: commit your work and push it.',
     });
   }
-  const branch = (await tryGit(cwd, ['symbolic-ref', '--quiet', '--short', 'HEAD']))?.trim();
-  const remotes = (await git(cwd, ['remote'])).split('\n').filter((name) => name !== '');
+  const branch = (await tryGit(place, ['symbolic-ref', '--quiet', '--short', 'HEAD']))?.trim();
+  const remotes = (await git(place, ['remote'])).split('\n').filter((name) => name !== '');
   const upstream =
     branch === undefined
       ? undefined
-      : (await tryGit(cwd, ['config', '--get', `branch.${branch}.remote`]))?.trim();
+      : (await tryGit(place, ['config', '--get', `branch.${branch}.remote`]))?.trim();
   const preferred = [...new Set([upstream, 'origin', ...remotes])].filter(
     (name) => name !== undefined && remotes.includes(name),
   );
@@ -45,9 +52,9 @@ export async function readCheckout(cwd: string): Promise<Checkout> {
     });
   }
   const [holders, diff, status] = await Promise.all([
-    git(cwd, ['for-each-ref', '--contains', commit, '--format=%(refname)', 'refs/remotes']),
-    readDiff(root),
-    git(root, ['status', '--porcelain', '--untracked-files=normal']),
+    git(place, ['for-each-ref', '--contains', commit, '--format=%(refname)', 'refs/remotes']),
+    readDiff({ ...place, cwd: root }),
+    git({ ...place, cwd: root }, ['status', '--porcelain', '--untracked-files=normal']),
   ]);
   const pushed = preferred
     .map((remote) => ({ remote, branch: choosePushedBranch(holders.split('\n'), remote ?? '', branch) }))
@@ -55,7 +62,7 @@ export async function readCheckout(cwd: string): Promise<Checkout> {
   const remote = pushed?.remote ?? preferred[0] ?? 'origin';
   return {
     root,
-    cloneUrl: toCloneUrl((await git(cwd, ['remote', 'get-url', remote])).trim(), root),
+    cloneUrl: toCloneUrl((await git(place, ['remote', 'get-url', remote])).trim(), root),
     commit,
     branch,
     pushedBranch: pushed?.branch,
@@ -83,9 +90,9 @@ function choosePushedBranch(
  *
  * @throws Failure (usage) where they are no text: ClearML keeps them as one
  */
-async function readDiff(root: string): Promise<string> {
+async function readDiff(place: Place): Promise<string> {
   const args = ['diff', '--submodule=diff', '--binary', '--no-color', '--no-ext-diff', '--no-textconv'];
-  const output = await gitBytes(root, [...args, '--src-prefix=a/', '--dst-prefix=b/', 'HEAD']);
+  const output = await gitBytes(place, [...args, '--src-prefix=a/', '--dst-prefix=b/', 'HEAD']);
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(output);
   } catch (cause) {
@@ -98,21 +105,21 @@ async function readDiff(root: string): Promise<string> {
 }
 
 /** The commit's git tree; undefined where the commit is not in this checkout. */
-export async function readTreeId(cwd: string, commit: string): Promise<string | undefined> {
-  return (await tryGit(cwd, ['rev-parse', '--verify', '--quiet', `${commit}^{tree}`]))?.trim();
+async function readTreeId(place: Place, commit: string): Promise<string | undefined> {
+  return (await tryGit(place, ['rev-parse', '--verify', '--quiet', `${commit}^{tree}`]))?.trim();
 }
 
 /** Every file and submodule of the commit; undefined where the commit is not in this checkout. */
-export async function listTree(cwd: string, commit: string): Promise<TreeEntry[] | undefined> {
-  const output = await tryGit(cwd, ['ls-tree', '-r', '-z', '--full-tree', commit]);
+async function listTree(place: Place, commit: string): Promise<TreeEntry[] | undefined> {
+  const output = await tryGit(place, ['ls-tree', '-r', '-z', '--full-tree', commit]);
   return output === undefined ? undefined : parseTree(output);
 }
 
 /** What the commit has on the way to a path; undefined where the commit is not in this checkout. */
-export async function readPath(cwd: string, commit: string, path: string): Promise<TreeEntry[] | undefined> {
+async function readPath(place: Place, commit: string, path: string): Promise<TreeEntry[] | undefined> {
   const parts = path.split('/');
   const prefixes = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
-  const output = await tryGit(cwd, ['ls-tree', '-t', '-z', '--full-tree', commit, '--', ...prefixes]);
+  const output = await tryGit(place, ['ls-tree', '-t', '-z', '--full-tree', commit, '--', ...prefixes]);
   return output === undefined ? undefined : parseTree(output);
 }
 
@@ -127,26 +134,28 @@ function parseTree(output: string): TreeEntry[] {
     });
 }
 
-async function git(cwd: string, args: readonly string[]): Promise<string> {
-  return (await gitBytes(cwd, args)).toString('utf8');
+async function git(place: Place, args: readonly string[]): Promise<string> {
+  return (await gitBytes(place, args)).toString('utf8');
 }
 
 /** Without node:util, of which an import loads all that it has, threads among it: a tenth of a start. */
-function gitBytes(cwd: string, args: readonly string[]): Promise<Buffer> {
+function gitBytes({ cwd, signal }: Place, args: readonly string[]): Promise<Buffer> {
   // Reading must not write: no refreshed index.
-  const options = { cwd, maxBuffer: MAX_OUTPUT_BYTES, encoding: 'buffer' } as const;
+  const options = { cwd, signal, maxBuffer: MAX_OUTPUT_BYTES, encoding: 'buffer' } as const;
   return new Promise((resolve, reject) => {
     execFile('git', ['--no-optional-locks', ...args], options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
+      else if (signal.aborted) reject(signal.reason);
       else reject(explainGitError(error, stderr, args));
     });
   });
 }
 
-async function tryGit(cwd: string, args: readonly string[]): Promise<string | undefined> {
+async function tryGit(place: Place, args: readonly string[]): Promise<string | undefined> {
   try {
-    return await git(cwd, args);
+    return await git(place, args);
   } catch {
+    place.signal.throwIfAborted();
     return undefined;
   }
 }
@@ -186,15 +195,17 @@ function splitOnce(text: string, separator: string): [string, string] {
   return index < 0 ? [text, ''] : [text.slice(0, index), text.slice(index + separator.length)];
 }
 
-/** Reads of the checkout that `cwd` is in, each made when it is asked for. */
+/** Reads of the checkout that `cwd` is in, each made when it is asked for; the signal ends those under way. */
 export function createCheckoutReader(
   cwd: string,
+  signal: AbortSignal,
 ): CheckoutReader & { findRoot(): Promise<string | undefined> } {
+  const place = { cwd, signal };
   return {
-    findRoot: () => findCheckoutRoot(cwd),
-    readCheckout: () => readCheckout(cwd),
-    readTreeId: (commit) => readTreeId(cwd, commit),
-    listTree: (commit) => listTree(cwd, commit),
-    readPath: (commit, path) => readPath(cwd, commit, path),
+    findRoot: () => findCheckoutRoot(place),
+    readCheckout: () => readCheckout(place),
+    readTreeId: (commit) => readTreeId(place, commit),
+    listTree: (commit) => listTree(place, commit),
+    readPath: (commit, path) => readPath(place, commit, path),
   };
 }

@@ -162,7 +162,7 @@ async function resolvePipeline(
   try {
     const cloneUrl =
       (run.code instanceof Failure ? undefined : run.code?.cloneUrl) ??
-      (run.repository === undefined ? await readRemote(session.cwd) : undefined);
+      (run.repository === undefined ? await readRemote(session) : undefined);
     const { project, taskName } = resolveNames(flags, config, run, cloneUrl);
     const repository = identifyPipelineRepository(run.repository, run.serverUrl, cloneUrl);
     return { pipeline: await hashPipeline({ repository, project, taskName }), pullRequest };
@@ -173,8 +173,8 @@ async function resolvePipeline(
   }
 }
 
-async function readRemote(cwd: string): Promise<string> {
-  return (await createCheckoutReader(cwd).readCheckout()).cloneUrl;
+async function readRemote({ cwd, interruption }: Session): Promise<string> {
+  return (await createCheckoutReader(cwd, interruption).readCheckout()).cloneUrl;
 }
 
 async function findUnfinished(

@@ -78,7 +78,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const { env, cwd, voice } = session;
   const flags = dropEmpty(command.opts<Flags>());
   const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
-  const reader = createCheckoutReader(cwd);
+  const reader = createCheckoutReader(cwd, session.interruption);
   const [config, event] = await Promise.all([
     readConfigFile(cwd, flags.config, voice.say),
     readEventFile(env),
