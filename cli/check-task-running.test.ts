@@ -677,6 +677,13 @@ describe('--abort', () => {
     expect(run).toMatchObject({ exitCode: 2, stdout: '' });
     expect(run.stderr).toContain('PR_NUMBER');
   });
+
+  test('without anything names the keys and the pull request at once', async () => {
+    const run = await runProgramHere(main, { args: ['--abort'], env: {}, cwd: folder });
+    expect(run.exitCode).toBe(2);
+    for (const name of ['CLEARML_API_ACCESS_KEY', 'CLEARML_API_SECRET_KEY', 'PR_NUMBER'])
+      expect(run.stderr).toContain(name);
+  });
 });
 
 describe('what is refused before anything is waited for', () => {

@@ -480,11 +480,24 @@ describe('what comes of it', () => {
   });
 
   test('every variable that is missing is named at once', async () => {
-    const { stderr } = await run(
-      [await trainTask()],
-      makeEnv({ GH_TOKEN: '', PR_NUMBER: '', GITHUB_REPOSITORY: '' }),
-    );
-    for (const name of ['GH_TOKEN', 'PR_NUMBER', 'GITHUB_REPOSITORY']) expect(stderr).toContain(name);
+    const { exitCode, stderr } = await run(['a'.repeat(32)], {});
+    expect(exitCode).toBe(2);
+    expect(stderr.split('\n')).toEqual([
+      'error: CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set; GH_TOKEN (or GITHUB_TOKEN) is not set; GITHUB_REPOSITORY is not set (or give --repo); PR_NUMBER is not set (or give --pr), and no event names a pull request',
+      expect.stringMatching(/^Create credentials in ClearML .* put them into the environment/),
+      'Put them into the environment or into a .env file here (.env.example shows how). Or add --dry-run, which posts nothing.',
+      '',
+    ]);
+  });
+
+  test.each([
+    ['outside Actions', { PR_NUMBER: '' }, 'Put it into the environment '],
+    ['in Actions', { PR_NUMBER: '', GITHUB_ACTIONS: 'true' }, 'In a workflow give it to this step '],
+    ['in Actions without a token', { GH_TOKEN: '', GITHUB_ACTIONS: 'true' }, 'pass the job’s own token'],
+  ])('one that is missing alone is one, with where to put it %s', async (_, variables, remedy) => {
+    const { exitCode, stderr } = await run(['a'.repeat(32)], makeEnv(variables));
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(remedy);
   });
 
   test('a task that does not exist is exit 10, one that is not named exit 2', async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { dropUserInfo, readClearmlHosts } from './environment.ts';
+import { dropUserInfo, readClearmlAccess, readClearmlHosts } from './environment.ts';
+import { Failure } from './failure.ts';
 import { readGithubRun } from './github-event.ts';
 
 test('user names and passwords in the servers’ addresses go no further: links are made of these', () => {
@@ -11,4 +12,31 @@ test('user names and passwords in the servers’ addresses go no further: links 
   const { serverUrl } = readGithubRun({ GITHUB_SERVER_URL: 'https://ada:p@ss@git.example.com/' }, undefined);
   expect(serverUrl).toBe('https://git.example.com');
   expect(dropUserInfo('https://example.com/@ada')).toBe('https://example.com/@ada');
+});
+
+function explainRefusal(env: Readonly<Record<string, string>>): string {
+  try {
+    readClearmlAccess(env);
+  } catch (error) {
+    if (error instanceof Failure) return `${error.message}\n${error.remedy}`;
+    throw error;
+  }
+  throw new Error('it was taken');
+}
+
+test('all that is wrong with how ClearML is to be reached is said at once, and what to do about each', () => {
+  const text = explainRefusal({ CLEARML_API_HOST: 'clearml.example.com', CLEARML_WEB_HOST: 'ftp://a' });
+  expect(text.split('\n')).toEqual([
+    'CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set; CLEARML_API_HOST is not an http(s) URL; CLEARML_WEB_HOST is not an http(s) URL',
+    expect.stringMatching(/^Create credentials .* and put them into the environment/),
+    expect.stringContaining('with its scheme'),
+  ]);
+});
+
+test('a key that is missing alone is one', () => {
+  const key = { CLEARML_API_ACCESS_KEY: 'a' };
+  expect(explainRefusal(key)).toMatch(/^CLEARML_API_SECRET_KEY is not set\nPut it into the environment /);
+  expect(explainRefusal({ ...key, GITHUB_ACTIONS: 'true' })).toMatch(
+    /\nThe workflow fills it from the repository secret SECRET_KEY /,
+  );
 });

@@ -1,5 +1,5 @@
 import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { checkAll, Failure } from './failure.ts';
 
 /** Environment variables; one that is set to nothing is left out (an absent repository secret is an empty string). */
 export type Environment = Readonly<Record<string, string>>;
@@ -33,35 +33,48 @@ export interface ClearmlAccess {
 
 /** @throws Failure (usage) naming every variable that is missing or is no URL. */
 export function readClearmlAccess(env: Environment): ClearmlAccess {
+  const [keys, hosts] = checkAll(
+    () => readKeys(env),
+    () => readClearmlHosts(env),
+  );
+  return { ...hosts, ...keys };
+}
+
+function readKeys(env: Environment): Pick<ClearmlAccess, 'accessKey' | 'secretKey'> {
   const accessKey = env.CLEARML_API_ACCESS_KEY?.trim();
   const secretKey = env.CLEARML_API_SECRET_KEY?.trim();
+  if (accessKey !== undefined && secretKey !== undefined) return { accessKey, secretKey };
   const missing = [
     ...(accessKey === undefined ? ['CLEARML_API_ACCESS_KEY'] : []),
     ...(secretKey === undefined ? ['CLEARML_API_SECRET_KEY'] : []),
   ];
-  if (accessKey === undefined || secretKey === undefined) {
-    throw new Failure(`${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} not set`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: isActions(env)
-        ? 'The workflow fills them from the repository secrets ACCESS_KEY and SECRET_KEY (Settings > Secrets and variables > Actions); a pull request from a fork or by Dependabot gets no secrets.'
-        : 'Create credentials in ClearML (Settings > Workspace > Create new credentials) and put them into the environment or into a .env file here; .env.example shows how.',
-    });
-  }
-  return { ...readClearmlHosts(env), accessKey, secretKey };
+  const isBoth = missing.length > 1;
+  throw new Failure(`${missing.join(' and ')} ${isBoth ? 'are' : 'is'} not set`, {
+    exitCode: EXIT_CODES.usage,
+    remedy: isActions(env)
+      ? `The workflow fills ${isBoth ? 'them from the repository secrets ACCESS_KEY and SECRET_KEY' : `it from the repository secret ${accessKey === undefined ? 'ACCESS_KEY' : 'SECRET_KEY'}`} (Settings > Secrets and variables > Actions); a pull request from a fork or by Dependabot gets no secrets.`
+      : isBoth
+        ? 'Create credentials in ClearML (Settings > Workspace > Create new credentials) and put them into the environment or into a .env file here; .env.example shows how.'
+        : 'Put it into the environment or into a .env file here (.env.example shows how), beside the other, with which ClearML gave it: Settings > Workspace > Create new credentials makes a new pair.',
+  });
 }
 
 /**
  * The three ClearML hosts. Those that are not given are derived from the API host as the SDK does
  * (`api.` becomes `app.` and `files.`, port 8008 becomes 8080 and 8081).
  *
- * @throws Failure (usage) when a variable is no http(s) URL.
+ * @throws Failure (usage) naming every variable that is no http(s) URL
  */
 export function readClearmlHosts(env: Environment): Pick<ClearmlAccess, 'apiHost' | 'webHost' | 'filesHost'> {
-  const apiHost = readHost(env, 'CLEARML_API_HOST') ?? 'https://api.clear.ml';
+  const [apiHost = 'https://api.clear.ml', webHost, filesHost] = checkAll(
+    () => readHost(env, 'CLEARML_API_HOST'),
+    () => readHost(env, 'CLEARML_WEB_HOST'),
+    () => readHost(env, 'CLEARML_FILES_HOST'),
+  );
   return {
     apiHost,
-    webHost: readHost(env, 'CLEARML_WEB_HOST') ?? deriveHost(apiHost, 'app', '8080'),
-    filesHost: readHost(env, 'CLEARML_FILES_HOST') ?? deriveHost(apiHost, 'files', '8081'),
+    webHost: webHost ?? deriveHost(apiHost, 'app', '8080'),
+    filesHost: filesHost ?? deriveHost(apiHost, 'files', '8081'),
   };
 }
 

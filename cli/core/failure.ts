@@ -20,6 +20,35 @@ export class Failure extends Error {
   }
 }
 
+/**
+ * Makes all the checks, so that whoever has made several mistakes hears of them at once.
+ *
+ * @throws Failure with the messages and the remedies of those that fail
+ */
+export function checkAll<Results extends readonly unknown[]>(
+  ...checks: { readonly [Index in keyof Results]: () => Results[Index] }
+): Results {
+  const failures: Failure[] = [];
+  const results = checks.map((check) => {
+    try {
+      return check();
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      failures.push(error);
+      return undefined;
+    }
+  });
+  const [first] = failures;
+  // Where none has failed each result is what its check gave.
+  if (first === undefined) return results as unknown as Results;
+  if (failures.length === 1) throw first;
+  throw new Failure(failures.map(({ message }) => message).join('; '), {
+    exitCode: first.exitCode,
+    remedy: [...new Set(failures.map(({ remedy }) => remedy))].join('\n'),
+    cause: first,
+  });
+}
+
 /** Waits for the promise and keeps a failure for later; anything else that goes wrong is thrown at once. */
 export async function settle<T>(
   promise: Promise<T>,

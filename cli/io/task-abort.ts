@@ -142,23 +142,22 @@ export async function abortUntilEnded(
   return { tasks, failure: unknown.length === 0 ? undefined : failUnknown(unknown) };
 }
 
-/**
- * The pull request and pipeline whose tasks are meant; undefined where tasks are named and it is not known.
- *
- * @throws Failure (usage) where no tasks are named and the pull request is not known
- */
+/** @throws Failure (usage) where no tasks are named and the pull request is not known */
+export function requirePullRequest(ids: readonly string[], { pullRequest }: GithubRun): void {
+  if (ids.length > 0 || pullRequest !== undefined) return;
+  throw new Failure('whose tasks to abort is not said', {
+    exitCode: EXIT_CODES.usage,
+    remedy: 'Give task ids, or set PR_NUMBER: then every unfinished task of that pull request is aborted.',
+  });
+}
+
+/** The pull request and pipeline whose tasks are meant; undefined where tasks are named and it is not known. */
 async function resolvePipeline(
   { ids, flags, config, run }: AbortInput,
   session: Session,
 ): Promise<{ readonly pipeline: string; readonly pullRequest: number } | undefined> {
   const { pullRequest } = run;
-  if (pullRequest === undefined) {
-    if (ids.length > 0) return undefined;
-    throw new Failure('whose tasks to abort is not said', {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give task ids, or set PR_NUMBER: then every unfinished task of that pull request is aborted.',
-    });
-  }
+  if (pullRequest === undefined) return undefined;
   try {
     const cloneUrl =
       (run.code instanceof Failure ? undefined : run.code?.cloneUrl) ??

@@ -7,8 +7,9 @@ import {
   resolveCheckOptions,
 } from '../core/check-options.ts';
 import type { CheckedTask } from '../core/check-report.ts';
-import { readClearmlAccess } from '../core/environment.ts';
+import { type Environment, readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
+import { checkAll } from '../core/failure.ts';
 import type { World } from '../core/world.ts';
 import { Command, Option } from '../io/commander.ts';
 import { readConfigFile } from '../io/config-file.ts';
@@ -77,22 +78,19 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   rejectIdleOptions(flags, ids);
   const config = await readConfigFile(cwd, flags.config, session.voice.say);
   const options = resolveCheckOptions(flags, config);
-  const access = readClearmlAccess(env);
+  const abort = flags.abort === true ? await loadAbort(env) : undefined;
+  const [access] = checkAll(
+    () => readClearmlAccess(env),
+    () => abort?.requirePullRequest(ids, abort.run),
+  );
   const http = createHttp(env, clock);
   try {
-    if (flags.abort === true) {
+    if (abort !== undefined) {
       const idle = listWaitingOptions(flags);
       if (idle.length > 0)
         session.voice.say(`${idle.join(', ')} changes nothing here: --abort does not wait for the training`);
-      // Loaded only here: a wait needs neither git nor the event.
-      const [{ abortUntilEnded }, { readGithubRun }, { readEventFile }] = await Promise.all([
-        import('../io/task-abort.ts'),
-        import('../core/github-event.ts'),
-        import('../io/event-file.ts'),
-      ]);
-      const github = readGithubRun(env, await readEventFile(env));
-      const input = { ids, flags, config, run: github, access, http };
-      const { tasks, failure } = await abortUntilEnded(input, session);
+      const input = { ids, flags, config, run: abort.run, access, http };
+      const { tasks, failure } = await abort.abortUntilEnded(input, session);
       await tellResult(tasks, flags, session);
       if (failure !== undefined) throw failure;
       return EXIT_CODES.done;
@@ -108,6 +106,16 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   } finally {
     await http.close();
   }
+}
+
+/** Loaded only for this: a wait needs neither git nor the event. */
+async function loadAbort(env: Environment) {
+  const [{ abortUntilEnded, requirePullRequest }, { readGithubRun }, { readEventFile }] = await Promise.all([
+    import('../io/task-abort.ts'),
+    import('../core/github-event.ts'),
+    import('../io/event-file.ts'),
+  ]);
+  return { abortUntilEnded, requirePullRequest, run: readGithubRun(env, await readEventFile(env)) };
 }
 
 async function tellResult(tasks: readonly CheckedTask[], flags: CheckFlags, session: Session): Promise<void> {

@@ -1,9 +1,9 @@
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from '../core/baseline.ts';
 import type { CommentBoard, Placement, PullRequestComment } from '../core/comment-placement.ts';
 import { loadDownsample } from '../core/curve.ts';
-import { isActions, readClearmlAccess } from '../core/environment.ts';
+import { type Environment, isActions, readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import { Failure, settle } from '../core/failure.ts';
+import { checkAll, Failure, settle } from '../core/failure.ts';
 import { hasGate, listGateQuestions, prepareGateInput } from '../core/gate-input.ts';
 import { identifyRepository } from '../core/git-url.ts';
 import {
@@ -100,8 +100,10 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const baselineRules = listBaselineRules(
     flags.baseline === undefined ? (config.baseline ?? DEFAULT_BASELINE) : parseBaseline(flags.baseline),
   );
-  const access = readClearmlAccess(env);
-  const target = readTarget(flags, github, session);
+  const [access, target] = checkAll(
+    () => readClearmlAccess(env),
+    () => readTarget(flags, github, session),
+  );
   // A mistake in somebody's own template is told before anything is asked.
   const ownTemplates = flags.template === undefined ? undefined : await readTemplates(cwd, flags.template);
   const beganAtMs = clock.now();
@@ -358,15 +360,22 @@ function readTarget(flags: Flags, github: GithubRun, { env }: Session): Target {
   if (missing.length > 0 && flags.dryRun !== true) {
     throw new Failure(missing.join('; '), {
       exitCode: EXIT_CODES.usage,
-      remedy: isActions(env)
-        ? 'In a workflow pass the job’s own token to this step: GH_TOKEN under `env`. Or add --dry-run, which posts nothing.'
-        : 'Put them into the environment or into a .env file here (.env.example shows how), or add --dry-run, which posts nothing.',
+      remedy: `${explainSetting(env, missing.length, token === undefined)} Or add --dry-run, which posts nothing.`,
     });
   }
   return {
     token,
     pullRequest: repository === undefined || number === undefined ? undefined : { repository, number },
   };
+}
+
+function explainSetting(env: Environment, missing: number, lacksToken: boolean): string {
+  const what = missing === 1 ? 'it' : 'them';
+  if (!isActions(env))
+    return `Put ${what} into the environment or into a .env file here (.env.example shows how).`;
+  return lacksToken
+    ? 'In a workflow pass the job’s own token to this step: GH_TOKEN under `env`.'
+    : `In a workflow give ${what} to this step under \`env\`.`;
 }
 
 /** Base branch and head as the event names them: GitHub need not be asked first. Only of the pull request that is meant. */
