@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
@@ -105,4 +105,14 @@ test("the programs' own manifest, which goes with a copy of them, says what the 
     (path) => JSON.parse(readFileSync(join(CLI, path), 'utf8')) as Record<string, unknown>,
   );
   expect(own).toEqual({ private: true, version: whole?.version, type: whole?.type });
+});
+
+test('what package.json names as commands is executable: npx makes it so, which would be a change of the checkout', () => {
+  const { bin } = JSON.parse(readFileSync(join(CLI, '../package.json'), 'utf8')) as {
+    bin: Record<string, string>;
+  };
+  const files = Object.values(bin);
+  expect(files.length).toBe(3);
+  for (const file of files)
+    expect([file, statSync(join(CLI, '..', file)).mode & 0o100]).toEqual([file, 0o100]);
 });
