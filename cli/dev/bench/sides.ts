@@ -99,7 +99,15 @@ function createSource(directory: string, node: string): Side {
     },
     async install() {
       // As the shipped workflow does it.
-      const npm = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--silent'];
+      const npm = [
+        'ci',
+        '--omit=dev',
+        '--ignore-scripts',
+        '--no-audit',
+        '--no-fund',
+        '--prefer-offline',
+        '--silent',
+      ];
       await run('npm', npm, directory, { PATH: `${dirname(node)}:${process.env.PATH}` });
     },
     measureSize: () => measureSize(join(directory, 'node_modules')),
