@@ -22,8 +22,12 @@ from threadpoolctl import threadpool_limits
 def main() -> None:
     # Report from a thread. By default the SDK forks a process for that while its own
     # threads are at work: now and then one of them is left waiting for ever, and the
-    # training with it (seen with clearml 2.1.12 in runs by hand).
-    clearml_config.get("development")["report_use_subprocess"] = False
+    # training with it (seen with clearml 2.1.12 in runs by hand). Look for the code and
+    # its packages before training instead of beside it, for the same reason: a script
+    # that ends meanwhile has the SDK kill that thread, whatever lock it holds.
+    development = clearml_config.get("development")
+    development["report_use_subprocess"] = False
+    development["vcs_repo_detect_async"] = False
     task = Task.init(
         project_name="clearml-ci-cd",
         task_name="train_model",

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,7 @@ import { preparePythonEnvironment } from './python-environment.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../train_model.py', import.meta.url));
 const MINUTES_MS = 60_000;
+const HANG_SECONDS = 90;
 
 let python: string;
 let folder: string;
@@ -17,6 +18,11 @@ let folder: string;
 beforeAll(async () => {
   ({ python } = await preparePythonEnvironment());
   folder = mkdtempSync(join(tmpdir(), 'clearml-ci-training-'));
+  // A run that hangs says where each of its threads is, and ends.
+  writeFileSync(
+    join(folder, 'sitecustomize.py'),
+    `import faulthandler\nfaulthandler.dump_traceback_later(${HANG_SECONDS}, exit=True)\n`,
+  );
 }, 6 * MINUTES_MS);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -28,6 +34,7 @@ async function train(args: readonly string[], threads = 1) {
     env: {
       PATH: process.env.PATH,
       HOME: folder,
+      PYTHONPATH: folder,
       CLEARML_OFFLINE_MODE: '1',
       OPENBLAS_NUM_THREADS: String(threads),
     },
@@ -64,6 +71,8 @@ test(
         const run = await train([option, value]);
         expect(run.output).toContain(`argument ${option}: ${message}`);
         expect(run.exitCode).toBe(2);
+        // What the SDK says when it has killed a thread of its own, which can leave the script hanging.
+        expect(run.output).not.toContain('Failed auto-detecting task repository');
       }),
     );
   },
