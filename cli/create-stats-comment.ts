@@ -3,11 +3,13 @@ import type { ExitCode } from './core/exit-code.ts';
 import type { World } from './core/world.ts';
 import { runEntry } from './io/entry.ts';
 
+// Loaded only when it is run: what runs it as a process has switched the compile cache on by then.
+const load = () => import('./programs/create-stats-comment.ts');
+
 /** Runs the program; the exit code is what it gives. */
 export async function main(world: World): Promise<ExitCode> {
-  // Loaded only now: what runs it as a process has switched the compile cache on.
-  const program = await import('./programs/create-stats-comment.ts');
+  const program = await load();
   return program.main(world);
 }
 
-await runEntry(import.meta.url, main);
+await runEntry(import.meta.url, load);

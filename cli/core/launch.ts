@@ -110,15 +110,6 @@ export interface Destination {
   readonly queue: Queue | undefined;
 }
 
-/** Looks for the project and the queue of these names: that can be asked before the tasks have keys. */
-export async function findDestination(
-  { project, queue }: Pick<LaunchPlan, 'project' | 'queue'>,
-  server: LaunchServer,
-): Promise<Destination> {
-  const [projectId, found] = await Promise.all([server.findProject(project), server.findQueue(queue)]);
-  return { projectId, queue: found };
-}
-
 /**
  * Looks at ClearML, all at once: tasks that can be reused, tasks that are superseded. Changes nothing.
  *

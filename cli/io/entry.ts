@@ -6,11 +6,16 @@ import type { World } from '../core/world.ts';
 // What a program's entry loads before compiled code can be cached: Node strips the types of these files at every start,
 // so there are no others.
 
-/** Runs a program's `main` as the process, where its module is the file that node was told to run. */
-export async function runEntry(moduleUrl: string, main: (world: World) => Promise<number>): Promise<void> {
+/** What an entry loads. */
+interface Program {
+  main(world: World): Promise<number>;
+}
+
+/** Runs a program's `main` as the process, where the entry's module is the file that node was told to run. */
+export async function runEntry(moduleUrl: string, load: () => Promise<Program>): Promise<void> {
   if (!isEntry(moduleUrl)) return;
   cacheCompiledCode();
-  const { runAsProcess } = await import('./process.ts');
+  const [{ main }, { runAsProcess }] = await Promise.all([load(), import('./process.ts')]);
   await runAsProcess(main);
 }
 

@@ -13,3 +13,9 @@ export function readOwnFile(path: OwnFile): string {
   if (typeof BUNDLED_FILES !== 'undefined') return BUNDLED_FILES[path];
   return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 }
+
+/** Our version. It stands in a manifest of our own folder: a repository that holds a copy has a version of its own. */
+export function readPackageVersion(): string {
+  const { version } = JSON.parse(readOwnFile('cli/package.json')) as { version: string };
+  return version;
+}

@@ -1,6 +1,9 @@
 import { isatty } from 'node:tty';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { Clock, Signal, World } from '../core/world.ts';
+// Both are needed soon: tsx has another thread that finds the program's files while this one loads them.
+import './commander.ts';
+import './undici.ts';
 
 /** Runs a program's `main` in this process and lets its exit code be the process's. */
 export async function runAsProcess(main: (world: World) => Promise<number>): Promise<void> {

@@ -1,7 +1,7 @@
 import { EXIT_CODES } from '../core/exit-code.ts';
 import { Failure } from '../core/failure.ts';
 import type { CodeLocation, GithubRun } from '../core/github-event.ts';
-import { readPackageVersion } from './package-version.ts';
+import { readPackageVersion } from './own-file.ts';
 import type { Session } from './program.ts';
 
 const GIVE_UP_MS = 20_000;

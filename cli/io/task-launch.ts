@@ -3,13 +3,7 @@ import type { Config } from '../core/config.ts';
 import type { ClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
 import type { GithubRun } from '../core/github-event.ts';
-import {
-  carryOutLaunch,
-  createLaunchRecord,
-  findDestination,
-  type LaunchResult,
-  surveyLaunch,
-} from '../core/launch.ts';
+import type { LaunchResult } from '../core/launch.ts';
 import {
   type Code,
   type LaunchOptions,
@@ -17,7 +11,6 @@ import {
   outlineLaunch,
   planLaunch,
 } from '../core/launch-plan.ts';
-import { findProgramProblem } from '../core/program-file.ts';
 import { formatTaskUrl } from '../core/task.ts';
 import { createClearmlClient } from './clearml.ts';
 import { createLaunchServer } from './clearml-launch.ts';
@@ -66,10 +59,21 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
   const client = connect(deadlineMs);
   const server = createLaunchServer(client, session.interruption);
   try {
-    const destination = findDestination(outline, server);
+    // Asked before the tasks have keys, and before what follows is loaded.
+    const destination = Promise.all([
+      server.findProject(outline.project),
+      server.findQueue(outline.queue),
+    ]).then(([projectId, queue]) => ({ projectId, queue }));
     // It is waited for with the rest; until then nobody hears what goes wrong.
     destination.catch(() => undefined);
-    const plan = await planLaunch(outline);
+    // Node hashes and loads in one go: before that, these requests set out.
+    await new Promise((resolve) => setImmediate(resolve));
+    const [plan, { carryOutLaunch, createLaunchRecord, surveyLaunch }, { findProgramProblem }] =
+      await Promise.all([
+        planLaunch(outline),
+        import('../core/launch.ts'),
+        import('../core/program-file.ts'),
+      ]);
     // Git looks for the program while ClearML is asked; what it finds is told whatever ClearML says.
     const warned = findProgramProblem(outline, code, reader).then((problem) => {
       if (problem !== undefined) voice.warn(problem);

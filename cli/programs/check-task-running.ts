@@ -14,7 +14,7 @@ import type { World } from '../core/world.ts';
 import { Command, Option } from '../io/commander.ts';
 import { readConfigFile } from '../io/config-file.ts';
 import { createHttp } from '../io/http.ts';
-import { readPackageVersion } from '../io/package-version.ts';
+import { readPackageVersion } from '../io/own-file.ts';
 import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
 import { watchUntilEnd } from '../io/task-watch.ts';
 

@@ -34,7 +34,7 @@ import { locateConfigFile, parseConfigText, readConfigFile } from '../io/config-
 import { readEventFile } from '../io/event-file.ts';
 import { createGithubClient } from '../io/github.ts';
 import { createHttp } from '../io/http.ts';
-import { readPackageVersion } from '../io/package-version.ts';
+import { readPackageVersion } from '../io/own-file.ts';
 import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
 
 /** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */

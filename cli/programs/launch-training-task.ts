@@ -9,7 +9,7 @@ import { Command } from '../io/commander.ts';
 import { readConfigFile } from '../io/config-file.ts';
 import { readEventFile } from '../io/event-file.ts';
 import { createCheckoutReader } from '../io/git.ts';
-import { readPackageVersion } from '../io/package-version.ts';
+import { readPackageVersion } from '../io/own-file.ts';
 import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
 
 interface Flags extends LaunchOptions {
