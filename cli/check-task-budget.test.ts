@@ -2,11 +2,13 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { main } from './check-task-running.ts';
 import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
 import { startFaultProxy } from './dev/fault-proxy.ts';
+import { createPatientClock } from './dev/patient-clock.ts';
 import { runProgramHere } from './dev/program-run.ts';
 import { countRoundTrips } from './dev/round-trips.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
 
-const LATENCY_MS = 50;
+/** Time stands still while anything but waiting goes on: however busy the machine is, a trip is a trip. */
+const createLatency = () => ({ latencyMs: 50, clock: createPatientClock() });
 
 let sandbox: ClearmlSandbox;
 let driver: ClearmlDriver;
@@ -35,10 +37,11 @@ test.each([
 ])(
   'a task that has ended costs $endpoints with options $args, a round trip each',
   async ({ args, endpoints }) => {
-    const proxy = await startFaultProxy(sandbox.apiHost, undefined, { latencyMs: LATENCY_MS });
+    const latency = createLatency();
+    const proxy = await startFaultProxy(sandbox.apiHost, undefined, latency);
     try {
       const env = { ...sandbox.env, CLEARML_API_HOST: proxy.url };
-      const run = await runProgramHere(main, { args: [task, ...args], env });
+      const run = await runProgramHere(main, { args: [task, ...args], env, clock: latency.clock });
       expect(run).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
       // No more requests than that, so no more round trips either.
       expect(proxy.seen.map(({ path }) => path)).toEqual(endpoints);
@@ -59,10 +62,11 @@ test.each([
     const ids: string[] = [];
     for (const number of numbers) ids.push(await runTask([`line of ${number}`]));
     for (const id of ids) await (end === 'failed' ? driver.failTask(id) : driver.completeTask(id));
-    const proxy = await startFaultProxy(sandbox.apiHost, undefined, { latencyMs: LATENCY_MS });
+    const latency = createLatency();
+    const proxy = await startFaultProxy(sandbox.apiHost, undefined, latency);
     try {
       const env = { ...sandbox.env, CLEARML_API_HOST: proxy.url };
-      const run = await runProgramHere(main, { args: [...ids, ...args], env });
+      const run = await runProgramHere(main, { args: [...ids, ...args], env, clock: latency.clock });
       expect(run).toMatchObject({ exitCode, stdout: `${end}\n`.repeat(20) });
       const told = [...run.stderr.matchAll(/\bline of (\d+)$/gm)].map(([, number]) => Number(number));
       // Of a failure a line may be told twice: in the log and as its cause.
@@ -87,7 +91,8 @@ test.each([{ args: [] }, { args: ['--no-logs'] }])(
   async ({ args }) => {
     const earlier = await startClearmlSandbox({ now: () => Date.now() - 60_000 });
     const past = createClearmlDriver(earlier.env);
-    const proxy = await startFaultProxy(earlier.apiHost, undefined, { latencyMs: LATENCY_MS });
+    const latency = createLatency();
+    const proxy = await startFaultProxy(earlier.apiHost, undefined, latency);
     try {
       const ids: string[] = [];
       for (let number = 0; number < 20; number += 1) {
@@ -98,7 +103,7 @@ test.each([{ args: [] }, { args: ['--no-logs'] }])(
         ids.push(id);
       }
       const env = { ...earlier.env, CLEARML_API_HOST: proxy.url };
-      const run = await runProgramHere(main, { args: [...ids, ...args], env });
+      const run = await runProgramHere(main, { args: [...ids, ...args], env, clock: latency.clock });
       expect(run).toMatchObject({ exitCode: 3, stdout: 'failed\n'.repeat(20) });
       expect(run.stderr.match(/^error: /gm)).toHaveLength(20);
       expect(proxy.seen.filter(({ path }) => path === '/tasks.get_all')).toHaveLength(1);

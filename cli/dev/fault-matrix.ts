@@ -252,13 +252,12 @@ async function runScenario(
         const request = { service, endpoint, nth };
         onRequest(request, seen, clock.now());
         await prepared.meanwhile?.(request);
-        if (latencyMs !== undefined) return { kind: 'hold', until: clock.sleep(latencyMs) };
         if (cell?.request.service !== service || cell.request.endpoint !== endpoint) return undefined;
         if (nth < cell.request.nth || left <= 0 || fault?.kind === 'no-name') return undefined;
         left -= 1;
         return fault;
       };
-      const proxy = await startFaultProxy(target, chooseFault, { clock });
+      const proxy = await startFaultProxy(target, chooseFault, { clock, latencyMs: latencyMs ?? 0 });
       proxies.push(proxy);
       if (fault?.kind !== 'no-name' || cell?.request.service !== service) return proxy.url;
       let connections = 0;

@@ -38,7 +38,7 @@ export interface SeenRequest {
   readonly body: string;
   /** Which fault it met, if any. */
   fault: Fault['kind'] | undefined;
-  /** When it came, ms of a monotonic clock. */
+  /** When it came, ms by the proxy's clock. */
   readonly beganAtMs: number;
   /** When its answer set out; undefined while there is none. */
   answeredAtMs: number | undefined;
@@ -58,7 +58,7 @@ export interface FaultProxyOptions {
   readonly latencyMs?: number;
   /** Whether a connection may carry a second request, as it may at a real server; default: no. */
   readonly keepsConnections?: boolean;
-  /** Whose time passes between two drops, say; default: the wall's. */
+  /** Whose time passes before a request is passed on, or between two drops; default: the wall's. */
   readonly clock?: Clock;
 }
 
@@ -89,7 +89,7 @@ export async function startFaultProxy(
         ...about,
         headers: incoming.headers,
         fault: undefined,
-        beganAtMs: performance.now(),
+        beganAtMs: clock.now(),
         answeredAtMs: undefined,
       };
       seen.push(record);
@@ -113,7 +113,7 @@ export async function startFaultProxy(
         return;
       }
       if (fault?.kind === 'answer') {
-        record.answeredAtMs = performance.now();
+        record.answeredAtMs = clock.now();
         outgoing.writeHead(fault.status, { 'content-type': 'text/html', ...fault.headers }).end(fault.body);
         return;
       }
@@ -150,15 +150,15 @@ export async function startFaultProxy(
         upstream.on('error', () => incoming.socket.destroy());
         upstream.end(body);
       };
-      if (fault?.kind === 'hold') {
+      if (fault?.kind === 'hold' || latencyMs > 0) {
         const release = hang();
         const goOn = () => {
           release();
           forward();
         };
-        void fault.until.then(goOn, goOn);
-      } else if (latencyMs > 0) later(latencyMs, forward);
-      else forward();
+        if (fault?.kind === 'hold') void fault.until.then(goOn, goOn);
+        else later(latencyMs, goOn);
+      } else forward();
 
       function deliver(
         how: Fault | undefined,
@@ -166,7 +166,7 @@ export async function startFaultProxy(
         headers: IncomingHttpHeaders,
         answer: Buffer,
       ): void {
-        record.answeredAtMs = performance.now();
+        record.answeredAtMs = clock.now();
         if (how?.kind === 'cut-after') incoming.socket.destroy();
         else if (how?.kind === 'cut-within') {
           outgoing.writeHead(status, { ...headers, 'content-length': answer.length });

@@ -2,7 +2,7 @@ import type { SeenRequest } from './fault-proxy.ts';
 
 /**
  * How many times somebody has waited for an answer before asking on: requests that set out before the first of their
- * trip was answered count together. Behind a latency that is long beside the work between two requests.
+ * trip was answered count together.
  */
 export function countRoundTrips(
   seen: ReadonlyArray<Pick<SeenRequest, 'beganAtMs' | 'answeredAtMs'>>,
