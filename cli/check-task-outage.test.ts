@@ -180,3 +180,84 @@ test('requests that are under way when another one is refused end with the progr
   expect(run).toMatchObject({ exitCode: 8, stdout: '' });
   expect(run.stderr).toMatch(/^error: ClearML refused events\.get_task_log: not for you\n[^\n]*\n$/);
 }, 20_000);
+
+/** What a signal comes to after which ClearML does not do what it is asked. */
+async function interrupt(
+  id: string,
+  { fault, isSeen, runId }: { fault: Fault; isSeen: boolean; runId?: string },
+) {
+  const clock = createPatientClock();
+  let isBroken = !isSeen;
+  proxy = await startFaultProxy(sandbox.apiHost, () => (isBroken ? fault : undefined), { clock });
+  let beganAtMs = 0;
+  const run = await runProgramHere(main, {
+    args: [id, '--outage-timeout', '30s'],
+    env: {
+      ...sandbox.env,
+      CLEARML_API_HOST: proxy.url,
+      ...(runId === undefined ? {} : { GITHUB_ACTIONS: 'true', GITHUB_RUN_ID: runId }),
+    },
+    cwd: folder,
+    clock,
+    onStart: (send) => {
+      void clock.sleep(3000).then(() => {
+        isBroken = true;
+        beganAtMs = clock.now();
+        send('SIGTERM');
+      });
+    },
+  });
+  return { ...run, tookMs: clock.now() - beganAtMs };
+}
+
+const refusal: Fault = {
+  kind: 'answer',
+  status: 401,
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ meta: { result_code: 401, result_subcode: 22, result_msg: 'revoked' }, data: {} }),
+};
+
+test.each<[string, Fault, { isSeen: boolean; runId?: string }, RegExp]>([
+  ['and the user of the keys is not told', page(503), { isSeen: true }, /users\.get_current_user: HTTP 503/],
+  ['for good', { kind: 'silence', isApplied: false }, { isSeen: true, runId: '1000' }, /no answer within/],
+  ['and never did', page(503), { isSeen: false, runId: '1000' }, /may still run; look at/],
+  ['but refuses the keys', refusal, { isSeen: true, runId: '1000' }, /refused the credentials: revoked/],
+])(
+  'a signal while ClearML does not answer, %s, ends the wait with its own code in time, and says that nothing is confirmed',
+  async (_name, fault, { isSeen, runId }, reason) => {
+    const id = await driver.createTask({ runtime: { ci_launch: 'x', ...(runId && { ci_run: runId }) } });
+    await driver.startTask(id);
+    const run = await interrupt(id, { fault, isSeen, ...(runId === undefined ? {} : { runId }) });
+    expect(run).toMatchObject({ exitCode: 143, stdout: isSeen ? 'in_progress\n' : 'unknown\n' });
+    const [told] = run.stderr.match(/.*not confirmed: .*/) ?? [];
+    expect(told).toMatch(new RegExp(`task ${id} may still run.*; look at http\\S+${id}`));
+    expect(told).toMatch(reason);
+    expect(run.stderr).not.toMatch(/^error: /m);
+    // The runner kills it after 10 s.
+    expect(run.tookMs).toBeLessThan(9800);
+  },
+);
+
+test('a time-out passes though ClearML stumbles when it is asked whose the task is', async () => {
+  const id = await driver.createTask({ runtime: { ci_launch: 'x' } });
+  await driver.startTask(id);
+  const clock = createPatientClock();
+  let askedAtMs: number | undefined;
+  proxy = await startFaultProxy(
+    sandbox.apiHost,
+    ({ path }) => {
+      if (!path.includes('users.get_current_user')) return undefined;
+      askedAtMs ??= clock.now();
+      return clock.now() - askedAtMs < 20_000 ? page(503) : undefined;
+    },
+    { clock },
+  );
+  const run = await runProgramHere(main, {
+    args: [id, '--timeout', '5s'],
+    env: { ...sandbox.env, CLEARML_API_HOST: proxy.url },
+    cwd: folder,
+    clock,
+  });
+  expect(run).toMatchObject({ exitCode: 124, stdout: 'stopped\n' });
+  expect(run.stderr).toContain(`Task ${id} has ended`);
+});

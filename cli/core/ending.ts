@@ -1,5 +1,5 @@
 import { type AbortServer, abortTasks, isOursToAbort } from './abort.ts';
-import type { Failure } from './failure.ts';
+import { type Failure, settle } from './failure.ts';
 import { RUNTIME_KEYS } from './task.ts';
 import type { WatchedTask } from './task-life.ts';
 import type { Clock } from './world.ts';
@@ -30,7 +30,10 @@ export interface EndingOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Ends those tasks that are ours to end, and leaves the others. */
+/**
+ * Ends those tasks that are ours to end, and leaves the others. A Failure is none to throw: whoever ends tasks has a reason
+ * for it that comes first. What could not be asked, or done, is unconfirmed.
+ */
 export async function endOurs(
   tasks: readonly WatchedTask[],
   ports: EndingPorts,
@@ -41,15 +44,30 @@ export async function endOurs(
     userId ??= ports.readUserId();
     return userId;
   };
-  const isOurs = await Promise.all(tasks.map(({ origin }) => isOursToAbort(origin, options, readUser)));
-  const ours = tasks.filter((_, index) => isOurs[index] === true).map(({ id }) => id);
-  const left = tasks
-    .filter((_, index) => isOurs[index] !== true)
-    .map((task) => ({ id: task.id, why: explainLeaving(task, options.runId) }));
-  if (ours.length === 0) return { ended: [], unconfirmed: [], left, lastError: undefined };
-  const { clock, server } = ports;
-  const outcome = await abortTasks(server, ours, { ...options, clock });
-  return { ...outcome, left };
+  const answers = await Promise.all(
+    tasks.map(async (task) => ({
+      task,
+      answer: await settle(isOursToAbort(task.origin, options, readUser)),
+    })),
+  );
+  const ours = answers.flatMap(({ task, answer }) => ('value' in answer && answer.value ? [task.id] : []));
+  const left = answers
+    .filter(({ answer }) => 'value' in answer && !answer.value)
+    .map(({ task }) => ({ id: task.id, why: explainLeaving(task, options.runId) }));
+  const unclear = answers.flatMap(({ task, answer }) => ('failure' in answer ? [task.id] : []));
+  const [unread] = answers.flatMap(({ answer }) => ('failure' in answer ? [answer.failure] : []));
+  const { ended, unconfirmed, lastError } = await endAll(ours, ports, options);
+  return { ended, unconfirmed: [...unconfirmed, ...unclear], left, lastError: lastError ?? unread };
+}
+
+async function endAll(
+  ids: readonly string[],
+  { clock, server }: EndingPorts,
+  options: EndingOptions,
+): Promise<Omit<EndingReport, 'left'>> {
+  if (ids.length === 0) return { ended: [], unconfirmed: [], lastError: undefined };
+  const outcome = await settle(abortTasks(server, ids, { ...options, clock }));
+  return 'value' in outcome ? outcome.value : { ended: [], unconfirmed: ids, lastError: outcome.failure };
 }
 
 function explainLeaving({ origin }: WatchedTask, runId: string | undefined): string {

@@ -20,10 +20,14 @@ import { createWatchConsole } from './watch-console.ts';
 const INTERRUPT_TIMEOUT_MS = 9000;
 /** Of which the question how the tasks are now may take this long. */
 const FRESH_LOOK_TIMEOUT_MS = 3000;
+/** The question how they are in the end has what is left, and at least this. */
+const LAST_LOOK_TIMEOUT_MS = 500;
 /** For tasks that timed out: nobody is in a hurry. */
 const END_TIMEOUT_MS = 2 * 60_000;
 /** A request that ends something is tried again by us, with a new look before. */
 const END_REQUEST_TIMEOUT_MS = 3000;
+/** A request has at least this long, however late it is. */
+const SHORTEST_ATTEMPT_MS = 1000;
 const LIVE_TICK_MS = 1000;
 /** Node loads modules in one go: before that, a moment for the first request to leave. */
 const ASK_FIRST_MS = 10;
@@ -79,13 +83,16 @@ export async function watchUntilEnd(
       import('../core/ending.ts'),
       import('./clearml-abort.ts'),
     ]);
+    const deadlineMs = clock.now() + why.timeoutMs;
+    // Without it nothing can be ended: there is no other question that the time is kept for.
+    const asker = createWatchServer(connect(() => deadlineMs - SHORTEST_ATTEMPT_MS));
     return endOurs(
       tasks,
-      { server: createAbortServer(hastyClient), readUserId: () => hastyServer.readUserId(signal), clock },
+      { server: createAbortServer(hastyClient), readUserId: () => asker.readUserId(signal), clock },
       {
         runId,
         reason: why.reason,
-        deadlineMs: clock.now() + why.timeoutMs,
+        deadlineMs,
         ...(why.signal === undefined ? {} : { signal: why.signal }),
       },
     );
@@ -120,7 +127,7 @@ export async function watchUntilEnd(
   }
 
   /** A signal came: ends what is ours within the time the runner gives us. */
-  async function endInterrupted({ signal: name }: Interruption): Promise<void> {
+  async function endInterrupted({ signal: name }: Interruption, beganAtMs: number): Promise<void> {
     const unfinished = watch.lives.filter((life) => life.task === undefined || !isOver(life.task));
     if (unfinished.length === 0) return;
     const isPerson = session.isAttended && name === 'SIGINT';
@@ -128,14 +135,16 @@ export async function watchUntilEnd(
       out.say(`Not watching any more; what runs goes on:\n${unfinished.map(urlOf).join('\n')}`);
       return;
     }
-    const beganAtMs = clock.now();
     out.say(`Interrupted by ${name}: ending ${unfinished.map(({ id }) => id).join(', ')}`);
-    const tasks = await lookFresh(unfinished);
+    const isAnswered = await lookFresh(unfinished, FRESH_LOOK_TIMEOUT_MS);
+    const tasks = unfinished.flatMap(({ task }) => (task === undefined || isOver(task) ? [] : [task]));
     const report = await end(tasks, {
       reason: `CI run interrupted by ${name}`,
       timeoutMs: beganAtMs + INTERRUPT_TIMEOUT_MS - clock.now(),
     });
-    tellEnding(report);
+    // Nobody can say whose a task is that was never seen.
+    const unseen = isAnswered ? [] : unfinished.filter(({ task }) => task === undefined).map(({ id }) => id);
+    tellEnding({ ...report, unconfirmed: [...report.unconfirmed, ...unseen] });
   }
 
   /** The wait ends early and nothing can be done about the tasks: the server does not do what is asked. */
@@ -148,16 +157,25 @@ export async function watchUntilEnd(
     );
   }
 
-  /** As the tasks are now, or where that can't be found out in time, as last seen. */
-  async function lookFresh(lives: readonly TaskLife[]): Promise<readonly WatchedTask[]> {
+  /** Looks how the tasks are now; where that can't be found out in time (`false`), they stay as last seen. */
+  async function lookFresh(lives: readonly TaskLife[], timeoutMs: number): Promise<boolean> {
+    const limit = new AbortController();
+    const alarm = new AbortController();
+    void clock.sleep(timeoutMs, alarm.signal).then(
+      () => limit.abort(),
+      () => undefined,
+    );
     try {
       const ids = lives.map(({ id }) => id);
-      const tasks = await hastyServer.readTasks(ids, AbortSignal.timeout(FRESH_LOOK_TIMEOUT_MS));
+      const tasks = await hastyServer.readTasks(ids, limit.signal);
       for (const life of lives) life.task = tasks.get(life.id) ?? life.task;
+      return true;
     } catch {
-      // What was last seen must do; ending them tells what is wrong with the server.
+      // Ending them tells what is wrong with the server.
+      return false;
+    } finally {
+      alarm.abort();
     }
-    return lives.flatMap(({ task }) => (task === undefined || isOver(task) ? [] : [task]));
   }
 
   const server = createWatchServer(client);
@@ -189,8 +207,10 @@ export async function watchUntilEnd(
       tellLeft(error);
       throw error;
     }
-    await endInterrupted(error);
-    await lookFresh(watch.lives);
+    const beganAtMs = clock.now();
+    await endInterrupted(error, beganAtMs);
+    const leftMs = Math.min(FRESH_LOOK_TIMEOUT_MS, beganAtMs + INTERRUPT_TIMEOUT_MS - clock.now());
+    await lookFresh(watch.lives, Math.max(LAST_LOOK_TIMEOUT_MS, leftMs));
     out.say(error.message);
     const { tasks } = (await loadStory()).sumUp(watch);
     return { tasks, exitCode: error.exitCode };
