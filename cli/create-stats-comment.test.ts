@@ -258,6 +258,45 @@ describe('the one comment', () => {
     expect(github.comments(7).map(({ author }) => author)).toEqual(['ada']);
   });
 
+  test.each([
+    ['few', 0],
+    ['more than a page of', 105],
+  ])(
+    'of an app, whose name GitHub does not tell beforehand, stays the one among %s others',
+    async (_, count) => {
+      const task = await trainTask();
+      const { stdout: planted } = await run([task, '--dry-run']);
+      const others = Array.from({ length: count }, (_, index) => ({
+        author: 'ada',
+        body: `comment ${index}`,
+      }));
+      const all = [{ author: 'mallory', body: planted }, ...others];
+      github = await startGithub({ comments: all.map((comment) => ({ pull: 7, ...comment })) });
+      const env = makeEnv({ GH_TOKEN: github.addApp('our-app[bot]') });
+      const first = await run([task], env);
+      const ownComments = () => github.comments(7).filter(({ author }) => author === 'our-app[bot]');
+      const [comment] = ownComments();
+      const second = await run([await trainTask(0.8)], env);
+      expect(second).toMatchObject({ exitCode: 0, stdout: first.stdout });
+      expect(ownComments()).toEqual([
+        { ...comment, body: expect.stringContaining('**0.8**'), updatedAt: expect.anything() },
+      ]);
+      expect(second.stderr).toContain("give --comment-author 'our-app[bot]'");
+      // Told who it is, it need not write one to find the other.
+      const proxy = await startProxy(github.apiUrl);
+      const third = await run([task, '--comment-author', 'our-app[bot]'], {
+        ...env,
+        GITHUB_API_URL: proxy.url,
+      });
+      expect(third).toMatchObject({ exitCode: 0, stdout: first.stdout });
+      expect(third.stderr).not.toContain('--comment-author');
+      expect(proxy.seen.filter(({ method }) => method !== 'GET').map(({ method }) => method)).toEqual([
+        'PATCH',
+      ]);
+      expect(github.comments(7)[0]).toMatchObject({ author: 'mallory', body: planted });
+    },
+  );
+
   test('that was deleted is posted anew', async () => {
     const task = await trainTask();
     await run([task]);

@@ -32,6 +32,8 @@ export interface CommentBoard {
 export interface Placement {
   readonly comment: Pick<PullRequestComment, 'id' | 'url'>;
   readonly isNew: boolean;
+  /** Whose comments the token writes, where it was taken for another's until one was created. */
+  readonly lateAuthor?: string | undefined;
 }
 
 const MAX_ATTEMPTS = 5;
@@ -43,8 +45,9 @@ const CLOCK_SKEW_MS = 10 * 60_000;
 
 /**
  * Puts a text into the one comment that carries the key: the one that is there is updated, else it is created. Only
- * comments by the token's own author count. However often this is repeated, and whoever does it at the same time, one
- * comment is left: the oldest; younger ones with the same key by the same author are deleted.
+ * comments by the token's own author count, whom GitHub may name only once it has created one. However often this is
+ * repeated, and whoever does it at the same time, one comment is left: the oldest; younger ones with the same key by the
+ * same author are deleted.
  *
  * @param text begins with the key's marker; it may still be under way
  * @param draft what a new comment may begin with in the meantime: while somebody looks whether another one was created at
@@ -84,10 +87,12 @@ export async function placeComment(
   };
 
   let lost: Failure | undefined;
-  let own = await selectOwn(existing);
-  if (own.length === 0 && existing.length >= PAGE_SIZE) {
+  let listed = existing;
+  let own = await selectOwn(listed);
+  if (own.length === 0 && listed.length >= PAGE_SIZE) {
     // Where somebody deletes a comment meanwhile, the first one of the next page moves to a page that was read already.
-    own = await selectOwn(await board.listComments());
+    listed = await board.listComments();
+    own = await selectOwn(listed);
   }
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     if (own.length > 0) {
@@ -100,12 +105,19 @@ export async function placeComment(
     const whole = await text;
     if ('comment' in created) {
       const { comment } = created;
-      author ??= comment.author;
-      const [present, all] = await Promise.all([
+      // GitHub names here whom the token writes as; of an app's own token it does not say so before.
+      const isOther = author !== undefined && !isSameAuthor(comment.author ?? author, author);
+      author = comment.author ?? author;
+      const [present, recent, earlier] = await Promise.all([
         body === whole ? comment : board.updateComment(comment.id, whole),
         board.listCommentsSince(sinceMs).then(selectOwn),
+        isOther ? selectOwn(listed) : [],
       ]);
-      if (present !== undefined) return await settleRace(board, present, all, whole);
+      const all = [...new Map([...earlier, ...recent].map((one) => [one.id, one])).values()];
+      if (present !== undefined) {
+        const placement = await settleRace(board, present, all, whole);
+        return { ...placement, lateAuthor: isOther ? author : undefined };
+      }
       // Somebody has deleted it, who has created an older one at the same time.
       own = all.filter(({ id }) => id !== comment.id);
     } else {

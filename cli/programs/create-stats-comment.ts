@@ -267,8 +267,13 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       await writeOutputs(session, outputs);
       throw error;
     }
-    const { comment, isNew } = placement;
+    const { comment, isNew, lateAuthor } = placement;
     voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
+    if (lateAuthor !== undefined) {
+      voice.warn(
+        `only by writing another comment it was found out that the token writes as ${lateAuthor}: give --comment-author '${lateAuthor}', and the one that is there is updated at once`,
+      );
+    }
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id), ...outputs });
     voice.result(toResult(comment.url));
     return exitCode;

@@ -89,6 +89,8 @@ export interface GithubSandbox {
   readonly comments: (pull: number) => readonly SandboxComment[];
   /** A personal token of a user; with role `read`, an outsider who may comment on a public repository, no more. */
   addUser(login: string, role?: UserRole): string;
+  /** A token of an app's installation, which GitHub does not tell who it is either: its comments are by `login`. */
+  addApp(login: `${string}[bot]`): string;
   addPull(pull: SandboxPull): void;
   /** What a push to the pull request's branch does. */
   setPullHead(number: number, headSha: string): void;
@@ -129,11 +131,8 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
   const comments = listEarlierComments(options.comments ?? [], now());
   const time = (): string => formatGithubTime(now());
 
-  const token = tokens.add('ghs', {
-    kind: 'job',
-    login: JOB_LOGIN,
-    permissions: options.permissions ?? { contents: 'read', 'pull-requests': 'write' },
-  });
+  const permissions = options.permissions ?? { contents: 'read', 'pull-requests': 'write' };
+  const token = tokens.add('ghs', { kind: 'job', login: JOB_LOGIN, permissions });
   const readOnlyToken = tokens.add('ghs', {
     kind: 'job',
     login: JOB_LOGIN,
@@ -364,6 +363,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
         .filter((comment) => comment.pull === pull)
         .map(({ id, body, author, createdAt, updatedAt }) => ({ id, body, author, createdAt, updatedAt })),
     addUser: (login, role = 'read') => tokens.add('ghp', { kind: 'user', login, role }),
+    addApp: (login) => tokens.add('ghs', { kind: 'job', login, permissions }),
     addPull: pulls.add,
     setPullHead: pulls.setHead,
     closePull: pulls.close,
