@@ -1,6 +1,6 @@
 import { drawSparkline } from './curve.ts';
 import type { Comparison, GateRule, MetricJudgement, MetricVerdict } from './gate-data.ts';
-import { explainComparison, explainReason, explainRule } from './gate-words.ts';
+import { countRuns, explainComparison, explainReason, explainRule } from './gate-words.ts';
 import { formatNumber, formatPair } from './number-format.ts';
 import { type Phrase, phrase, words } from './phrase.ts';
 import type { Report } from './report.ts';
@@ -78,7 +78,7 @@ function nameRow({ metric, comparison }: GateRow): Phrase {
     : phrase`${metric.metric} against ${comparison.baseline}`;
 }
 
-/** `t-test, p = 0.16, 3 / 3 runs`: here and on the base. What belongs together is not broken across lines. */
+/** `t-test, p = 0.16, 3 runs against 3`: here and on the base. What belongs together is not broken across lines. */
 function describeRule({ verdict, tolerance, correctedPValue, runs }: Comparison, rule: GateRule): string {
   const p =
     correctedPValue === null
@@ -86,7 +86,7 @@ function describeRule({ verdict, tolerance, correctedPValue, runs }: Comparison,
       : `, p ${correctedPValue < 0.001 ? '< 0.001' : `= ${formatNumber(correctedPValue, 2)}`}`;
   const isWithoutRule = rule === 'tolerance' && tolerance === 0;
   const by = isWithoutRule ? (verdict === 'pass' ? RULE_WORDS.deterministic : '\u2013') : RULE_WORDS[rule];
-  const parts = [`${by}${p}`, `${runs.pullRequest} / ${runs.base} runs`];
+  const parts = [`${by}${p}`, `${countRuns(runs.pullRequest)} against ${runs.base}`];
   return parts.map((part) => part.replaceAll(/(?<!,) /g, '\u00a0')).join(', ');
 }
 

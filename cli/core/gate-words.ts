@@ -209,7 +209,8 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-function countRuns(runs: number): string {
+/** `1 run`, `3 runs` */
+export function countRuns(runs: number): string {
   return count(runs, 'run');
 }
 

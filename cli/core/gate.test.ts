@@ -338,7 +338,7 @@ describe('zero variance', () => {
       'The 2 runs of the base agree. Whether a drop is one would not be known: 5 more base runs (further commits, or seeds) would decide.',
     );
     const row = composeGateRow({ metric, comparison: metric.comparison }).map(toPlainText);
-    expect(row.at(-1)).toBe('direct, 1\u00a0/\u00a01\u00a0runs');
+    expect(row.at(-1)).toBe('direct, 1\u00a0run\u00a0against\u00a01');
   });
 
   test('is not shown by a single run of an anchor that has another value', () => {
@@ -365,7 +365,7 @@ describe('zero variance', () => {
       reasons: [{ kind: 'noise-unknown', because: 'too-few-agree', neededRuns: 5 }],
     });
     const row = composeGateRow({ metric, comparison: metric.comparison }).map(toPlainText);
-    expect(row.at(-1)).toBe('\u2013, 1\u00a0/\u00a01\u00a0runs');
+    expect(row.at(-1)).toBe('\u2013, 1\u00a0run\u00a0against\u00a01');
     const loss = rule({ metric: 'test/loss', goal: 'minimize' });
     const lossOf = (...values: readonly number[]) => runs(...values.map((value) => ({ 'test/loss': value })));
     const agreeing = branch(lossOf(0.9), lossOf(0.9));
