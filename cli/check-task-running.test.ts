@@ -678,6 +678,20 @@ describe('--abort', () => {
     expect(run.stderr).toContain('PR_NUMBER');
   });
 
+  test.each([
+    ['a number that is none', { PR_NUMBER: 'seven' }, 'PR_NUMBER is not the number of a pull request'],
+    [
+      'an event file that is not there',
+      { GITHUB_EVENT_PATH: '/no' },
+      'the event file that GITHUB_EVENT_PATH names',
+    ],
+  ])('names the keys and %s at once', async (_, env, text) => {
+    const run = await runProgramHere(main, { args: ['--abort'], env, cwd: folder });
+    expect(run.exitCode).toBe(2);
+    for (const wrong of ['CLEARML_API_ACCESS_KEY and', text]) expect(run.stderr).toContain(wrong);
+    expect(run.stderr).not.toContain('whose tasks');
+  });
+
   test('without anything names the keys and the pull request at once', async () => {
     const run = await runProgramHere(main, { args: ['--abort'], env: {}, cwd: folder });
     expect(run.exitCode).toBe(2);
@@ -708,6 +722,20 @@ describe('what is refused before anything is waited for', () => {
     expect(run).toMatchObject({ exitCode, stdout: '' });
     expect(run.stderr).toMatch(/^error: /);
     expect(run.stderr).toContain(words);
+  });
+
+  test('several mistakes are said at once', async () => {
+    await writeFile(join(folder, 'settings.yml'), 'queu: gpu\n');
+    const args = [unknown, '--timeout', 'long', '--outage-timeout', '0s', '--config', 'settings.yml'];
+    const run = await runProgramHere(main, { args, env: {}, cwd: folder });
+    expect(run).toMatchObject({ exitCode: 2, stdout: '' });
+    for (const text of [
+      'CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set',
+      '--timeout "long" is not a duration',
+      '--outage-timeout "0s" is not a duration',
+      'line 1: queu',
+    ])
+      expect(run.stderr).toContain(text);
   });
 
   test('missing credentials, refused ones and a server that is not there', async () => {

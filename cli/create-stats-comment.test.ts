@@ -529,6 +529,47 @@ describe('what comes of it', () => {
     ]);
   });
 
+  test('what is malformed is named beside what is missing', async () => {
+    writeSettings('seeds: many\nqueu: gpu\n');
+    const { exitCode, stderr } = await run(
+      ['a'.repeat(32), '--baseline', 'branch:', '--repo', 'acme', '--config', 'settings.yml'],
+      {
+        PR_NUMBER: 'seven',
+        GITHUB_REPOSITORY: 'digits',
+        GITHUB_API_URL: 'api.github.com',
+        GITHUB_EVENT_PATH: '/no',
+      },
+    );
+    expect(exitCode).toBe(2);
+    for (const name of [
+      'CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set',
+      'the event file that GITHUB_EVENT_PATH names cannot be read',
+      'GH_TOKEN (or GITHUB_TOKEN) is not set',
+      '--repo is not of the form owner/name',
+      '--baseline',
+      'line 1: seeds',
+      'line 2: queu',
+    ])
+      expect(stderr).toContain(name);
+    expect(stderr).not.toMatch(/PR_NUMBER is not set|GITHUB_REPOSITORY is not set/);
+  });
+
+  test('every variable of GitHub’s that is malformed is named at once', async () => {
+    const { exitCode, stderr } = await run(
+      ['a'.repeat(32)],
+      makeEnv({
+        PR_NUMBER: 'seven',
+        GITHUB_REPOSITORY: 'digits',
+        GITHUB_API_URL: 'api.github.com',
+        GH_TOKEN: '',
+      }),
+    );
+    expect(exitCode).toBe(2);
+    expect(stderr.split('\n')[0]).toBe(
+      'error: GITHUB_REPOSITORY is not of the form owner/name; PR_NUMBER is not the number of a pull request; GITHUB_API_URL is not an http(s) URL; GH_TOKEN (or GITHUB_TOKEN) is not set',
+    );
+  });
+
   test.each([
     ['outside Actions', { PR_NUMBER: '' }, 'Put it into the environment '],
     ['in Actions', { PR_NUMBER: '', GITHUB_ACTIONS: 'true' }, 'In a workflow give it to this step '],

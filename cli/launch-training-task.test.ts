@@ -1112,6 +1112,31 @@ describe('as a process', () => {
     );
   });
 
+  test('2: everything that is missing or malformed is said at once', async () => {
+    await writeFile(join(folder, 'settings.yml'), 'queu: gpu\n');
+    const result = await run(['--config', join(folder, 'settings.yml')], {
+      env: {
+        CLEARML_API_SECRET_KEY: '',
+        PR_NUMBER: 'seven',
+        GITHUB_REPOSITORY: 'digits',
+        GITHUB_EVENT_PATH: join(folder, 'settings.yml'),
+        PR_COMMIT: 'abc',
+      },
+    });
+    expect(result).toMatchObject({ exitCode: 2, stdout: '' });
+    for (const text of [
+      'CLEARML_API_SECRET_KEY is not set',
+      'the event file that GITHUB_EVENT_PATH names is no JSON',
+      'PR_COMMIT is no full commit id',
+      'line 1: queu',
+    ])
+      expect(result.stderr).toContain(text);
+    const variables = await run([], { env: { PR_NUMBER: 'seven', GITHUB_REPOSITORY: 'digits' } });
+    expect(variables.stderr.split('\n')[0]).toBe(
+      'error: GITHUB_REPOSITORY is not of the form owner/name; PR_NUMBER is not the number of a pull request',
+    );
+  });
+
   test('8: refused credentials, which are not shown', async () => {
     const result = await run([], { env: { CLEARML_API_SECRET_KEY: 'wrong-secret-value' } });
     expect(result).toMatchObject({ exitCode: 8, stdout: '' });

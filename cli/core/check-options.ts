@@ -1,7 +1,7 @@
 import type { Config } from './config.ts';
 import { parseDurationMs } from './duration.ts';
 import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { checkAll, Failure } from './failure.ts';
 import { DEFAULT_QUEUE_TIMEOUT_MS, DEFAULT_TIMEOUT_MS } from './settings.ts';
 import { isTaskId } from './task.ts';
 
@@ -38,28 +38,33 @@ export interface CheckOptions {
 const DEFAULT_OUTAGE_TIMEOUT_MS = 10 * 60_000;
 const MIN_POLL_INTERVAL_MS = 100;
 
-/** @throws Failure (usage) for a duration that is none */
+/** @throws Failure (usage) naming each duration that is none */
 export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOptions {
-  const pollIntervalMs = readDurationMs('--poll-interval', flags.pollInterval);
-  if (pollIntervalMs !== undefined && pollIntervalMs < MIN_POLL_INTERVAL_MS) {
-    throw failUsage(
-      `--poll-interval ${flags.pollInterval} is too short`,
-      `Give at least ${MIN_POLL_INTERVAL_MS}ms, or leave it out: the pause then grows with the time.`,
-    );
-  }
+  const [timeoutMs, queueTimeoutMs, pollIntervalMs, outageTimeoutMs] = checkAll(
+    () => readDurationMs('--timeout', flags.timeout),
+    () => readDurationMs('--queue-timeout', flags.queueTimeout),
+    () => readPollIntervalMs(flags.pollInterval),
+    () => readDurationMs('--outage-timeout', flags.outageTimeout),
+  );
   return {
-    timeoutMs: readDurationMs('--timeout', flags.timeout) ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
-    queueTimeoutMs:
-      readDurationMs('--queue-timeout', flags.queueTimeout) ??
-      config['queue-timeout'] ??
-      DEFAULT_QUEUE_TIMEOUT_MS,
+    timeoutMs: timeoutMs ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
+    queueTimeoutMs: queueTimeoutMs ?? config['queue-timeout'] ?? DEFAULT_QUEUE_TIMEOUT_MS,
     pollIntervalMs,
-    outageTimeoutMs: readDurationMs('--outage-timeout', flags.outageTimeout) ?? DEFAULT_OUTAGE_TIMEOUT_MS,
+    outageTimeoutMs: outageTimeoutMs ?? DEFAULT_OUTAGE_TIMEOUT_MS,
     onTimeout: flags.onTimeout ?? 'abort',
     onInterrupt: flags.onInterrupt,
     showsLogs: flags.logs ?? true,
     metrics: (config.metrics ?? []).map(({ metric }) => metric),
   };
+}
+
+function readPollIntervalMs(text: string | undefined): number | undefined {
+  const ms = readDurationMs('--poll-interval', text);
+  if (ms === undefined || ms >= MIN_POLL_INTERVAL_MS) return ms;
+  throw failUsage(
+    `--poll-interval ${text} is too short`,
+    `Give at least ${MIN_POLL_INTERVAL_MS}ms, or leave it out: the pause then grows with the time.`,
+  );
 }
 
 function readDurationMs(option: string, text: string | undefined): number | undefined {

@@ -1,3 +1,4 @@
+import type { Environment } from './environment.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
 import { identifyRepository, isCloneUrl, stripCredentials } from './git-url.ts';
@@ -118,22 +119,29 @@ export async function locateCode(
 }
 
 /**
+ * The only commit that may be trained, as PR_COMMIT says; undefined where nobody said so.
+ *
+ * @throws Failure (usage) when it is no full commit id
+ */
+export function readExpectedCommit(env: Environment): string | undefined {
+  const commit = env.PR_COMMIT?.trim().toLowerCase();
+  if (commit === undefined || isCommitId(commit)) return commit;
+  throw new Failure('PR_COMMIT is no full commit id', {
+    exitCode: EXIT_CODES.usage,
+    remedy: 'Give all 40 hexadecimal digits: others can make a commit that has the same first ones.',
+  });
+}
+
+/**
  * Makes sure that what is trained is what somebody has read: a branch may have moved on since.
  *
- * @param expected what PR_COMMIT says; undefined where nobody said so
- * @throws Failure (usage) when it is another commit, or no full commit id
+ * @param expected as `readExpectedCommit` gives it
+ * @throws Failure (usage) when it is another commit
  */
 export function checkExpectedCommit(commit: string, expected: string | undefined): void {
-  const wanted = expected?.trim().toLowerCase();
-  if (wanted === undefined || wanted === commit) return;
-  if (!isCommitId(wanted)) {
-    throw new Failure('PR_COMMIT is no full commit id', {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give all 40 hexadecimal digits: others can make a commit that has the same first ones.',
-    });
-  }
+  if (expected === undefined || expected === commit) return;
   throw new Failure(
-    `the commit to train is ${commit.slice(0, 10)}, not ${wanted.slice(0, 10)} as PR_COMMIT says`,
+    `the commit to train is ${commit.slice(0, 10)}, not ${expected.slice(0, 10)} as PR_COMMIT says`,
     {
       exitCode: EXIT_CODES.usage,
       remedy: `Most likely the branch has moved on: read what has come since, then give ${commit}.`,

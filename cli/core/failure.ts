@@ -49,10 +49,17 @@ export function checkAll<Results extends readonly unknown[]>(
   });
 }
 
+/** What came of something: its value, or the failure that is kept for later. */
+export type Settled<T> = { readonly value: T } | { readonly failure: Failure };
+
+/** @throws Failure the one that was kept */
+export function takeSettled<T>(settled: Settled<T>): T {
+  if ('failure' in settled) throw settled.failure;
+  return settled.value;
+}
+
 /** Waits for the promise and keeps a failure for later; anything else that goes wrong is thrown at once. */
-export async function settle<T>(
-  promise: Promise<T>,
-): Promise<{ readonly value: T } | { readonly failure: Failure }> {
+export async function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
   try {
     return { value: await promise };
   } catch (error) {

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { dropUserInfo, type Environment } from './environment.ts';
 import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { checkAll, Failure } from './failure.ts';
 
 /** What GitHub tells about the run: from the variables and the event file. */
 export interface GithubRun {
@@ -69,27 +69,19 @@ const EventSchema = v.object({
  * Puts together what the runner tells. Without an event (locally) only what the variables say is known.
  *
  * @param event the parsed event file; its shape is checked here
- * @throws Failure (usage) when PR_NUMBER is no number, GITHUB_API_URL no URL, or the event is not GitHub's
+ * @throws Failure (usage) naming everything that is wrong: PR_NUMBER is no number, GITHUB_REPOSITORY no owner/name,
+ * GITHUB_API_URL no URL, the event not GitHub's
  */
 export function readGithubRun(env: Environment, event: unknown): GithubRun {
-  const parsed = event === undefined ? undefined : v.safeParse(EventSchema, event);
-  if (parsed !== undefined && !parsed.success) {
-    throw new Failure(
-      `the event file does not look like GitHub's (${v.getDotPath(parsed.issues[0]) ?? 'root'})`,
-      {
-        exitCode: EXIT_CODES.usage,
-        remedy:
-          'GITHUB_EVENT_PATH is set by the runner; outside Actions, leave it out or let it name a real event file.',
-      },
-    );
-  }
-  const data = parsed?.output;
+  const [repository, number, apiUrl, data] = checkAll(
+    () => readRepository(env),
+    () => readPullRequestNumber(env),
+    () => readApiUrl(env),
+    () => parseEvent(event),
+  );
   return Object.freeze({
-    repository: readRepository(env),
-    pullRequest:
-      readPullRequestNumber(env) ??
-      data?.pull_request?.number ??
-      (data?.issue?.pull_request ? data.issue.number : undefined),
+    repository,
+    pullRequest: number ?? findPullRequest(data),
     eventPullRequest: data?.pull_request?.number,
     code: locateCode(env, data),
     baseBranch:
@@ -105,8 +97,33 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
     job: env.GITHUB_JOB,
     actor: env.GITHUB_ACTOR,
     serverUrl: dropUserInfo((env.GITHUB_SERVER_URL ?? 'https://github.com').replace(/\/+$/, '')),
-    apiUrl: readApiUrl(env),
+    apiUrl,
   });
+}
+
+/** Whether a variable or the event names a pull request at all; whether it does so rightly is `readGithubRun`'s to say. */
+export function namesPullRequest(env: Environment, event: unknown): boolean {
+  const parsed = v.safeParse(EventSchema, event ?? {});
+  return env.PR_NUMBER !== undefined || !parsed.success || findPullRequest(parsed.output) !== undefined;
+}
+
+function parseEvent(event: unknown): Event | undefined {
+  if (event === undefined) return undefined;
+  const parsed = v.safeParse(EventSchema, event);
+  if (parsed.success) return parsed.output;
+  throw new Failure(
+    `the event file does not look like GitHub's (${v.getDotPath(parsed.issues[0]) ?? 'root'})`,
+    {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'GITHUB_EVENT_PATH is set by the runner; outside Actions, leave it out or let it name a real event file.',
+    },
+  );
+}
+
+/** The pull request that the event is about, or the one that an issue's event is really about. */
+function findPullRequest(event: Event | undefined): number | undefined {
+  return event?.pull_request?.number ?? (event?.issue?.pull_request ? event.issue.number : undefined);
 }
 
 function readApiUrl({ GITHUB_API_URL: text = 'https://api.github.com' }: Environment): string {

@@ -142,9 +142,9 @@ export async function abortUntilEnded(
   return { tasks, failure: unknown.length === 0 ? undefined : failUnknown(unknown) };
 }
 
-/** @throws Failure (usage) where no tasks are named and the pull request is not known */
-export function requirePullRequest(ids: readonly string[], { pullRequest }: GithubRun): void {
-  if (ids.length > 0 || pullRequest !== undefined) return;
+/** @throws Failure (usage) where neither tasks nor a pull request are named */
+export function requirePullRequest(ids: readonly string[], isPullRequestNamed: boolean): void {
+  if (ids.length > 0 || isPullRequestNamed) return;
   throw new Failure('whose tasks to abort is not said', {
     exitCode: EXIT_CODES.usage,
     remedy: 'Give task ids, or set PR_NUMBER: then every unfinished task of that pull request is aborted.',

@@ -9,7 +9,7 @@ import {
 import type { CheckedTask } from '../core/check-report.ts';
 import { type Environment, readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import { checkAll } from '../core/failure.ts';
+import { checkAll, settle, takeSettled } from '../core/failure.ts';
 import type { World } from '../core/world.ts';
 import { Command, Option } from '../io/commander.ts';
 import { readConfigFile } from '../io/config-file.ts';
@@ -76,20 +76,24 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const ids = parseTaskIds(command.args);
   if (flags.abort !== true) requireTaskIds(ids);
   rejectIdleOptions(flags, ids);
-  const config = await readConfigFile(cwd, flags.config, session.voice.say);
-  const options = resolveCheckOptions(flags, config);
-  const abort = flags.abort === true ? await loadAbort(env) : undefined;
-  const [access] = checkAll(
+  const [settings, abort] = await Promise.all([
+    settle(readConfigFile(cwd, flags.config, session.voice.say)),
+    flags.abort === true ? loadAbort(env) : undefined,
+  ]);
+  const [access, run, , options, config] = checkAll(
     () => readClearmlAccess(env),
-    () => abort?.requirePullRequest(ids, abort.run),
+    () => abort?.readRun(),
+    () => abort?.requirePullRequest(ids),
+    () => resolveCheckOptions(flags, 'value' in settings ? settings.value : {}),
+    () => takeSettled(settings),
   );
   const http = createHttp(env, clock);
   try {
-    if (abort !== undefined) {
+    if (abort !== undefined && run !== undefined) {
       const idle = listWaitingOptions(flags);
       if (idle.length > 0)
         session.voice.say(`${idle.join(', ')} changes nothing here: --abort does not wait for the training`);
-      const input = { ids, flags, config, run: abort.run, access, http };
+      const input = { ids, flags, config, run, access, http };
       const { tasks, failure } = await abort.abortUntilEnded(input, session);
       await tellResult(tasks, flags, session);
       if (failure !== undefined) throw failure;
@@ -110,12 +114,19 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 
 /** Loaded only for this: a wait needs neither git nor the event. */
 async function loadAbort(env: Environment) {
-  const [{ abortUntilEnded, requirePullRequest }, { readGithubRun }, { readEventFile }] = await Promise.all([
-    import('../io/task-abort.ts'),
-    import('../core/github-event.ts'),
-    import('../io/event-file.ts'),
-  ]);
-  return { abortUntilEnded, requirePullRequest, run: readGithubRun(env, await readEventFile(env)) };
+  const [{ abortUntilEnded, requirePullRequest }, { namesPullRequest, readGithubRun }, { readEventFile }] =
+    await Promise.all([
+      import('../io/task-abort.ts'),
+      import('../core/github-event.ts'),
+      import('../io/event-file.ts'),
+    ]);
+  const event = await settle(readEventFile(env));
+  return {
+    abortUntilEnded,
+    readRun: () => readGithubRun(env, takeSettled(event)),
+    requirePullRequest: (ids: readonly string[]) =>
+      requirePullRequest(ids, 'failure' in event || namesPullRequest(env, event.value)),
+  };
 }
 
 async function tellResult(tasks: readonly CheckedTask[], flags: CheckFlags, session: Session): Promise<void> {

@@ -3,12 +3,13 @@ import type { CommentBoard, Placement, PullRequestComment } from '../core/commen
 import { loadDownsample } from '../core/curve.ts';
 import { type Environment, isActions, readClearmlAccess } from '../core/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import { checkAll, Failure, settle } from '../core/failure.ts';
+import { checkAll, Failure, settle, takeSettled } from '../core/failure.ts';
 import { hasGate, listGateQuestions, prepareGateInput } from '../core/gate-input.ts';
 import { identifyRepository } from '../core/git-url.ts';
 import {
   type GithubRun,
   isRepositoryName,
+  namesPullRequest,
   parsePullRequestNumber,
   readGithubRun,
 } from '../core/github-event.ts';
@@ -92,18 +93,19 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const flags = command.opts<Flags>();
   const taskIds = readTaskIds(command.args);
   const isDryRun = flags.dryRun === true;
-  const [config, event] = await Promise.all([
-    readConfigFile(cwd, flags.config, voice.say),
-    readEventFile(env),
+  const [settings, event] = await Promise.all([
+    settle(readConfigFile(cwd, flags.config, voice.say)),
+    settle(readEventFile(env)),
   ]);
-  const github = readGithubRun(env, event);
-  const baselineRules = listBaselineRules(
-    flags.baseline === undefined ? (config.baseline ?? DEFAULT_BASELINE) : parseBaseline(flags.baseline),
-  );
-  const [access, target] = checkAll(
+  const [access, github, , baseline, config] = checkAll(
     () => readClearmlAccess(env),
-    () => readTarget(flags, github, session),
+    () => readGithubRun(env, takeSettled(event)),
+    () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value)),
+    () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
+    () => takeSettled(settings),
   );
+  const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
+  const target = readTarget(flags, github, env);
   // A mistake in somebody's own template is told before anything is asked.
   const ownTemplates = flags.template === undefined ? undefined : await readTemplates(cwd, flags.template);
   const beganAtMs = clock.now();
@@ -334,44 +336,59 @@ interface Target {
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
 }
 
-/**
- * Where the comment goes. A dry run needs none of it.
- *
- * @throws Failure (usage) naming everything that is missing
- */
-function readTarget(flags: Flags, github: GithubRun, { env }: Session): Target {
+/** Where the comment goes. */
+function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
   const number = flags.pr === undefined ? github.pullRequest : parsePullRequestNumber(flags.pr);
-  if (flags.pr !== undefined && number === undefined) {
-    throw new Failure('--pr is not the number of a pull request', {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give a whole number, as in --pr 7.',
-    });
-  }
-  if (flags.repo !== undefined && !isRepositoryName(flags.repo)) {
-    throw new Failure('--repo is not of the form owner/name', {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give it as in --repo acme/digits.',
-    });
-  }
   const repository = flags.repo ?? github.repository;
-  const token = env.GH_TOKEN ?? env.GITHUB_TOKEN;
-  const missing = [
-    ...(token === undefined ? ['GH_TOKEN (or GITHUB_TOKEN) is not set'] : []),
-    ...(repository === undefined ? ['GITHUB_REPOSITORY is not set (or give --repo)'] : []),
-    ...(number === undefined
-      ? ['PR_NUMBER is not set (or give --pr), and no event names a pull request']
-      : []),
-  ];
-  if (missing.length > 0 && flags.dryRun !== true) {
-    throw new Failure(missing.join('; '), {
-      exitCode: EXIT_CODES.usage,
-      remedy: `${explainSetting(env, missing.length, token === undefined)} Or add --dry-run, which posts nothing.`,
-    });
-  }
   return {
-    token,
+    token: readToken(env),
     pullRequest: repository === undefined || number === undefined ? undefined : { repository, number },
   };
+}
+
+function readToken(env: Environment): string | undefined {
+  return env.GH_TOKEN ?? env.GITHUB_TOKEN;
+}
+
+/**
+ * Whether the options name well where the comment goes, and whether anything does. A dry run needs none of it.
+ *
+ * @throws Failure (usage) naming everything that is missing or malformed, but for the variables' form
+ */
+function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean): void {
+  checkAll(
+    () => {
+      if (flags.pr === undefined || parsePullRequestNumber(flags.pr) !== undefined) return;
+      throw new Failure('--pr is not the number of a pull request', {
+        exitCode: EXIT_CODES.usage,
+        remedy: 'Give a whole number, as in --pr 7.',
+      });
+    },
+    () => {
+      if (flags.repo === undefined || isRepositoryName(flags.repo)) return;
+      throw new Failure('--repo is not of the form owner/name', {
+        exitCode: EXIT_CODES.usage,
+        remedy: 'Give it as in --repo acme/digits.',
+      });
+    },
+    () => {
+      const hasToken = readToken(env) !== undefined;
+      const missing = [
+        ...(hasToken ? [] : ['GH_TOKEN (or GITHUB_TOKEN) is not set']),
+        ...((flags.repo ?? env.GITHUB_REPOSITORY) === undefined
+          ? ['GITHUB_REPOSITORY is not set (or give --repo)']
+          : []),
+        ...(flags.pr === undefined && !isPullRequestNamed
+          ? ['PR_NUMBER is not set (or give --pr), and no event names a pull request']
+          : []),
+      ];
+      if (missing.length === 0 || flags.dryRun === true) return;
+      throw new Failure(missing.join('; '), {
+        exitCode: EXIT_CODES.usage,
+        remedy: `${explainSetting(env, missing.length, !hasToken)} Or add --dry-run, which posts nothing.`,
+      });
+    },
+  );
 }
 
 function explainSetting(env: Environment, missing: number, lacksToken: boolean): string {

@@ -1,7 +1,7 @@
-import { checkExpectedCommit, identifyCode, locateCode } from '../core/code.ts';
+import { checkExpectedCommit, identifyCode, locateCode, readExpectedCommit } from '../core/code.ts';
 import { readClearmlAccess } from '../core/environment.ts';
 import type { ExitCode } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
+import { checkAll, Failure, settle, takeSettled } from '../core/failure.ts';
 import { type CodeLocation, type GithubRun, readGithubRun } from '../core/github-event.ts';
 import type { LaunchOptions } from '../core/launch-plan.ts';
 import type { World } from '../core/world.ts';
@@ -79,19 +79,23 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const flags = dropEmpty(command.opts<Flags>());
   const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
   const reader = createCheckoutReader(cwd, session.interruption);
-  const [config, event] = await Promise.all([
-    readConfigFile(cwd, flags.config, voice.say),
-    readEventFile(env),
+  const [settings, event] = await Promise.all([
+    settle(readConfigFile(cwd, flags.config, voice.say)),
+    settle(readEventFile(env)),
   ]);
-  const github = readGithubRun(env, event);
-  const access = readClearmlAccess(env);
+  const [access, github, expectedCommit, config] = checkAll(
+    () => readClearmlAccess(env),
+    () => readGithubRun(env, takeSettled(event)),
+    () => readExpectedCommit(env),
+    () => takeSettled(settings),
+  );
   const isGiven = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
   const eventCode =
     github.code instanceof Failure && !isGiven
       ? ((await askForPullRequestHead(github, session)) ?? github.code)
       : github.code;
   const located = await locateCode({ cloneUrl, branch, commit }, eventCode, reader, flags.diff === true);
-  checkExpectedCommit(located.location.commit, env.PR_COMMIT);
+  checkExpectedCommit(located.location.commit, expectedCommit);
   for (const warning of located.warnings) voice.warn(warning);
   const requirementsPath = flags.requirements ?? config.requirements;
   const [{ code, warnings }, requirementsText, { launchTasks }] = await Promise.all([
