@@ -297,6 +297,20 @@ describe('the one comment', () => {
     },
   );
 
+  test.each(['digits', 'clearml'])(
+    'is found though the proxy’s user name, %s, is in its marker',
+    async (user) => {
+      const task = await trainTask();
+      const env = makeEnv({ HTTPS_PROXY: `http://${user}:pass%20word@127.0.0.1:9` });
+      const first = await run([task], env);
+      const second = await run([task], env);
+      expect(second).toMatchObject({ exitCode: 0, stdout: first.stdout });
+      expect(github.comments(7)).toEqual([
+        expect.objectContaining({ body: expect.not.stringContaining(user) }),
+      ]);
+    },
+  );
+
   test('that was deleted is posted anew', async () => {
     const task = await trainTask();
     await run([task]);

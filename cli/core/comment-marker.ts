@@ -10,10 +10,10 @@ export function formatMarker(key: string): string {
   return `${MARKER_START}${encodeURIComponent(replaceBroken(key)).replaceAll('-', '%2D')} -->`;
 }
 
-/** Whether a comment's text carries the marker, as its first line: quoted in a reply it does not count. */
-export function hasMarker(body: string, key: string): boolean {
+/** Whether a comment's text carries this very marker, as its first line: quoted in a reply it does not count. */
+export function hasMarker(body: string, marker: string): boolean {
   const [firstLine = ''] = body.split(/\r?\n/, 1);
-  return firstLine.trim() === formatMarker(key);
+  return firstLine.trim() === marker;
 }
 
 /** The key that tells one workflow's comment from another's, where none is given. */

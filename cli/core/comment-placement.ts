@@ -44,12 +44,13 @@ const PAUSE_AFTER_LOST_MS = 1500;
 const CLOCK_SKEW_MS = 10 * 60_000;
 
 /**
- * Puts a text into the one comment that carries the key: the one that is there is updated, else it is created. Only
+ * Puts a text into the one comment that carries its marker: the one that is there is updated, else it is created. Only
  * comments by the token's own author count, whom GitHub may name only once it has created one. However often this is
- * repeated, and whoever does it at the same time, one comment is left: the oldest; younger ones with the same key by the
- * same author are deleted.
+ * repeated, and whoever does it at the same time, one comment is left: the oldest; younger ones with the same marker by
+ * the same author are deleted.
  *
- * @param text begins with the key's marker; it may still be under way
+ * @param marker as it is posted, without what must not be told
+ * @param text begins with the marker; it may still be under way
  * @param draft what a new comment may begin with in the meantime: while somebody looks whether another one was created at
  *   the same time, the text takes its place
  * @param existing the comments as they were listed a moment ago
@@ -58,7 +59,7 @@ const CLOCK_SKEW_MS = 10 * 60_000;
 export async function placeComment(
   board: CommentBoard,
   {
-    key,
+    marker,
     text,
     draft,
     existing,
@@ -66,7 +67,7 @@ export async function placeComment(
     giveUpAtMs,
     signal,
   }: {
-    readonly key: string;
+    readonly marker: string;
     readonly text: Promise<string>;
     readonly draft: (() => string) | undefined;
     readonly existing: readonly PullRequestComment[];
@@ -80,7 +81,7 @@ export async function placeComment(
   text.catch(() => undefined);
   let author: string | undefined;
   const selectOwn = async (comments: readonly PullRequestComment[]) => {
-    const marked = comments.filter((comment) => hasMarker(comment.body, key));
+    const marked = comments.filter((comment) => hasMarker(comment.body, marker));
     // Who we are matters only where somebody has set our marker: a question less in most first runs.
     if (marked.length > 0) author ??= await board.readAuthor();
     return marked.filter((comment) => isSameAuthor(comment.author, author)).sort((a, b) => a.id - b.id);

@@ -178,7 +178,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       isDryRun || board === undefined ? undefined : settle(board.then(listComments)),
     ]);
     const { buildReport, describeSettings, judgeGate, renderComment, renderSummary, writer } = writing;
-    const { defaultCommentKey, placeComment, writeOutputs, writeSummary } = writing;
+    const { defaultCommentKey, formatMarker, placeComment, writeOutputs, writeSummary } = writing;
     const alpha = config.alpha ?? writing.DEFAULT_ALPHA;
     const { lack, whole } = completeSources(gathered, sourceOptions, reportServer);
     // It is waited for further down; until then nobody hears what goes wrong.
@@ -232,7 +232,8 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       if ('failure' in existing) throw existing.failure;
       if (gathered.failure !== undefined) throw gathered.failure;
       return placeComment(await board, {
-        key,
+        // What stands for a secret in the text does in its marker too.
+        marker: redact(formatMarker(key)),
         text: written.then(({ text }) => {
           giveUpAtMs = beganAtMs + POST_MS;
           return text;
