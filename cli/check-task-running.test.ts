@@ -713,6 +713,12 @@ describe('what is refused before anything is waited for', () => {
       2,
       '--timeout "5 parsecs" is not a duration',
     ],
+    [
+      'an unknown id though options are set to nothing, which count as left out',
+      [unknown, '--timeout', '', '--project', '', '--config', ''],
+      10,
+      `there is no task ${unknown}`,
+    ],
     ['a pause that is too short', [unknown, '--poll-interval', '1ms'], 2, '--poll-interval 1ms is too short'],
     ['an unknown option', [unknown, '--frobnicate'], 2, '--frobnicate'],
     ['an option without effect', [unknown, '--project', 'digits'], 2, '--project has no meaning here'],

@@ -311,6 +311,23 @@ describe('the one comment', () => {
     },
   );
 
+  test('is the same one where options are set to nothing: they count as left out', async () => {
+    const task = await trainTask();
+    const first = await run([task]);
+    const empty = [
+      '--comment-key',
+      '--pr',
+      '--repo',
+      '--baseline',
+      '--template',
+      '--comment-author',
+      '--config',
+    ];
+    const second = await run([task, ...empty.flatMap((option) => [option, ''])]);
+    expect(second).toEqual({ ...first, stderr: expect.stringContaining('Updated the comment') });
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
   test('that was deleted is posted anew', async () => {
     const task = await trainTask();
     await run([task]);

@@ -129,6 +129,12 @@ function parseArguments(world: World, command: Command, voice: Voice): Command |
   }
 }
 
+/** The options as they were given. One that is set to nothing counts as left out, as a variable does: `--queue "$QUEUE"`. */
+export function readFlags<Flags extends object>(command: Command): Flags {
+  const given = Object.entries(command.opts()).filter(([, value]) => value !== '');
+  return Object.fromEntries(given) as Flags;
+}
+
 function reportError(error: unknown, voice: Voice): ExitCode {
   if (error instanceof Interruption) {
     voice.say(error.message);

@@ -15,7 +15,7 @@ import { Command, Option } from '../io/commander.ts';
 import { readConfigFile } from '../io/config-file.ts';
 import { createHttp } from '../io/http.ts';
 import { readPackageVersion } from '../io/own-file.ts';
-import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
+import { formatHelpEnd, readFlags, runProgram, type Session } from '../io/program.ts';
 import { watchUntilEnd } from '../io/task-watch.ts';
 
 /** The arguments and options. */
@@ -72,7 +72,7 @@ export function createCommand(): Command {
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const { env, cwd, clock } = session;
-  const flags = command.opts<CheckFlags>();
+  const flags = readFlags<CheckFlags>(command);
   const ids = parseTaskIds(command.args);
   if (flags.abort !== true) requireTaskIds(ids);
   rejectIdleOptions(flags, ids);

@@ -36,7 +36,7 @@ import { readEventFile } from '../io/event-file.ts';
 import { createGithubClient } from '../io/github.ts';
 import { createHttp } from '../io/http.ts';
 import { readPackageVersion } from '../io/own-file.ts';
-import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
+import { formatHelpEnd, readFlags, runProgram, type Session } from '../io/program.ts';
 
 /** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */
 const ASK_MS = 40_000;
@@ -90,7 +90,7 @@ export function createCommand(): Command {
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const { env, cwd, clock, voice, redact, random } = session;
-  const flags = command.opts<Flags>();
+  const flags = readFlags<Flags>(command);
   const taskIds = readTaskIds(command.args);
   const isDryRun = flags.dryRun === true;
   const [settings, event] = await Promise.all([

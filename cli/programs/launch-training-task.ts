@@ -10,7 +10,7 @@ import { readConfigFile } from '../io/config-file.ts';
 import { readEventFile } from '../io/event-file.ts';
 import { createCheckoutReader } from '../io/git.ts';
 import { readPackageVersion } from '../io/own-file.ts';
-import { formatHelpEnd, runProgram, type Session } from '../io/program.ts';
+import { formatHelpEnd, readFlags, runProgram, type Session } from '../io/program.ts';
 
 interface Flags extends LaunchOptions {
   readonly config?: string;
@@ -76,7 +76,7 @@ export function createCommand(): Command {
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const { env, cwd, voice } = session;
-  const flags = dropEmpty(command.opts<Flags>());
+  const flags = readFlags<Flags>(command);
   const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
   const reader = createCheckoutReader(cwd, session.interruption);
   const [settings, event] = await Promise.all([
@@ -122,11 +122,6 @@ async function readRequirements(
   const root = (await reader.findRoot()) ?? cwd;
   const { readRequirementsFile } = await import('../io/requirements-file.ts');
   return readRequirementsFile(root, path);
-}
-
-/** An option that is set to nothing counts as left out, as a variable does: `--docker-image "$IMAGE"`. */
-function dropEmpty(flags: Flags): Flags {
-  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== '')) as unknown as Flags;
 }
 
 /** Runs the program; the exit code is what it gives. */
