@@ -960,6 +960,14 @@ describe('the right queue', () => {
     expect(await driver.listTasks()).toHaveLength(1);
   });
 
+  test('without a worker is told with a command that starts one, whatever the queue is called', async () => {
+    await driver.call('queues.create', { name: 'big GPUs' });
+    const command = "(clearml-agent daemon --queue 'big GPUs')";
+    expect((await launch(['--queue', 'big GPUs'])).stderr).toContain(command);
+    const refused = await launch(['--queue', 'big GPUs', '--require-worker', '--param', 'a=1']);
+    expect(refused.stderr).toContain(command);
+  });
+
   test('with a worker tells the position in it', async () => {
     const queue = (await driver.call('queues.get_default')).id;
     await driver.call('workers.register', { worker: 'w:0', queues: [queue], timeout: 600 });

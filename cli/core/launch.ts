@@ -1,3 +1,4 @@
+import { formatAgentCommand } from './agent-command.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { Failure } from './failure.ts';
 import { chooseMarks } from './history-mark.ts';
@@ -484,7 +485,7 @@ function failVanished(): Failure {
 function failUnserved(queue: Queue): Failure {
   return new Failure(`no worker serves the queue "${queue.name}"`, {
     exitCode: EXIT_CODES.neverStarted,
-    remedy: `Start one (clearml-agent daemon --queue ${queue.name}), or name another queue; nothing was created.`,
+    remedy: `Start one (${formatAgentCommand(queue.name)}), or name another queue; nothing was created.`,
   });
 }
 

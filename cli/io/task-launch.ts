@@ -1,3 +1,4 @@
+import { formatAgentCommand } from '../core/agent-command.ts';
 import type { CheckoutReader } from '../core/code.ts';
 import type { Config } from '../core/config.ts';
 import type { ClearmlAccess } from '../core/environment.ts';
@@ -174,7 +175,7 @@ function describeResult(
   const unserved = new Set(waitsIn.filter((queue) => queue.workers === 0).map((queue) => queue.name));
   for (const name of unserved) {
     voice.warn(
-      `no worker serves the queue "${name}": the training waits until one is started (clearml-agent daemon --queue ${name})`,
+      `no worker serves the queue "${name}": the training waits until one is started (${formatAgentCommand(name)})`,
     );
   }
 }

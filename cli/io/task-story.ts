@@ -1,3 +1,4 @@
+import { formatAgentCommand } from '../core/agent-command.ts';
 import { type Cause, explainEnd } from '../core/cause.ts';
 import type { CheckOptions } from '../core/check-options.ts';
 import {
@@ -183,7 +184,7 @@ export function createTaskStory(
       if (!isAwaited || queue.workers.length > 0 || warnedQueues.has(queue.id)) continue;
       warnedQueues.add(queue.id);
       const name = toSingleLine(queue.name, 80);
-      out.warn(`no worker serves the queue "${name}": start one (clearml-agent daemon --queue ${name})`);
+      out.warn(`no worker serves the queue "${name}": start one (${formatAgentCommand(queue.name)})`);
     }
   }
 
