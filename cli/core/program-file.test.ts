@@ -61,6 +61,15 @@ test.each([
   expect(problem).toContain(near);
 });
 
+test('what cannot be the program, since its name ends otherwise, is not near', async () => {
+  const readme = { mode: '100644', path: 'train.md', objectId: '0' };
+  const problem = await find('.', 'train_modle.py', '', {
+    ...reader,
+    listTree: async () => [...TREE, readme],
+  });
+  expect(problem).toContain('nearest: "train_model.py", "models/digits/train.py". Set --entry-point');
+});
+
 test('nothing is said where uncommitted changes may add it, or the commit cannot be read here', async () => {
   expect(await find('.', 'new.py', 'diff --git a/new.py b/new.py\n')).toBeUndefined();
   const elsewhere = { listTree: async () => undefined, readPath: async () => undefined };

@@ -48,7 +48,8 @@ async function listNear(
   reader: Pick<CheckoutReader, 'listTree'>,
 ): Promise<string> {
   const files = ((await reader.listTree(commit)) ?? []).map((entry) => entry.path);
-  const names = kind === 'file' ? files : files.flatMap(listFolders);
+  const ending = /[^/](\.[^./]+)$/.exec(path)?.[1] ?? '';
+  const names = kind === 'file' ? files.filter((name) => name.endsWith(ending)) : files.flatMap(listFolders);
   const { distance } = await import('fastest-levenshtein');
   const baseName = (name: string) => name.split('/').at(-1)?.toLowerCase() ?? '';
   // The right name in another folder is nearer than any other name.
