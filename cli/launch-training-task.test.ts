@@ -1055,6 +1055,13 @@ describe('seeds', () => {
     expect(run.stderr.split('\n')[0]).toContain(message);
     expect(run.stdout).toBe('');
   });
+
+  test('all options that are malformed are named at once', async () => {
+    const run = await launch(['--seeds', 'x', '--param', 'lr', '--project', 'ab', '--working-dir', '..']);
+    expect(run.exitCode).toBe(2);
+    for (const option of ['--seeds "x"', '--param "lr"', 'is shorter than 3 characters', '--working-dir'])
+      expect(run.stderr.split('\n')[0]).toContain(option);
+  });
 });
 
 describe('frugal', () => {

@@ -1,6 +1,6 @@
 import type { Config } from './config.ts';
 import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { checkAll, Failure } from './failure.ts';
 import { toWebUrl } from './git-url.ts';
 import type { CodeLocation, GithubRun } from './github-event.ts';
 import { type HistoryMark, isHistoryMark } from './history-mark.ts';
@@ -130,7 +130,7 @@ export interface LaunchOutline {
  * Checks what a launch is told to do.
  *
  * @param requirementsText content of the requirements file, where one was named
- * @throws Failure (usage) when options contradict each other or are malformed
+ * @throws Failure (usage) naming every option and setting that is malformed or contradicts another
  */
 export function outlineLaunch(input: {
   readonly options: LaunchOptions;
@@ -140,9 +140,13 @@ export function outlineLaunch(input: {
   readonly requirementsText: string | undefined;
 }): LaunchOutline {
   const { options, config, run, code, requirementsText } = input;
-  const params = resolveParams(options.param ?? [], config.params ?? {});
   const seedParam = toParamPath(config['seed-param'] ?? DEFAULT_SEED_PARAM);
-  const seeds = resolveSeeds(options.seeds, config.seeds);
+  const [params, seeds, tags, names] = checkAll(
+    () => resolveParams(options.param ?? [], config.params ?? {}),
+    () => resolveSeeds(options.seeds, config.seeds),
+    () => resolveTags([...(config.tags ?? []), ...(options.tag ?? [])]),
+    () => resolveNames(options, config, run, code.cloneUrl),
+  );
   if (seeds !== undefined && params.has(seedParam)) {
     throw new Failure(`the seed is given twice: by seeds and by the param ${seedParam}`, {
       exitCode: EXIT_CODES.usage,
@@ -150,16 +154,8 @@ export function outlineLaunch(input: {
         'Leave one of them out; seed-param in the settings file names the param that seeds are written to.',
     });
   }
-  const tags = [...(config.tags ?? []), ...(options.tag ?? [])];
-  const reserved = tags.find(isHistoryMark);
-  if (reserved !== undefined) {
-    throw new Failure(`the tag ${reserved} is one that launches put on tasks themselves`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'It says which commit a task is the baseline of: leave it out, or name it otherwise.',
-    });
-  }
   return {
-    ...resolveNames(options, config, run, code.cloneUrl),
+    ...names,
     queue: options.queue ?? config.queue ?? DEFAULT_QUEUE,
     params,
     seedParam,
@@ -310,6 +306,15 @@ function describeOrigin(run: GithubRun, code: Code): string {
     `Started by: ${run.actor ?? 'a person'}, ${run.eventName === undefined ? 'from the command line' : `event ${run.eventName}`}`,
   ];
   return lines.filter((line) => line !== undefined).join('\n');
+}
+
+function resolveTags(tags: readonly string[]): readonly string[] {
+  const reserved = tags.find(isHistoryMark);
+  if (reserved === undefined) return tags;
+  throw new Failure(`the tag ${reserved} is one that launches put on tasks themselves`, {
+    exitCode: EXIT_CODES.usage,
+    remedy: 'It says which commit a task is the baseline of: leave it out, or name it otherwise.',
+  });
 }
 
 /** All params by their path (`Args/lr`); a flag wins over the settings file, a later flag over an earlier one. */

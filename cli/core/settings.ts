@@ -1,6 +1,6 @@
 import type { Config } from './config.ts';
 import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { checkAll, Failure } from './failure.ts';
 import { nameRepository } from './git-url.ts';
 import type { GithubRun } from './github-event.ts';
 
@@ -29,7 +29,7 @@ export const DEFAULT_SEED_PARAM = 'Args/seed';
  * ending.
  *
  * @param cloneUrl where the code is, for the repository's name outside Actions
- * @throws Failure (usage) when a name is too short for ClearML
+ * @throws Failure (usage) naming each name that is missing or too short for ClearML, and each path that is none
  */
 export function resolveNames(
   options: NameOptions,
@@ -37,6 +37,19 @@ export function resolveNames(
   run: Pick<GithubRun, 'repository'>,
   cloneUrl: string | undefined,
 ): Names {
+  const [project, taskName] = checkAll(
+    () => resolveProject(options, config, run, cloneUrl),
+    () => resolveTaskName(options, config),
+  );
+  return { project, taskName };
+}
+
+function resolveProject(
+  options: NameOptions,
+  config: Config,
+  run: Pick<GithubRun, 'repository'>,
+  cloneUrl: string | undefined,
+): string {
   const repositoryName =
     run.repository?.split('/')[1] ?? (cloneUrl === undefined ? undefined : nameRepository(cloneUrl));
   const project = options.project ?? config.project ?? repositoryName;
@@ -47,24 +60,29 @@ export function resolveNames(
         'Give --project, or `project` in the settings file: outside a repository there is no name to fall back to.',
     });
   }
-  const entryPoint = resolveEntryPoint(options, config);
-  const workingDir = resolveWorkingDir(options, config);
-  const taskName =
+  return trimName('--project', project);
+}
+
+function resolveTaskName(options: NameOptions, config: Config): string {
+  const [entryPoint, workingDir] = checkAll(
+    () => resolveEntryPoint(options, config),
+    () => resolveWorkingDir(options, config),
+  );
+  return trimName(
+    '--task-name',
     options.taskName ??
-    config['task-name'] ??
-    `${workingDir === '.' ? '' : `${workingDir}/`}${nameEntryPoint(entryPoint)}`;
-  for (const [option, name] of [
-    ['--project', project],
-    ['--task-name', taskName],
-  ] as const) {
-    if ([...name.trim()].length < 3) {
-      throw new Failure(`${option} "${name}" is shorter than 3 characters`, {
-        exitCode: EXIT_CODES.usage,
-        remedy: `ClearML refuses such names; give a longer one with ${option} or in the settings file.`,
-      });
-    }
-  }
-  return { project: project.trim(), taskName: taskName.trim() };
+      config['task-name'] ??
+      `${workingDir === '.' ? '' : `${workingDir}/`}${nameEntryPoint(entryPoint)}`,
+  );
+}
+
+function trimName(option: string, name: string): string {
+  const trimmed = name.trim();
+  if ([...trimmed].length >= 3) return trimmed;
+  throw new Failure(`${option} "${name}" is shorter than 3 characters`, {
+    exitCode: EXIT_CODES.usage,
+    remedy: `ClearML refuses such names; give a longer one with ${option} or in the settings file.`,
+  });
 }
 
 /** The program that is run, relative to the working directory. */
