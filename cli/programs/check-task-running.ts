@@ -25,11 +25,11 @@ export function createCommand(): Command {
     .argument('[task-id...]', 'tasks to wait for; one argument may hold several ids separated by blanks')
     .option(
       '--timeout <duration>',
-      'for each task, from its start, or from our first look at it if that is later (default: 1h)',
+      'how long each task may run, from its start, or from our first look at it if that is later (default: 1h)',
     )
     .option(
       '--queue-timeout <duration>',
-      'runs only while no worker serves the queue, or one that serves it stands idle (default: 30m)',
+      'how long a task may wait while no worker serves the queue, or one that serves it stands idle (default: 30m)',
     )
     .option('--poll-interval <duration>', 'fixed pause between two looks (default: grows with the time)')
     .addOption(
