@@ -15,8 +15,13 @@ interface Program {
 export async function runEntry(moduleUrl: string, load: () => Promise<Program>): Promise<void> {
   if (!isEntry(moduleUrl)) return;
   cacheCompiledCode();
-  const [{ main }, { runAsProcess }] = await Promise.all([load(), import('./process.ts')]);
-  await runAsProcess(main);
+  try {
+    const [{ main }, { runAsProcess }] = await Promise.all([load(), import('./process.ts')]);
+    await runAsProcess(main);
+  } catch (error) {
+    const { explainMissingPackage } = await import('./missing-package.ts');
+    explainMissingPackage(error);
+  }
 }
 
 /** Whether the module is the file that node was told to run (links followed), not one that a test imports. */
