@@ -38,7 +38,7 @@ export interface SeenRequest {
   readonly body: string;
   /** Which fault it met, if any. */
   fault: Fault['kind'] | undefined;
-  /** When it came, ms by the proxy's clock. */
+  /** When it came, ms by the proxy's clock: that of `performance.now()` where it is the wall's. */
   readonly beganAtMs: number;
   /** When its answer set out; undefined while there is none. */
   answeredAtMs: number | undefined;
@@ -73,6 +73,7 @@ export async function startFaultProxy(
     undefined,
   { latencyMs = 0, keepsConnections = false, clock = systemClock }: FaultProxyOptions = {},
 ): Promise<FaultProxy> {
+  const now = clock === systemClock ? () => performance.now() : clock.now;
   const seen: SeenRequest[] = [];
   const sockets = new Set<Socket>();
   const closing = new AbortController();
@@ -89,7 +90,7 @@ export async function startFaultProxy(
         ...about,
         headers: incoming.headers,
         fault: undefined,
-        beganAtMs: clock.now(),
+        beganAtMs: now(),
         answeredAtMs: undefined,
       };
       seen.push(record);
@@ -113,7 +114,7 @@ export async function startFaultProxy(
         return;
       }
       if (fault?.kind === 'answer') {
-        record.answeredAtMs = clock.now();
+        record.answeredAtMs = now();
         outgoing.writeHead(fault.status, { 'content-type': 'text/html', ...fault.headers }).end(fault.body);
         return;
       }
@@ -166,7 +167,7 @@ export async function startFaultProxy(
         headers: IncomingHttpHeaders,
         answer: Buffer,
       ): void {
-        record.answeredAtMs = clock.now();
+        record.answeredAtMs = now();
         if (how?.kind === 'cut-after') incoming.socket.destroy();
         else if (how?.kind === 'cut-within') {
           outgoing.writeHead(status, { ...headers, 'content-length': answer.length });
