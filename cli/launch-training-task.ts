@@ -1,10 +1,10 @@
 #!/usr/bin/env tsx
-import type { ExitCode } from './core/exit-code.ts';
-import type { World } from './core/world.ts';
-import { runEntry } from './io/entry.ts';
+import { runEntry } from './shell/entry.ts';
+import type { ExitCode } from './shell/exit-code.ts';
+import type { World } from './shell/world.ts';
 
 // Loaded only when it is run: what runs it as a process has switched the compile cache on by then.
-const load = () => import('./programs/launch-training-task.ts');
+const load = () => import('./launch/command.ts');
 
 /** Runs the program; the exit code is what it gives. */
 export async function main(world: World): Promise<ExitCode> {

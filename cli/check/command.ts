@@ -1,3 +1,12 @@
+import { Command, Option } from '../shell/commander.ts';
+import { readConfigFile } from '../shell/config-file.ts';
+import { type Environment, readClearmlAccess } from '../shell/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
+import { checkAll, settle, takeSettled } from '../shell/failure.ts';
+import { createHttp } from '../shell/http.ts';
+import { readPackageVersion } from '../shell/own-file.ts';
+import { formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
+import type { World } from '../shell/world.ts';
 import {
   type CheckFlags,
   listWaitingOptions,
@@ -5,18 +14,9 @@ import {
   rejectIdleOptions,
   requireTaskIds,
   resolveCheckOptions,
-} from '../core/check-options.ts';
-import type { CheckedTask } from '../core/check-report.ts';
-import { type Environment, readClearmlAccess } from '../core/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import { checkAll, settle, takeSettled } from '../core/failure.ts';
-import type { World } from '../core/world.ts';
-import { Command, Option } from '../io/commander.ts';
-import { readConfigFile } from '../io/config-file.ts';
-import { createHttp } from '../io/http.ts';
-import { readPackageVersion } from '../io/own-file.ts';
-import { formatHelpEnd, readFlags, runProgram, type Session } from '../io/program.ts';
-import { watchUntilEnd } from '../io/task-watch.ts';
+} from './options.ts';
+import type { CheckedTask } from './result.ts';
+import { watchUntilEnd } from './task-watch.ts';
 
 /** The arguments and options. */
 export function createCommand(): Command {
@@ -116,9 +116,9 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 async function loadAbort(env: Environment) {
   const [{ abortUntilEnded, requirePullRequest }, { namesPullRequest, readGithubRun }, { readEventFile }] =
     await Promise.all([
-      import('../io/task-abort.ts'),
-      import('../core/github-event.ts'),
-      import('../io/event-file.ts'),
+      import('./task-abort.ts'),
+      import('../github/event.ts'),
+      import('../github/event-file.ts'),
     ]);
   const event = await settle(readEventFile(env));
   return {
@@ -131,8 +131,8 @@ async function loadAbort(env: Environment) {
 
 async function tellResult(tasks: readonly CheckedTask[], flags: CheckFlags, session: Session): Promise<void> {
   const [{ formatJson, formatOutputs }, { writeOutputs }] = await Promise.all([
-    import('../core/check-report.ts'),
-    import('../io/runner-files.ts'),
+    import('./result.ts'),
+    import('../github/runner-files.ts'),
   ]);
   const { voice } = session;
   if (flags.json === true) voice.result(formatJson(tasks));

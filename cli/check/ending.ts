@@ -1,8 +1,8 @@
-import { type AbortServer, abortTasks, isOursToAbort } from './abort.ts';
-import { type Failure, settle } from './failure.ts';
-import { RUNTIME_KEYS } from './task.ts';
-import type { WatchedTask } from './task-life.ts';
-import type { Clock } from './world.ts';
+import { type AbortServer, abortTasks, isOursToAbort } from '../clearml/abort.ts';
+import { type Failure, settle } from '../shell/failure.ts';
+import type { Clock } from '../shell/world.ts';
+import { RUNTIME_KEYS } from '../training/task.ts';
+import type { WatchedTask } from '../training/task-life.ts';
 
 /** What came of an attempt to end tasks. */
 export interface EndingReport {

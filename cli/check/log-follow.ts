@@ -1,4 +1,5 @@
-import { isSetByAgent } from './abort.ts';
+import { isSetByAgent } from '../clearml/abort.ts';
+import type { Clock } from '../shell/world.ts';
 import {
   createLogBudget,
   createLogReader,
@@ -7,9 +8,8 @@ import {
   type ReadLogPage,
   splitLogLines,
   TAIL_LINES,
-} from './console-log.ts';
-import type { TaskLife } from './task-life.ts';
-import type { Clock } from './world.ts';
+} from '../training/console-log.ts';
+import type { TaskLife } from '../training/task-life.ts';
 
 /** Follows the console of one task, for a reader of our log and for whoever looks for the cause of a failure. */
 export interface LogFollower {

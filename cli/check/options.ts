@@ -1,9 +1,9 @@
-import type { Config } from './config.ts';
-import { parseDurationMs } from './duration.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { checkAll, Failure } from './failure.ts';
-import { DEFAULT_QUEUE_TIMEOUT_MS, DEFAULT_TIMEOUT_MS } from './settings.ts';
-import { isTaskId } from './task.ts';
+import type { Config } from '../shell/config.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { checkAll, Failure } from '../shell/failure.ts';
+import { parseDurationMs } from '../text/duration.ts';
+import { DEFAULT_QUEUE_TIMEOUT_MS, DEFAULT_TIMEOUT_MS } from '../training/settings.ts';
+import { isTaskId } from '../training/task.ts';
 
 /** The options of `check-task-running`, as they were given. */
 export interface CheckFlags {

@@ -1,7 +1,7 @@
-import { formatDuration } from './duration.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
-import type { Clock } from './world.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import type { Clock } from '../shell/world.ts';
+import { formatDuration } from '../text/duration.ts';
 
 /** A server that has never answered is more likely a wrong address than one that is about to return. */
 const FIRST_ANSWER_TIMEOUT_MS = 60_000;

@@ -1,6 +1,12 @@
 import { expect, test } from '@jest/globals';
+import {
+  beginLife,
+  observeTask,
+  type QueueState,
+  type TaskLife,
+  type WatchedTask,
+} from '../training/task-life.ts';
 import { describeProgress, describeValues } from './progress.ts';
-import { beginLife, observeTask, type QueueState, type TaskLife, type WatchedTask } from './task-life.ts';
 
 const START_MS = 1_000_000;
 

@@ -1,8 +1,8 @@
-import { formatDuration } from './duration.ts';
-import { matchesPattern } from './metrics.ts';
-import { formatNumber } from './number-format.ts';
-import { toSingleLine } from './single-line.ts';
-import type { QueueState, TaskLife } from './task-life.ts';
+import { formatDuration } from '../text/duration.ts';
+import { formatNumber } from '../text/number-format.ts';
+import { toSingleLine } from '../text/single-line.ts';
+import { matchesPattern } from '../training/metrics.ts';
+import type { QueueState, TaskLife } from '../training/task-life.ts';
 
 /** What a person is told while tasks are waited for. */
 export interface Progress {

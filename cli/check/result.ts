@@ -1,9 +1,15 @@
-import { type Cause, formatCause, formatPlace } from './cause.ts';
-import { formatDuration } from './duration.ts';
-import type { ExitCode } from './exit-code.ts';
-import { toSingleLine } from './single-line.ts';
-import type { TaskStatus } from './task.ts';
-import { combineEnds, type EndReason, EXIT_CODE_BY_END, measureRunMs, type TaskLife } from './task-life.ts';
+import type { ExitCode } from '../shell/exit-code.ts';
+import { formatDuration } from '../text/duration.ts';
+import { toSingleLine } from '../text/single-line.ts';
+import { type Cause, formatCause, formatPlace } from '../training/cause.ts';
+import type { TaskStatus } from '../training/task.ts';
+import {
+  combineEnds,
+  type EndReason,
+  EXIT_CODE_BY_END,
+  measureRunMs,
+  type TaskLife,
+} from '../training/task-life.ts';
 
 /** What is told of a task at the end. */
 export interface CheckedTask {

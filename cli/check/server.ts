@@ -1,16 +1,16 @@
 import * as v from 'valibot';
-import { nameMetric } from '../core/metrics.ts';
-import type { WatchedTask } from '../core/task-life.ts';
-import type { WatchServer } from '../core/watch.ts';
-import type { ClearmlClient } from './clearml.ts';
+import type { ClearmlClient } from '../clearml/client.ts';
 import {
   OptionalTextSchema,
   ServerTimeSchema,
   StatusSchema,
   TextSchema,
   TextsSchema,
-} from './clearml-fields.ts';
-import { readQueues } from './clearml-queues.ts';
+} from '../clearml/fields.ts';
+import { readQueues } from '../clearml/queues.ts';
+import { nameMetric } from '../training/metrics.ts';
+import type { WatchedTask } from '../training/task-life.ts';
+import type { WatchServer } from './watch.ts';
 
 /** The server caps a page silently at this many tasks (recordings 324-326). */
 const PAGE_SIZE = 500;

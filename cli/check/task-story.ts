@@ -1,25 +1,25 @@
-import { formatAgentCommand } from '../core/agent-command.ts';
-import { type Cause, explainEnd } from '../core/cause.ts';
-import type { CheckOptions } from '../core/check-options.ts';
+import { type ClearmlClient, ClearmlRefusal } from '../clearml/client.ts';
+import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
+import { isActions } from '../shell/environment.ts';
+import type { ExitCode } from '../shell/exit-code.ts';
+import type { Session } from '../shell/program.ts';
+import { toSingleLine } from '../text/single-line.ts';
+import { formatAgentCommand } from '../training/agent-command.ts';
+import { type Cause, explainEnd } from '../training/cause.ts';
+import type { LogPage } from '../training/console-log.ts';
+import type { TaskLife } from '../training/task-life.ts';
+import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follow.ts';
+import type { CheckOptions } from './options.ts';
+import type { Patience } from './outage.ts';
+import { describeProgress, describeValues, labelTask } from './progress.ts';
 import {
   type CheckedTask,
   decideExitCode,
   describeChecked,
   formatDetails,
   formatHeadline,
-} from '../core/check-report.ts';
-import type { LogPage } from '../core/console-log.ts';
-import { isActions } from '../core/environment.ts';
-import type { ExitCode } from '../core/exit-code.ts';
-import { createLogFollower, createTailReader, isLongOver, type LogFollower } from '../core/log-follow.ts';
-import type { Patience } from '../core/outage.ts';
-import { describeProgress, describeValues, labelTask } from '../core/progress.ts';
-import { toSingleLine } from '../core/single-line.ts';
-import type { TaskLife } from '../core/task-life.ts';
-import type { Watch, WatchServer } from '../core/watch.ts';
-import { type ClearmlClient, ClearmlRefusal } from './clearml.ts';
-import { createLogPageReader, readLogEnd } from './clearml-log.ts';
-import type { Session } from './program.ts';
+} from './result.ts';
+import type { Watch, WatchServer } from './watch.ts';
 import type { WatchConsole } from './watch-console.ts';
 
 /** A line is told every 30 s at most. */

@@ -1,19 +1,19 @@
-import type { CheckOptions } from '../core/check-options.ts';
-import type { CheckedTask } from '../core/check-report.ts';
-import { formatDuration } from '../core/duration.ts';
-import type { EndingReport } from '../core/ending.ts';
-import type { ClearmlAccess } from '../core/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import { createPatience } from '../core/outage.ts';
-import { formatTaskUrl, isEnded } from '../core/task.ts';
-import type { TaskLife, WatchedTask } from '../core/task-life.ts';
-import { createWatch } from '../core/watch.ts';
-import { ClearmlRefusal, createClearmlClient } from './clearml.ts';
-import { createWatchServer } from './clearml-watch.ts';
-import type { Http } from './http.ts';
-import { Interruption, type Session } from './program.ts';
+import { ClearmlRefusal, createClearmlClient } from '../clearml/client.ts';
+import type { ClearmlAccess } from '../shell/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import type { Http } from '../shell/http.ts';
+import { Interruption, type Session } from '../shell/program.ts';
+import { formatDuration } from '../text/duration.ts';
+import { formatTaskUrl, isEnded } from '../training/task.ts';
+import type { TaskLife, WatchedTask } from '../training/task-life.ts';
+import type { EndingReport } from './ending.ts';
+import type { CheckOptions } from './options.ts';
+import { createPatience } from './outage.ts';
+import type { CheckedTask } from './result.ts';
+import { createWatchServer } from './server.ts';
 import type { TaskStory } from './task-story.ts';
+import { createWatch } from './watch.ts';
 import { createWatchConsole } from './watch-console.ts';
 
 /** From a signal to our end: the runner kills us 10 s after its first one. */
@@ -80,8 +80,8 @@ export async function watchUntilEnd(
     const signal = why.signal ?? AbortSignal.timeout(why.timeoutMs);
     // Loaded only here: most trainings end by themselves.
     const [{ endOurs }, { createAbortServer }] = await Promise.all([
-      import('../core/ending.ts'),
-      import('./clearml-abort.ts'),
+      import('./ending.ts'),
+      import('../clearml/abort-calls.ts'),
     ]);
     const deadlineMs = clock.now() + why.timeoutMs;
     // Without it nothing can be ended: there is no other question that the time is kept for.

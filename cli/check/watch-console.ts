@@ -1,6 +1,6 @@
-import { isActions } from '../core/environment.ts';
-import type { Progress } from '../core/progress.ts';
-import type { Session, Voice } from './program.ts';
+import { isActions } from '../shell/environment.ts';
+import type { Session, Voice } from '../shell/program.ts';
+import type { Progress } from './progress.ts';
 
 /** The voice of a wait: a live line on a terminal, sparse lines elsewhere, and a log that can't command the runner. */
 export interface WatchConsole {

@@ -2,11 +2,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from '@jest/globals';
 import { createSimulatedClock } from '../dev/simulated-clock.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import type { TaskStatus } from '../training/task.ts';
+import type { EndReason, QueueState, TaskLife, WatchedTask } from '../training/task-life.ts';
 import { createPatience } from './outage.ts';
-import type { TaskStatus } from './task.ts';
-import type { EndReason, QueueState, TaskLife, WatchedTask } from './task-life.ts';
 import { createWatch, type WatchServer, type WatchSettings } from './watch.ts';
 
 const SECOND = 1000;

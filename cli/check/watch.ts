@@ -1,7 +1,6 @@
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
-import type { Patience } from './outage.ts';
-import { computePollIntervalMs } from './poll-schedule.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import type { Clock } from '../shell/world.ts';
 import {
   beginLife,
   findDeadlineMs,
@@ -12,8 +11,9 @@ import {
   type QueueState,
   type TaskLife,
   type WatchedTask,
-} from './task-life.ts';
-import type { Clock } from './world.ts';
+} from '../training/task-life.ts';
+import type { Patience } from './outage.ts';
+import { computePollIntervalMs } from './poll-schedule.ts';
 
 /** What watching asks of ClearML. Lists are never empty; what does not exist is left out of an answer. */
 export interface WatchServer {

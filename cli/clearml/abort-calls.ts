@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import type { AbortServer, AbortState } from '../core/abort.ts';
-import { type ClearmlClient, ClearmlRefusal } from './clearml.ts';
-import { ServerTimeSchema, StatusSchema } from './clearml-fields.ts';
+import type { AbortServer, AbortState } from './abort.ts';
+import { type ClearmlClient, ClearmlRefusal } from './client.ts';
+import { ServerTimeSchema, StatusSchema } from './fields.ts';
 
 /** The server caps a page silently at this many tasks (recordings 324-326). */
 const PAGE_SIZE = 500;

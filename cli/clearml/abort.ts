@@ -1,8 +1,8 @@
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
-import { isEnded, RUNTIME_KEYS, type TaskStatus } from './task.ts';
-import { isUsedByOthers, isUsedByPullRequest } from './task-choice.ts';
-import type { Clock } from './world.ts';
+import { isUsedByOthers, isUsedByPullRequest } from '../launch/task-choice.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import type { Clock } from '../shell/world.ts';
+import { isEnded, RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
 
 /** What is asked of ClearML to end tasks. Lists are never empty; a task that is gone is left out of an answer. */
 export interface AbortServer {

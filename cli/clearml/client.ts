@@ -1,11 +1,11 @@
 import * as v from 'valibot';
-import type { ClearmlAccess } from '../core/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import type { Redact } from '../core/redaction.ts';
-import { toSingleLine } from '../core/single-line.ts';
-import type { Clock } from '../core/world.ts';
-import { type Http, type HttpResponse, TransportError } from './http.ts';
+import type { ClearmlAccess } from '../shell/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import { type Http, type HttpResponse, TransportError } from '../shell/http.ts';
+import type { Redact } from '../shell/redaction.ts';
+import type { Clock } from '../shell/world.ts';
+import { toSingleLine } from '../text/single-line.ts';
 
 /** One request's own limit. Past it the server counts as silent, and a request that may be repeated is. */
 const ATTEMPT_TIMEOUT_MS = 10_000;

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { TASK_STATUSES } from '../core/task.ts';
+import { TASK_STATUSES } from '../training/task.ts';
 
 /** A task's status. One that a later server may invent counts as `unknown`: it is waited for. */
 export const StatusSchema = v.fallback(v.picklist(TASK_STATUSES), 'unknown');

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import type { LogPage, ReadLogPage } from '../core/console-log.ts';
-import type { ClearmlClient } from './clearml.ts';
+import type { LogPage, ReadLogPage } from '../training/console-log.ts';
+import type { ClearmlClient } from './client.ts';
 
 /** A page of thousands of lines takes its time. */
 const LARGE_ANSWER_TIMEOUT_MS = 30_000;

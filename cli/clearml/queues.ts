@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import type { QueueState } from '../core/task-life.ts';
-import type { CallOptions, ClearmlClient } from './clearml.ts';
-import { TextSchema } from './clearml-fields.ts';
+import type { QueueState } from '../training/task-life.ts';
+import type { CallOptions, ClearmlClient } from './client.ts';
+import { TextSchema } from './fields.ts';
 
 const QueueSchema = v.object({
   id: v.string(),

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { RUNTIME_KEYS, tagPullRequest } from '../core/task.ts';
-import { isUsedByOthers } from '../core/task-choice.ts';
-import { type ClearmlClient, ClearmlRefusal } from './clearml.ts';
+import { isUsedByOthers } from '../launch/task-choice.ts';
+import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
+import { type ClearmlClient, ClearmlRefusal } from './client.ts';
 
 const TasksSchema = v.object({
   tasks: v.array(

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { build, type Plugin } from 'esbuild';
 import { stringify } from 'yaml';
-import { type ActionInput, listActionInputs, TOKEN_INPUT } from '../io/action.ts';
-import { OWN_FILES } from '../io/own-file.ts';
-import { BUNDLES, type ProgramName } from './program-run.ts';
+import { type ActionInput, listActionInputs, TOKEN_INPUT } from '../github/action.ts';
+import { OWN_FILES } from '../shell/own-file.ts';
+import { BUNDLES, COMMANDS, type ProgramName } from './program-run.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -86,7 +86,7 @@ export async function buildBundles(directory = BUNDLES): Promise<void> {
     logLevel: 'warning',
   });
   for (const program of PROGRAM_NAMES) {
-    const { createCommand } = (await import(`../programs/${program}.ts`)) as { createCommand(): Command };
+    const { createCommand } = (await import(`../${COMMANDS[program]}`)) as { createCommand(): Command };
     const text = formatActionFile(program, listActionInputs(createCommand()));
     writeFileSync(join(directory, program, 'action.yml'), text);
   }
@@ -103,18 +103,18 @@ const actionEntries: Plugin = {
       namespace: 'action',
     }));
     onLoad({ filter: /.*/, namespace: 'action' }, ({ path }) => ({
-      contents: `import { runAsAction } from './io/action.ts';\nimport * as program from './programs/${path}.ts';\nawait runAsAction(program);`,
+      contents: `import { runAsAction } from './github/action.ts';\nimport * as program from './${COMMANDS[path as ProgramName]}';\nawait runAsAction(program);`,
       resolveDir: join(ROOT, 'cli'),
       loader: 'ts',
     }));
   },
 };
 
-/** The packages that `io/commander.ts` and `io/undici.ts` require: without a `require` of the file's own they are bundled. */
+/** The packages that `shell/commander.ts` and `shell/undici.ts` require: without a `require` of the file's own they are bundled. */
 const bundledRequires: Plugin = {
   name: 'bundled requires',
   setup({ onLoad }) {
-    onLoad({ filter: /[\\/]cli[\\/]io[\\/](?:commander|undici)\.ts$/ }, ({ path }) => {
+    onLoad({ filter: /[\\/]cli[\\/]shell[\\/](?:commander|undici)\.ts$/ }, ({ path }) => {
       const [contents, ownRequire] = [readFileSync(path, 'utf8'), /^const require = createRequire\(.*\);$/m];
       if (!ownRequire.test(contents)) throw new Error(`${path} requires in a way that can't be bundled`);
       return { contents: contents.replace(ownRequire, ''), loader: 'ts' };
@@ -122,7 +122,7 @@ const bundledRequires: Plugin = {
   },
 };
 
-/** What `io/undici-http2.ts` does where programs are run from the source: undici's HTTP/2 is loaded when it is called. */
+/** What `shell/undici-http2.ts` does where programs are run from the source: undici's HTTP/2 is loaded when it is called. */
 const lateHttp2: Plugin = {
   name: 'late HTTP/2',
   setup({ onResolve, onLoad }) {
@@ -134,7 +134,7 @@ const lateHttp2: Plugin = {
       contents: `module.exports = (...args) => require('${file}')(...args);`,
       resolveDir: ROOT,
     }));
-    onLoad({ filter: /[\\/]cli[\\/]io[\\/]undici-http2\.ts$/ }, () => ({ contents: '' }));
+    onLoad({ filter: /[\\/]cli[\\/]shell[\\/]undici-http2\.ts$/ }, () => ({ contents: '' }));
   },
 };
 

@@ -1,5 +1,5 @@
 import { type JsonSchema, toJsonSchema } from '@valibot/to-json-schema';
-import { BASELINE_FORMS, BaselineSchema, ConfigSchema } from '../core/config.ts';
+import { BASELINE_FORMS, BaselineSchema, ConfigSchema } from '../shell/config.ts';
 
 /** The JSON Schema of the settings file, made from the schema that checks it; for editors. */
 export function formatConfigSchema(): string {

@@ -1,5 +1,5 @@
-import { formatDuration } from '../core/duration.ts';
-import { stripAnsi } from '../core/single-line.ts';
+import { formatDuration } from '../text/duration.ts';
+import { stripAnsi } from '../text/single-line.ts';
 import { condenseComment, createCondenser, shortenIds } from './demo-condenser.ts';
 
 /** How the demo shows itself: colours and one live line on a terminal, plain lines elsewhere. */

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { formatDuration } from '../core/duration.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure } from '../shell/failure.ts';
+import { formatDuration } from '../text/duration.ts';
 import {
   type DemoPull,
   type DemoResult,

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { computePollIntervalMs } from '../core/poll-schedule.ts';
-import { isEntry } from '../io/entry.ts';
+import { computePollIntervalMs } from '../check/poll-schedule.ts';
+import { isEntry } from '../shell/entry.ts';
 
 // Draws how late a run's end is seen, and how often is looked for it, into .github/assets/watch-curve.svg:
 //   node --import tsx cli/dev/draw-watch-curve.ts

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Clock } from '../core/world.ts';
-import { systemClock } from '../io/process.ts';
+import { systemClock } from '../shell/process.ts';
+import type { Clock } from '../shell/world.ts';
 import { noteHungConnection } from './requests-under-way.ts';
 
 /** What goes wrong with one exchange. */

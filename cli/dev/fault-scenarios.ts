@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hashText } from '../core/pipeline.ts';
-import type { World } from '../core/world.ts';
 import { openGitHistory } from '../sandbox/git-history.ts';
+import type { World } from '../shell/world.ts';
+import { hashText } from '../training/pipeline.ts';
 import type { ClearmlDriver } from './clearml-driver.ts';
 import type { MatrixRequest, Outcome, Scenario, Stage } from './fault-matrix.ts';
 import { rememberHistory } from './remembered-history.ts';

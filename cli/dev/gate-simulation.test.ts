@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { loadStatistics, type Statistics } from '../core/statistics.ts';
+import { loadStatistics, type Statistics } from '../gate/statistics.ts';
 import {
   formatTable,
   listBrokenClaims,

@@ -1,9 +1,9 @@
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
-import type { MetricRule } from '../core/config.ts';
-import { judgeGate } from '../core/gate.ts';
-import type { GateBaseline, GateCommit, GateRun } from '../core/gate-data.ts';
-import type { Statistics } from '../core/statistics.ts';
+import type { GateBaseline, GateCommit, GateRun } from '../gate/data.ts';
+import { judgeGate } from '../gate/judge.ts';
+import type { Statistics } from '../gate/statistics.ts';
+import type { MetricRule } from '../shell/config.ts';
 
 /** One draw: values of each run, each a value a metric; larger is better, the noise has a standard deviation of 1. */
 interface Draw {

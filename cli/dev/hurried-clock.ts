@@ -1,5 +1,5 @@
-import type { Clock } from '../core/world.ts';
-import { systemClock } from '../io/process.ts';
+import { systemClock } from '../shell/process.ts';
+import type { Clock } from '../shell/world.ts';
 import { readMotionMs } from './requests-under-way.ts';
 
 /**

@@ -5,6 +5,13 @@ import { describe, expect, test } from '@jest/globals';
 
 const CLI = fileURLToPath(new URL('..', import.meta.url));
 
+/** The rooms from the top of the house down: a room imports from those below it, and from itself. */
+const FEATURES = ['launch', 'check', 'report'] as const;
+const ROOMS = [...FEATURES, 'gate', 'clearml', 'training', 'github', 'shell', 'text'] as const;
+/** Decisions only: no Node module but `node:util`, no process, console, clock or network. */
+const PURE_ROOMS = ['gate', 'training', 'text'];
+const MOST_FILES_IN_A_ROOM = 20;
+
 interface Import {
   readonly from: string;
   readonly to: string;
@@ -36,8 +43,10 @@ function listImports(): Import[] {
 
 const imports = listImports();
 const isTest = (path: string) => path.endsWith('.test.ts');
-const product = imports.filter(({ from }) => !isTest(from) && !/^(?:dev|sandbox)\//.test(from));
 const isOwn = (path: string) => path.endsWith('.ts') || path.endsWith('.json');
+const nameRoom = (path: string) => path.split('/')[0] ?? '';
+const isInRoom = (path: string) => ROOMS.some((room) => nameRoom(path) === room) && path.includes('/');
+const product = imports.filter(({ from }) => !isTest(from) && (isInRoom(from) || !from.includes('/')));
 
 function expectNone(found: readonly Import[]): void {
   expect(found.map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
@@ -46,50 +55,38 @@ function expectNone(found: readonly Import[]): void {
 test('there are imports to look at', () => {
   expect(product.length).toBeGreaterThan(100);
   expect(product.some(({ from }) => from === 'launch-training-task.ts')).toBe(true);
+  for (const room of ROOMS) expect(product.map(({ from }) => nameRoom(from))).toContain(room);
 });
 
-describe('imports point one way:', () => {
-  test('core imports core, and packages that are pure', () => {
-    const core = product.filter(({ from }) => from.startsWith('core/'));
-    expectNone(core.filter(({ to }) => isOwn(to) && !to.startsWith('core/')));
-    expectNone(core.filter(({ to }) => /^(?:node:|undici|@octokit|commander|dotenv)/.test(to)));
+describe('imports point down, those of types too:', () => {
+  const own = product.filter(({ from, to }) => isInRoom(from) && isOwn(to));
+
+  test.each([...ROOMS])('%s imports itself and the rooms below it', (room) => {
+    const below = ROOMS.slice(ROOMS.indexOf(room) + 1);
+    const others = below.filter((name) => !FEATURES.some((feature) => feature === name));
+    const allowed: readonly string[] = [room, ...others];
+    expectNone(
+      own.filter(
+        ({ from, to }) => nameRoom(from) === room && !(isInRoom(to) && allowed.includes(nameRoom(to))),
+      ),
+    );
   });
 
-  test('core touches neither the process nor the console nor the network', () => {
-    const files = new Set(product.map(({ from }) => from).filter((from) => from.startsWith('core/')));
-    for (const file of files) {
-      const code = readFileSync(join(CLI, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
-      expect({
-        file,
-        found: code.match(/\b(?:process|console)\.|\bfetch\(|\bsetTimeout\(|\bDate\.now\(/g),
-      }).toEqual({
-        file,
-        found: null,
-      });
-    }
+  test('gate imports training, shell and text only', () => {
+    const allowed = ['gate', 'training', 'shell', 'text'];
+    expectNone(own.filter(({ from, to }) => nameRoom(from) === 'gate' && !allowed.includes(nameRoom(to))));
   });
 
-  test('io imports io and core', () => {
-    const io = product.filter(({ from }) => from.startsWith('io/'));
-    expectNone(io.filter(({ to }) => isOwn(to) && !/^(?:core|io)\//.test(to)));
-  });
-
-  test('nothing but a test imports a program; its body is loaded by its entry alone', () => {
-    expectNone(imports.filter(({ from, to }) => !isTest(from) && isOwn(to) && !to.includes('/')));
-    const bodies = imports.filter(({ to }) => to.startsWith('programs/'));
-    expectNone(bodies.filter(({ from, to }) => from !== to.slice('programs/'.length)));
-  });
-
-  test('nothing of the product imports the sandbox or what only we run', () => {
-    expectNone(product.filter(({ to }) => /^(?:sandbox|dev)\//.test(to)));
+  test('nothing but a test, and what we run ourselves, imports a program', () => {
+    expectNone(product.filter(({ to }) => isOwn(to) && !to.includes('/') && to.endsWith('.ts')));
   });
 
   test("the sandbox takes nothing but types from the product's files", () => {
     const sandbox = imports.filter(({ from }) => from.startsWith('sandbox/') && !isTest(from));
-    expectNone(sandbox.filter(({ to, isTypeOnly }) => /^(?:core|io)\//.test(to) && !isTypeOnly));
+    expectNone(sandbox.filter(({ to, isTypeOnly }) => isInRoom(to) && !isTypeOnly));
   });
 
-  test('only one file of io speaks to each package that reaches outside', () => {
+  test('only one file of the product speaks to each package that reaches outside', () => {
     for (const name of ['undici', '@octokit/rest', 'dotenv', 'yaml']) {
       const users = product.filter(
         ({ to, isTypeOnly }) => (to === name || to.startsWith(`${name}/`)) && !isTypeOnly,
@@ -98,6 +95,36 @@ describe('imports point one way:', () => {
       expect({ name, files: files.size }).toEqual({ name, files: 1 });
     }
   });
+});
+
+describe.each(PURE_ROOMS)('%s is pure:', (room) => {
+  const inside = product.filter(({ from }) => nameRoom(from) === room);
+
+  test('it imports packages that are', () => {
+    expectNone(
+      inside.filter(
+        ({ to, isTypeOnly }) =>
+          !isTypeOnly && to !== 'node:util' && /^(?:node:|undici|@octokit|commander|dotenv)/.test(to),
+      ),
+    );
+  });
+
+  test('it touches neither the process nor the console nor the network', () => {
+    for (const file of new Set(inside.map(({ from }) => from))) {
+      const code = readFileSync(join(CLI, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
+      const found = code.match(/\b(?:process|console)\.|\bfetch\(|\bsetTimeout\(|\bDate\.now\(/g);
+      expect({ file, found }).toEqual({ file, found: null });
+    }
+  });
+});
+
+test(`no room has more than ${MOST_FILES_IN_A_ROOM} files`, () => {
+  const files = readdirSync(CLI, { recursive: true, encoding: 'utf8' })
+    .map((path) => path.replaceAll('\\', '/'))
+    .filter((path) => isInRoom(path) && path.endsWith('.ts') && !isTest(path) && !path.endsWith('.d.ts'));
+  const folders = Map.groupBy(files, (path) => dirname(path));
+  const counts = [...folders].map(([folder, { length }]) => ({ folder, length }));
+  expect(counts.filter(({ length }) => length > MOST_FILES_IN_A_ROOM)).toEqual([]);
 });
 
 test("the programs' own manifest, which goes with a copy of them, says what the package's says", () => {

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-const ROOMS = ['core', 'io', 'programs'];
+const ROOMS = ['launch', 'check', 'report', 'gate', 'clearml', 'training', 'github', 'shell', 'text'];
 
 let loading: Promise<void> | undefined;
 
@@ -17,7 +17,9 @@ export function loadLazyModules(): Promise<void> {
 async function load(): Promise<void> {
   for (const room of ROOMS) {
     const directory = new URL(`../${room}/`, import.meta.url);
-    for (const file of readdirSync(directory).filter((name) => /(?<!\.test|\.d)\.ts$/.test(name))) {
+    for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      /(?<!\.test|\.d)\.ts$/.test(name),
+    )) {
       const source = new URL(file, directory);
       for (const [, name = ''] of readFileSync(source, 'utf8').matchAll(/\bimport\('([^']+)'\)/g)) {
         await import(name.startsWith('.') ? new URL(name, source).href : name);

@@ -73,8 +73,8 @@ test('launch loads what talks to ClearML, and no GitHub client, settings schema 
   expect(packages).toEqual(['commander', 'undici', 'valibot']);
   expect(inPackages).toContain('node_modules/undici/lib/dispatcher/agent.js');
   expect(inPackages.filter((path) => NEEDLESS_UNDICI.test(path))).toEqual([]);
-  expect(own).toContain('cli/core/launch.ts');
-  expect(own.filter((path) => /config\.ts|launch-end|abort|requirements-file/.test(path))).toEqual([]);
+  expect(own).toContain('cli/launch/launch.ts');
+  expect(own.filter((path) => /config\.ts|withdrawal|abort|requirements-file/.test(path))).toEqual([]);
 });
 
 test('the proxy agent is loaded only behind a proxy, the settings schema only where there are settings', async () => {
@@ -87,7 +87,7 @@ test('the proxy agent is loaded only behind a proxy, the settings schema only wh
   expect(run.exitCode).toBe(0);
   expect(run.inPackages).toContain('node_modules/undici/lib/dispatcher/env-http-proxy-agent.js');
   expect(run.packages).toEqual(['commander', 'undici', 'valibot', 'yaml']);
-  expect(run.own).toContain('cli/core/config.ts');
+  expect(run.own).toContain('cli/shell/config.ts');
 });
 
 test('check never loads a GitHub client, nor does a comment that is only printed', async () => {
@@ -99,8 +99,8 @@ test('check never loads a GitHub client, nor does a comment that is only printed
   const check = await listLoadedPackages('check-task-running', [id]);
   expect(check).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
   expect(check.packages).toEqual(['commander', 'undici', 'valibot']);
-  expect(check.own).toContain('cli/core/watch.ts');
-  expect(check.own.filter((path) => /config\.ts|io\/git|task-abort|launch/.test(path))).toEqual([]);
+  expect(check.own).toContain('cli/check/watch.ts');
+  expect(check.own.filter((path) => /config\.ts|github\/git|task-abort|launch/.test(path))).toEqual([]);
   const printed = await listLoadedPackages('create-stats-comment', [id, '--dry-run']);
   expect(printed.exitCode).toBe(0);
   expect(printed.packages.filter((name) => /octokit|yaml/.test(name ?? ''))).toEqual([]);
@@ -111,10 +111,10 @@ test('check never loads a GitHub client, nor does a comment that is only printed
 
 test('what writes a comment is loaded while the answers are under way', async () => {
   const { own } = await listLoadedPackages('create-stats-comment', ['--version']);
-  expect(own).toContain('cli/core/report-sources.ts');
-  expect(own.filter((path) => /\/(?:gate|report|report-markdown|report-text|chart)\.ts$/.test(path))).toEqual(
-    [],
-  );
+  expect(own).toContain('cli/report/sources.ts');
+  expect(
+    own.filter((path) => /\/(?:gate\/judge|report\/(?:report|markdown|text)|chart)\.ts$/.test(path)),
+  ).toEqual([]);
 });
 
 test('an install without development dependencies brings no compiler, and the types of GitHub only once', () => {

@@ -2,9 +2,9 @@ import Sequencer from '@jest/test-sequencer';
 
 /** What takes minutes begins first: begun last, it would run on alone while the other core has nothing to do. */
 const LONGEST = [
-  'cli/fault-matrix-check.test.ts',
-  'cli/fault-matrix-comment.test.ts',
-  'cli/fault-matrix-launch.test.ts',
+  'cli/e2e/fault-matrix-check.test.ts',
+  'cli/e2e/fault-matrix-comment.test.ts',
+  'cli/e2e/fault-matrix-launch.test.ts',
   'cli/dev/demo.test.ts',
 ];
 

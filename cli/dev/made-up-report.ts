@@ -1,10 +1,10 @@
-import type { Baseline } from '../core/baseline.ts';
-import type { Curve } from '../core/curve.ts';
-import type { Metric } from '../core/metrics.ts';
-import { buildReport, type Report } from '../core/report.ts';
-import { rankMetrics } from '../core/report-metrics.ts';
-import type { ReportSources } from '../core/report-sources.ts';
-import type { ReportedTask } from '../core/reported-task.ts';
+import type { Baseline } from '../report/baseline/baseline.ts';
+import type { Curve } from '../report/drawing/curve.ts';
+import { rankMetrics } from '../report/metrics.ts';
+import { buildReport, type Report } from '../report/report.ts';
+import type { ReportedTask } from '../report/reported-task.ts';
+import type { ReportSources } from '../report/sources.ts';
+import type { Metric } from '../training/metrics.ts';
 
 /** A metric that was reported at every iteration from 0 to 10. */
 export function makeMetric(title: string, series: string, fields: Partial<Metric> = {}): Metric {

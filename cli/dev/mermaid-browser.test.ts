@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test as jestTest } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
-import { drawChart } from '../core/chart.ts';
-import { type Curve, cleanCurve, loadDownsample } from '../core/curve.ts';
+import { drawChart } from '../report/drawing/chart.ts';
+import { type Curve, cleanCurve, loadDownsample } from '../report/drawing/curve.ts';
 import { drawMermaid, findBrowser, openBrowser, openMermaidPage } from './mermaid-browser.ts';
 
 let browser: Browser;

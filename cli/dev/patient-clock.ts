@@ -1,5 +1,5 @@
 import { randomFill } from 'node:crypto';
-import type { Clock } from '../core/world.ts';
+import type { Clock } from '../shell/world.ts';
 import { isHashUnderWay } from './hashes-under-way.ts';
 import { isProcessUnderWay } from './processes-under-way.ts';
 import { isRequestInMotion, waitForRest } from './requests-under-way.ts';

@@ -1,12 +1,19 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Clock, Signal, World } from '../core/world.ts';
-import { systemClock } from '../io/process.ts';
+import { systemClock } from '../shell/process.ts';
+import type { Clock, Signal, World } from '../shell/world.ts';
 import { loadLazyModules } from './lazy-modules.ts';
 
 /** The three programs. */
 export type ProgramName = 'launch-training-task' | 'check-task-running' | 'create-stats-comment';
+
+/** The file below `cli/` that holds each program's options and its `main`. */
+export const COMMANDS: Readonly<Record<ProgramName, string>> = {
+  'launch-training-task': 'launch/command.ts',
+  'check-task-running': 'check/command.ts',
+  'create-stats-comment': 'report/command.ts',
+};
 
 /** What came of a run. `signal` is the one that killed it; then there is no exit code. */
 export interface ProgramRun {

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { main as check } from '../check-task-running.ts';
-import { ConfigSchema } from '../core/config.ts';
-import { EXIT_CODE_MEANINGS } from '../core/exit-code.ts';
-import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS } from '../core/report-markdown.ts';
 import { main as comment } from '../create-stats-comment.ts';
 import { main as launch } from '../launch-training-task.ts';
+import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS } from '../report/markdown.ts';
+import { ConfigSchema } from '../shell/config.ts';
+import { EXIT_CODE_MEANINGS } from '../shell/exit-code.ts';
 import { makeReport, makeReportedTask } from './made-up-report.ts';
 import { runProgramHere } from './program-run.ts';
 

@@ -2,14 +2,14 @@ import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { splitLogLines } from '../core/console-log.ts';
 import { startClearmlSandbox } from '../sandbox/clearml-server.ts';
+import { splitLogLines } from '../training/console-log.ts';
 import { type ClearmlAgent, startClearmlAgent } from './clearml-agent.ts';
 import { type ClearmlDriver, createClearmlDriver, type TaskDocument } from './clearml-driver.ts';
 import { preparePythonEnvironment } from './python-environment.ts';
 import { createScratchRepository, type ScratchRepository } from './scratch-repository.ts';
 
-// Records what a real clearml-agent leaves behind when a training fails, for the table in core/cause.ts:
+// Records what a real clearml-agent leaves behind when a training fails, for the table in training/cause.ts:
 //   node --import tsx cli/dev/record-causes.ts [name…]
 // Add a way to fail below, run this with its name, and look at fixtures/causes/NAME.json.
 
@@ -118,7 +118,7 @@ const WAYS: Readonly<Record<string, Failing>> = {
   },
 };
 
-const FIXTURES = new URL('../core/fixtures/causes/', import.meta.url);
+const FIXTURES = new URL('../training/fixtures/causes/', import.meta.url);
 /** Until the training has begun, however slow the machine. */
 const MEANWHILE_MS = 15_000;
 const TIMEOUT_MS = 120_000;

@@ -9,17 +9,12 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { loadDownsample } from '../core/curve.ts';
-import { loadMarkdownWriter } from '../core/markdown.ts';
-import type { Report } from '../core/report.ts';
-import {
-  PLACEHOLDER_FUNCTIONS,
-  PLACEHOLDERS,
-  renderComment,
-  renderSummary,
-} from '../core/report-markdown.ts';
-import { compileTemplate } from '../core/template.ts';
-import { readCommentTemplate, readSummaryTemplate } from '../io/template-file.ts';
+import { loadDownsample } from '../report/drawing/curve.ts';
+import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS, renderComment, renderSummary } from '../report/markdown.ts';
+import type { Report } from '../report/report.ts';
+import { compileTemplate } from '../report/template.ts';
+import { readCommentTemplate, readSummaryTemplate } from '../report/template-file.ts';
+import { loadMarkdownWriter } from '../text/markdown.ts';
 import { drawPictures } from './report-picture.ts';
 
 /** The Markdown of a file. */

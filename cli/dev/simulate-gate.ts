@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { loadStatistics } from '../core/statistics.ts';
+import { loadStatistics } from '../gate/statistics.ts';
 import { formatTable, listBrokenClaims, simulateGate } from './gate-simulation.ts';
 
 /** The README's table stands between these. */

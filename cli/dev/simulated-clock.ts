@@ -1,4 +1,4 @@
-import type { Clock } from '../core/world.ts';
+import type { Clock } from '../shell/world.ts';
 
 interface Sleeper {
   readonly atMs: number;

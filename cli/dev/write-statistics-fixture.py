@@ -1,4 +1,4 @@
-"""Writes cli/core/fixtures/statistics.json: what SciPy says, for cli/core/statistics.test.ts.
+"""Writes cli/gate/fixtures/statistics.json: what SciPy says, for cli/gate/statistics.test.ts.
 
     python -m pip install scipy==1.17.1
     python cli/dev/write-statistics-fixture.py

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { buildBundles, PROGRAM_NAMES } from './dev/bundle.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { readJavascriptAction } from './dev/javascript-action.ts';
-import { findNodeDirectory } from './dev/node-release.ts';
-import { runWorkflowJob, type WorkflowRun } from './dev/workflow-runner.ts';
-import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+import { buildBundles, PROGRAM_NAMES } from '../dev/bundle.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { readJavascriptAction } from '../dev/javascript-action.ts';
+import { findNodeDirectory } from '../dev/node-release.ts';
+import { runWorkflowJob, type WorkflowRun } from '../dev/workflow-runner.ts';
+import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
 const PULL = 7;
 const HEAD = 'a'.repeat(40);
@@ -33,7 +33,7 @@ test.each([...PROGRAM_NAMES])(
 
 /** The workflow that the README shows for it. */
 function readWorkflow(): string {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
   const section = readme.slice(readme.indexOf('## Use it without copying'));
   const block = /```yaml\n([\s\S]*?)```/.exec(section)?.[1];
   if (block === undefined) throw new Error('The README shows no workflow.');

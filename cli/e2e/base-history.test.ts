@@ -2,15 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { main as check } from './check-task-running.ts';
-import { main as comment } from './create-stats-comment.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { createHurriedClock } from './dev/hurried-clock.ts';
-import { runProgramHere } from './dev/program-run.ts';
-import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
-import { main as launch } from './launch-training-task.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
-import { type GithubSandbox, startGithubSandbox } from './sandbox/github-server.ts';
+import { main as check } from '../check-task-running.ts';
+import { main as comment } from '../create-stats-comment.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { createHurriedClock } from '../dev/hurried-clock.ts';
+import { runProgramHere } from '../dev/program-run.ts';
+import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
+import { main as launch } from '../launch-training-task.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
+import { type GithubSandbox, startGithubSandbox } from '../sandbox/github-server.ts';
 
 /**
  * What becomes of the base branch's history while people work: real launches for pull requests, pushes and by hand, and

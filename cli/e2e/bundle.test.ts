@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Command } from 'commander';
 import { parse } from 'yaml';
-import { buildBundles, PROGRAM_NAMES } from './dev/bundle.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { locateBundle, type ProgramName } from './dev/program-run.ts';
-import { parseRunnerFile } from './dev/runner-file.ts';
-import { listActionInputs, toArguments } from './io/action.ts';
-import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+import { buildBundles, PROGRAM_NAMES } from '../dev/bundle.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { COMMANDS, locateBundle, type ProgramName } from '../dev/program-run.ts';
+import { parseRunnerFile } from '../dev/runner-file.ts';
+import { listActionInputs, toArguments } from '../github/action.ts';
+import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
 /** Away from the checkout: no node_modules, no templates and no package.json above it. */
 let folder: string;
@@ -81,7 +81,7 @@ const actionOf = (program: ProgramName) => join(folder, program, 'index.mjs');
 test.each([...PROGRAM_NAMES])(
   '%s is one file that tells its version and its options anywhere',
   async (program) => {
-    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
     const file = locateBundle(program, folder);
     expect(await runFile(file, { args: ['--version'] })).toMatchObject({
       exitCode: 0,
@@ -151,7 +151,7 @@ test("the runner's signal reaches an action, which ends what it waits for", asyn
 }, 60_000);
 
 describe("an action's description", () => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
   test.each([...PROGRAM_NAMES])('of %s has the outputs of the README’s table', (program) => {
     const table = readme.slice(readme.indexOf('## Outputs'), readme.indexOf('## Exit codes'));
@@ -171,7 +171,7 @@ describe("an action's description", () => {
 });
 
 describe('the inputs of', () => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
   test.each([...PROGRAM_NAMES])('%s are the arguments and options of the README’s table', (program) => {
     const section = readme.slice(readme.indexOf(`\n## ${program}\n`)).split(/\n## /)[1] ?? '';
     const options = section.split('\n').flatMap((line) => {
@@ -189,7 +189,7 @@ describe('the inputs of', () => {
   });
 
   test.each([...PROGRAM_NAMES])('%s reach the program, one by one', async (program) => {
-    const { createCommand } = (await import(`./programs/${program}.ts`)) as { createCommand(): Command };
+    const { createCommand } = (await import(`../${COMMANDS[program]}`)) as { createCommand(): Command };
     const inputs = listActionInputs(createCommand());
     expect(inputs.length).toBeGreaterThan(8);
     for (const { name, kind, isOn, isOff } of inputs) {

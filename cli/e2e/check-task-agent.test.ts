@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type ClearmlAgent, startClearmlAgent } from './dev/clearml-agent.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { runProgramProcess } from './dev/program-run.ts';
-import { preparePythonEnvironment } from './dev/python-environment.ts';
-import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
-import { runWorkflowJob } from './dev/workflow-runner.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { type ClearmlAgent, startClearmlAgent } from '../dev/clearml-agent.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { runProgramProcess } from '../dev/program-run.ts';
+import { preparePythonEnvironment } from '../dev/python-environment.ts';
+import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
+import { runWorkflowJob } from '../dev/workflow-runner.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 
 // What ends a training that a real agent runs. At more moments, and again and again: dev/prove-abort.ts.
 
@@ -150,7 +150,7 @@ jobs:
       PATH: process.env.PATH ?? '',
       NODE: process.execPath,
       TSX: import.meta.resolve('tsx'),
-      PROGRAM: fileURLToPath(new URL('check-task-running.ts', import.meta.url)),
+      PROGRAM: fileURLToPath(new URL('../check-task-running.ts', import.meta.url)),
       TASK_ID: id,
     },
     workspace: folder,

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { main } from './check-task-running.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { startFaultProxy } from './dev/fault-proxy.ts';
-import { createPatientClock } from './dev/patient-clock.ts';
-import { runProgramHere } from './dev/program-run.ts';
-import { countRoundTrips } from './dev/round-trips.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { main } from '../check-task-running.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { startFaultProxy } from '../dev/fault-proxy.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import { runProgramHere } from '../dev/program-run.ts';
+import { countRoundTrips } from '../dev/round-trips.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 
 /** Time stands still while anything but waiting goes on: however busy the machine is, a trip is a trip. */
 const createLatency = () => ({ latencyMs: 50, clock: createPatientClock() });

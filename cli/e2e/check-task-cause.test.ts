@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { runProgramProcess } from './dev/program-run.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { runProgramProcess } from '../dev/program-run.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 
-// What real agents left behind (core/fixtures/causes), told by the program. How each is recognised: core/cause.test.ts.
+// What real agents left behind (training/fixtures/causes), told by the program. How each is recognised: training/cause.test.ts.
 
-const FIXTURES = fileURLToPath(new URL('core/fixtures/causes/', import.meta.url));
+const FIXTURES = fileURLToPath(new URL('../training/fixtures/causes/', import.meta.url));
 
 interface Fixture {
   readonly status: 'failed' | 'stopped';

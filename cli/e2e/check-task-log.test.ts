@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { type RunOptions, runProgramProcess } from './dev/program-run.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { type RunOptions, runProgramProcess } from '../dev/program-run.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 
 let sandbox: ClearmlSandbox;
 let driver: ClearmlDriver;

@@ -2,13 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { main } from './check-task-running.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { type Fault, type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
-import { createHurriedClock } from './dev/hurried-clock.ts';
-import { createPatientClock } from './dev/patient-clock.ts';
-import { runProgramHere, runProgramProcess } from './dev/program-run.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { main } from '../check-task-running.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { type Fault, type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
+import { createHurriedClock } from '../dev/hurried-clock.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 
 const HURRY = 20;
 

@@ -2,13 +2,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { main } from './check-task-running.ts';
-import { hashPipeline } from './core/pipeline.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { startFaultProxy } from './dev/fault-proxy.ts';
-import { createPatientClock } from './dev/patient-clock.ts';
-import { type ProgramRun, type RunOptions, runProgramHere, runProgramProcess } from './dev/program-run.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { main } from '../check-task-running.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { startFaultProxy } from '../dev/fault-proxy.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import { type ProgramRun, type RunOptions, runProgramHere, runProgramProcess } from '../dev/program-run.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
+import { hashPipeline } from '../training/pipeline.ts';
 
 /** What the program asked the server for, by task: `tasks.get_all`, … */
 interface Asked {
@@ -97,7 +97,7 @@ async function createRunningTask(fields: object = {}): Promise<string> {
 }
 
 /** Lets the program's time run 20 times as fast. */
-const hurried = { NODE_OPTIONS: `--import=${new URL('dev/hurry-process.mjs', import.meta.url).href}` };
+const hurried = { NODE_OPTIONS: `--import=${new URL('../dev/hurry-process.mjs', import.meta.url).href}` };
 
 /** What the workflow's launch leaves on a task. */
 const launchedBy = (run: string, pullRequest = '7') => ({

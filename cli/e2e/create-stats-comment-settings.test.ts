@@ -2,20 +2,20 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { identifyRepository } from './core/git-url.ts';
-import { hashPipeline, hashText } from './core/pipeline.ts';
-import { main } from './create-stats-comment.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
-import { createHurriedClock } from './dev/hurried-clock.ts';
-import { runProgramHere } from './dev/program-run.ts';
-import { createScratchRepository } from './dev/scratch-repository.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { main } from '../create-stats-comment.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
+import { createHurriedClock } from '../dev/hurried-clock.ts';
+import { runProgramHere } from '../dev/program-run.ts';
+import { createScratchRepository } from '../dev/scratch-repository.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 import {
   type GithubSandbox,
   type GithubSandboxOptions,
   startGithubSandbox,
-} from './sandbox/github-server.ts';
+} from '../sandbox/github-server.ts';
+import { identifyRepository } from '../shell/git-url.ts';
+import { hashPipeline, hashText } from '../training/pipeline.ts';
 
 const FILE = '.github/clearml-ci.yml';
 const BROKEN = 'metrics: [{ metric: test/accuracy, gate: fail }]';

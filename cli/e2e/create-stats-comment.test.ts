@@ -2,21 +2,21 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { hashPipeline, hashText } from './core/pipeline.ts';
-import type { Clock } from './core/world.ts';
-import { main } from './create-stats-comment.ts';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
-import { createPatientClock } from './dev/patient-clock.ts';
-import { runProgramHere, runProgramProcess } from './dev/program-run.ts';
-import { countRoundTrips } from './dev/round-trips.ts';
-import { createScratchRepository } from './dev/scratch-repository.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
+import { main } from '../create-stats-comment.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
+import { countRoundTrips } from '../dev/round-trips.ts';
+import { createScratchRepository } from '../dev/scratch-repository.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 import {
   type GithubSandbox,
   type GithubSandboxOptions,
   startGithubSandbox,
-} from './sandbox/github-server.ts';
+} from '../sandbox/github-server.ts';
+import type { Clock } from '../shell/world.ts';
+import { hashPipeline, hashText } from '../training/pipeline.ts';
 
 const HEAD = '1'.repeat(40);
 const PULL = { number: 7, headSha: HEAD, headRef: 'topic', baseRef: 'main' };

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
-import { type ProgramName, type ProgramRun, runProgramProcess } from './dev/program-run.ts';
-import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
+import { type ProgramName, type ProgramRun, runProgramProcess } from '../dev/program-run.ts';
+import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
 let sandbox: Sandbox;
 let driver: ClearmlDriver;

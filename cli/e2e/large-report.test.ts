@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { createClearmlDriver } from './dev/clearml-driver.ts';
-import { type FaultProxy, startFaultProxy } from './dev/fault-proxy.ts';
-import { answerLargeTask } from './dev/large-task.ts';
-import { runProgramProcess } from './dev/program-run.ts';
-import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+import { createClearmlDriver } from '../dev/clearml-driver.ts';
+import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
+import { answerLargeTask } from '../dev/large-task.ts';
+import { runProgramProcess } from '../dev/program-run.ts';
+import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
 let sandbox: Sandbox;
 let proxy: FaultProxy;

@@ -2,16 +2,16 @@ import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Clock } from './core/world.ts';
-import { type ClearmlDriver, createClearmlDriver, type TaskDocument } from './dev/clearml-driver.ts';
-import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from './dev/fault-proxy.ts';
-import { createPatientClock } from './dev/patient-clock.ts';
-import { type ProgramRun, type RunOptions, runProgramHere, runProgramProcess } from './dev/program-run.ts';
-import { countRoundTrips } from './dev/round-trips.ts';
-import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
-import { main } from './launch-training-task.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from './sandbox/clearml-server.ts';
-import { startGithubSandbox } from './sandbox/github-server.ts';
+import { type ClearmlDriver, createClearmlDriver, type TaskDocument } from '../dev/clearml-driver.ts';
+import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from '../dev/fault-proxy.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import { type ProgramRun, type RunOptions, runProgramHere, runProgramProcess } from '../dev/program-run.ts';
+import { countRoundTrips } from '../dev/round-trips.ts';
+import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
+import { main } from '../launch-training-task.ts';
+import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
+import { startGithubSandbox } from '../sandbox/github-server.ts';
+import type { Clock } from '../shell/world.ts';
 
 const CLONE_URL = 'https://github.com/acme/digits.git';
 /** A valid name of a branch. */

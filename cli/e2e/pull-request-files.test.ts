@@ -2,13 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { main as check } from './check-task-running.ts';
-import { main as comment } from './create-stats-comment.ts';
-import { createClearmlDriver } from './dev/clearml-driver.ts';
-import { runProgramHere, runProgramProcess } from './dev/program-run.ts';
-import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
-import { main as launch } from './launch-training-task.ts';
-import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+import { main as check } from '../check-task-running.ts';
+import { main as comment } from '../create-stats-comment.ts';
+import { createClearmlDriver } from '../dev/clearml-driver.ts';
+import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
+import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
+import { main as launch } from '../launch-training-task.ts';
+import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
 // What a pull request commits lies in the working directory of a job that holds keys.
 

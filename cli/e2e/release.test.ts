@@ -2,11 +2,11 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { buildBundles, PROGRAM_NAMES } from './dev/bundle.ts';
-import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
-import { runWorkflowJob, type WorkflowRun } from './dev/workflow-runner.ts';
+import { buildBundles, PROGRAM_NAMES } from '../dev/bundle.ts';
+import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
+import { runWorkflowJob, type WorkflowRun } from '../dev/workflow-runner.ts';
 
-const WORKFLOW = readFileSync(new URL('../.github/workflows/release.yml', import.meta.url), 'utf8');
+const WORKFLOW = readFileSync(new URL('../../.github/workflows/release.yml', import.meta.url), 'utf8');
 
 let folder: string;
 /** What GitHub holds of the repository. */

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
-import { runCommand } from './dev/command-run.ts';
+import { runCommand } from '../dev/command-run.ts';
 
 // The programs as somebody has them who has copied them and not run npm ci yet.
 
-const CLI = fileURLToPath(new URL('.', import.meta.url));
+const CLI = fileURLToPath(new URL('..', import.meta.url));
 
 test('without its packages a program says which one is missing and how it gets there', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'clearml-ci-uninstalled-'));

@@ -6,16 +6,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { type ClearmlDriver, createClearmlDriver } from './dev/clearml-driver.ts';
-import { findNodeDirectory } from './dev/node-release.ts';
-import { runProgramHere } from './dev/program-run.ts';
-import { createScratchRepository, type ScratchRepository } from './dev/scratch-repository.ts';
-import { evaluateExpression } from './dev/workflow-expression.ts';
-import { readWorkflow, runWorkflowJob, type StepRun, type WorkflowRun } from './dev/workflow-runner.ts';
-import { main as launch } from './launch-training-task.ts';
-import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { findNodeDirectory } from '../dev/node-release.ts';
+import { runProgramHere } from '../dev/program-run.ts';
+import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
+import { evaluateExpression } from '../dev/workflow-expression.ts';
+import { readWorkflow, runWorkflowJob, type StepRun, type WorkflowRun } from '../dev/workflow-runner.ts';
+import { main as launch } from '../launch-training-task.ts';
+import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 interface StepSource {
   name?: string;

@@ -1,8 +1,8 @@
-import type { MetricRule } from './config.ts';
-import type { Comparison, GateNote, GateReason, GateRule, MetricVerdict } from './gate-data.ts';
-import { countAgreeing, findMean, type Noise } from './gate-noise.ts';
+import type { MetricRule } from '../shell/config.ts';
+import type { Comparison, GateNote, GateReason, GateRule, MetricVerdict } from './data.ts';
 import type { HolmResult } from './holm.ts';
 import type { Goal } from './metric-rules.ts';
+import { countAgreeing, findMean, type Noise } from './noise.ts';
 import type { Statistics } from './statistics.ts';
 
 /** A loss counts as seen if it would be found in so many of all cases. */

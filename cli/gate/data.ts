@@ -1,9 +1,9 @@
-import type { MetricRule } from './config.ts';
-import type { EXIT_CODES } from './exit-code.ts';
-import type { Noise } from './gate-noise.ts';
+import type { MetricRule } from '../shell/config.ts';
+import type { EXIT_CODES } from '../shell/exit-code.ts';
+import type { TaskStatus } from '../training/task.ts';
 import type { Goal } from './metric-rules.ts';
+import type { Noise } from './noise.ts';
 import type { ValueDoubt } from './suspicious-value.ts';
-import type { TaskStatus } from './task.ts';
 
 /** A metric of one run: the number that counts (`value` in its rule). */
 export interface GateValue {

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { MetricRule } from './config.ts';
-import { judgeGate } from './gate.ts';
+import { composeGateRow } from '../report/gate-table.ts';
+import type { MetricRule } from '../shell/config.ts';
+import { toPlainText } from '../text/phrase.ts';
 import type {
   BaselineAbsence,
   Comparison,
@@ -11,11 +12,10 @@ import type {
   GateRun,
   GateValue,
   MetricJudgement,
-} from './gate-data.ts';
-import { composeGateRow } from './gate-table.ts';
-import { explainComparison, explainRule } from './gate-words.ts';
-import { toPlainText } from './phrase.ts';
+} from './data.ts';
+import { judgeGate } from './judge.ts';
 import { loadStatistics, type Statistics } from './statistics.ts';
+import { explainComparison, explainRule } from './words.ts';
 
 let statistics: Statistics;
 

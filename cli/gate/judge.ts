@@ -1,5 +1,7 @@
-import type { MetricRule } from './config.ts';
-import { EXIT_CODES } from './exit-code.ts';
+import type { MetricRule } from '../shell/config.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { matchesPattern } from '../training/metrics.ts';
+import { isEnded, isSuccess } from '../training/task.ts';
 import {
   decideEstimate,
   describeAbsence,
@@ -10,7 +12,7 @@ import {
   pickWorst,
   type TestResult,
   testEstimate,
-} from './gate-comparison.ts';
+} from './comparison.ts';
 import type {
   Comparison,
   GateBaseline,
@@ -21,8 +23,10 @@ import type {
   GateRun,
   MeasurementProblem,
   MetricJudgement,
-} from './gate-data.ts';
-import { estimateNoise, findMean, isUneven } from './gate-noise.ts';
+} from './data.ts';
+import { correctHolm } from './holm.ts';
+import { assignRole, type Goal } from './metric-rules.ts';
+import { estimateNoise, findMean, isUneven } from './noise.ts';
 import {
   countReports,
   type DistinctRuns,
@@ -31,12 +35,8 @@ import {
   findShortest,
   isAlwaysZero,
   measureRun,
-} from './gate-runs.ts';
-import { correctHolm } from './holm.ts';
-import { assignRole, type Goal } from './metric-rules.ts';
-import { matchesPattern } from './metrics.ts';
+} from './runs.ts';
 import type { Statistics } from './statistics.ts';
-import { isEnded, isSuccess } from './task.ts';
 
 /** How often the gate may object to a pull request that is no worse, where the settings do not say. */
 export const DEFAULT_ALPHA = 0.05;

@@ -1,5 +1,5 @@
-import type { MetricRule } from './config.ts';
-import { type MetricPick, matchesPattern } from './metrics.ts';
+import type { MetricRule } from '../shell/config.ts';
+import { type MetricPick, matchesPattern } from '../training/metrics.ts';
 
 export type Goal = 'maximize' | 'minimize';
 

@@ -1,5 +1,5 @@
-import type { GateRun, GateValue, MeasurementProblem } from './gate-data.ts';
-import { isSuccess } from './task.ts';
+import { isSuccess } from '../training/task.ts';
+import type { GateRun, GateValue, MeasurementProblem } from './data.ts';
 
 /** A metric's name, and what it was called before. */
 export interface MetricName {

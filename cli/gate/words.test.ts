@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { explainReason } from './gate-words.ts';
+import { explainReason } from './words.ts';
 
 test.each([
   ['too-few-iterations', 1, 'A task ran fewer than the 1 iteration that min-iterations asks for.'],

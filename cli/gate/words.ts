@@ -1,5 +1,5 @@
-import type { Comparison, GateNote, GateReason, GateRule, MetricJudgement } from './gate-data.ts';
-import { formatNumber } from './number-format.ts';
+import { formatNumber } from '../text/number-format.ts';
+import type { Comparison, GateNote, GateReason, GateRule, MetricJudgement } from './data.ts';
 
 /**
  * What the gate says of a metric against one baseline, in plain sentences for people without statistics. They hold our

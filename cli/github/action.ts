@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import type { ExitCode } from '../core/exit-code.ts';
-import type { World } from '../core/world.ts';
-import { runAsProcess } from './process.ts';
+import type { ExitCode } from '../shell/exit-code.ts';
+import { runAsProcess } from '../shell/process.ts';
+import type { World } from '../shell/world.ts';
 
 /** One input of a program's GitHub action. */
 export interface ActionInput {

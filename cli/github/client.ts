@@ -1,14 +1,14 @@
 import type { Octokit } from '@octokit/rest';
 import * as v from 'valibot';
-import type { CommentBoard, PullRequestComment } from '../core/comment-placement.ts';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import type { CodeLocation } from '../core/github-event.ts';
-import type { Redact } from '../core/redaction.ts';
-import type { CodeHost } from '../core/report-sources.ts';
-import { toSingleLine } from '../core/single-line.ts';
-import type { Clock } from '../core/world.ts';
-import { type Http, type HttpResponse, TransportError } from './http.ts';
+import type { CodeHost } from '../report/sources.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import { type Http, type HttpResponse, TransportError } from '../shell/http.ts';
+import type { Redact } from '../shell/redaction.ts';
+import type { Clock } from '../shell/world.ts';
+import { toSingleLine } from '../text/single-line.ts';
+import type { CommentBoard, PullRequestComment } from './comment-placement.ts';
+import type { CodeLocation } from './event.ts';
 
 /** One request's own limit. */
 const ATTEMPT_TIMEOUT_MS = 8_000;

@@ -1,4 +1,4 @@
-import { replaceBroken } from './quotation.ts';
+import { replaceBroken } from '../text/quotation.ts';
 
 const MARKER_START = '<!-- clearml-ci-cd comment: ';
 

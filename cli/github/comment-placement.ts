@@ -1,7 +1,7 @@
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import type { Clock } from '../shell/world.ts';
 import { hasMarker } from './comment-marker.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
-import type { Clock } from './world.ts';
 
 /** A comment on a pull request. */
 export interface PullRequestComment {

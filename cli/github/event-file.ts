@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import type { Environment } from '../core/environment.ts';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
+import type { Environment } from '../shell/environment.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
 
 /** The parsed event file that `GITHUB_EVENT_PATH` names; undefined where it names none. */
 export async function readEventFile(env: Environment): Promise<unknown> {

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { describe, expect, test } from '@jest/globals';
-import { Failure } from './failure.ts';
-import { readGithubRun } from './github-event.ts';
+import { Failure } from '../shell/failure.ts';
+import { readGithubRun } from './event.ts';
 
 interface EventExamples {
   readonly name: string;

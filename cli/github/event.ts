@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { dropUserInfo, type Environment } from './environment.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { checkAll, Failure } from './failure.ts';
+import { dropUserInfo, type Environment } from '../shell/environment.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { checkAll, Failure } from '../shell/failure.ts';
 
 /** What GitHub tells about the run: from the variables and the event file. */
 export interface GithubRun {

@@ -1,10 +1,10 @@
 import { type ExecFileException, execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Checkout, CheckoutReader, TreeEntry } from '../core/code.ts';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import { toSingleLine } from '../core/single-line.ts';
+import type { Checkout, CheckoutReader, TreeEntry } from '../launch/code.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import { toSingleLine } from '../text/single-line.ts';
 
 /** Diffs and trees of large repositories; what is larger is no training code. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;

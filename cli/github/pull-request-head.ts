@@ -1,8 +1,8 @@
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import type { CodeLocation, GithubRun } from '../core/github-event.ts';
-import { readPackageVersion } from './own-file.ts';
-import type { Session } from './program.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import { readPackageVersion } from '../shell/own-file.ts';
+import type { Session } from '../shell/program.ts';
+import type { CodeLocation, GithubRun } from './event.ts';
 
 const GIVE_UP_MS = 20_000;
 
@@ -23,8 +23,8 @@ export async function askForPullRequestHead(
   if (token === undefined || repository === undefined || pullRequest === undefined) return undefined;
   // Loaded only here: most launches know their commit.
   const [{ createGithubClient }, { createHttp }] = await Promise.all([
-    import('./github.ts'),
-    import('./http.ts'),
+    import('./client.ts'),
+    import('../shell/http.ts'),
   ]);
   const giveUpAtMs = clock.now() + GIVE_UP_MS;
   const http = createHttp(env, clock);

@@ -1,8 +1,8 @@
 import { appendFile } from 'node:fs/promises';
-import { describeSystemError } from '../core/error-code.ts';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import type { Session } from './program.ts';
+import { describeSystemError } from '../shell/error-code.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import type { Session } from '../shell/program.ts';
 
 /** Whose files they are, and what must not stand in them: a later step may post whatever it is handed. */
 type Owner = Pick<Session, 'env' | 'redact'>;

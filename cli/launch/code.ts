@@ -1,10 +1,10 @@
-import type { Environment } from './environment.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
-import { identifyRepository, isCloneUrl, stripCredentials } from './git-url.ts';
-import type { CodeLocation } from './github-event.ts';
-import type { Code } from './launch-plan.ts';
-import { hashText } from './pipeline.ts';
+import type { CodeLocation } from '../github/event.ts';
+import type { Environment } from '../shell/environment.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import { identifyRepository, isCloneUrl, stripCredentials } from '../shell/git-url.ts';
+import { hashText } from '../training/pipeline.ts';
+import type { Code } from './plan.ts';
 
 /** A checkout as git sees it. */
 export interface Checkout {

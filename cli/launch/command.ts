@@ -1,16 +1,16 @@
-import { checkExpectedCommit, identifyCode, locateCode, readExpectedCommit } from '../core/code.ts';
-import { readClearmlAccess } from '../core/environment.ts';
-import type { ExitCode } from '../core/exit-code.ts';
-import { checkAll, Failure, settle, takeSettled } from '../core/failure.ts';
-import { type CodeLocation, type GithubRun, readGithubRun } from '../core/github-event.ts';
-import type { LaunchOptions } from '../core/launch-plan.ts';
-import type { World } from '../core/world.ts';
-import { Command } from '../io/commander.ts';
-import { readConfigFile } from '../io/config-file.ts';
-import { readEventFile } from '../io/event-file.ts';
-import { createCheckoutReader } from '../io/git.ts';
-import { readPackageVersion } from '../io/own-file.ts';
-import { formatHelpEnd, readFlags, runProgram, type Session } from '../io/program.ts';
+import { type CodeLocation, type GithubRun, readGithubRun } from '../github/event.ts';
+import { readEventFile } from '../github/event-file.ts';
+import { createCheckoutReader } from '../github/git.ts';
+import { Command } from '../shell/commander.ts';
+import { readConfigFile } from '../shell/config-file.ts';
+import { readClearmlAccess } from '../shell/environment.ts';
+import type { ExitCode } from '../shell/exit-code.ts';
+import { checkAll, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { readPackageVersion } from '../shell/own-file.ts';
+import { formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
+import type { World } from '../shell/world.ts';
+import { checkExpectedCommit, identifyCode, locateCode, readExpectedCommit } from './code.ts';
+import type { LaunchOptions } from './plan.ts';
 
 interface Flags extends LaunchOptions {
   readonly config?: string;
@@ -102,7 +102,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     identifyCode(located, config.paths, reader),
     requirementsPath === undefined ? undefined : readRequirements(reader, cwd, requirementsPath),
     // What asks ClearML is loaded while git looks which code it is.
-    import('../io/task-launch.ts'),
+    import('./task-launch.ts'),
   ]);
   for (const warning of warnings) voice.warn(warning);
   return launchTasks({ flags, config, run: github, code, requirementsText, access, reader }, session);
@@ -110,7 +110,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 
 /** Loaded only here, and below: most launches know their commit, and send no requirements file along. */
 async function askForPullRequestHead(github: GithubRun, session: Session): Promise<CodeLocation | undefined> {
-  const head = await import('../io/pull-request-head.ts');
+  const head = await import('../github/pull-request-head.ts');
   return head.askForPullRequestHead(github, session);
 }
 
@@ -120,7 +120,7 @@ async function readRequirements(
   path: string,
 ): Promise<string> {
   const root = (await reader.findRoot()) ?? cwd;
-  const { readRequirementsFile } = await import('../io/requirements-file.ts');
+  const { readRequirementsFile } = await import('../shell/requirements-file.ts');
   return readRequirementsFile(root, path);
 }
 

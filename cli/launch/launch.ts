@@ -1,11 +1,11 @@
-import { formatAgentCommand } from './agent-command.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
-import { chooseMarks } from './history-mark.ts';
-import type { LaunchPlan, PlannedTask, TaskContent, TaskDocument } from './launch-plan.ts';
-import { isEnded, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import type { Clock } from '../shell/world.ts';
+import { formatAgentCommand } from '../training/agent-command.ts';
+import { chooseMarks } from '../training/history-mark.ts';
+import { isEnded, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
+import type { LaunchPlan, PlannedTask, TaskContent, TaskDocument } from './plan.ts';
 import { chooseTask, isGivenUp, isSameTraining, isSuperseded, TAKEN_OVER_TAG } from './task-choice.ts';
-import type { Clock } from './world.ts';
 
 /** A queue as ClearML shows it. */
 export interface Queue {

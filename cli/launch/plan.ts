@@ -1,10 +1,10 @@
-import type { Config } from './config.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { checkAll, Failure } from './failure.ts';
-import { toWebUrl } from './git-url.ts';
-import type { CodeLocation, GithubRun } from './github-event.ts';
-import { type HistoryMark, isHistoryMark } from './history-mark.ts';
-import { hashPipeline, hashText, identifyPipelineRepository } from './pipeline.ts';
+import type { CodeLocation, GithubRun } from '../github/event.ts';
+import type { Config } from '../shell/config.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { checkAll, Failure } from '../shell/failure.ts';
+import { toWebUrl } from '../shell/git-url.ts';
+import { type HistoryMark, isHistoryMark } from '../training/history-mark.ts';
+import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import {
   DEFAULT_QUEUE,
   DEFAULT_SEED_PARAM,
@@ -12,8 +12,8 @@ import {
   resolveEntryPoint,
   resolveNames,
   resolveWorkingDir,
-} from './settings.ts';
-import { RUNTIME_KEYS, tagPullRequest } from './task.ts';
+} from '../training/settings.ts';
+import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 
 /** The options of `launch-training-task`, as they were given. */
 export interface LaunchOptions extends NameOptions {

@@ -1,9 +1,9 @@
 import * as v from 'valibot';
-import type { KnownTask, LaunchServer, Queue } from '../core/launch.ts';
-import { escapeRegExp } from '../core/redaction.ts';
-import { isTaskId, RUNTIME_KEYS, tagPullRequest } from '../core/task.ts';
-import { AnswerLost, type ClearmlClient, ClearmlRefusal } from './clearml.ts';
-import { StatusSchema } from './clearml-fields.ts';
+import { AnswerLost, type ClearmlClient, ClearmlRefusal } from '../clearml/client.ts';
+import { StatusSchema } from '../clearml/fields.ts';
+import { escapeRegExp } from '../shell/redaction.ts';
+import { isTaskId, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
+import type { KnownTask, LaunchServer, Queue } from './launch.ts';
 
 /** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
 const PAGE_SIZE = 500;

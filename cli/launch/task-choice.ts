@@ -1,7 +1,7 @@
-import { isHistoryMark } from './history-mark.ts';
+import { isHistoryMark } from '../training/history-mark.ts';
+import { RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
 import type { KnownTask } from './launch.ts';
-import type { LaunchPlan, PlannedTask, TaskContent } from './launch-plan.ts';
-import { RUNTIME_KEYS, type TaskStatus, tagPullRequest } from './task.ts';
+import type { LaunchPlan, PlannedTask, TaskContent } from './plan.ts';
 
 /** Put on a draft by a launch without a pull request that takes it over: whoever created it must not remove it then. */
 export const TAKEN_OVER_TAG = 'taken-over';

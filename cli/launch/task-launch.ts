@@ -1,23 +1,17 @@
-import { formatAgentCommand } from '../core/agent-command.ts';
-import type { CheckoutReader } from '../core/code.ts';
-import type { Config } from '../core/config.ts';
-import type { ClearmlAccess } from '../core/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import type { GithubRun } from '../core/github-event.ts';
-import type { LaunchResult } from '../core/launch.ts';
-import {
-  type Code,
-  type LaunchOptions,
-  type LaunchPlan,
-  outlineLaunch,
-  planLaunch,
-} from '../core/launch-plan.ts';
-import { formatTaskUrl } from '../core/task.ts';
-import { createClearmlClient } from './clearml.ts';
-import { createLaunchServer } from './clearml-launch.ts';
-import type { endSuperseded } from './clearml-launch-end.ts';
-import { createHttp } from './http.ts';
-import { Interruption, type Session } from './program.ts';
+import { createClearmlClient } from '../clearml/client.ts';
+import type { GithubRun } from '../github/event.ts';
+import type { Config } from '../shell/config.ts';
+import type { ClearmlAccess } from '../shell/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
+import { createHttp } from '../shell/http.ts';
+import { Interruption, type Session } from '../shell/program.ts';
+import { formatAgentCommand } from '../training/agent-command.ts';
+import { formatTaskUrl } from '../training/task.ts';
+import type { CheckoutReader } from './code.ts';
+import type { LaunchResult } from './launch.ts';
+import { type Code, type LaunchOptions, type LaunchPlan, outlineLaunch, planLaunch } from './plan.ts';
+import { createLaunchServer } from './server.ts';
+import type { endSuperseded } from './withdrawal.ts';
 
 /** Launch gives up within a minute; what it has created is removed in the rest. */
 const GIVE_UP_MS = 42_000;
@@ -70,11 +64,7 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
     // Node hashes and loads in one go: before that, these requests set out.
     await new Promise((resolve) => setImmediate(resolve));
     const [plan, { carryOutLaunch, createLaunchRecord, surveyLaunch }, { findProgramProblem }] =
-      await Promise.all([
-        planLaunch(outline),
-        import('../core/launch.ts'),
-        import('../core/program-file.ts'),
-      ]);
+      await Promise.all([planLaunch(outline), import('./launch.ts'), import('./program-file.ts')]);
     // Git looks for the program while ClearML is asked; what it finds is told whatever ClearML says.
     const warned = findProgramProblem(outline, code, reader).then((problem) => {
       if (problem !== undefined) voice.warn(problem);
@@ -107,7 +97,7 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
       const result = await carryOutLaunch(plan, survey, { server, clock, token, deadlineMs, signal, record });
       describeResult(result, plan, urlOf, session);
       // Only what later steps can find is launched.
-      const { writeOutputs } = await import('./runner-files.ts');
+      const { writeOutputs } = await import('../github/runner-files.ts');
       await writeOutputs(session, {
         'task-id': result.tasks[0]?.id ?? '',
         'task-ids': result.tasks.map((task) => task.id).join(' '),
@@ -151,7 +141,7 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
 }
 
 // Loaded only where there is something to end: most launches have nothing.
-const loadEnd = () => import('./clearml-launch-end.ts');
+const loadEnd = () => import('./withdrawal.ts');
 
 function describeResult(
   result: LaunchResult,

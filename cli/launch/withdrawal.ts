@@ -1,16 +1,16 @@
 import * as v from 'valibot';
-import { abortTasks } from '../core/abort.ts';
-import { Failure } from '../core/failure.ts';
-import { listPossibleMarks } from '../core/history-mark.ts';
-import type { LaunchRecord, LaunchResult } from '../core/launch.ts';
-import type { LaunchPlan } from '../core/launch-plan.ts';
-import { RUNTIME_KEYS } from '../core/task.ts';
-import { isGivenUp, isSuperseded, isUsedByOthers } from '../core/task-choice.ts';
-import type { Clock } from '../core/world.ts';
-import type { ClearmlClient } from './clearml.ts';
-import { createAbortServer } from './clearml-abort.ts';
-import { createLaunchServer } from './clearml-launch.ts';
-import { releaseTasks } from './clearml-release.ts';
+import { abortTasks } from '../clearml/abort.ts';
+import { createAbortServer } from '../clearml/abort-calls.ts';
+import type { ClearmlClient } from '../clearml/client.ts';
+import { releaseTasks } from '../clearml/release.ts';
+import { Failure } from '../shell/failure.ts';
+import type { Clock } from '../shell/world.ts';
+import { listPossibleMarks } from '../training/history-mark.ts';
+import { RUNTIME_KEYS } from '../training/task.ts';
+import type { LaunchRecord, LaunchResult } from './launch.ts';
+import type { LaunchPlan } from './plan.ts';
+import { createLaunchServer } from './server.ts';
+import { isGivenUp, isSuperseded, isUsedByOthers } from './task-choice.ts';
 
 const TasksSchema = v.object({
   tasks: v.array(

@@ -1,20 +1,34 @@
-import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from '../core/baseline.ts';
-import type { CommentBoard, Placement, PullRequestComment } from '../core/comment-placement.ts';
-import { loadDownsample } from '../core/curve.ts';
-import { type Environment, isActions, readClearmlAccess } from '../core/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import { checkAll, Failure, settle, takeSettled } from '../core/failure.ts';
-import { hasGate, listGateQuestions, prepareGateInput } from '../core/gate-input.ts';
-import { identifyRepository } from '../core/git-url.ts';
+import { createClearmlClient } from '../clearml/client.ts';
+import { createGithubClient } from '../github/client.ts';
+import type { CommentBoard, Placement, PullRequestComment } from '../github/comment-placement.ts';
 import {
   type GithubRun,
   isRepositoryName,
   namesPullRequest,
   parsePullRequestNumber,
   readGithubRun,
-} from '../core/github-event.ts';
-import type { Report } from '../core/report.ts';
-import { findDecisive, listNamedMetrics, rankMetrics } from '../core/report-metrics.ts';
+} from '../github/event.ts';
+import { readEventFile } from '../github/event-file.ts';
+import { Command } from '../shell/commander.ts';
+import { locateConfigFile, parseConfigText, readConfigFile } from '../shell/config-file.ts';
+import { type Environment, isActions, readClearmlAccess } from '../shell/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
+import { checkAll, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { identifyRepository } from '../shell/git-url.ts';
+import { createHttp } from '../shell/http.ts';
+import { readPackageVersion } from '../shell/own-file.ts';
+import { formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
+import type { World } from '../shell/world.ts';
+import { DEFAULT_SEED_PARAM } from '../training/settings.ts';
+import { formatTaskUrl } from '../training/task.ts';
+import { readTaskIds } from '../training/task-arguments.ts';
+import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
+import { loadDownsample } from './drawing/curve.ts';
+import { hasGate, listGateQuestions, prepareGateInput } from './gate-input.ts';
+import { findDecisive, listNamedMetrics, rankMetrics } from './metrics.ts';
+import type { Report } from './report.ts';
+import type { ReportedTask } from './reported-task.ts';
+import { createReportServer } from './server.ts';
 import {
   completeSources,
   type ExpectedCode,
@@ -22,21 +36,7 @@ import {
   MANY_METRICS,
   type ReportSources,
   type SourceOptions,
-} from '../core/report-sources.ts';
-import type { ReportedTask } from '../core/reported-task.ts';
-import { DEFAULT_SEED_PARAM } from '../core/settings.ts';
-import { formatTaskUrl } from '../core/task.ts';
-import { readTaskIds } from '../core/task-arguments.ts';
-import type { World } from '../core/world.ts';
-import { createClearmlClient } from '../io/clearml.ts';
-import { createReportServer } from '../io/clearml-report.ts';
-import { Command } from '../io/commander.ts';
-import { locateConfigFile, parseConfigText, readConfigFile } from '../io/config-file.ts';
-import { readEventFile } from '../io/event-file.ts';
-import { createGithubClient } from '../io/github.ts';
-import { createHttp } from '../io/http.ts';
-import { readPackageVersion } from '../io/own-file.ts';
-import { formatHelpEnd, readFlags, runProgram, type Session } from '../io/program.ts';
+} from './sources.ts';
 
 /** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */
 const ASK_MS = 40_000;
@@ -290,7 +290,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 /** The comments there are. Where one may be ours, who we are is asked now: other answers are still under way. */
 async function listComments(board: CommentBoard): Promise<readonly PullRequestComment[]> {
   const comments = await board.listComments();
-  const { hasAnyMarker } = await import('../core/comment-marker.ts');
+  const { hasAnyMarker } = await import('../github/comment-marker.ts');
   if (comments.some(({ body }) => hasAnyMarker(body))) await board.readAuthor();
   return comments;
 }
@@ -299,30 +299,30 @@ async function listComments(board: CommentBoard): Promise<readonly PullRequestCo
 async function loadWriting() {
   const [gate, settings, report, markdown, marker, placement, files, { loadMarkdownWriter }] =
     await Promise.all([
-      import('../core/gate.ts'),
-      import('../core/gate-settings.ts'),
-      import('../core/report.ts'),
-      import('../core/report-markdown.ts'),
-      import('../core/comment-marker.ts'),
-      import('../core/comment-placement.ts'),
-      import('../io/runner-files.ts'),
-      import('../core/markdown.ts'),
+      import('../gate/judge.ts'),
+      import('./gate-settings.ts'),
+      import('./report.ts'),
+      import('./markdown.ts'),
+      import('../github/comment-marker.ts'),
+      import('../github/comment-placement.ts'),
+      import('../github/runner-files.ts'),
+      import('../text/markdown.ts'),
     ]);
   const writer = await loadMarkdownWriter();
   return { ...gate, ...settings, ...report, ...markdown, ...marker, ...placement, ...files, writer };
 }
 
 async function loadStatistics() {
-  const statistics = await import('../core/statistics.ts');
+  const statistics = await import('../gate/statistics.ts');
   return statistics.loadStatistics();
 }
 
 /** The comment's and the job summary's. */
 async function readTemplates(cwd: string, path: string | undefined) {
   const [{ PLACEHOLDERS, PLACEHOLDER_FUNCTIONS }, { compileTemplate }, files] = await Promise.all([
-    import('../core/report-markdown.ts'),
-    import('../core/template.ts'),
-    import('../io/template-file.ts'),
+    import('./markdown.ts'),
+    import('./template.ts'),
+    import('./template-file.ts'),
   ]);
   const known = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
   const [comment, summary] = await Promise.all([

@@ -1,5 +1,5 @@
+import { isSuccess } from '../training/task.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { isSuccess } from './task.ts';
 
 /** A param whose value differs; null where a side does not have it. */
 export interface ParamDifference {

@@ -1,13 +1,13 @@
-import type { Baseline, BaselineRule, FoundBaseline } from './baseline.ts';
-import type { MetricRule } from './config.ts';
-import { type Curves, restoreExtremes } from './curve.ts';
-import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from './gate-data.ts';
-import { assignRole, isAboutTime } from './metric-rules.ts';
-import { type Metric, type MetricPick, pickValue } from './metrics.ts';
-import type { GateQuestions, ReportSources } from './report-sources.ts';
+import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from '../gate/data.ts';
+import { assignRole, isAboutTime } from '../gate/metric-rules.ts';
+import { doubtValue, needsConsole, type ValueOrigin } from '../gate/suspicious-value.ts';
+import type { MetricRule } from '../shell/config.ts';
+import { type Metric, type MetricPick, pickValue } from '../training/metrics.ts';
+import { wasTakenBack } from '../training/task.ts';
+import type { Baseline, BaselineRule, FoundBaseline } from './baseline/baseline.ts';
+import { type Curves, restoreExtremes } from './drawing/curve.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { doubtValue, needsConsole, type ValueOrigin } from './suspicious-value.ts';
-import { wasTakenBack } from './task.ts';
+import type { GateQuestions, ReportSources } from './sources.ts';
 
 /** Whether any metric is gated: only then anything is asked or loaded for a gate. */
 export function hasGate(rules: readonly MetricRule[]): boolean {

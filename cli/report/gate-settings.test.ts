@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { parseConfig } from './config.ts';
+import { parseConfig } from '../shell/config.ts';
 import { compareSettings, type SettingsQuestion } from './gate-settings.ts';
 
 function configOf(content: unknown) {

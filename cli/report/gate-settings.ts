@@ -1,13 +1,13 @@
-import { type BaselineRule, DEFAULT_BASELINE, listBaselineRules } from './baseline.ts';
-import type { Config, MetricRule } from './config.ts';
-import { Failure, settle } from './failure.ts';
-import { DEFAULT_ALPHA } from './gate.ts';
+import { DEFAULT_ALPHA } from '../gate/judge.ts';
+import type { Config, MetricRule } from '../shell/config.ts';
+import { Failure, settle } from '../shell/failure.ts';
+import { matchesPattern } from '../training/metrics.ts';
+import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
+import { DEFAULT_SEED_PARAM, type Names, resolveNames } from '../training/settings.ts';
+import { RUNTIME_KEYS } from '../training/task.ts';
+import { type BaselineRule, DEFAULT_BASELINE, listBaselineRules } from './baseline/baseline.ts';
 import { hasGate } from './gate-input.ts';
-import { matchesPattern } from './metrics.ts';
-import { hashPipeline, identifyPipelineRepository } from './pipeline.ts';
-import type { BaseSettings, ReportSources } from './report-sources.ts';
-import { DEFAULT_SEED_PARAM, type Names, resolveNames } from './settings.ts';
-import { RUNTIME_KEYS } from './task.ts';
+import type { BaseSettings, ReportSources } from './sources.ts';
 
 /** A setting that differs from the base branch's. Values as people write them; null for one that is not set. */
 export interface SettingsChange {

@@ -1,8 +1,8 @@
-import { drawSparkline } from './curve.ts';
-import type { Comparison, GateRule, MetricJudgement, MetricVerdict } from './gate-data.ts';
-import { countRuns, explainComparison, explainReason, explainRule } from './gate-words.ts';
-import { formatNumber, formatPair } from './number-format.ts';
-import { type Phrase, phrase, words } from './phrase.ts';
+import type { Comparison, GateRule, MetricJudgement, MetricVerdict } from '../gate/data.ts';
+import { countRuns, explainComparison, explainReason, explainRule } from '../gate/words.ts';
+import { formatNumber, formatPair } from '../text/number-format.ts';
+import { type Phrase, phrase, words } from '../text/phrase.ts';
+import { drawSparkline } from './drawing/curve.ts';
 import type { Report } from './report.ts';
 
 /** A gated metric against one of its baselines; no comparison where nobody asked for a baseline. */

@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { renderGithubMarkdown } from '../dev/github-markdown.ts';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
-import { readCommentTemplate, readSummaryTemplate } from '../io/template-file.ts';
-import { loadDownsample } from './curve.ts';
-import type { Comparison, MetricJudgement } from './gate-data.ts';
+import type { Comparison, MetricJudgement } from '../gate/data.ts';
+import { loadMarkdownWriter } from '../text/markdown.ts';
+import { RUNTIME_KEYS } from '../training/task.ts';
+import type { QueueState } from '../training/task-life.ts';
+import { loadDownsample } from './drawing/curve.ts';
+import type { Plot } from './drawing/plot.ts';
 import type { ReportSettings } from './gate-settings.ts';
-import { loadMarkdownWriter } from './markdown.ts';
-import type { Plot } from './plot.ts';
-import type { Report } from './report.ts';
 import {
   COMMENT_MAX_LENGTH,
   PLACEHOLDER_FUNCTIONS,
@@ -17,10 +17,10 @@ import {
   renderComment,
   renderSummary,
   SUMMARY_MAX_BYTES,
-} from './report-markdown.ts';
-import { RUNTIME_KEYS } from './task.ts';
-import type { QueueState } from './task-life.ts';
+} from './markdown.ts';
+import type { Report } from './report.ts';
 import { compileTemplate, type RenderTemplate } from './template.ts';
+import { readCommentTemplate, readSummaryTemplate } from './template-file.ts';
 
 const KNOWN = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
 
@@ -459,7 +459,10 @@ describe('the log of a failure', () => {
   }
 
   test('begins with what the training printed, and leaves out what the SDK says of itself', async () => {
-    const fixture = await readFile(new URL('fixtures/causes/exception.json', import.meta.url), 'utf8');
+    const fixture = await readFile(
+      new URL('../training/fixtures/causes/exception.json', import.meta.url),
+      'utf8',
+    );
     const { log } = JSON.parse(fixture) as { log: string[] };
     const excerpt = readExcerpt(log)?.split('\n');
     expect(excerpt?.slice(0, 2)).toEqual(['epoch 0', 'Traceback (most recent call last):']);

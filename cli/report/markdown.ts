@@ -1,17 +1,18 @@
-import { EXECUTION_STARTS } from './cause.ts';
-import { drawChart } from './chart.ts';
-import { formatMarker } from './comment-marker.ts';
-import type { Downsample } from './curve.ts';
-import { formatDuration } from './duration.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { formatMarker } from '../github/comment-marker.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import { formatDuration } from '../text/duration.ts';
+import type { MarkdownWriter } from '../text/markdown.ts';
+import { formatBytes, formatNumber } from '../text/number-format.ts';
+import { joinPhrases, type Phrase, phrase, words } from '../text/phrase.ts';
+import { EXECUTION_STARTS } from '../training/cause.ts';
+import { drawChart } from './drawing/chart.ts';
+import type { Downsample } from './drawing/curve.ts';
+import type { Plot } from './drawing/plot.ts';
 import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
-import type { MarkdownWriter } from './markdown.ts';
-import { formatBytes, formatNumber } from './number-format.ts';
-import { joinPhrases, type Phrase, phrase, words } from './phrase.ts';
-import type { Plot } from './plot.ts';
+import type { ReportCurve, ReportMetric } from './metrics.ts';
 import type { Report, ReportTask } from './report.ts';
-import type { ReportCurve, ReportMetric } from './report-metrics.ts';
+import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
 import {
   composeBaseline,
   composeCause,
@@ -26,8 +27,7 @@ import {
   nameBaseline,
   type SettingsWarning,
   STATUS_WORDS,
-} from './report-text.ts';
-import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
+} from './text.ts';
 
 /** What GitHub takes as a comment, in characters. Counted in UTF-16 units, of which a character may have two. */
 export const COMMENT_MAX_LENGTH = 65_536;

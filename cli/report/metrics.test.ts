@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
-import type { MetricRule } from './config.ts';
-import { describeMetrics, listNamedMetrics, rankMetrics } from './report-metrics.ts';
+import type { MetricRule } from '../shell/config.ts';
+import { describeMetrics, listNamedMetrics, rankMetrics } from './metrics.ts';
 
 const RULE = { value: 'last', tolerance: 0, gate: 'off' } as const;
 

@@ -1,10 +1,10 @@
-import type { MetricRule } from './config.ts';
-import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './curve.ts';
-import type { Comparison, MetricJudgement, MetricVerdict } from './gate-data.ts';
-import { assignRole, type Goal, type MetricRole, readName } from './metric-rules.ts';
-import { type Metric, type MetricPick, pickValue, sortMetrics } from './metrics.ts';
+import type { Comparison, MetricJudgement, MetricVerdict } from '../gate/data.ts';
+import { assignRole, type Goal, type MetricRole, readName } from '../gate/metric-rules.ts';
+import type { MetricRule } from '../shell/config.ts';
+import { type Metric, type MetricPick, pickValue, sortMetrics } from '../training/metrics.ts';
+import { isSuccess } from '../training/task.ts';
+import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './drawing/curve.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { isSuccess } from './task.ts';
 
 /** A metric of the code under test beside the baseline's. */
 export interface ReportMetric {

@@ -1,5 +1,19 @@
-import type { Baseline, UnfinishedCommit } from './baseline.ts';
-import { type Cause, explainEnd } from './cause.ts';
+import type { GateResult, MetricJudgement } from '../gate/data.ts';
+import type { MetricRule } from '../shell/config.ts';
+import type { Failure } from '../shell/failure.ts';
+import { replaceBroken } from '../text/quotation.ts';
+import { type Cause, explainEnd } from '../training/cause.ts';
+import type { Metric } from '../training/metrics.ts';
+import {
+  isEnded,
+  isSuccess,
+  RESET_REASON,
+  RUNTIME_KEYS,
+  type TaskStatus,
+  wasTakenBack,
+} from '../training/task.ts';
+import { isWorkerLost } from '../training/task-life.ts';
+import type { Baseline, UnfinishedCommit } from './baseline/baseline.ts';
 import {
   compareEnvironments,
   compareParams,
@@ -8,18 +22,11 @@ import {
   type EnvironmentDifference,
   type ParamDifference,
 } from './comparability.ts';
-import type { MetricRule } from './config.ts';
-import type { Failure } from './failure.ts';
-import type { GateResult, MetricJudgement } from './gate-data.ts';
+import type { Plot } from './drawing/plot.ts';
 import type { ReportSettings } from './gate-settings.ts';
-import type { Metric } from './metrics.ts';
-import type { Plot } from './plot.ts';
-import { replaceBroken } from './quotation.ts';
-import { describeMetrics, type RankedMetric, type ReportCurve, type ReportMetric } from './report-metrics.ts';
-import type { ReportSources } from './report-sources.ts';
+import { describeMetrics, type RankedMetric, type ReportCurve, type ReportMetric } from './metrics.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
-import { isEnded, isSuccess, RESET_REASON, RUNTIME_KEYS, type TaskStatus, wasTakenBack } from './task.ts';
-import { isWorkerLost } from './task-life.ts';
+import type { ReportSources } from './sources.ts';
 
 /** What is said of the whole run, the first that holds (public contract). */
 export type Verdict = GateResult['verdict'];

@@ -1,5 +1,5 @@
-import type { Metric } from './metrics.ts';
-import type { TaskStatus } from './task.ts';
+import type { Metric } from '../training/metrics.ts';
+import type { TaskStatus } from '../training/task.ts';
 
 /** Everything of a task that a report may show. Times in ms since 1970. */
 export interface ReportedTask {

@@ -1,23 +1,23 @@
 import * as v from 'valibot';
-import { splitLogLines } from '../core/console-log.ts';
-import { type Curve, cleanCurve } from '../core/curve.ts';
-import { MARK_PREFIX_PATTERN } from '../core/history-mark.ts';
-import { isMonitor, isSingleValueTitle, type Metric, nameMetric, sortMetrics } from '../core/metrics.ts';
-import { type Plot, parsePlot } from '../core/plot.ts';
-import { escapeRegExp } from '../core/redaction.ts';
-import { MANY_METRICS, type MetricName, type ReportServer } from '../core/report-sources.ts';
-import type { Model, ReportedTask } from '../core/reported-task.ts';
-import { HISTORY_EVENTS, RUNTIME_KEYS } from '../core/task.ts';
-import type { ClearmlClient } from './clearml.ts';
+import type { ClearmlClient } from '../clearml/client.ts';
 import {
   OptionalTextSchema,
   ServerTimeSchema,
   StatusSchema,
   TextSchema,
   TextsSchema,
-} from './clearml-fields.ts';
-import { createLogPageReader, readLogEnd } from './clearml-log.ts';
-import { readQueues } from './clearml-queues.ts';
+} from '../clearml/fields.ts';
+import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
+import { readQueues } from '../clearml/queues.ts';
+import { escapeRegExp } from '../shell/redaction.ts';
+import { splitLogLines } from '../training/console-log.ts';
+import { MARK_PREFIX_PATTERN } from '../training/history-mark.ts';
+import { isMonitor, isSingleValueTitle, type Metric, nameMetric, sortMetrics } from '../training/metrics.ts';
+import { HISTORY_EVENTS, RUNTIME_KEYS } from '../training/task.ts';
+import { type Curve, cleanCurve } from './drawing/curve.ts';
+import { type Plot, parsePlot } from './drawing/plot.ts';
+import type { Model, ReportedTask } from './reported-task.ts';
+import { MANY_METRICS, type MetricName, type ReportServer } from './sources.ts';
 
 /** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
 const PAGE_SIZE = 500;

@@ -1,3 +1,8 @@
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure, settle } from '../shell/failure.ts';
+import type { Metric } from '../training/metrics.ts';
+import { isEnded, isSuccess, RUNTIME_KEYS } from '../training/task.ts';
+import type { QueueState } from '../training/task-life.ts';
 import {
   type Ancestor,
   type Baseline,
@@ -6,16 +11,11 @@ import {
   listCodeIds,
   type MissingBaseline,
   selectTagBaseline,
-} from './baseline.ts';
-import { type BranchHistory, findBranchBaseline } from './branch-baseline.ts';
-import type { Curves } from './curve.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure, settle } from './failure.ts';
-import type { Metric } from './metrics.ts';
-import type { Plot } from './plot.ts';
+} from './baseline/baseline.ts';
+import { type BranchHistory, findBranchBaseline } from './baseline/branch-baseline.ts';
+import type { Curves } from './drawing/curve.ts';
+import type { Plot } from './drawing/plot.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { isEnded, isSuccess, RUNTIME_KEYS } from './task.ts';
-import type { QueueState } from './task-life.ts';
 
 /** What ClearML finds a metric by. */
 export type MetricName = Pick<Metric, 'name' | 'title' | 'series'>;

@@ -1,9 +1,9 @@
-import { describeReadError } from '../core/error-code.ts';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import type { Template } from '../core/template.ts';
-import { readNamedFile } from './checkout-file.ts';
-import { readOwnFile } from './own-file.ts';
+import { readNamedFile } from '../shell/checkout-file.ts';
+import { describeReadError } from '../shell/error-code.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
+import { readOwnFile } from '../shell/own-file.ts';
+import type { Template } from './template.ts';
 
 /** The comment's template: the user's own, else ours. @throws Failure (usage) when it can't be read */
 export async function readCommentTemplate(cwd: string, path: string | undefined): Promise<Template> {

@@ -1,11 +1,11 @@
-import { formatPlace } from './cause.ts';
-import { formatDuration } from './duration.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { formatChange, formatNumber, formatPair, formatPercentChange } from './number-format.ts';
-import { joinPhrases, type Phrase, phrase, words } from './phrase.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { formatDuration } from '../text/duration.ts';
+import { formatChange, formatNumber, formatPair, formatPercentChange } from '../text/number-format.ts';
+import { joinPhrases, type Phrase, phrase, words } from '../text/phrase.ts';
+import { formatPlace } from '../training/cause.ts';
+import type { TaskStatus } from '../training/task.ts';
+import { findDecisive, judgeEffect, type ReportMetric } from './metrics.ts';
 import type { Report, ReportBaseline, ReportTask } from './report.ts';
-import { findDecisive, judgeEffect, type ReportMetric } from './report-metrics.ts';
-import type { TaskStatus } from './task.ts';
 
 /** How a status is called in a sentence. */
 export const STATUS_WORDS: Readonly<Record<TaskStatus, string>> = {

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
 
 /** The nearest folder at or above `cwd` that holds `.git`, else `cwd`. */
 export function findCheckoutRoot(cwd: string): string {

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type * as commander from 'commander';
 
-// By require: see io/undici.ts.
+// By require: see shell/undici.ts.
 const require = createRequire(import.meta.url);
 
 export const { Command, CommanderError, Option } = require('commander') as typeof commander;

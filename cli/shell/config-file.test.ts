@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { stringify } from 'yaml';
-import { Failure } from '../core/failure.ts';
 import { readConfigFile } from './config-file.ts';
+import { Failure } from './failure.ts';
 
 let folder: string;
 

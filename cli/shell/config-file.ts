@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
-import type { Config, ConfigIssue } from '../core/config.ts';
-import { describeReadError, describeSystemError, readErrorCode } from '../core/error-code.ts';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
 import { findCheckoutRoot, readNamedFile } from './checkout-file.ts';
+import type { Config, ConfigIssue } from './config.ts';
+import { describeReadError, describeSystemError, readErrorCode } from './error-code.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
 
 const DEFAULT_PATH = '.github/clearml-ci.yml';
 
@@ -67,7 +67,7 @@ export async function parseConfigText(name: string, text: string): Promise<Confi
   // Loaded only where there is a file: yaml costs as much as all other packages of a launch together.
   const [{ LineCounter, parseDocument, isMap, isSeq, isScalar }, { parseConfig }] = await Promise.all([
     import('yaml'),
-    import('../core/config.ts'),
+    import('./config.ts'),
   ]);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });

@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { World } from '../core/world.ts';
+import type { World } from './world.ts';
 
 // What a program's entry loads before compiled code can be cached: Node strips the types of these files at every start,
 // so there are no others.
@@ -41,7 +41,7 @@ export function isEntry(moduleUrl: string): boolean {
  */
 function cacheCompiledCode(): void {
   // In a bundle there is no such file, and no node_modules either.
-  if (!import.meta.url.endsWith('/io/entry.ts')) return;
+  if (!import.meta.url.endsWith('/shell/entry.ts')) return;
   const packages = fileURLToPath(new URL('../../node_modules', import.meta.url));
   if (!('enableCompileCache' in nodeModule) || !existsSync(packages)) return;
   const enable = nodeModule.enableCompileCache as (directory: string) => unknown;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Environment, isActions, mergeEnvironments } from '../core/environment.ts';
+import { type Environment, isActions, mergeEnvironments } from './environment.ts';
 
 /**
  * The environment of a run: what is set, and outside Actions what a `.env` file in the working directory adds. In

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
+import { readGithubRun } from '../github/event.ts';
 import { dropUserInfo, readClearmlAccess, readClearmlHosts } from './environment.ts';
 import { Failure } from './failure.ts';
-import { readGithubRun } from './github-event.ts';
 
 test('user names and passwords in the servers’ addresses go no further: links are made of these', () => {
   expect(readClearmlHosts({ CLEARML_API_HOST: 'https://ada:p%40ss@api.example.com/' })).toEqual({

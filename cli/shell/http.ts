@@ -1,10 +1,10 @@
 import type { Dispatcher } from 'undici';
-import type { Environment } from '../core/environment.ts';
-import { describeSystemError, readErrorCode } from '../core/error-code.ts';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import type { Clock } from '../core/world.ts';
+import type { Environment } from './environment.ts';
+import { describeSystemError, readErrorCode } from './error-code.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
 import { Agent, loadProxyAgent, request } from './undici.ts';
+import type { Clock } from './world.ts';
 
 /** One exchange. Redirects are not followed: they would carry the credentials elsewhere. */
 export interface HttpRequest {

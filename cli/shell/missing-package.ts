@@ -1,4 +1,4 @@
-import { EXIT_CODES } from '../core/exit-code.ts';
+import { EXIT_CODES } from './exit-code.ts';
 
 /**
  * Tells that a package is not installed, and how it gets there: packages are loaded before there is anybody else to tell

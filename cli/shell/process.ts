@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty';
-import { EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import type { Clock, Signal, World } from '../core/world.ts';
+import { EXIT_CODES, type ExitCode } from './exit-code.ts';
+import type { Clock, Signal, World } from './world.ts';
 // Both are needed soon: tsx has another thread that finds the program's files while this one loads them.
 import './commander.ts';
 import './undici.ts';

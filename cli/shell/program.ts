@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import { type Environment, isActions, listSecrets } from '../core/environment.ts';
-import { EXIT_CODE_MEANINGS, EXIT_CODES, type ExitCode } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
-import { createRedactor, type Redact } from '../core/redaction.ts';
-import { formatAnnotation, neutralizeCommands } from '../core/workflow-command.ts';
-import type { Clock, Signal, World } from '../core/world.ts';
 import { type Command, CommanderError } from './commander.ts';
 import { readEnvironment } from './env-file.ts';
+import { type Environment, isActions, listSecrets } from './environment.ts';
+import { EXIT_CODE_MEANINGS, EXIT_CODES, type ExitCode } from './exit-code.ts';
+import { Failure } from './failure.ts';
+import { createRedactor, type Redact } from './redaction.ts';
+import { formatAnnotation, neutralizeCommands } from './workflow-command.ts';
+import type { Clock, Signal, World } from './world.ts';
 
 /** What a running program holds: its environment, its two voices and the wish of whoever started it to end it. */
 export interface Session {

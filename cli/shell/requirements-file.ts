@@ -1,8 +1,8 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { isAbsolute, relative, resolve } from 'node:path';
-import { describeReadError } from '../core/error-code.ts';
-import { EXIT_CODES } from '../core/exit-code.ts';
-import { Failure } from '../core/failure.ts';
+import { describeReadError } from './error-code.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { Failure } from './failure.ts';
 
 /**
  * Reads the requirements file that goes with the task. Links are followed, and the file must lie inside the checkout:

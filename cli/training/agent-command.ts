@@ -1,4 +1,4 @@
-import { toSingleLine } from './single-line.ts';
+import { toSingleLine } from '../text/single-line.ts';
 
 /** The command that starts an agent for a queue, as it can be given to a shell: a queue's name may hold blanks. */
 export function formatAgentCommand(queueName: string): string {

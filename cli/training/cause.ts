@@ -1,4 +1,4 @@
-import { toSingleLine } from './single-line.ts';
+import { toSingleLine } from '../text/single-line.ts';
 import type { EndReason } from './task-life.ts';
 import { findTraceback } from './traceback.ts';
 

@@ -1,4 +1,4 @@
-import { stripAnsi } from './single-line.ts';
+import { stripAnsi } from '../text/single-line.ts';
 
 /** A piece of a task's console, as ClearML keeps it. One may hold many lines. */
 export interface LogEvent {

@@ -1,4 +1,4 @@
-import { identifyRepository } from './git-url.ts';
+import { identifyRepository } from '../shell/git-url.ts';
 
 /**
  * What belongs together: baselines, history, superseding and the comment stay within one pipeline. A fork's pull

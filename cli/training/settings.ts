@@ -1,8 +1,8 @@
-import type { Config } from './config.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { checkAll, Failure } from './failure.ts';
-import { nameRepository } from './git-url.ts';
-import type { GithubRun } from './github-event.ts';
+import type { GithubRun } from '../github/event.ts';
+import type { Config } from '../shell/config.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { checkAll, Failure } from '../shell/failure.ts';
+import { nameRepository } from '../shell/git-url.ts';
 
 /** The two names that say which training this is, on every branch. */
 export interface Names {

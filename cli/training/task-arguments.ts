@@ -1,5 +1,5 @@
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { EXIT_CODES } from '../shell/exit-code.ts';
+import { Failure } from '../shell/failure.ts';
 import { isTaskId } from './task.ts';
 
 /**

@@ -1,6 +1,6 @@
-import type { TaskOrigin } from './abort.ts';
-import { EXIT_CODES, type ExitCode } from './exit-code.ts';
-import type { WaitingPhase } from './poll-schedule.ts';
+import type { WaitingPhase } from '../check/poll-schedule.ts';
+import type { TaskOrigin } from '../clearml/abort.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
 import { isEnded, isSuccess, RESET_REASON, type TaskStatus } from './task.ts';
 
 /** What one look at a task shows. Times in ms since 1970, by the server's clock. */

@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
+import { RUNTIME_KEYS } from '../../training/task.ts';
+import type { ReportedTask } from '../reported-task.ts';
 import {
   type Ancestor,
   type ListedCommit,
@@ -7,8 +9,6 @@ import {
   selectTagBaseline,
   walkFirstParents,
 } from './baseline.ts';
-import type { ReportedTask } from './reported-task.ts';
-import { RUNTIME_KEYS } from './task.ts';
 
 const PIPELINE = 'p'.repeat(32);
 

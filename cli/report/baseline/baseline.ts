@@ -1,9 +1,16 @@
-import type { Config } from './config.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
-import { isHistoryMark, listMarkedCommits } from './history-mark.ts';
-import type { ReportedTask } from './reported-task.ts';
-import { isHistoryEvent, isSuccess, isTaskId, isUnderWay, RUNTIME_KEYS, tagPullRequest } from './task.ts';
+import type { Config } from '../../shell/config.ts';
+import { EXIT_CODES } from '../../shell/exit-code.ts';
+import { Failure } from '../../shell/failure.ts';
+import { isHistoryMark, listMarkedCommits } from '../../training/history-mark.ts';
+import {
+  isHistoryEvent,
+  isSuccess,
+  isTaskId,
+  isUnderWay,
+  RUNTIME_KEYS,
+  tagPullRequest,
+} from '../../training/task.ts';
+import type { ReportedTask } from '../reported-task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
 

@@ -1,3 +1,6 @@
+import { type Failure, settle } from '../../shell/failure.ts';
+import type { ReportedTask } from '../reported-task.ts';
+import type { CodeHost, CommitComparison, MetricName, ReportServer } from '../sources.ts';
 import {
   type Ancestor,
   type Baseline,
@@ -9,9 +12,6 @@ import {
   selectBranchBaseline,
   walkFirstParents,
 } from './baseline.ts';
-import { type Failure, settle } from './failure.ts';
-import type { CodeHost, CommitComparison, MetricName, ReportServer } from './report-sources.ts';
-import type { ReportedTask } from './reported-task.ts';
 
 /** A branch of merge commits has its first parents spread over several pages. */
 const MAX_COMMIT_PAGES = 4;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import type { Metric } from '../../training/metrics.ts';
 import {
   averageCurves,
   type Curve,
@@ -8,7 +9,6 @@ import {
   resampleCurve,
   restoreExtremes,
 } from './curve.ts';
-import type { Metric } from './metrics.ts';
 
 const downsample = await loadDownsample();
 

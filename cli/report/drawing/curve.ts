@@ -1,4 +1,4 @@
-import type { Metric } from './metrics.ts';
+import type { Metric } from '../../training/metrics.ts';
 
 /** A metric over the iterations, both axes as long as each other, iterations ascending. */
 export interface Curve {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { formatNumber } from './number-format.ts';
+import { formatNumber } from '../../text/number-format.ts';
 
 /** A table or a matrix that the training reported. */
 export interface Plot {
