@@ -1,6 +1,6 @@
 #!/usr/bin/env tsx
 import { runEntry } from './shell/entry.ts';
-import type { ExitCode } from './shell/exit-code.ts';
+import type { ExitCode } from './shell/failure.ts';
 import type { World } from './shell/world.ts';
 
 // Loaded only when it is run: what runs it as a process has switched the compile cache on by then.

@@ -1,11 +1,9 @@
-import { Command, Option } from '../shell/commander.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { type Environment, readClearmlAccess } from '../shell/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
-import { checkAll, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, type ExitCode, settle, takeSettled } from '../shell/failure.ts';
+import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
-import { readPackageVersion } from '../shell/own-file.ts';
-import { formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
+import { Command, formatHelpEnd, Option, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import {
   type CheckFlags,
@@ -118,7 +116,7 @@ async function loadAbort(env: Environment) {
     await Promise.all([
       import('./task-abort.ts'),
       import('../github/event.ts'),
-      import('../github/event-file.ts'),
+      import('../github/event.ts'),
     ]);
   const event = await settle(readEventFile(env));
   return {

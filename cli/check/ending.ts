@@ -1,6 +1,7 @@
-import { type AbortServer, abortTasks, isOursToAbort } from '../clearml/abort.ts';
+import { type AbortServer, abortTasks } from '../clearml/abort.ts';
 import { type Failure, settle } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
+import { isOursToAbort } from '../training/ownership.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 

@@ -1,6 +1,5 @@
 import type { Config } from '../shell/config.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { checkAll, Failure } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { parseDurationMs } from '../text/duration.ts';
 import { DEFAULT_QUEUE_TIMEOUT_MS, DEFAULT_TIMEOUT_MS } from '../training/settings.ts';
 import { isTaskId } from '../training/task.ts';

@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { createSimulatedClock } from '../dev/simulated-clock.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { createPatience } from './outage.ts';
 
 test('of requests that go together, one that is answered does not end the trouble that another one has', async () => {

@@ -1,3 +1,5 @@
+import type { WaitingPhase } from '../training/task-life.ts';
+
 /** How the pause between two looks grows: in proportion to the time looked on so far, within bounds. All in ms. */
 interface Growth {
   readonly floorMs: number;
@@ -16,9 +18,6 @@ const RUNNING: Growth = { floorMs: 880, share: 0.0395, graceMs: 4500, ceilingMs:
 
 /** While it waits in a queue: nothing is late but the log. Makes at most 269 looks in an hour. */
 const QUEUED: Growth = { floorMs: 2000, share: 0.05, graceMs: 0, ceilingMs: 16_000 };
-
-/** Phases of a task that is not over. A `draft` is not in a queue yet. */
-export type WaitingPhase = 'draft' | 'queued' | 'running';
 
 /**
  * How long to wait, in ms, until the next look at a task.

@@ -1,7 +1,8 @@
 import { formatDuration } from '../text/duration.ts';
 import { formatNumber } from '../text/number-format.ts';
+import { matchesPattern } from '../text/pattern.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import { matchesPattern } from '../training/metrics.ts';
+
 import type { QueueState, TaskLife } from '../training/task-life.ts';
 
 /** What a person is told while tasks are waited for. */

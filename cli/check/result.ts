@@ -1,4 +1,4 @@
-import type { ExitCode } from '../shell/exit-code.ts';
+import type { ExitCode } from '../shell/failure.ts';
 import { formatDuration } from '../text/duration.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { type Cause, formatCause, formatPlace } from '../training/cause.ts';

@@ -1,7 +1,7 @@
 import { type ClearmlClient, ClearmlRefusal } from '../clearml/client.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { isActions } from '../shell/environment.ts';
-import type { ExitCode } from '../shell/exit-code.ts';
+import type { ExitCode } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { formatAgentCommand } from '../training/agent-command.ts';

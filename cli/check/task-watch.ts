@@ -1,7 +1,6 @@
 import { ClearmlRefusal, createClearmlClient } from '../clearml/client.ts';
 import type { ClearmlAccess } from '../shell/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, type ExitCode, Failure } from '../shell/failure.ts';
 import type { Http } from '../shell/http.ts';
 import { Interruption, type Session } from '../shell/program.ts';
 import { formatDuration } from '../text/duration.ts';
@@ -81,7 +80,7 @@ export async function watchUntilEnd(
     // Loaded only here: most trainings end by themselves.
     const [{ endOurs }, { createAbortServer }] = await Promise.all([
       import('./ending.ts'),
-      import('../clearml/abort-calls.ts'),
+      import('../clearml/abort.ts'),
     ]);
     const deadlineMs = clock.now() + why.timeoutMs;
     // Without it nothing can be ended: there is no other question that the time is kept for.

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { createSimulatedClock } from '../dev/simulated-clock.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
+import { isOfPullRequest, isOursToAbort } from '../training/ownership.ts';
 import type { TaskStatus } from '../training/task.ts';
-import { type AbortServer, type AbortState, abortTasks, isOfPullRequest, isOursToAbort } from './abort.ts';
+import { type AbortServer, type AbortState, abortTasks } from './abort.ts';
 
 const A = 'a'.repeat(32);
 const B = 'b'.repeat(32);

@@ -1,8 +1,9 @@
-import { isUsedByOthers, isUsedByPullRequest } from '../launch/task-choice.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import * as v from 'valibot';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
-import { isEnded, RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
+import { isEnded, type TaskStatus } from '../training/task.ts';
+import { type ClearmlClient, ClearmlRefusal } from './client.ts';
+import { ServerTimeSchema, StatusSchema } from './fields.ts';
 
 /** What is asked of ClearML to end tasks. Lists are never empty; a task that is gone is left out of an answer. */
 export interface AbortServer {
@@ -182,51 +183,85 @@ async function withDeadline(
   }
 }
 
-/** What a task tells about who launched it and who else uses it. */
-export interface TaskOrigin {
-  readonly runtime: Readonly<Record<string, string>>;
-  readonly tags: readonly string[];
-  /** ClearML id of the user who created it. */
-  readonly user: string | undefined;
+/** The server caps a page silently at this many tasks (recordings 324-326). */
+const PAGE_SIZE = 500;
+const PARALLEL_REQUESTS = 8;
+
+const StatesSchema = v.object({
+  tasks: v.array(
+    v.object({
+      id: v.string(),
+      status: StatusSchema,
+      status_message: v.nullish(v.string(), ''),
+      started: ServerTimeSchema,
+      status_changed: ServerTimeSchema,
+    }),
+  ),
+});
+
+const Anything = v.unknown();
+
+/** Ends tasks by ClearML's REST API. */
+export function createAbortServer(client: ClearmlClient): AbortServer {
+  async function readStates(ids: readonly string[], signal: AbortSignal): Promise<Map<string, AbortState>> {
+    const states = new Map<string, AbortState>();
+    for (let start = 0; start < ids.length; start += PAGE_SIZE) {
+      const page = new Set(ids.slice(start, start + PAGE_SIZE));
+      const { tasks } = await client.call(
+        'tasks.get_all',
+        {
+          id: [...page],
+          only_fields: ['id', 'status', 'status_message', 'started', 'status_changed'],
+          page: 0,
+          page_size: PAGE_SIZE,
+        },
+        StatesSchema,
+        { isRepeatable: true, signal },
+      );
+      for (const task of tasks) {
+        // A query that widened would name tasks that are none of our business.
+        if (!page.has(task.id)) continue;
+        states.set(task.id, {
+          status: task.status,
+          statusMessage: task.status_message,
+          startedAtMs: task.started,
+          statusChangedAtMs: task.status_changed,
+        });
+      }
+    }
+    return states;
+  }
+
+  async function changeEach(
+    endpoint: 'tasks.stop' | 'tasks.dequeue',
+    ids: readonly string[],
+    reason: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const queue = [...ids];
+    const work = async () => {
+      for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
+        try {
+          await client.call(endpoint, { task: id, status_reason: reason }, Anything, {
+            isRepeatable: true,
+            signal,
+          });
+        } catch (error) {
+          if (!isPassedOver(error)) throw error;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(PARALLEL_REQUESTS, queue.length) }, work));
+  }
+
+  return {
+    readStates,
+    stop: (ids, reason, signal) => changeEach('tasks.stop', ids, reason, signal),
+    dequeue: (ids, reason, signal) => changeEach('tasks.dequeue', ids, reason, signal),
+  };
 }
 
-/**
- * Whether a task is this run's to abort: this workflow run launched it (any attempt), and no other pull request has
- * reused it. Outside Actions, where no run has an id: the user whose credentials we have launched it, likewise outside.
- *
- * @param readUser the id of that user; called only where the answer depends on it
- */
-export async function isOursToAbort(
-  task: TaskOrigin,
-  run: { readonly runId: string | undefined },
-  readUser: () => Promise<string | undefined>,
-): Promise<boolean> {
-  const { runtime } = task;
-  if (isShared(task)) return false;
-  const taskRun = runtime[RUNTIME_KEYS.run];
-  if (run.runId !== undefined || taskRun !== undefined) return run.runId === taskRun;
-  if (runtime[RUNTIME_KEYS.launch] === undefined || task.user === undefined) return false;
-  return task.user === (await readUser());
-}
-
-/**
- * Whether a task is this pull request's to end: launched for it, or reused by it and given up by the pull request that
- * it was launched for; and nobody else uses it.
- */
-export function isOfPullRequest(
-  task: TaskOrigin,
-  of: { readonly pipeline: string; readonly pullRequest: number },
-): boolean {
-  return (
-    task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline &&
-    task.runtime[RUNTIME_KEYS.pullRequest] !== undefined &&
-    isUsedByPullRequest(task, of.pullRequest) &&
-    !isUsedByOthers(task, of.pullRequest)
-  );
-}
-
-/** Whether somebody other than the pull request it was launched for uses the task. */
-function isShared(task: TaskOrigin): boolean {
-  const owner = task.runtime[RUNTIME_KEYS.pullRequest];
-  return isUsedByOthers(task, owner === undefined ? undefined : Number(owner));
+/** Gone (400/101, recording 231), or in a status from which it cannot be stopped (400/110, recording 229). */
+function isPassedOver(error: unknown): boolean {
+  return error instanceof ClearmlRefusal && (error.is(400, 101) || error.is(400, 110));
 }

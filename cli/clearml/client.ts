@@ -1,7 +1,6 @@
 import * as v from 'valibot';
 import type { ClearmlAccess } from '../shell/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, type ExitCode, Failure } from '../shell/failure.ts';
 import { type Http, type HttpResponse, TransportError } from '../shell/http.ts';
 import type { Redact } from '../shell/redaction.ts';
 import type { Clock } from '../shell/world.ts';

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
-import { isUsedByOthers } from '../launch/task-choice.ts';
+import { isUsedByOthers } from '../training/ownership.ts';
+
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { type ClearmlClient, ClearmlRefusal } from './client.ts';
 

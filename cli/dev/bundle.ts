@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { build, type Plugin } from 'esbuild';
 import { stringify } from 'yaml';
 import { type ActionInput, listActionInputs, TOKEN_INPUT } from '../github/action.ts';
-import { OWN_FILES } from '../shell/own-file.ts';
+import { OWN_FILES } from '../shell/files.ts';
 import { BUNDLES, COMMANDS, type ProgramName } from './program-run.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -110,11 +110,11 @@ const actionEntries: Plugin = {
   },
 };
 
-/** The packages that `shell/commander.ts` and `shell/undici.ts` require: without a `require` of the file's own they are bundled. */
+/** The packages that `shell/program.ts` and `shell/http.ts` require: without a `require` of the file's own they are bundled. */
 const bundledRequires: Plugin = {
   name: 'bundled requires',
   setup({ onLoad }) {
-    onLoad({ filter: /[\\/]cli[\\/]shell[\\/](?:commander|undici)\.ts$/ }, ({ path }) => {
+    onLoad({ filter: /[\\/]cli[\\/]shell[\\/](?:program|http)\.ts$/ }, ({ path }) => {
       const [contents, ownRequire] = [readFileSync(path, 'utf8'), /^const require = createRequire\(.*\);$/m];
       if (!ownRequire.test(contents)) throw new Error(`${path} requires in a way that can't be bundled`);
       return { contents: contents.replace(ownRequire, ''), loader: 'ts' };
@@ -122,7 +122,7 @@ const bundledRequires: Plugin = {
   },
 };
 
-/** What `shell/undici-http2.ts` does where programs are run from the source: undici's HTTP/2 is loaded when it is called. */
+/** undici's HTTP/2, which we never ask for, takes long to load: it is loaded when it is called. */
 const lateHttp2: Plugin = {
   name: 'late HTTP/2',
   setup({ onResolve, onLoad }) {
@@ -134,7 +134,6 @@ const lateHttp2: Plugin = {
       contents: `module.exports = (...args) => require('${file}')(...args);`,
       resolveDir: ROOT,
     }));
-    onLoad({ filter: /[\\/]cli[\\/]shell[\\/]undici-http2\.ts$/ }, () => ({ contents: '' }));
   },
 };
 

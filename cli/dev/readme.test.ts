@@ -5,7 +5,7 @@ import { main as comment } from '../create-stats-comment.ts';
 import { main as launch } from '../launch-training-task.ts';
 import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS } from '../report/markdown.ts';
 import { ConfigSchema } from '../shell/config.ts';
-import { EXIT_CODE_MEANINGS } from '../shell/exit-code.ts';
+import { EXIT_CODE_MEANINGS } from '../shell/failure.ts';
 import { makeReport, makeReportedTask } from './made-up-report.ts';
 import { runProgramHere } from './program-run.ts';
 

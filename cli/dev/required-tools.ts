@@ -1,5 +1,4 @@
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { runCommand } from './command-run.ts';
 
 /** The oldest that scikit-learn 1.7 runs on. */

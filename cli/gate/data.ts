@@ -1,5 +1,5 @@
 import type { MetricRule } from '../shell/config.ts';
-import type { EXIT_CODES } from '../shell/exit-code.ts';
+import type { EXIT_CODES } from '../shell/failure.ts';
 import type { TaskStatus } from '../training/task.ts';
 import type { Goal } from './metric-rules.ts';
 import type { Noise } from './noise.ts';

@@ -1,6 +1,7 @@
 import type { MetricRule } from '../shell/config.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { matchesPattern } from '../training/metrics.ts';
+import { EXIT_CODES } from '../shell/failure.ts';
+import { matchesPattern } from '../text/pattern.ts';
+
 import { isEnded, isSuccess } from '../training/task.ts';
 import {
   decideEstimate,

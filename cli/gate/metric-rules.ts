@@ -1,5 +1,6 @@
 import type { MetricRule } from '../shell/config.ts';
-import { type MetricPick, matchesPattern } from '../training/metrics.ts';
+import { matchesPattern } from '../text/pattern.ts';
+import type { MetricPick } from '../training/metrics.ts';
 
 export type Goal = 'maximize' | 'minimize';
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ExitCode } from '../shell/exit-code.ts';
+import type { ExitCode } from '../shell/failure.ts';
 import { runAsProcess } from '../shell/process.ts';
 import type { World } from '../shell/world.ts';
 
@@ -94,12 +94,13 @@ export async function runAsAction(program: {
   createCommand(): Command;
   main(world: World): Promise<ExitCode>;
 }): Promise<void> {
-  await runAsProcess((world) => {
+  const main = (world: World) => {
     const token = readInput(world.env, TOKEN_INPUT);
     return program.main({
       ...world,
       argv: toArguments(listActionInputs(program.createCommand()), world.env),
       env: token === '' ? world.env : { ...world.env, GH_TOKEN: world.env.GH_TOKEN || token },
     });
-  });
+  };
+  await runAsProcess(async () => ({ main }));
 }

@@ -1,13 +1,11 @@
 import type { Octokit } from '@octokit/rest';
 import * as v from 'valibot';
-import type { CodeHost } from '../report/sources.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { type Http, type HttpResponse, TransportError } from '../shell/http.ts';
 import type { Redact } from '../shell/redaction.ts';
 import type { Clock } from '../shell/world.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import type { CommentBoard, PullRequestComment } from './comment-placement.ts';
+import type { CommentBoard, PullRequestComment } from './comments.ts';
 import type { CodeLocation } from './event.ts';
 
 /** One request's own limit. */
@@ -18,6 +16,42 @@ const PARALLEL_PAGES = 4;
 /** Without a hint GitHub wants a minute of quiet; longer than we have. */
 const RATE_LIMIT_PAUSE_MS = 60_000;
 const JOB_LOGIN = 'github-actions[bot]';
+
+/** A commit and its tree. */
+export interface Ancestor {
+  readonly commit: string;
+  readonly tree: string;
+}
+
+/** A commit as GitHub lists it. */
+export interface ListedCommit extends Ancestor {
+  readonly parents: readonly string[];
+}
+
+/** What GitHub says of a pull request now. */
+export interface PullRequest {
+  readonly headCommit: string;
+  readonly baseBranch: string;
+}
+
+/** What a report asks of GitHub. */
+export interface CodeHost {
+  readPullRequest(number: number): Promise<PullRequest>;
+  /** Of branches or commits; undefined where they have no common ancestor, or GitHub does not know one of them. */
+  compareCommits(base: string, head: string): Promise<CommitComparison | undefined>;
+  /** The newest 100 commits that a branch or commit reaches; empty where GitHub does not know it. */
+  listCommits(ref: string): Promise<readonly ListedCommit[]>;
+  /** undefined where GitHub does not know the commit. */
+  readTree(commit: string): Promise<string | undefined>;
+  /** The text of a file on a branch or at a commit; undefined where there is none. */
+  readFile(path: string, ref: string): Promise<string | undefined>;
+}
+
+/** How two commits lie to each other. */
+export interface CommitComparison {
+  readonly mergeBase: string;
+  readonly head: Ancestor;
+}
 
 /** One repository on GitHub, asked and written with one token. */
 export interface GithubClient extends CodeHost {

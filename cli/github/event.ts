@@ -1,7 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { dropUserInfo, type Environment } from '../shell/environment.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { checkAll, Failure } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 
 /** What GitHub tells about the run: from the variables and the event file. */
 export interface GithubRun {
@@ -213,4 +213,30 @@ function readPullRequestNumber(env: Environment): number | undefined {
 export function parsePullRequestNumber(text: string): number | undefined {
   const digits = /^#?([1-9]\d{0,9})$/.exec(text.trim())?.[1];
   return digits === undefined ? undefined : Number(digits);
+}
+
+/** The parsed event file that `GITHUB_EVENT_PATH` names; undefined where it names none. */
+export async function readEventFile(env: Environment): Promise<unknown> {
+  const path = env.GITHUB_EVENT_PATH;
+  if (path === undefined) return undefined;
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw failEventFile('cannot be read', cause);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw failEventFile('is no JSON', cause);
+  }
+}
+
+function failEventFile(what: string, cause: unknown): Failure {
+  return new Failure(`the event file that GITHUB_EVENT_PATH names ${what}`, {
+    exitCode: EXIT_CODES.usage,
+    remedy:
+      'The runner sets GITHUB_EVENT_PATH; outside Actions, leave it out or let it name a real event file.',
+    cause,
+  });
 }

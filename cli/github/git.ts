@@ -1,10 +1,44 @@
 import { type ExecFileException, execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Checkout, CheckoutReader, TreeEntry } from '../launch/code.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { toSingleLine } from '../text/single-line.ts';
+
+/** A checkout as git sees it. */
+export interface Checkout {
+  /** Absolute path of its top folder. */
+  readonly root: string;
+  /** URL to clone from, as configured: it may hold credentials. */
+  readonly cloneUrl: string;
+  readonly commit: string;
+  /** Branch of the remote that holds the commit; undefined where no remote branch known here does. */
+  readonly pushedBranch: string | undefined;
+  /** Name of the branch that is checked out; undefined where none is. */
+  readonly branch: string | undefined;
+  /** Changes to tracked files against the commit, as ClearML's SDK takes them; empty for none. */
+  readonly diff: string;
+  /** How many files git does not track and does not ignore. */
+  readonly untrackedFiles: number;
+}
+
+/** An object of a commit's tree. */
+export interface TreeEntry {
+  readonly mode: string;
+  readonly objectId: string;
+  /** From the repository's root, with forward slashes. */
+  readonly path: string;
+}
+
+/** Reads of the local checkout; each is made only where it is needed. */
+export interface CheckoutReader {
+  /** @throws Failure (usage) where there is no usable checkout */
+  readCheckout(): Promise<Checkout>;
+  /** undefined where the commit is not in the local checkout, or there is none */
+  readTreeId(commit: string): Promise<string | undefined>;
+  listTree(commit: string): Promise<readonly TreeEntry[] | undefined>;
+  /** The folders on the way to a path, and what is there, as far as there is something; undefined as above. */
+  readPath(commit: string, path: string): Promise<readonly TreeEntry[] | undefined>;
+}
 
 /** Diffs and trees of large repositories; what is larger is no training code. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;

@@ -1,6 +1,5 @@
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
-import { readPackageVersion } from '../shell/own-file.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import { readPackageVersion } from '../shell/files.ts';
 import type { Session } from '../shell/program.ts';
 import type { CodeLocation, GithubRun } from './event.ts';
 

@@ -1,7 +1,5 @@
 import { appendFile } from 'node:fs/promises';
-import { describeSystemError } from '../shell/error-code.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { describeSystemError, EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 
 /** Whose files they are, and what must not stand in them: a later step may post whatever it is handed. */

@@ -1,52 +1,16 @@
 import type { CodeLocation } from '../github/event.ts';
+import type { CheckoutReader } from '../github/git.ts';
 import type { Environment } from '../shell/environment.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { identifyRepository, isCloneUrl, stripCredentials } from '../shell/git-url.ts';
 import { hashText } from '../training/pipeline.ts';
 import type { Code } from './plan.ts';
-
-/** A checkout as git sees it. */
-export interface Checkout {
-  /** Absolute path of its top folder. */
-  readonly root: string;
-  /** URL to clone from, as configured: it may hold credentials. */
-  readonly cloneUrl: string;
-  readonly commit: string;
-  /** Branch of the remote that holds the commit; undefined where no remote branch known here does. */
-  readonly pushedBranch: string | undefined;
-  /** Name of the branch that is checked out; undefined where none is. */
-  readonly branch: string | undefined;
-  /** Changes to tracked files against the commit, as ClearML's SDK takes them; empty for none. */
-  readonly diff: string;
-  /** How many files git does not track and does not ignore. */
-  readonly untrackedFiles: number;
-}
-
-/** An object of a commit's tree. */
-export interface TreeEntry {
-  readonly mode: string;
-  readonly objectId: string;
-  /** From the repository's root, with forward slashes. */
-  readonly path: string;
-}
 
 /** The three arguments of `launch-training-task`. */
 export interface CodeArguments {
   readonly cloneUrl: string | undefined;
   readonly branch: string | undefined;
   readonly commit: string | undefined;
-}
-
-/** Reads of the local checkout; each is made only where it is needed. */
-export interface CheckoutReader {
-  /** @throws Failure (usage) where there is no usable checkout */
-  readCheckout(): Promise<Checkout>;
-  /** undefined where the commit is not in the local checkout, or there is none */
-  readTreeId(commit: string): Promise<string | undefined>;
-  listTree(commit: string): Promise<readonly TreeEntry[] | undefined>;
-  /** The folders on the way to a path, and what is there, as far as there is something; undefined as above. */
-  readPath(commit: string, path: string): Promise<readonly TreeEntry[] | undefined>;
 }
 
 /** What to train, and what the user should know about it. */

@@ -1,13 +1,11 @@
-import { type CodeLocation, type GithubRun, readGithubRun } from '../github/event.ts';
-import { readEventFile } from '../github/event-file.ts';
+import { type CodeLocation, type GithubRun, readEventFile, readGithubRun } from '../github/event.ts';
 import { createCheckoutReader } from '../github/git.ts';
-import { Command } from '../shell/commander.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess } from '../shell/environment.ts';
-import type { ExitCode } from '../shell/exit-code.ts';
+import type { ExitCode } from '../shell/failure.ts';
 import { checkAll, Failure, settle, takeSettled } from '../shell/failure.ts';
-import { readPackageVersion } from '../shell/own-file.ts';
-import { formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
+import { readPackageVersion } from '../shell/files.ts';
+import { Command, formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import { checkExpectedCommit, identifyCode, locateCode, readExpectedCommit } from './code.ts';
 import type { LaunchOptions } from './plan.ts';
@@ -120,7 +118,7 @@ async function readRequirements(
   path: string,
 ): Promise<string> {
   const root = (await reader.findRoot()) ?? cwd;
-  const { readRequirementsFile } = await import('../shell/requirements-file.ts');
+  const { readRequirementsFile } = await import('../shell/files.ts');
   return readRequirementsFile(root, path);
 }
 

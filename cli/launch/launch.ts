@@ -1,11 +1,11 @@
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
 import { formatAgentCommand } from '../training/agent-command.ts';
 import { chooseMarks } from '../training/history-mark.ts';
+import { TAKEN_OVER_TAG } from '../training/ownership.ts';
 import { isEnded, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
 import type { LaunchPlan, PlannedTask, TaskContent, TaskDocument } from './plan.ts';
-import { chooseTask, isGivenUp, isSameTraining, isSuperseded, TAKEN_OVER_TAG } from './task-choice.ts';
+import { chooseTask, isGivenUp, isSameTraining, isSuperseded } from './task-choice.ts';
 
 /** A queue as ClearML shows it. */
 export interface Queue {

@@ -1,7 +1,6 @@
 import type { CodeLocation, GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { checkAll, Failure } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { toWebUrl } from '../shell/git-url.ts';
 import { type HistoryMark, isHistoryMark } from '../training/history-mark.ts';
 import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import type { TreeEntry } from './code.ts';
+import type { TreeEntry } from '../github/git.ts';
+
 import { findProgramProblem } from './program-file.ts';
 
 const COMMIT = 'c'.repeat(40);

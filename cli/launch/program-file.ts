@@ -1,4 +1,4 @@
-import type { CheckoutReader } from './code.ts';
+import type { CheckoutReader } from '../github/git.ts';
 
 /** Git's modes of what is no plain file or folder: what lies behind cannot be seen in this tree. */
 const LINK_MODES: readonly string[] = ['120000', '160000'];

@@ -1,10 +1,7 @@
-import { isHistoryMark } from '../training/history-mark.ts';
-import { RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
+import { isUsedByOthers, isUsedByPullRequest } from '../training/ownership.ts';
+import { RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
 import type { KnownTask } from './launch.ts';
 import type { LaunchPlan, PlannedTask, TaskContent } from './plan.ts';
-
-/** Put on a draft by a launch without a pull request that takes it over: whoever created it must not remove it then. */
-export const TAKEN_OVER_TAG = 'taken-over';
 
 /** The further a task has come, the better: what is done need not be waited for, what is queued is ahead of a draft. */
 const PREFERENCE: ReadonlyMap<TaskStatus, number> = new Map([
@@ -81,39 +78,6 @@ function isOlder(task: KnownTask, plan: LaunchPlan): boolean {
   const ours = toRunNumber(plan.run.runId);
   // Without a run number on either side, a task that was there when we looked was created earlier.
   return theirs === undefined || ours === undefined || theirs < ours;
-}
-
-/** Whether the task was launched for this pull request, or carries its tag: then it has reused the task. */
-export function isUsedByPullRequest(
-  {
-    runtime,
-    tags,
-  }: { readonly runtime: Readonly<Record<string, unknown>>; readonly tags: readonly string[] },
-  pullRequest: number,
-): boolean {
-  return (
-    runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest) || tags.includes(tagPullRequest(pullRequest))
-  );
-}
-
-/**
- * Whether a pull request other than ours, or a launch without one, has taken the task for itself too.
- *
- * @param tagsBefore those that it had before we took it over from a launch that left it as a draft
- */
-export function isUsedByOthers(
-  task: { readonly tags: readonly string[] },
-  pullRequest: number | undefined,
-  tagsBefore: readonly string[] | undefined = undefined,
-): boolean {
-  // Where we took it over, the general mark may be our own.
-  const ours = [
-    ...(pullRequest === undefined ? [] : [tagPullRequest(pullRequest)]),
-    ...(tagsBefore === undefined ? [] : [TAKEN_OVER_TAG, ...tagsBefore]),
-  ];
-  return task.tags.some(
-    (tag) => (tag === TAKEN_OVER_TAG || isHistoryMark(tag) || /^pr:\d+$/.test(tag)) && !ours.includes(tag),
-  );
 }
 
 function toRunNumber(text: string | undefined): bigint | undefined {

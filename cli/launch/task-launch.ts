@@ -1,13 +1,14 @@
 import { createClearmlClient } from '../clearml/client.ts';
 import type { GithubRun } from '../github/event.ts';
+import type { CheckoutReader } from '../github/git.ts';
 import type { Config } from '../shell/config.ts';
 import type { ClearmlAccess } from '../shell/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
 import { createHttp } from '../shell/http.ts';
 import { Interruption, type Session } from '../shell/program.ts';
 import { formatAgentCommand } from '../training/agent-command.ts';
 import { formatTaskUrl } from '../training/task.ts';
-import type { CheckoutReader } from './code.ts';
+
 import type { LaunchResult } from './launch.ts';
 import { type Code, type LaunchOptions, type LaunchPlan, outlineLaunch, planLaunch } from './plan.ts';
 import { createLaunchServer } from './server.ts';

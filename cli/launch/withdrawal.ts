@@ -1,16 +1,16 @@
 import * as v from 'valibot';
-import { abortTasks } from '../clearml/abort.ts';
-import { createAbortServer } from '../clearml/abort-calls.ts';
+import { abortTasks, createAbortServer } from '../clearml/abort.ts';
 import type { ClearmlClient } from '../clearml/client.ts';
 import { releaseTasks } from '../clearml/release.ts';
 import { Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
 import { listPossibleMarks } from '../training/history-mark.ts';
+import { isUsedByOthers } from '../training/ownership.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
 import type { LaunchRecord, LaunchResult } from './launch.ts';
 import type { LaunchPlan } from './plan.ts';
 import { createLaunchServer } from './server.ts';
-import { isGivenUp, isSuperseded, isUsedByOthers } from './task-choice.ts';
+import { isGivenUp, isSuperseded } from './task-choice.ts';
 
 const TasksSchema = v.object({
   tasks: v.array(

@@ -1,23 +1,21 @@
 import { createClearmlClient } from '../clearml/client.ts';
 import { createGithubClient } from '../github/client.ts';
-import type { CommentBoard, Placement, PullRequestComment } from '../github/comment-placement.ts';
+import type { CommentBoard, Placement, PullRequestComment } from '../github/comments.ts';
 import {
   type GithubRun,
   isRepositoryName,
   namesPullRequest,
   parsePullRequestNumber,
+  readEventFile,
   readGithubRun,
 } from '../github/event.ts';
-import { readEventFile } from '../github/event-file.ts';
-import { Command } from '../shell/commander.ts';
 import { locateConfigFile, parseConfigText, readConfigFile } from '../shell/config-file.ts';
 import { type Environment, isActions, readClearmlAccess } from '../shell/environment.ts';
-import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
-import { checkAll, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { createHttp } from '../shell/http.ts';
-import { readPackageVersion } from '../shell/own-file.ts';
-import { formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
+import { Command, formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import { DEFAULT_SEED_PARAM } from '../training/settings.ts';
 import { formatTaskUrl } from '../training/task.ts';
@@ -290,7 +288,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 /** The comments there are. Where one may be ours, who we are is asked now: other answers are still under way. */
 async function listComments(board: CommentBoard): Promise<readonly PullRequestComment[]> {
   const comments = await board.listComments();
-  const { hasAnyMarker } = await import('../github/comment-marker.ts');
+  const { hasAnyMarker } = await import('../github/comments.ts');
   if (comments.some(({ body }) => hasAnyMarker(body))) await board.readAuthor();
   return comments;
 }
@@ -303,8 +301,8 @@ async function loadWriting() {
       import('./gate-settings.ts'),
       import('./report.ts'),
       import('./markdown.ts'),
-      import('../github/comment-marker.ts'),
-      import('../github/comment-placement.ts'),
+      import('../github/comments.ts'),
+      import('../github/comments.ts'),
       import('../github/runner-files.ts'),
       import('../text/markdown.ts'),
     ]);

@@ -1,7 +1,8 @@
 import { DEFAULT_ALPHA } from '../gate/judge.ts';
 import type { Config, MetricRule } from '../shell/config.ts';
 import { Failure, settle } from '../shell/failure.ts';
-import { matchesPattern } from '../training/metrics.ts';
+import { matchesPattern } from '../text/pattern.ts';
+
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
 import { DEFAULT_SEED_PARAM, type Names, resolveNames } from '../training/settings.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';

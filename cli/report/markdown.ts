@@ -1,6 +1,5 @@
-import { formatMarker } from '../github/comment-marker.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { formatMarker } from '../github/comments.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { formatDuration } from '../text/duration.ts';
 import type { MarkdownWriter } from '../text/markdown.ts';
 import { formatBytes, formatNumber } from '../text/number-format.ts';

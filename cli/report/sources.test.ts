@@ -1,11 +1,11 @@
 import { expect, test } from '@jest/globals';
 import { makeMetric, makeReportedTask } from '../dev/made-up-report.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import type { CodeHost, ListedCommit } from '../github/client.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
-import type { ListedCommit } from './baseline/baseline.ts';
+
 import type { ReportedTask } from './reported-task.ts';
-import { type CodeHost, collectSources, type ReportServer, type SourceOptions } from './sources.ts';
+import { collectSources, type ReportServer, type SourceOptions } from './sources.ts';
 
 const HEAD = '3'.repeat(40);
 const PIPELINE = 'p'.repeat(32);

@@ -1,13 +1,11 @@
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure, settle } from '../shell/failure.ts';
+import type { CodeHost, ListedCommit, PullRequest } from '../github/client.ts';
+import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import type { Metric } from '../training/metrics.ts';
 import { isEnded, isSuccess, RUNTIME_KEYS } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
 import {
-  type Ancestor,
   type Baseline,
   type BaselineRule,
-  type ListedCommit,
   listCodeIds,
   type MissingBaseline,
   selectTagBaseline,
@@ -55,31 +53,6 @@ export interface ReportServer {
   readQueues(ids: readonly string[]): Promise<ReadonlyMap<string, QueueState>>;
   /** The tables and matrices that a task reported. */
   readPlots(taskId: string): Promise<readonly Plot[]>;
-}
-
-/** What GitHub says of a pull request now. */
-export interface PullRequest {
-  readonly headCommit: string;
-  readonly baseBranch: string;
-}
-
-/** What a report asks of GitHub. */
-export interface CodeHost {
-  readPullRequest(number: number): Promise<PullRequest>;
-  /** Of branches or commits; undefined where they have no common ancestor, or GitHub does not know one of them. */
-  compareCommits(base: string, head: string): Promise<CommitComparison | undefined>;
-  /** The newest 100 commits that a branch or commit reaches; empty where GitHub does not know it. */
-  listCommits(ref: string): Promise<readonly ListedCommit[]>;
-  /** undefined where GitHub does not know the commit. */
-  readTree(commit: string): Promise<string | undefined>;
-  /** The text of a file on a branch or at a commit; undefined where there is none. */
-  readFile(path: string, ref: string): Promise<string | undefined>;
-}
-
-/** How two commits lie to each other. */
-export interface CommitComparison {
-  readonly mergeBase: string;
-  readonly head: Ancestor;
 }
 
 /** Of the baseline's metrics at most this many are asked for: a task can have thousands. */

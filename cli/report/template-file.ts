@@ -1,8 +1,5 @@
-import { readNamedFile } from '../shell/checkout-file.ts';
-import { describeReadError } from '../shell/error-code.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
-import { readOwnFile } from '../shell/own-file.ts';
+import { describeReadError, EXIT_CODES, Failure } from '../shell/failure.ts';
+import { readNamedFile, readOwnFile } from '../shell/files.ts';
 import type { Template } from './template.ts';
 
 /** The comment's template: the user's own, else ours. @throws Failure (usage) when it can't be read */

@@ -1,5 +1,4 @@
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 
 /**
  * What a template can show: each name with its Markdown, which is safe wherever it stands, and empty where there is

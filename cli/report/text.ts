@@ -1,4 +1,4 @@
-import { EXIT_CODES } from '../shell/exit-code.ts';
+import { EXIT_CODES } from '../shell/failure.ts';
 import { formatDuration } from '../text/duration.ts';
 import { formatChange, formatNumber, formatPair, formatPercentChange } from '../text/number-format.ts';
 import { joinPhrases, type Phrase, phrase, words } from '../text/phrase.ts';

@@ -1,10 +1,8 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
-import { findCheckoutRoot, readNamedFile } from './checkout-file.ts';
 import type { Config, ConfigIssue } from './config.ts';
-import { describeReadError, describeSystemError, readErrorCode } from './error-code.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { describeReadError, describeSystemError, EXIT_CODES, Failure, readErrorCode } from './failure.ts';
+import { findCheckoutRoot, readNamedFile } from './files.ts';
 
 const DEFAULT_PATH = '.github/clearml-ci.yml';
 

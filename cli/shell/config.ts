@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { DURATION, parseDurationMs } from '../text/duration.ts';
-import { coversPattern } from '../training/metrics.ts';
+import { coversPattern } from '../text/pattern.ts';
 
 /**
  * The settings file `.github/clearml-ci.yml`, as people write it. `templates/clearml-ci.schema.json` is made from it.

@@ -1,27 +1,17 @@
 import { existsSync, realpathSync } from 'node:fs';
 import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { World } from './world.ts';
+import type { Program } from './process.ts';
 
 // What a program's entry loads before compiled code can be cached: Node strips the types of these files at every start,
 // so there are no others.
-
-/** What an entry loads. */
-interface Program {
-  main(world: World): Promise<number>;
-}
 
 /** Runs a program's `main` as the process, where the entry's module is the file that node was told to run. */
 export async function runEntry(moduleUrl: string, load: () => Promise<Program>): Promise<void> {
   if (!isEntry(moduleUrl)) return;
   cacheCompiledCode();
-  try {
-    const [{ main }, { runAsProcess }] = await Promise.all([load(), import('./process.ts')]);
-    await runAsProcess(main);
-  } catch (error) {
-    const { explainMissingPackage } = await import('./missing-package.ts');
-    explainMissingPackage(error);
-  }
+  const { runAsProcess } = await import('./process.ts');
+  await runAsProcess(load);
 }
 
 /** Whether the module is the file that node was told to run (links followed), not one that a test imports. */

@@ -1,5 +1,6 @@
-import { EXIT_CODES } from './exit-code.ts';
-import { checkAll, Failure } from './failure.ts';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkAll, EXIT_CODES, Failure } from './failure.ts';
 
 /** Environment variables; one that is set to nothing is left out (an absent repository secret is an empty string). */
 export type Environment = Readonly<Record<string, string>>;
@@ -146,4 +147,25 @@ function safelyDecode(text: string): string {
   } catch {
     return text;
   }
+}
+
+/**
+ * The environment of a run: what is set, and outside Actions what a `.env` file in the working directory adds. In
+ * Actions the file is not read: a pull request could commit one that sends the keys elsewhere.
+ */
+export async function readEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+  cwd: string,
+): Promise<Environment> {
+  const set = mergeEnvironments(env);
+  if (isActions(set)) return set;
+  let text: string;
+  try {
+    text = await readFile(join(cwd, '.env'), 'utf8');
+  } catch {
+    return set;
+  }
+  // Loaded only where there is a file.
+  const { parse } = await import('dotenv');
+  return mergeEnvironments(env, parse(text));
 }

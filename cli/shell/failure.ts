@@ -1,5 +1,3 @@
-import type { ExitCode } from './exit-code.ts';
-
 /**
  * A failure that is the user's or the world's, not ours: shown as a sentence that says what happened and one that
  * says why it usually does and what to do, without a stack. Anything else that is thrown counts as a bug.
@@ -66,4 +64,79 @@ export async function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
     if (error instanceof Failure) return { failure: error };
     throw error;
   }
+}
+
+/** The exit codes of all three programs, and what each tells. Fixed by the public contract. */
+export const EXIT_CODES = {
+  done: 0,
+  bug: 1,
+  usage: 2,
+  failed: 3,
+  stopped: 4,
+  regression: 5,
+  undecided: 6,
+  neverStarted: 7,
+  refused: 8,
+  unavailable: 9,
+  notFound: 10,
+  timeout: 124,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+export type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
+
+/** One line an exit code, as `--help` and the README show them. */
+export const EXIT_CODE_MEANINGS: ReadonlyArray<readonly [ExitCode, string]> = [
+  [0, 'done; for check-task-running: every task is completed or published'],
+  [1, 'a bug of ours (the stack is shown)'],
+  [2, 'usage or configuration, a missing variable included'],
+  [3, 'the task failed, or the server stopped it because its worker was lost'],
+  [4, 'the task was stopped, aborted, closed, dequeued or reset by someone'],
+  [5, 'the gate says no: a metric regressed'],
+  [6, 'the gate cannot say'],
+  [7, 'never started: queue time-out, or no worker serves the queue'],
+  [8, 'ClearML or GitHub refused the credentials or permissions'],
+  [9, 'a service did not answer, or answered nonsense, after retries'],
+  [10, 'no such task, queue, project, pull request or baseline task'],
+  [124, 'the run time-out passed'],
+  [130, 'interrupted by SIGINT'],
+  [143, 'interrupted by SIGTERM'],
+];
+
+/**
+ * The system's code of an error (`ENOENT`), else its message. Does not ask `instanceof Error`: an error may come from
+ * another realm, as Node's own do in a test runner.
+ */
+export function describeSystemError(error: unknown): string {
+  return readErrorCode(error) ?? (hasMessage(error) ? error.message : String(error));
+}
+
+/** Why a file could not be read, as the end of a sentence that begins with its name. */
+export function describeReadError(error: unknown): string {
+  switch (readErrorCode(error)) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return 'does not exist';
+    case 'EISDIR':
+      return 'is a folder, not a file';
+    case 'EACCES':
+    case 'EPERM':
+      return 'may not be read by this user';
+    default:
+      return `cannot be read (${describeSystemError(error)})`;
+  }
+}
+
+/** The `code` that Node and its libraries put on errors. */
+export function readErrorCode(error: unknown): string | undefined {
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined;
+}
+
+function hasMessage(error: unknown): error is { readonly message: string } {
+  return (
+    typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string'
+  );
 }

@@ -1,10 +1,31 @@
-import type { Dispatcher } from 'undici';
+import { createRequire } from 'node:module';
+import type * as undici from 'undici';
 import type { Environment } from './environment.ts';
-import { describeSystemError, readErrorCode } from './error-code.ts';
-import { EXIT_CODES } from './exit-code.ts';
-import { Failure } from './failure.ts';
-import { Agent, loadProxyAgent, request } from './undici.ts';
+import { describeSystemError, EXIT_CODES, Failure, readErrorCode } from './failure.ts';
 import type { Clock } from './world.ts';
+
+// Two files of undici instead of all of it: half the start-up of a program was loading its fetch, caches and mocks.
+// By require, since an import has Node look through all of a CommonJS package for names, and under tsx asks another
+// thread for every file: a tenth of a start there. package.json pins the version: the paths are not undici's API.
+const require = createRequire(import.meta.url);
+
+/** A pool of connections a server. */
+const Agent = require('undici/lib/dispatcher/agent.js') as typeof undici.Agent;
+
+/** undici's `request`, as a method of the dispatcher that carries it. */
+const request = require('undici/lib/api/api-request.js') as (
+  this: undici.Dispatcher,
+  options: undici.Dispatcher.RequestOptions & { readonly origin: string },
+) => Promise<undici.Dispatcher.ResponseData>;
+
+/** Loads the agent that goes through proxies. */
+function loadProxyAgent(): typeof undici.EnvHttpProxyAgent {
+  // Its tunnels call a method that else only undici's index puts on the dispatchers.
+  const connect = require('undici/lib/api/api-connect.js') as undici.Dispatcher['connect'];
+  const { prototype } = require('undici/lib/dispatcher/dispatcher.js') as typeof undici.Dispatcher;
+  Object.assign(prototype, { connect });
+  return require('undici/lib/dispatcher/env-http-proxy-agent.js') as typeof undici.EnvHttpProxyAgent;
+}
 
 /** One exchange. Redirects are not followed: they would carry the credentials elsewhere. */
 export interface HttpRequest {
@@ -55,7 +76,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
  */
 export function createHttp(env: Environment, clock: Clock): Http {
   const proxies = readProxies(env);
-  let dispatcher: Dispatcher | undefined;
+  let dispatcher: undici.Dispatcher | undefined;
   let isClosed = false;
 
   async function send(exchange: HttpRequest): Promise<HttpResponse> {
@@ -123,7 +144,7 @@ function readProxies(env: Environment): Proxies | undefined {
   };
 }
 
-function createDispatcher(proxies: Proxies | undefined): Dispatcher {
+function createDispatcher(proxies: Proxies | undefined): undici.Dispatcher {
   const options = {
     connect: { timeout: CONNECT_TIMEOUT_MS },
     // The time limit is ours, for the whole exchange: a slow drip would pass undici's.

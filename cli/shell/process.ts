@@ -1,12 +1,21 @@
 import { isatty } from 'node:tty';
-import { EXIT_CODES, type ExitCode } from './exit-code.ts';
+import { EXIT_CODES, type ExitCode } from './failure.ts';
 import type { Clock, Signal, World } from './world.ts';
-// Both are needed soon: tsx has another thread that finds the program's files while this one loads them.
-import './commander.ts';
-import './undici.ts';
 
-/** Runs a program's `main` in this process and lets its exit code be the process's. */
-export async function runAsProcess(main: (world: World) => Promise<number>): Promise<void> {
+/** What an entry loads. */
+export interface Program {
+  main(world: World): Promise<number>;
+}
+
+/** Loads a program, runs its `main` in this process and lets its exit code be the process's. */
+export async function runAsProcess(load: () => Promise<Program>): Promise<void> {
+  let program: Program;
+  try {
+    program = await load();
+  } catch (error) {
+    explainMissingPackage(error);
+    return;
+  }
   let outputFailure: ExitCode = EXIT_CODES.done;
   for (const stream of [process.stdout, process.stderr]) {
     // Whoever reads us may close the pipe early (`| head -1`); that is no failure of ours.
@@ -21,7 +30,7 @@ export async function runAsProcess(main: (world: World) => Promise<number>): Pro
       outputFailure = EXIT_CODES.usage;
     });
   }
-  const exitCode = await main(createWorld());
+  const exitCode = await program.main(createWorld());
   // A stream's error comes after the write: let it.
   await new Promise((resolve) => setImmediate(resolve));
   process.exitCode = exitCode === EXIT_CODES.done ? outputFailure : exitCode;
@@ -76,3 +85,19 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
 };
+
+/**
+ * Tells that a package is not installed, and how it gets there: packages are loaded before there is anybody else to tell
+ * it.
+ *
+ * @throws the error where it is another one
+ */
+function explainMissingPackage(error: unknown): void {
+  // Of an import, and of a require.
+  const [, name] = /^Cannot find (?:package|module) '([^']+)'/.exec(String((error as Error)?.message)) ?? [];
+  if (name === undefined || /^[./]|^file:/.test(name)) throw error;
+  process.stderr.write(
+    `error: the package ${name} is not installed\nRun npm ci in the folder that holds package.json, then this again.\n`,
+  );
+  process.exitCode = EXIT_CODES.usage;
+}

@@ -1,12 +1,16 @@
 import { setMaxListeners } from 'node:events';
-import { type Command, CommanderError } from './commander.ts';
-import { readEnvironment } from './env-file.ts';
-import { type Environment, isActions, listSecrets } from './environment.ts';
-import { EXIT_CODE_MEANINGS, EXIT_CODES, type ExitCode } from './exit-code.ts';
-import { Failure } from './failure.ts';
+import { createRequire } from 'node:module';
+import type * as commander from 'commander';
+import { type Environment, isActions, listSecrets, readEnvironment } from './environment.ts';
+import { EXIT_CODE_MEANINGS, EXIT_CODES, type ExitCode, Failure } from './failure.ts';
 import { createRedactor, type Redact } from './redaction.ts';
-import { formatAnnotation, neutralizeCommands } from './workflow-command.ts';
 import type { Clock, Signal, World } from './world.ts';
+
+// By require: see http.ts.
+const require = createRequire(import.meta.url);
+
+export const { Command, CommanderError, Option } = require('commander') as typeof commander;
+export type Command = commander.Command;
 
 /** What a running program holds: its environment, its two voices and the wish of whoever started it to end it. */
 export interface Session {
@@ -181,4 +185,41 @@ function createVoice(world: World, env: Environment, redact: Redact): Voice {
 export function formatHelpEnd(examples: readonly string[]): string {
   const codes = EXIT_CODE_MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`);
   return `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}\n\nExit codes:\n${codes.join('\n')}`;
+}
+
+/**
+ * Makes text inert for the runner: it obeys `::command::` after leading blanks (those of .NET: U+0085 is one) and
+ * `##[command]` anywhere in a line of either stream. A zero-width space breaks both without a visible trace.
+ */
+export function neutralizeCommands(text: string): string {
+  return text
+    .replace(/(^|[\n\r\u2028\u2029])((?:[^\S\n\r]|\u0085)*):(?=:)/g, '$1$2:\u200b')
+    .replaceAll('##[', '##\u200b[');
+}
+
+/** One annotation: `::error::…`, escaped as `actions/toolkit` does. `file` and `line` tie it to the diff. */
+export function formatAnnotation(
+  level: 'error' | 'warning' | 'notice',
+  message: string,
+  place: { readonly file?: string; readonly line?: number; readonly title?: string } = {},
+): string {
+  const properties = Object.entries(place)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${escapeProperty(String(value))}`)
+    .join(',');
+  // GitHub cuts a message at 4,096 characters; the cut is made before the escapes so that none is halved.
+  const cut = [...message].slice(0, 4000).join('');
+  return `::${level}${properties === '' ? '' : ` ${properties}`}::${escapeData(cut)}`;
+}
+
+function escapeData(text: string): string {
+  return text
+    .replaceAll('%', '%25')
+    .replaceAll('\r', '%0D')
+    .replaceAll('\n', '%0A')
+    .replaceAll('##[', '##%5B');
+}
+
+function escapeProperty(text: string): string {
+  return escapeData(text).replaceAll(':', '%3A').replaceAll(',', '%2C');
 }

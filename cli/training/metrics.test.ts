@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { matchesPattern } from './metrics.ts';
+import { matchesPattern } from '../text/pattern.ts';
 
 test.each([
   ['test_accuracy/accuracy', 'test_accuracy/accuracy', true],

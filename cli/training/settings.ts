@@ -1,7 +1,6 @@
 import type { GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
-import { EXIT_CODES } from '../shell/exit-code.ts';
-import { checkAll, Failure } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { nameRepository } from '../shell/git-url.ts';
 
 /** The two names that say which training this is, on every branch. */

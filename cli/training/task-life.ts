@@ -1,6 +1,5 @@
-import type { WaitingPhase } from '../check/poll-schedule.ts';
-import type { TaskOrigin } from '../clearml/abort.ts';
-import { EXIT_CODES, type ExitCode } from '../shell/exit-code.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
+import type { TaskOrigin } from './ownership.ts';
 import { isEnded, isSuccess, RESET_REASON, type TaskStatus } from './task.ts';
 
 /** What one look at a task shows. Times in ms since 1970, by the server's clock. */
@@ -81,6 +80,9 @@ export interface Limits {
 
 /** A draft that nobody puts into a queue for this long was never meant to run. */
 const DRAFT_TIMEOUT_MS = 60_000;
+
+/** Phases of a task that is not over. A `draft` is not in a queue yet. */
+export type WaitingPhase = 'draft' | 'queued' | 'running';
 
 /** A task as the watch knows it. Changes with each look. */
 export interface TaskLife {

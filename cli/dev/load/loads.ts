@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatMarker } from '../../github/comment-marker.ts';
+import { formatMarker } from '../../github/comments.ts';
 import type { EarlierComment } from '../../sandbox/github-comments.ts';
 import type { SandboxRequest } from '../../sandbox/github-server.ts';
 import type { Sandbox } from '../../sandbox/sandbox.ts';

@@ -1,14 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
+import type { Ancestor, ListedCommit } from '../../github/client.ts';
 import { RUNTIME_KEYS } from '../../training/task.ts';
 import type { ReportedTask } from '../reported-task.ts';
-import {
-  type Ancestor,
-  type ListedCommit,
-  parseBaseline,
-  selectBranchBaseline,
-  selectTagBaseline,
-  walkFirstParents,
-} from './baseline.ts';
+import { parseBaseline, selectBranchBaseline, selectTagBaseline, walkFirstParents } from './baseline.ts';
 
 const PIPELINE = 'p'.repeat(32);
 

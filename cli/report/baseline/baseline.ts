@@ -1,6 +1,6 @@
+import type { Ancestor, ListedCommit } from '../../github/client.ts';
 import type { Config } from '../../shell/config.ts';
-import { EXIT_CODES } from '../../shell/exit-code.ts';
-import { Failure } from '../../shell/failure.ts';
+import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { isHistoryMark, listMarkedCommits } from '../../training/history-mark.ts';
 import {
   isHistoryEvent,
@@ -85,17 +85,6 @@ export interface MissingBaseline {
   readonly commitsSearched: number;
   /** Only where that is the reason. */
   readonly unfinished?: UnfinishedCommit | undefined;
-}
-
-/** A commit of the base branch. */
-export interface Ancestor {
-  readonly commit: string;
-  readonly tree: string;
-}
-
-/** A commit as GitHub lists it. */
-export interface ListedCommit extends Ancestor {
-  readonly parents: readonly string[];
 }
 
 /** The base branch's history is looked through this far. */

@@ -1,12 +1,11 @@
+import type { Ancestor, CodeHost, CommitComparison, ListedCommit } from '../../github/client.ts';
 import { type Failure, settle } from '../../shell/failure.ts';
 import type { ReportedTask } from '../reported-task.ts';
-import type { CodeHost, CommitComparison, MetricName, ReportServer } from '../sources.ts';
+import type { MetricName, ReportServer } from '../sources.ts';
 import {
-  type Ancestor,
   type Baseline,
   findUnfinished,
   isBranchTrained,
-  type ListedCommit,
   MAX_ANCESTORS,
   type MissingBaseline,
   selectBranchBaseline,

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { defaultCommentKey, formatMarker, hasMarker } from './comment-marker.ts';
+import { defaultCommentKey, formatMarker, hasMarker } from './comments.ts';
 
 test.each(['train', '', 'a b', 'x --> <b>', '--', '%', 'ü\n|', '\ud800', 'a'.repeat(500)])(
   'the key %j is found again, and only it',

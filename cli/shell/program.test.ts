@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { formatAnnotation, neutralizeCommands } from './workflow-command.ts';
+import { formatAnnotation, neutralizeCommands } from './program.ts';
 
 /** What the runner obeys: `::command::` after leading blanks, `##[command]` anywhere (actions/runner, ActionCommand.cs). */
 function isCommand(line: string): boolean {
