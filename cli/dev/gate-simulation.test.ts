@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { loadStatistics, type Statistics } from '../gate/statistics.ts';
 import {
   formatTable,
   listBrokenClaims,
@@ -14,12 +13,10 @@ const DRAWS = 200;
 /** So many that a test at twice its level would be seen. */
 const CLAIMED_DRAWS = 1000;
 const COUNTS = { draws: DRAWS, claimedDraws: CLAIMED_DRAWS };
-let statistics: Statistics;
 let rows: readonly Row[];
 
-beforeAll(async () => {
-  statistics = await loadStatistics();
-  rows = simulateGate({ ...COUNTS, seed: 11, statistics });
+beforeAll(() => {
+  rows = simulateGate({ ...COUNTS, seed: 11 });
 }, 240_000);
 
 /** Five binomial standard errors of a measured share: among the 120 cells a sound one leaves it once in 10,000 tests. */
@@ -50,8 +47,8 @@ test('with as many seeds on both sides false alarms stay at what is claimed, wha
 });
 
 test('a gate whose p-values are half of what they should be would not stay there', () => {
-  const broken: Statistics = { ...statistics, tailOfT: (t, df) => 0.5 * statistics.tailOfT(t, df) };
-  const [claimed] = simulateGate({ draws: 1, claimedDraws: CLAIMED_DRAWS, seed: 11, statistics: broken });
+  // Half of p is at most alpha where p is at most twice alpha.
+  const [claimed] = simulateGate({ draws: 1, claimedDraws: CLAIMED_DRAWS, seed: 11, gateAlpha: 0.1 });
   expect(claimed?.isClaimed).toBe(true);
   expect(claimed?.falseAlarms.normal).toBeGreaterThan(0.05 + errorOf(0.05, CLAIMED_DRAWS));
 }, 120_000);
@@ -76,7 +73,7 @@ test.each([
   'of $runs seeds against one base commit’s, one that collapsed by 40 sigma passes in $from to $to of cases ($metrics metrics)',
   ({ runs, metrics, from, to }) => {
     const design = { commits: 1, runs, seeds: runs, metrics, anchor: 0 };
-    const share = simulateCollapse({ design, collapsedBy: 40, draws: 500, seed: 11, statistics });
+    const share = simulateCollapse({ design, collapsedBy: 40, draws: 500, seed: 11 });
     expect(share).toBeGreaterThanOrEqual(from);
     expect(share).toBeLessThanOrEqual(to);
   },

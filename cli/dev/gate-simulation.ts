@@ -2,7 +2,7 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { GateBaseline, GateCommit, GateRun } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
-import type { Statistics } from '../gate/statistics.ts';
+import { tailOfT } from '../gate/statistics.ts';
 import type { MetricRule } from '../shell/config.ts';
 
 /** One draw: values of each run, each a value a metric; larger is better, the noise has a standard deviation of 1. */
@@ -66,21 +66,22 @@ interface Rule {
  * Draws unchanged and worsened models under several noises, and asks each rule what it says of them. Each rate has draws
  * of its own.
  *
- * @param options `draws` a rate, `claimedDraws` for the false alarms of a row that claims something
+ * @param options `draws` a rate, `claimedDraws` for the false alarms of a row that claims something; `gateAlpha` is given
+ *   to the gate in the place of what it claims, to see that the simulation notices
  */
 export function simulateGate({
   draws,
   claimedDraws,
   seed,
-  statistics,
+  gateAlpha = ALPHA,
 }: {
   readonly draws: number;
   readonly claimedDraws: number;
   readonly seed: number;
-  readonly statistics: Statistics;
+  readonly gateAlpha?: number;
 }): Row[] {
   let cells = 0;
-  return listRules(statistics).flatMap(({ name, judge, designs }) =>
+  return listRules(gateAlpha).flatMap(({ name, judge, designs }) =>
     designs.map(([design, isClaimed]): Row => {
       const measure = (noise: Noise, loss: number) => {
         cells += 1;
@@ -108,13 +109,11 @@ export function simulateCollapse({
   collapsedBy,
   draws,
   seed,
-  statistics,
 }: {
   readonly design: Design;
   readonly collapsedBy: number;
   readonly draws: number;
   readonly seed: number;
-  readonly statistics: Statistics;
 }): number {
   const source = createSource(seed);
   let passes = 0;
@@ -122,7 +121,7 @@ export function simulateCollapse({
     const drawn = drawRuns(design, 'normal', 1, 0, source);
     const [[value = 0, ...metrics] = [], ...others] = drawn.pullRequest;
     const pullRequest = [[value - collapsedBy, ...metrics], ...others];
-    if (judgeByGate({ ...drawn, pullRequest }, statistics) === 'pass') passes += 1;
+    if (judgeByGate({ ...drawn, pullRequest }, ALPHA) === 'pass') passes += 1;
   }
   return passes / draws;
 }
@@ -197,8 +196,8 @@ function percent(share: number): string {
   return (100 * share).toFixed(1);
 }
 
-function listRules(statistics: Statistics): Rule[] {
-  const ours = (draw: Draw) => judgeByGate(draw, statistics);
+function listRules(gateAlpha: number): Rule[] {
+  const ours = (draw: Draw) => judgeByGate(draw, gateAlpha);
   const blockIf =
     (blocks: (draw: Draw) => boolean): Judge =>
     (draw) =>
@@ -263,7 +262,6 @@ function listRules(statistics: Statistics): Rule[] {
             testTwoSamples(
               pullRequest.map((run) => run[metric] ?? 0),
               base,
-              statistics,
             ) <= ALPHA
           );
         }),
@@ -274,7 +272,7 @@ function listRules(statistics: Statistics): Rule[] {
       name: 't-test, whole history as one sample',
       judge: blockIf(
         ({ pullRequest, history }) =>
-          testTwoSamples(pullRequest.map(firstOf), history.flat().map(firstOf), statistics) <= ALPHA,
+          testTwoSamples(pullRequest.map(firstOf), history.flat().map(firstOf)) <= ALPHA,
       ),
       designs: [
         [design(10, 1, 3, 1), false],
@@ -299,7 +297,7 @@ const RULES: readonly MetricRule[] = [
 const NAMES = ['metric/a', 'metric/b', 'metric/c', 'metric/d', 'metric/e'];
 
 /** The product's own gate. */
-function judgeByGate({ pullRequest, history, anchor }: Draw, statistics: Statistics): Answer {
+function judgeByGate({ pullRequest, history, anchor }: Draw, alpha: number): Answer {
   const describeRuns = (runs: ReadonlyArray<readonly number[]>, commit: string) =>
     runs.map((run, index) => describeRun(run, index, commit));
   const commits = history.map(
@@ -311,15 +309,12 @@ function judgeByGate({ pullRequest, history, anchor }: Draw, statistics: Statist
       : [{ name: 'anchor', history: [{ commit: 'anchor', runs: describeRuns(anchor, 'anchor') }] }];
   const [nearest, ...older] = commits;
   if (nearest === undefined) return 'pass';
-  const { verdict } = judgeGate(
-    {
-      rules: RULES,
-      alpha: ALPHA,
-      pullRequest: describeRuns(pullRequest, 'own'),
-      baselines: [{ name: 'main', history: [nearest, ...older] }, ...fixed],
-    },
-    statistics,
-  );
+  const { verdict } = judgeGate({
+    rules: RULES,
+    alpha,
+    pullRequest: describeRuns(pullRequest, 'own'),
+    baselines: [{ name: 'main', history: [nearest, ...older] }, ...fixed],
+  });
   return verdict === 'regression' || verdict === 'undecided' ? verdict : 'pass';
 }
 
@@ -336,11 +331,7 @@ function describeRun(values: readonly number[], index: number, commit: string): 
 }
 
 /** Student's two-sample test, one-sided: what the peers' rules are built from. */
-function testTwoSamples(
-  pullRequest: readonly number[],
-  base: readonly number[],
-  { tailOfT }: Statistics,
-): number {
+function testTwoSamples(pullRequest: readonly number[], base: readonly number[]): number {
   const degreesOfFreedom = pullRequest.length + base.length - 2;
   const variance = (sumSquares(pullRequest) + sumSquares(base)) / degreesOfFreedom;
   const error = Math.sqrt(variance * (1 / pullRequest.length + 1 / base.length));

@@ -1,6 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { loadStatistics } from '../gate/statistics.ts';
 import { formatTable, listBrokenClaims, simulateGate } from './gate-simulation.ts';
 
 /** The README's table stands between these. */
@@ -20,7 +19,7 @@ const seed = Number(values.seed);
 
 const claimedDraws = Number(values['claimed-draws']);
 
-const rows = simulateGate({ draws, claimedDraws, seed, statistics: await loadStatistics() });
+const rows = simulateGate({ draws, claimedDraws, seed });
 const table = formatTable(rows);
 process.stdout.write(`${table}\n`);
 

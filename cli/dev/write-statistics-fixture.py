@@ -106,7 +106,7 @@ def main():
         ],
         "holm": [holm(p_values) for p_values in [[0.01], [0.04, 0.01, 0.03], [0.2, 0.001, 0.02, 0.02, 0.9]]],
     }
-    target = Path(__file__).parent.parent / "core" / "fixtures" / "statistics.json"
+    target = Path(__file__).parent.parent / "gate" / "fixtures" / "statistics.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(document, indent=1) + "\n")
 

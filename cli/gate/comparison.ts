@@ -1,12 +1,11 @@
 import type { MetricRule } from '../shell/config.ts';
-import type { Comparison, GateNote, GateReason, GateRule, MetricVerdict } from './data.ts';
-import type { HolmResult } from './holm.ts';
+import type { Comparison, GateNote, GateReason, GateRule, MetricVerdict, RunCounts } from './data.ts';
 import type { Goal } from './metric-rules.ts';
-import { countAgreeing, findMean, type Noise } from './noise.ts';
-import type { Statistics } from './statistics.ts';
+import { countAgreeing, type Noise } from './noise.ts';
+import { criticalT, findDetectableLoss, findMean, type HolmResult, tailOfF, tailOfT } from './statistics.ts';
 
 /** A loss counts as seen if it would be found in so many of all cases. */
-export const POWER = 0.8;
+const POWER = 0.8;
 
 /** A metric against a baseline: what is known before any statistics. */
 export interface Pair {
@@ -35,14 +34,12 @@ export interface Pair {
 /** A pair in numbers, losses positive where the pull request is worse. */
 export interface Estimate {
   readonly pair: Pair;
-  readonly commit: string;
   readonly value: number;
   readonly base: number;
   readonly loss: number;
   readonly tolerance: number;
   readonly isBeyondTolerance: boolean;
-  readonly runs: { readonly pullRequest: number; readonly base: number };
-  readonly noise: Noise | undefined;
+  readonly runs: RunCounts;
   readonly rule: GateRule;
   /** How many more base runs would have to agree until the metric is taken for deterministic; 0 where enough do. */
   readonly neededRuns: number;
@@ -84,14 +81,12 @@ export function estimatePair(pair: Pair, outlierLevel: number): Estimate | undef
   const rule = chooseRule(noise, magnitude, neededRuns);
   return {
     pair,
-    commit: nearest.commit,
     value,
     base,
     loss,
     tolerance,
     isBeyondTolerance: loss > tolerance + ROUNDING * magnitude,
     runs,
-    noise,
     rule,
     neededRuns,
     standardError:
@@ -128,13 +123,10 @@ function resolveTolerance(tolerance: MetricRule['tolerance'], base: number): num
 }
 
 /** The p-value of the one-sided test; undefined where there is no test. */
-export function testEstimate(
-  { pair, loss, noise, rule, standardError }: Estimate,
-  { tailOfT }: Statistics,
-): number | undefined {
-  if (noise === undefined || pair.isBlocked || !isTest(rule) || !isInRange(loss, standardError))
+export function testEstimate({ pair, loss, rule, standardError }: Estimate): number | undefined {
+  if (pair.noise === undefined || pair.isBlocked || !isTest(rule) || !isInRange(loss, standardError))
     return undefined;
-  return tailOfT(loss / standardError, noise.degreesOfFreedom);
+  return tailOfT(loss / standardError, pair.noise.degreesOfFreedom);
 }
 
 function isInRange(loss: number, standardError: number): boolean {
@@ -182,13 +174,9 @@ export interface TestResult extends HolmResult {
 }
 
 /** The verdict of a pair, and all that a reader needs to follow it. */
-export function decideEstimate(
-  estimate: Estimate,
-  test: TestResult | undefined,
-  alpha: number,
-  statistics: Statistics,
-): Comparison {
-  const { pair, noise, rule, standardError, isBeyondTolerance, loss, tolerance } = estimate;
+export function decideEstimate(estimate: Estimate, test: TestResult | undefined, alpha: number): Comparison {
+  const { pair, rule, standardError, loss, tolerance } = estimate;
+  const { noise } = pair;
   const comparison: Comparison = {
     ...describeAbsence(pair, 'undecided'),
     rule,
@@ -203,50 +191,52 @@ export function decideEstimate(
     return { ...comparison, reasons: [...pair.reasons, { kind: 'out-of-range' }] };
   }
   if (pair.isBlocked) return comparison;
+  return test === undefined || noise === undefined
+    ? decideDirectly(estimate, comparison)
+    : decideByTest(estimate, noise, test, alpha, comparison);
+}
 
-  if (test === undefined || noise === undefined) {
-    if (rule !== 'deterministic' && tolerance === 0) {
-      if (noise !== undefined && isNowhereWorse(estimate)) {
-        const { neededRuns } = estimate;
-        const note: GateNote = { kind: 'few-agree', baseRuns: noise.baseRuns, neededRuns };
-        return conclude({ ...comparison, notes: [...pair.notes, note] }, pair, false, () => null);
-      }
-      return { ...comparison, reasons: [...pair.reasons, explainUnknown(estimate)] };
-    }
-    const missable = rule === 'deterministic' ? tolerance : null;
-    const interval = rule === 'deterministic' ? 0 : null;
-    return conclude({ ...comparison, missable, interval }, pair, isBeyondTolerance, () => null);
+/** Without a test: the metric is deterministic, or the tolerance alone decides. */
+function decideDirectly(estimate: Estimate, comparison: Comparison): Comparison {
+  const { pair, rule, tolerance, isBeyondTolerance, neededRuns } = estimate;
+  if (rule === 'deterministic') {
+    return conclude({ ...comparison, missable: tolerance, interval: 0 }, pair, isBeyondTolerance);
   }
+  if (tolerance > 0) return conclude(comparison, pair, isBeyondTolerance);
+  if (pair.noise === undefined || !isNowhereWorse(estimate)) {
+    return { ...comparison, reasons: [...pair.reasons, explainUnknown(estimate)] };
+  }
+  const note: GateNote = { kind: 'few-agree', baseRuns: pair.noise.baseRuns, neededRuns };
+  return conclude({ ...comparison, notes: [...pair.notes, note] }, pair, false);
+}
 
-  const smallestLoss = (pullRequest: number, base: number, degreesOfFreedom: number): number => {
+function decideByTest(
+  { pair, runs, standardError, tolerance, isBeyondTolerance }: Estimate,
+  noise: Noise,
+  test: TestResult,
+  alpha: number,
+  comparison: Comparison,
+): Comparison {
+  const findMissable = (pullRequest: number, base: number): number => {
     const error = noise.standardDeviation * factorOf(pullRequest, base);
-    const search = { probability: test.level, degreesOfFreedom, power: POWER };
-    return error * statistics.smallestLoss({ ...search, tolerance: tolerance / error });
+    // Each further run is worth a degree of freedom.
+    const degreesOfFreedom = noise.degreesOfFreedom + (pullRequest - runs.pullRequest) + (base - runs.base);
+    const design = { tolerance: tolerance / error, probability: test.level, degreesOfFreedom };
+    return error * findDetectableLoss(POWER, design);
   };
-  const { runs } = estimate;
-  const uneven = isBeyondTolerance ? compareSpreads(noise, test.metrics, statistics) : undefined;
   const concluded = conclude(
     {
       ...comparison,
       notes: [...pair.notes, ...describeBalance(runs)],
-      interval: standardError * statistics.criticalT(test.level, noise.degreesOfFreedom),
+      interval: standardError * criticalT(test.level, noise.degreesOfFreedom),
       pValue: test.pValue,
       correctedPValue: test.corrected,
-      missable: smallestLoss(runs.pullRequest, runs.base, noise.degreesOfFreedom),
-      reasons: uneven === undefined ? pair.reasons : [...pair.reasons, uneven],
+      missable: findMissable(runs.pullRequest, runs.base),
+      reasons: [...pair.reasons, ...(isBeyondTolerance ? compareSpreads(noise, test.metrics) : [])],
     },
     pair,
     isBeyondTolerance && test.corrected <= alpha,
-    (detect) =>
-      findNeededRuns(
-        runs,
-        (pullRequest, base) =>
-          smallestLoss(
-            pullRequest,
-            base,
-            noise.degreesOfFreedom + (pullRequest - runs.pullRequest) + (base - runs.base),
-          ) <= detect,
-      ),
+    (detect) => findNeededRuns(runs, (pullRequest, base) => findMissable(pullRequest, base) <= detect),
   );
   return concluded.verdict === 'pass' && isBeyondTolerance
     ? { ...concluded, notes: [...concluded.notes, ...describeWidening(noise)] }
@@ -261,7 +251,8 @@ function isNowhereWorse({ pair: { values, goal }, base }: Estimate): boolean {
   });
 }
 
-function explainUnknown({ pair, noise, base, runs, neededRuns }: Estimate): GateReason {
+function explainUnknown({ pair, base, runs, neededRuns }: Estimate): GateReason {
+  const { noise } = pair;
   const { tolerance } = pair.rule;
   if (typeof tolerance === 'string' && base === 0 && Number.parseFloat(tolerance) > 0)
     return { kind: 'share-of-zero', tolerance };
@@ -276,26 +267,18 @@ function explainUnknown({ pair, noise, base, runs, neededRuns }: Estimate): Gate
 }
 
 /** One collapsed run widens the spread until chance explains it: then it is the spread that chance does not explain. */
-function compareSpreads(
-  { base, own }: Noise,
-  metrics: number,
-  { tailOfF }: Statistics,
-): GateReason | undefined {
-  if (own === undefined) return undefined;
+function compareSpreads({ base, own }: Noise, metrics: number): GateReason[] {
+  if (own === undefined) return [];
   const ratio = own.standardDeviation / base.standardDeviation;
   const pValue = tailOfF(ratio ** 2, own.degreesOfFreedom, base.degreesOfFreedom);
   const isPlain = ratio >= PLAIN_RATIO && pValue <= PLAIN_LEVEL;
-  if (!isPlain && pValue > SPREAD_LEVEL / metrics) return undefined;
-  return {
-    kind: 'uneven-spread',
-    pValue,
-    pullRequest: own.standardDeviation,
-    base: base.standardDeviation,
-  };
+  if (!isPlain && pValue > SPREAD_LEVEL / metrics) return [];
+  const { standardDeviation: pullRequest } = own;
+  return [{ kind: 'uneven-spread', pValue, pullRequest, base: base.standardDeviation }];
 }
 
 /** Where noise is skewed, only the same number of runs on the other side cancels it, and a single one shows none. */
-function describeBalance({ pullRequest, base }: Estimate['runs']): GateNote[] {
+function describeBalance({ pullRequest, base }: RunCounts): GateNote[] {
   return pullRequest === base && base > 1 ? [] : [{ kind: 'uneven-runs', pullRequest, base }];
 }
 
@@ -313,28 +296,27 @@ function describeWidening({ base, own, widenedBy }: Noise): GateNote[] {
   ];
 }
 
+/** @param findNeeded the further runs that would show a loss of this size */
 function conclude(
   comparison: Comparison,
-  { rule }: Pair,
+  { rule: { detect } }: Pair,
   isRegression: boolean,
-  findNeeded: (detect: number) => { readonly pullRequest: number; readonly base: number } | null,
+  findNeeded: (detect: number) => RunCounts | null = () => null,
 ): Comparison {
   if (isRegression) return { ...comparison, verdict: 'regression', reasons: [] };
-  const { detect } = rule;
-  const { missable, tolerance } = comparison;
+  const { missable, tolerance, reasons } = comparison;
+  const leaveOpen = (...more: readonly GateReason[]): Comparison => ({
+    ...comparison,
+    verdict: 'undecided',
+    reasons: [...reasons, ...more],
+  });
   if (detect !== undefined && tolerance !== null && detect <= tolerance) {
-    const reason: GateReason = { kind: 'detect-within-tolerance', detect, tolerance };
-    return { ...comparison, verdict: 'undecided', reasons: [...comparison.reasons, reason] };
+    return leaveOpen({ kind: 'detect-within-tolerance', detect, tolerance });
   }
-  if (comparison.reasons.length > 0) return { ...comparison, verdict: 'undecided' };
+  if (reasons.length > 0) return leaveOpen();
   if (detect !== undefined && (missable === null || missable > detect * (1 + ROUNDING))) {
-    const reason: GateReason = {
-      kind: 'too-few-runs',
-      detect,
-      missable,
-      needed: missable === null ? null : findNeeded(detect),
-    };
-    return { ...comparison, verdict: 'undecided', reasons: [...comparison.reasons, reason] };
+    const needed = missable === null ? null : findNeeded(detect);
+    return leaveOpen({ kind: 'too-few-runs', detect, missable, needed });
   }
   return { ...comparison, verdict: 'pass' };
 }
@@ -346,9 +328,9 @@ const MAX_RUNS = 100;
  * the end; null where even 100 a side do not.
  */
 function findNeededRuns(
-  runs: { readonly pullRequest: number; readonly base: number },
+  runs: RunCounts,
   sees: (pullRequest: number, base: number) => boolean,
-): { readonly pullRequest: number; readonly base: number } | null {
+): RunCounts | null {
   const alone = findSmallest(runs.pullRequest, (count) => sees(count, runs.base));
   if (alone !== undefined) return { pullRequest: alone - runs.pullRequest, base: 0 };
   const start = Math.max(runs.pullRequest, runs.base);

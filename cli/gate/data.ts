@@ -60,6 +60,9 @@ export type BaselineAbsence =
   /** GitHub was not asked, or did not tell. */
   | 'unknown';
 
+/** How often the gate may object to a pull request that is no worse, where the settings do not say. */
+export const DEFAULT_ALPHA = 0.05;
+
 /** What is judged, and by which rules. */
 export interface GateInput {
   readonly rules: readonly MetricRule[];
@@ -129,7 +132,7 @@ export type GateReason =
       /** The smallest loss that these runs see; null where the noise is unknown. */
       readonly missable: number | null;
       /** Further runs that would decide; null where the noise is unknown, or 100 a side are not enough. */
-      readonly needed: { readonly pullRequest: number; readonly base: number } | null;
+      readonly needed: RunCounts | null;
     };
 
 /** What a reader should know although it decides nothing. */
@@ -154,6 +157,12 @@ export type GateNote =
 /** What is said of a metric; `none` where nothing was compared. */
 export type MetricVerdict = 'pass' | 'regression' | 'undecided' | 'none';
 
+/** How many runs each side has. */
+export interface RunCounts {
+  readonly pullRequest: number;
+  readonly base: number;
+}
+
 /** A metric against one baseline. Everything in the metric's own unit. */
 export interface Comparison {
   readonly baseline: string;
@@ -169,7 +178,7 @@ export interface Comparison {
   /** The tolerance that held. */
   readonly tolerance: number | null;
   /** How many runs count on each side; bit-identical ones once. */
-  readonly runs: { readonly pullRequest: number; readonly base: number };
+  readonly runs: RunCounts;
   /** Means of the base commits that were looked at, nearest first. */
   readonly history: readonly number[];
   readonly noise: Pick<Noise, 'standardDeviation' | 'degreesOfFreedom'> | null;

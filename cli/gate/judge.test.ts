@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { composeGateRow } from '../report/gate-table.ts';
 import type { MetricRule } from '../shell/config.ts';
@@ -14,14 +14,7 @@ import type {
   MetricJudgement,
 } from './data.ts';
 import { judgeGate } from './judge.ts';
-import { loadStatistics, type Statistics } from './statistics.ts';
 import { explainComparison, explainRule } from './words.ts';
-
-let statistics: Statistics;
-
-beforeAll(async () => {
-  statistics = await loadStatistics();
-});
 
 type Values = Readonly<Record<string, number | GateValue>>;
 
@@ -66,7 +59,7 @@ function judge(
   rules: MetricRule | readonly MetricRule[] = rule(),
   alpha = 0.05,
 ): GateResult {
-  return judgeGate({ rules: [rules].flat(), alpha, pullRequest, baselines: [baselines].flat() }, statistics);
+  return judgeGate({ rules: [rules].flat(), alpha, pullRequest, baselines: [baselines].flat() });
 }
 
 function only(result: GateResult): MetricJudgement & { readonly comparison: Comparison } {

@@ -1,4 +1,4 @@
-import type { Statistics } from './statistics.ts';
+import { findMean, tailOfF } from './statistics.ts';
 
 /** How much a metric varies between runs of the same code. */
 export interface Noise {
@@ -80,11 +80,7 @@ const ZERO_SHARE = 1e-12;
  * it: an anchor with a collapsed run, or one that was trained otherwise, would hide any loss. A history that agrees shows
  * nothing of that: a coarse metric's may.
  */
-export function isUneven(
-  values: readonly number[],
-  history: ReadonlyArray<readonly number[]>,
-  { tailOfF }: Pick<Statistics, 'tailOfF'>,
-): boolean {
+export function isUneven(values: readonly number[], history: ReadonlyArray<readonly number[]>): boolean {
   const own = sumWithin([values]);
   const others = sumWithin(history);
   if (own.freedom === 0 || others.freedom === 0 || others.squares <= ZERO_SHARE * own.squares) return false;
@@ -141,10 +137,4 @@ function sumBetween(history: ReadonlyArray<readonly number[]>): { variance: numb
     if (index > 0) correlations += (shares[index] ?? 0) ** 2 / (size(index - 1) * size(index));
   }
   return { variance: squares / count, freedom: count ** 2 / (count + 2 * correlations) };
-}
-
-/** The mean; exactly the value where all are equal, so that equal values have no variance. */
-export function findMean(values: readonly number[]): number {
-  const [first = Number.NaN] = values;
-  return first + values.reduce((sum, value) => sum + (value - first), 0) / values.length;
 }

@@ -2,7 +2,7 @@ import { isSuccess } from '../training/task.ts';
 import type { GateRun, GateValue, MeasurementProblem } from './data.ts';
 
 /** A metric's name, and what it was called before. */
-export interface MetricName {
+export interface MetricNames {
   readonly name: string;
   readonly was?: string | undefined;
 }
@@ -21,7 +21,7 @@ export interface DistinctRuns {
  *
  * @param names the gated metrics
  */
-export function dropRepeats(runs: readonly GateRun[], names: readonly MetricName[]): DistinctRuns {
+export function dropRepeats(runs: readonly GateRun[], names: readonly MetricNames[]): DistinctRuns {
   const ended = runs.filter(({ status }) => isSuccess(status));
   const others = runs.filter(({ status }) => !isSuccess(status));
   const isDoubted = (run: GateRun) => names.some((name) => findValue(run, name)?.doubt !== undefined);
@@ -43,19 +43,19 @@ export function dropRepeats(runs: readonly GateRun[], names: readonly MetricName
   return { runs: [first, ...doubted, ...others], seedless: hasSeeds ? distinct.length : 0 };
 }
 
-function isSameResult(a: GateRun, b: GateRun, names: readonly MetricName[]): boolean {
+function isSameResult(a: GateRun, b: GateRun, names: readonly MetricNames[]): boolean {
   return (
     a.fingerprint === b.fingerprint &&
     names.every((name) => Object.is(findValue(a, name)?.value, findValue(b, name)?.value))
   );
 }
 
-function findValue({ values }: GateRun, { name, was }: MetricName): GateValue | undefined {
+function findValue({ values }: GateRun, { name, was }: MetricNames): GateValue | undefined {
   return values.get(name) ?? (was === undefined ? undefined : values.get(was));
 }
 
 /** What a run says of a metric: its value, or why that is none. */
-export type Measurement = { readonly value: number } | { readonly problem: MeasurementProblem };
+type Measurement = { readonly value: number } | { readonly problem: MeasurementProblem };
 
 /**
  * Measures a metric, failing closed.
@@ -64,7 +64,7 @@ export type Measurement = { readonly value: number } | { readonly problem: Measu
  */
 export function measureRun(
   run: GateRun,
-  name: MetricName,
+  name: MetricNames,
   believed: readonly MeasurementProblem[] = [],
 ): Measurement {
   if (!isSuccess(run.status)) return { problem: 'not-completed' };
@@ -83,10 +83,13 @@ const ZERO_DOUBTS: ReadonlyArray<GateValue['doubt']> = ['unexpected-zero', 'unve
  * Whether a metric is exactly 0 in every run of at least two commits, beyond doubt in one of them: then 0 is what it is
  * (a count of failures, say), not a loss that diverged on every commit.
  */
-export function isAlwaysZero(commits: ReadonlyArray<readonly GateRun[]>, name: MetricName): boolean {
+export function isAlwaysZero(
+  commits: ReadonlyArray<{ readonly runs: readonly GateRun[] }>,
+  name: MetricNames,
+): boolean {
   let zeros = 0;
   let isVerified = false;
-  for (const runs of commits) {
+  for (const { runs } of commits) {
     let isFound = false;
     for (const run of runs) {
       const found = isSuccess(run.status) ? findValue(run, name) : undefined;
@@ -102,7 +105,7 @@ export function isAlwaysZero(commits: ReadonlyArray<readonly GateRun[]>, name: M
 }
 
 /** How often the run reported the metric; undefined where that is not known. */
-export function countReports(run: GateRun, name: MetricName): number | undefined {
+export function countReports(run: GateRun, name: MetricNames): number | undefined {
   return isSuccess(run.status) ? findValue(run, name)?.reports : undefined;
 }
 
@@ -113,7 +116,7 @@ export function findShortest(runs: readonly GateRun[]): number | undefined {
 }
 
 /** How often the metric was reported by the run of a commit that reported it least; undefined where no run tells. */
-export function findFewest(runs: readonly GateRun[], name: MetricName): number | undefined {
+export function findFewest(runs: readonly GateRun[], name: MetricNames): number | undefined {
   const reports = runs.flatMap((run) => countReports(run, name) ?? []);
   return reports.length === 0 ? undefined : Math.min(...reports);
 }

@@ -1,4 +1,5 @@
 import { createClearmlClient } from '../clearml/client.ts';
+import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { createGithubClient } from '../github/client.ts';
 import type { CommentBoard, Placement, PullRequestComment } from '../github/comments.ts';
 import {
@@ -167,17 +168,17 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       settingsPath,
     };
     const reportServer = createReportServer(clearml, signal);
-    const [writing, templates, downsample, statistics, gathered, existing] = await Promise.all([
+    const [writing, templates, downsample, gate, gathered, existing] = await Promise.all([
       areAllAsked.then(loadWriting),
       ownTemplates ?? areAllAsked.then(() => readTemplates(cwd, undefined)),
       areAllAsked.then(loadDownsample),
-      hasGate(rules) ? areAllAsked.then(loadStatistics) : undefined,
+      hasGate(rules) ? areAllAsked.then(() => import('../gate/judge.ts')) : undefined,
       gatherSources(sourceOptions, { clearml: reportServer, github: client }),
       isDryRun || board === undefined ? undefined : settle(board.then(listComments)),
     ]);
-    const { buildReport, describeSettings, judgeGate, renderComment, renderSummary, writer } = writing;
+    const { buildReport, describeSettings, renderComment, renderSummary, writer } = writing;
     const { defaultCommentKey, formatMarker, placeComment, writeOutputs, writeSummary } = writing;
-    const alpha = config.alpha ?? writing.DEFAULT_ALPHA;
+    const alpha = config.alpha ?? DEFAULT_ALPHA;
     const { lack, whole } = completeSources(gathered, sourceOptions, reportServer);
     // It is waited for further down; until then nobody hears what goes wrong.
     whole.catch(() => undefined);
@@ -200,9 +201,9 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     });
     const write = (sources: ReportSources) => {
       const result =
-        statistics === undefined
+        gate === undefined
           ? undefined
-          : judgeGate(prepareGateInput(sources, { rules, alpha, baselineRules, seedParam }), statistics);
+          : gate.judgeGate(prepareGateInput(sources, { rules, alpha, baselineRules, seedParam }));
       const report = buildReport(sources, {
         rank,
         rules,
@@ -295,24 +296,17 @@ async function listComments(board: CommentBoard): Promise<readonly PullRequestCo
 
 /** What makes a comment of the answers and puts it there: loaded while they are under way. */
 async function loadWriting() {
-  const [gate, settings, report, markdown, marker, placement, files, { loadMarkdownWriter }] =
-    await Promise.all([
-      import('../gate/judge.ts'),
-      import('./gate-settings.ts'),
-      import('./report.ts'),
-      import('./markdown.ts'),
-      import('../github/comments.ts'),
-      import('../github/comments.ts'),
-      import('../github/runner-files.ts'),
-      import('../text/markdown.ts'),
-    ]);
+  const [settings, report, markdown, marker, placement, files, { loadMarkdownWriter }] = await Promise.all([
+    import('./gate-settings.ts'),
+    import('./report.ts'),
+    import('./markdown.ts'),
+    import('../github/comments.ts'),
+    import('../github/comments.ts'),
+    import('../github/runner-files.ts'),
+    import('../text/markdown.ts'),
+  ]);
   const writer = await loadMarkdownWriter();
-  return { ...gate, ...settings, ...report, ...markdown, ...marker, ...placement, ...files, writer };
-}
-
-async function loadStatistics() {
-  const statistics = await import('../gate/statistics.ts');
-  return statistics.loadStatistics();
+  return { ...settings, ...report, ...markdown, ...marker, ...placement, ...files, writer };
 }
 
 /** The comment's and the job summary's. */

@@ -1,4 +1,4 @@
-import { DEFAULT_ALPHA } from '../gate/judge.ts';
+import { DEFAULT_ALPHA } from '../gate/data.ts';
 import type { Config, MetricRule } from '../shell/config.ts';
 import { Failure, settle } from '../shell/failure.ts';
 import { matchesPattern } from '../text/pattern.ts';

@@ -1,0 +1,244 @@
+import type { MetricRule } from '../shell/config.ts';
+import { matchesPattern } from '../text/pattern.ts';
+import type { Pair } from './comparison.ts';
+import type { GateBaseline, GateInput, GateNote, GateReason, GateRun, MeasurementProblem } from './data.ts';
+import { assignRole, type Goal } from './metric-rules.ts';
+import { estimateNoise, isUneven } from './noise.ts';
+import {
+  countReports,
+  type DistinctRuns,
+  dropRepeats,
+  findFewest,
+  findShortest,
+  isAlwaysZero,
+  type MetricNames,
+  measureRun,
+} from './runs.ts';
+import { findMean } from './statistics.ts';
+
+interface GatedMetric {
+  readonly name: string;
+  readonly rule: MetricRule;
+  readonly gate: 'fail' | 'warn';
+  readonly goal: Goal;
+}
+
+export interface MetricDraft {
+  readonly metric: GatedMetric;
+  /** Mean over the pull request's runs; null where none measured it. */
+  readonly value: number | null;
+  /** What keeps the pull request's own runs from being judged. */
+  readonly reasons: readonly GateReason[];
+  /** One a baseline, in their order. */
+  readonly pairs: readonly Pair[];
+}
+
+/** A baseline with the runs that count. */
+interface Base {
+  readonly baseline: GateBaseline;
+  readonly commits: ReadonlyArray<DistinctRuns & { readonly commit: string }>;
+}
+
+/** Each gated metric with what was measured on both sides: what is known before any test. */
+export function draftMetrics(input: GateInput): MetricDraft[] {
+  const gated = listGated(input);
+  const names = gated.map(({ name, rule }) => ({ name, was: rule.was }));
+  const pullRequest = dropRepeats(input.pullRequest, names);
+  const bases = input.baselines.map((baseline): Base => {
+    const history = 'history' in baseline ? baseline.history : [];
+    return {
+      baseline,
+      commits: history.map(({ commit, runs }) => ({ commit, ...dropRepeats(runs, names) })),
+    };
+  });
+  return gated.map((metric) => draftMetric(metric, pullRequest, bases));
+}
+
+/**
+ * The metrics that a rule gates: those of the pull request, and those of the nearest base commit, so that one that is
+ * gone is missed. A gated rule that fits none of them stands for a missing metric too.
+ */
+function listGated({ rules, pullRequest, baselines }: GateInput): GatedMetric[] {
+  const own = pullRequest.flatMap(({ values }) => [...values.keys()]);
+  const [nearest] = baselines.flatMap((baseline) => ('history' in baseline ? [baseline.history[0]] : []));
+  const oldNames = new Set(rules.map(({ was }) => was));
+  const expected = (nearest?.runs ?? [])
+    .flatMap(({ values }) => [...values.keys()])
+    .filter((name) => !oldNames.has(name));
+  const byRule = new Map<MetricRule, string[]>(rules.map((rule) => [rule, []]));
+  const known = [...new Set([...own, ...expected])].sort();
+  for (const name of known) {
+    const { rule } = assignRole(name, rules);
+    if (rule !== undefined) byRule.get(rule)?.push(name);
+  }
+  return [...byRule].flatMap(([rule, names]) => {
+    const { gate, goal } = rule;
+    if (gate === 'off' || goal === undefined) return [];
+    // A pattern whose metrics all belong to rules above it misses nothing.
+    const isMissed = names.length === 0 && !known.some((name) => matchesPattern(rule.metric, name));
+    return (isMissed ? [rule.metric] : names).map((name) => ({ name, rule, gate, goal }));
+  });
+}
+
+function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: readonly Base[]): MetricDraft {
+  // The pull request reports the metric by its present name, whatever it was called before.
+  const { name, rule, goal } = metric;
+  const names = { name, was: rule.was };
+  const isZeroUsual = bases.some(({ commits }) => isAlwaysZero(commits, names));
+  const values: number[] = [];
+  const problems = new Map<MeasurementProblem, string[]>();
+  for (const run of pullRequest.runs) {
+    const measurement = measureRun(run, { name }, isZeroUsual ? ['unexpected-zero'] : []);
+    if ('value' in measurement) values.push(measurement.value);
+    else problems.set(measurement.problem, [...(problems.get(measurement.problem) ?? []), run.task]);
+  }
+  const reasons: GateReason[] = [...problems].map(([kind, tasks]) => ({ kind, tasks }));
+  if (pullRequest.runs.length === 0) reasons.push({ kind: 'missing', tasks: [] });
+  reasons.push(...checkIterations(rule, name, pullRequest.runs, bases));
+  return {
+    metric,
+    value: values.length === 0 ? null : findMean(values),
+    reasons,
+    pairs: shareNoise(
+      values,
+      bases.map((base) => ({
+        baseline: base.baseline.name,
+        goal,
+        rule,
+        values,
+        isBlocked: reasons.length > 0 || base.baseline.hasUnfinished === true,
+        isSameTraining: base.baseline.isSameTraining === true,
+        ...draftBase(names, base, pullRequest, isZeroUsual),
+      })),
+    ),
+  };
+}
+
+/**
+ * How much a metric varies is asked of all baselines together: the longest history, and what the others add, but for those
+ * whose runs differ far more: they are judged by a spread that holds theirs, and the others without it. A commit of the history
+ * stays whatever its spread: where noise has heavy tails, leaving out the widest of many makes the rest look too steady
+ * (simulated: false alarms above the claimed 7%).
+ */
+function shareNoise(values: readonly number[], pairs: ReadonlyArray<Omit<Pair, 'noise'>>): Pair[] {
+  const [longest, ...others] = [...pairs].sort((a, b) => b.commits.length - a.commits.length);
+  const seen = new Set(others.length === 0 ? [] : longest?.commits.flatMap(({ tasks }) => tasks));
+  const further = others.flatMap(({ commits }) =>
+    commits.filter(({ tasks }) => {
+      const isKnown = tasks.some((task) => seen.has(task));
+      for (const task of tasks) seen.add(task);
+      return !isKnown;
+    }),
+  );
+  // The same commit by another baseline tells nothing new.
+  const toValues = (commits: Pair['commits']) => commits.map((commit) => commit.values);
+  const history = toValues(longest?.commits ?? []);
+  const uneven = further.filter((commit) => isUneven(commit.values, history));
+  return pairs.map((pair): Pair => {
+    const leftOut = uneven.filter((commit) => !pair.commits.includes(commit));
+    const others = further.filter((commit) => !leftOut.includes(commit));
+    const note: GateNote = { kind: 'spread-left-out', commits: leftOut.map(({ commit }) => commit) };
+    return {
+      ...pair,
+      noise: estimateNoise(values, history, toValues(others)),
+      notes: leftOut.length === 0 ? pair.notes : [...pair.notes, note],
+    };
+  });
+}
+
+/** A share of the base's holds for the metric's own reports too: a run may go on after its metric has stopped. */
+function checkIterations(
+  { was, 'min-iterations': minimum }: MetricRule,
+  name: string,
+  runs: readonly GateRun[],
+  bases: readonly Base[],
+): GateReason[] {
+  if (minimum === undefined) return [];
+  const [nearest = []] = bases.flatMap(({ commits }) => (commits[0] === undefined ? [] : [commits[0].runs]));
+  const share = typeof minimum === 'number' ? 0 : Number.parseFloat(minimum) / 100;
+  const required = typeof minimum === 'number' ? minimum : share * (findShortest(nearest) ?? 0);
+  const short = runs.filter(({ iterations }) => (iterations ?? 0) < required);
+  const requiredReports = share * (findFewest(nearest, { name, was }) ?? 0);
+  const stopped = listStopped(name, runs, requiredReports);
+  return [
+    ...listShort('too-few-iterations', short, required),
+    ...listShort('too-few-reports', stopped, requiredReports),
+  ];
+}
+
+function listShort(
+  kind: 'too-few-iterations' | 'too-few-reports',
+  runs: readonly GateRun[],
+  required: number,
+): GateReason[] {
+  return runs.length === 0
+    ? []
+    : [{ kind, tasks: runs.map(({ task }) => task), required: Math.ceil(required) }];
+}
+
+/** What a baseline tells of a metric. */
+function draftBase(
+  name: MetricNames,
+  { baseline, commits }: Base,
+  pullRequest: DistinctRuns,
+  isZeroUsual: boolean,
+): Pick<Pair, 'commits' | 'reasons' | 'notes'> {
+  if ('absence' in baseline) {
+    return baseline.absence === 'no-history'
+      ? { commits: [], reasons: [], notes: [{ kind: 'no-history' }] }
+      : { commits: [], reasons: [{ kind: `baseline-${baseline.absence}` }], notes: [] };
+  }
+  const believed = isZeroUsual ? (['unexpected-zero', 'unverified-zero'] as const) : [];
+  const problems = new Set<MeasurementProblem>();
+  const measured = commits.flatMap(({ commit, runs }) => {
+    const found = runs.flatMap((run) => {
+      const measurement = measureRun(run, name, believed);
+      if ('value' in measurement) return [{ task: run.task, value: measurement.value }];
+      problems.add(measurement.problem);
+      return [];
+    });
+    if (found.length === 0) return [];
+    return [{ commit, tasks: found.map(({ task }) => task), values: found.map(({ value }) => value) }];
+  });
+  const source = commits.find(({ commit }) => commit === measured[0]?.commit);
+  if (source === undefined) {
+    const isMissing = [...problems].every((problem) => problem === 'missing');
+    const kind = isMissing ? 'missing-in-baseline' : 'unmeasured-in-baseline';
+    return { commits: [], reasons: [{ kind }], notes: [] };
+  }
+  const isOlder = source !== commits[0];
+  return {
+    commits: measured,
+    reasons: baseline.hasUnfinished === true ? [{ kind: 'baseline-unfinished' }] : [],
+    notes: [
+      ...(isOlder ? [{ kind: 'nearest-unmeasured', commit: source.commit } as const] : []),
+      ...compareRuns(name, pullRequest, source),
+    ],
+  };
+}
+
+/** What a reader should know of the runs of both sides although it decides nothing. */
+function compareRuns(name: MetricNames, pullRequest: DistinctRuns, base: DistinctRuns): GateNote[] {
+  const notes: GateNote[] = [];
+  if (name.was !== undefined && base.runs.every(({ values }) => !values.has(name.name))) {
+    notes.push({ kind: 'renamed', was: name.was });
+  }
+  const sides = [['pull-request', pullRequest.seedless] as const, ['base', base.seedless] as const];
+  for (const [side, runs] of sides) if (runs > 0) notes.push({ kind: 'seed-not-used', side, runs });
+  const iterations = findShortest(base.runs) ?? 0;
+  const fewer = pullRequest.runs.filter((run) => run.iterations !== null && run.iterations < iterations);
+  if (fewer.length > 0) {
+    notes.push({ kind: 'fewer-iterations', tasks: fewer.map(({ task }) => task), baseline: iterations });
+  }
+  const reports = findFewest(base.runs, name) ?? 0;
+  const stopped = listStopped(name.name, pullRequest.runs, reports);
+  if (stopped.length > 0) {
+    notes.push({ kind: 'fewer-reports', tasks: stopped.map(({ task }) => task), baseline: reports });
+  }
+  return notes;
+}
+
+/** The runs known to have reported the metric fewer times than that. */
+function listStopped(name: string, runs: readonly GateRun[], reports: number): GateRun[] {
+  return runs.filter((run) => (countReports(run, { name }) ?? reports) < reports);
+}
