@@ -9,7 +9,7 @@ import { type ClearmlDriver, createClearmlDriver, type TaskDocument } from './cl
 import { preparePythonEnvironment } from './python-environment.ts';
 import { createScratchRepository, type ScratchRepository } from './scratch-repository.ts';
 
-// Records what a real clearml-agent leaves behind when a training fails, for the table in training/cause.ts:
+// Records what a real clearml-agent leaves behind when a training fails, for training/cause-table.ts and its test:
 //   node --import tsx cli/dev/record-causes.ts [name…]
 // Add a way to fail below, run this with its name, and look at fixtures/causes/NAME.json.
 

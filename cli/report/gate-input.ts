@@ -2,7 +2,7 @@ import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from '..
 import { assignRole, isAboutTime } from '../gate/metric-rules.ts';
 import { doubtValue, needsConsole, type ValueOrigin } from '../gate/suspicious-value.ts';
 import type { MetricRule } from '../shell/config.ts';
-import { type Metric, type MetricPick, pickValue } from '../training/metrics.ts';
+import type { Metric, MetricPick } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
 import type { Baseline, BaselineRule, FoundBaseline } from './baseline/baseline.ts';
 import { type Curves, restoreExtremes } from './drawing/curve.ts';
@@ -22,7 +22,7 @@ export function listGateQuestions(rules: readonly MetricRule[]): GateQuestions |
     needsConsole: (task, curves) =>
       listGatedMetrics(task, rules).some(({ metric, pick }) =>
         needsConsole({
-          value: pickValue(metric, pick),
+          value: metric[pick],
           pick,
           series: readSeries(metric, task, curves),
         }),
@@ -110,7 +110,7 @@ function measure(
   task: ReportedTask,
   { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
 ): GateValue {
-  const value = pickValue(metric, pick);
+  const value = metric[pick];
   const origin: ValueOrigin = { value, pick, first: metric.first, min: metric.min, max: metric.max };
   return {
     value,

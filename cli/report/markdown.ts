@@ -4,7 +4,7 @@ import { formatDuration } from '../text/duration.ts';
 import type { MarkdownWriter } from '../text/markdown.ts';
 import { formatBytes, formatNumber } from '../text/number-format.ts';
 import { joinPhrases, type Phrase, phrase, words } from '../text/phrase.ts';
-import { EXECUTION_STARTS } from '../training/cause.ts';
+import { EXECUTION_STARTS } from '../training/cause-table.ts';
 import { drawChart } from './drawing/chart.ts';
 import type { Downsample } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';

@@ -1,7 +1,7 @@
 import type { Comparison, MetricJudgement, MetricVerdict } from '../gate/data.ts';
 import { assignRole, type Goal, type MetricRole, readName } from '../gate/metric-rules.ts';
 import type { MetricRule } from '../shell/config.ts';
-import { type Metric, type MetricPick, pickValue, sortMetrics } from '../training/metrics.ts';
+import { type Metric, type MetricPick, sortMetrics } from '../training/metrics.ts';
 import { isSuccess } from '../training/task.ts';
 import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './drawing/curve.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -187,7 +187,7 @@ function describeMetric(
   const pickAll = (side: typeof own) =>
     side.map((metrics) => {
       const metric = metrics.get(name);
-      return metric === undefined ? null : pickValue(metric, role.pick);
+      return metric === undefined ? null : metric[role.pick];
     });
   const values = pickAll(own);
   const baselineValues = pickAll(base);

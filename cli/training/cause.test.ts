@@ -1,13 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import {
-  type Cause,
-  type Evidence,
-  explainEnd,
-  formatCause,
-  RECOGNISERS,
-  recogniseFailure,
-} from './cause.ts';
+import { type Cause, explainEnd, formatCause, recogniseFailure } from './cause.ts';
+import { CAUSE_TABLE, type Evidence } from './cause-table.ts';
 import type { EndReason } from './task-life.ts';
 import { findTraceback } from './traceback.ts';
 
@@ -87,7 +81,7 @@ const BY_STATUS: Readonly<Record<string, readonly [end: EndReason, cause: string
 describe('a real failure is recognised for what it was:', () => {
   test.each(Object.entries(EXPECTED))('%s', (name, [row, cause]) => {
     const evidence = readEvidence(name);
-    expect(RECOGNISERS.find(({ recognise }) => recognise(evidence) !== undefined)?.name).toBe(row);
+    expect(CAUSE_TABLE.find(({ recognise }) => recognise(evidence) !== undefined)?.name).toBe(row);
     expect(formatCause(recogniseFailure(evidence))).toBe(cause);
   });
 
@@ -96,7 +90,7 @@ describe('a real failure is recognised for what it was:', () => {
   });
 
   test('every row of the table has a real log, and every log is looked at', () => {
-    const rows = RECOGNISERS.map(({ name }) => name);
+    const rows = CAUSE_TABLE.map(({ name }) => name);
     expect(new Set(Object.values(EXPECTED).map(([row]) => row))).toEqual(new Set(rows));
     const recorded = readdirSync(FIXTURES).map((file) => file.replace(/\.json$/, ''));
     expect(recorded.sort()).toEqual([...Object.keys(EXPECTED), ...Object.keys(BY_STATUS)].sort());

@@ -17,7 +17,7 @@ export interface LogPage {
 
 /**
  * Reads the events after a point in time, oldest first, at most `batchSize` of them. All that share the last one's time
- * are in, though it be more (recording 155).
+ * are in, even if that is more.
  */
 export type ReadLogPage = (afterMs: number, batchSize: number) => Promise<LogPage>;
 
@@ -40,86 +40,100 @@ const MAX_REMEMBERED = 50_000;
  * before, and where the server says it has more than was seen, all is read again; what was seen is dropped.
  */
 export function createLogReader(readPage: ReadLogPage): LogReader {
-  /** How often each event has been seen: two equal lines of the same time are two lines. */
-  let seen = new Map<string, number>();
-  let seenTotal = 0;
-  let newestMs = 0;
-  /** Nothing has been forgotten: reading all again is possible. */
-  let isComplete = true;
+  const seen = createSeenEvents();
   /** How many the server counts that it does not give. */
   let unexplained = 0;
   /** A page that was asked for before it is read. */
   let asked: { readonly afterMs: number; readonly page: Promise<LogPage> } | undefined;
 
-  const findStartMs = () => Math.max(0, newestMs - OVERLAP_MS);
-
-  function readOrTakePage(afterMs: number): Promise<LogPage> {
-    const page = asked?.afterMs === afterMs ? asked.page : readPage(afterMs, BATCH_SIZE);
-    asked = undefined;
-    return page;
-  }
-
+  /** @returns how many events the server counts */
   async function readFrom(startMs: number, onEvents: (events: readonly LogEvent[]) => void): Promise<number> {
-    const inThisReading = new Map<string, number>();
-    let afterMs = startMs;
-    let total = 0;
-    for (;;) {
-      const page = await readOrTakePage(afterMs);
-      total = page.total;
-      const fresh: LogEvent[] = [];
-      for (const event of page.events) {
-        // From a server that ignores the time they would come for ever.
-        if (event.timestampMs <= afterMs) continue;
-        const key = identifyEvent(event);
-        const nth = (inThisReading.get(key) ?? 0) + 1;
-        inThisReading.set(key, nth);
-        if (nth <= (seen.get(key) ?? 0)) continue;
-        seen.set(key, nth);
-        seenTotal += 1;
-        newestMs = Math.max(newestMs, event.timestampMs);
-        fresh.push(event);
-      }
+    const counts = new Map<string, number>();
+    for (let afterMs = startMs; ; ) {
+      const asking = asked?.afterMs === afterMs ? asked.page : readPage(afterMs, BATCH_SIZE);
+      asked = undefined;
+      const page = await asking;
+      // From a server that ignores the time older ones would come for ever.
+      const later = page.events.filter(({ timestampMs }) => timestampMs > afterMs);
+      const fresh = seen.takeNew(later, counts);
       if (fresh.length > 0) onEvents(fresh);
       const last = page.events.at(-1);
-      if (last === undefined || page.events.length < BATCH_SIZE || last.timestampMs <= afterMs) return total;
+      if (last === undefined || page.events.length < BATCH_SIZE || last.timestampMs <= afterMs) {
+        return page.total;
+      }
       afterMs = last.timestampMs;
     }
-  }
-
-  function forgetOldest(): void {
-    if (seen.size <= MAX_REMEMBERED) return;
-    isComplete = false;
-    const oldestMs = newestMs - OVERLAP_MS;
-    seen = new Map([...seen].filter(([key]) => Number(key.slice(0, key.indexOf(' '))) > oldestMs));
   }
 
   return {
     ask() {
       if (asked !== undefined) return;
-      const afterMs = findStartMs();
+      const afterMs = seen.overlapMs;
       const page = readPage(afterMs, BATCH_SIZE);
-      // Whoever reads it hears of it.
+      // Awaited by read(); this keeps an early rejection from being reported as unhandled.
       page.catch(() => undefined);
       asked = { afterMs, page };
     },
 
     async read(onEvents) {
-      const total = await readFrom(findStartMs(), onEvents);
-      if (total > seenTotal + unexplained && isComplete) {
-        unexplained = Math.max(0, (await readFrom(0, onEvents)) - seenTotal);
+      const total = await readFrom(seen.overlapMs, onEvents);
+      if (total > seen.total + unexplained && seen.isComplete) {
+        unexplained = Math.max(0, (await readFrom(0, onEvents)) - seen.total);
       }
-      forgetOldest();
+      seen.forgetOldest();
+    },
+  };
+}
+
+/** Remembers which events of a console have been seen, and how often: two equal lines of the same time are two lines. */
+function createSeenEvents() {
+  let seen = new Map<string, number>();
+  let total = 0;
+  let newestMs = 0;
+  let isComplete = true;
+  return {
+    get total() {
+      return total;
+    },
+    /** Nothing has been forgotten: reading all again is possible. */
+    get isComplete() {
+      return isComplete;
+    },
+    /** Where the next reading starts. */
+    get overlapMs() {
+      return Math.max(0, newestMs - OVERLAP_MS);
+    },
+
+    /** @param counts how often each event has come in this reading, which this counts on */
+    takeNew(events: readonly LogEvent[], counts: Map<string, number>): LogEvent[] {
+      return events.filter((event) => {
+        const key = identifyEvent(event);
+        const nth = (counts.get(key) ?? 0) + 1;
+        counts.set(key, nth);
+        if (nth <= (seen.get(key) ?? 0)) return false;
+        seen.set(key, nth);
+        total += 1;
+        newestMs = Math.max(newestMs, event.timestampMs);
+        return true;
+      });
+    },
+
+    forgetOldest(): void {
+      if (seen.size <= MAX_REMEMBERED) return;
+      isComplete = false;
+      const oldestMs = newestMs - OVERLAP_MS;
+      seen = new Map([...seen].filter(([key]) => Number(key.slice(0, key.indexOf(' '))) > oldestMs));
     },
   };
 }
 
 /** Events have no id: time, writer and text tell them apart. Long texts are not kept for it. */
 function identifyEvent({ timestampMs, worker, text }: LogEvent): string {
-  return `${timestampMs} ${worker} ${text.length} ${hashText(text)}`;
+  return `${timestampMs} ${worker} ${text.length} ${cyrb53(text)}`;
 }
 
-/** 53 bits of a text (cyrb53, public domain): enough to tell the events of one millisecond apart. */
-function hashText(text: string): number {
+/** 53 bits of a text (bryc's cyrb53, public domain): enough to tell the events of one millisecond apart. */
+function cyrb53(text: string): number {
   let low = 0xdeadbeef;
   let high = 0x41c6ce57;
   for (let index = 0; index < text.length; index += 1) {
@@ -149,23 +163,21 @@ function collapseReturns(line: string): string {
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it looks for
-const COLOR = /\u001b\[[\d;:]*m/g;
+const COLOR = /(\u001b\[[\d;:]*m)/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it looks for
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]/g;
 
 function cleanLine(line: string, keepColors: boolean): string {
-  if (!keepColors) return stripAnsi(line).replace(CONTROL, '');
-  let hasColor = false;
-  let result = '';
-  let end = 0;
-  for (const match of line.matchAll(COLOR)) {
-    result += stripAnsi(line.slice(end, match.index)).replace(CONTROL, '') + match[0];
-    end = match.index + match[0].length;
-    hasColor = true;
-  }
-  result += stripAnsi(line.slice(end)).replace(CONTROL, '');
+  if (!keepColors) return removeControls(line);
+  // Every other part is a colour.
+  const parts = line.split(COLOR);
+  const cleaned = parts.map((part, index) => (index % 2 === 1 ? part : removeControls(part))).join('');
   // A line that leaves its colour on would colour ours.
-  return hasColor ? `${result}\u001b[0m` : result;
+  return parts.length > 1 ? `${cleaned}\u001b[0m` : cleaned;
+}
+
+function removeControls(text: string): string {
+  return stripAnsi(text).replace(CONTROL, '');
 }
 
 /** Lines kept back so that they can always be shown at the end. */

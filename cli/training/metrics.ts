@@ -23,7 +23,7 @@ export interface Metric {
 /** Which number of a metric counts. */
 export type MetricPick = 'last' | 'min' | 'max';
 
-/** The title under which ClearML's SDK reports single values (recording 142). */
+/** The title under which ClearML's SDK reports single values (`Logger.report_single_value`). */
 const SINGLE_VALUES_TITLE = 'Summary';
 
 /** Whether ClearML's resource monitor made it: the machine's load, not the training's result. */
@@ -31,14 +31,9 @@ export function isMonitor(metric: Pick<Metric, 'title'>): boolean {
   return metric.title.startsWith(':monitor:');
 }
 
-/** `title/series`; a single value goes by its own name. */
+/** `title/series`: the name that the settings file and the report use. */
 export function nameMetric(title: string, series: string): string {
   return `${title}/${series}`;
-}
-
-/** The number that counts. */
-export function pickValue(metric: Metric, pick: MetricPick): number {
-  return metric[pick];
 }
 
 /** Made when it is first asked for: a collator loads the system's language data, a tenth of a program's start. */
