@@ -86,7 +86,7 @@ test('the proxy agent is loaded only behind a proxy, the settings schema only wh
   });
   expect(run.exitCode).toBe(0);
   expect(run.inPackages).toContain('node_modules/undici/lib/dispatcher/env-http-proxy-agent.js');
-  expect(run.packages).toEqual(['commander', 'undici', 'valibot', 'yaml']);
+  expect(run.packages).toEqual(['commander', 'fastest-levenshtein', 'undici', 'valibot', 'yaml']);
   expect(run.own).toContain('cli/shell/config.ts');
 });
 

@@ -35,11 +35,11 @@ const Flag = v.boolean('must be true or false');
 
 const Scalar = v.union([v.string(), v.number(), v.boolean()], 'must be a text, a number, true or false');
 
-const Seed = v.pipe(
-  v.number('must be a whole number'),
-  v.safeInteger('must be a whole number'),
-  v.minValue(0, 'must not be negative'),
-);
+const WholeNumber = v.pipe(v.number('must be a whole number'), v.safeInteger('must be a whole number'));
+
+const Seed = v.pipe(WholeNumber, v.minValue(0, 'must not be negative'));
+
+const PERCENTAGE = /^\d+(?:\.\d+)?\s*%$/;
 
 // valibot tells the message of a union's member where the type alone fits: so each check has it.
 const SEEDS_WORDS = 'must be a number of seeds (1 to 100), or a list of different whole numbers';
@@ -62,7 +62,7 @@ const TOLERANCE_WORDS = 'must be a number that is not negative, or a percentage 
 const Tolerance = v.union(
   [
     v.pipe(v.number(), v.finite(TOLERANCE_WORDS), v.minValue(0, TOLERANCE_WORDS)),
-    v.pipe(v.string(), v.regex(/^\d+(?:\.\d+)?\s*%$/, TOLERANCE_WORDS)),
+    v.pipe(v.string(), v.regex(PERCENTAGE, TOLERANCE_WORDS)),
   ],
   TOLERANCE_WORDS,
 );
@@ -75,7 +75,7 @@ const MinIterations = v.union(
     v.pipe(v.number(), v.safeInteger(MIN_ITERATIONS_WORDS), v.minValue(1, MIN_ITERATIONS_WORDS)),
     v.pipe(
       v.string(),
-      v.regex(/^\d+(?:\.\d+)?\s*%$/, MIN_ITERATIONS_WORDS),
+      v.regex(PERCENTAGE, MIN_ITERATIONS_WORDS),
       v.check((text) => {
         const percent = Number.parseFloat(text);
         return Number.isNaN(percent) || (percent > 0 && percent <= 100);
@@ -91,10 +91,10 @@ const MetricSchema = v.pipe(
     {
       metric: Text,
       was: v.optional(Text),
-      goal: v.optional(v.picklist(['maximize', 'minimize'], 'must be maximize or minimize')),
-      value: v.optional(v.picklist(['last', 'min', 'max'], 'must be last, min or max'), 'last'),
+      goal: v.optional(choice('maximize', 'minimize')),
+      value: v.optional(choice('last', 'min', 'max'), 'last'),
       tolerance: v.optional(Tolerance, 0),
-      gate: v.optional(v.picklist(['fail', 'warn', 'off'], 'must be fail, warn or off'), 'off'),
+      gate: v.optional(choice('fail', 'warn', 'off'), 'off'),
       detect: v.optional(
         v.pipe(
           v.number('must be a number'),
@@ -152,12 +152,7 @@ const Metrics = v.pipe(
   }),
 );
 
-const Runs = v.pipe(
-  v.number('must be a whole number'),
-  v.integer('must be a whole number'),
-  v.minValue(1, 'must be at least 1'),
-  v.maxValue(100, 'must be at most 100'),
-);
+const Runs = v.pipe(WholeNumber, v.minValue(1, 'must be at least 1'), v.maxValue(100, 'must be at most 100'));
 
 export const BASELINE_FORMS = {
   none: v.literal('none'),
@@ -261,9 +256,6 @@ export type Config = v.InferOutput<typeof ConfigSchema>;
 /** One entry of `metrics`: how a metric counts. */
 export type MetricRule = v.InferOutput<typeof MetricSchema>;
 
-/** What the pull request is compared with: one of `baseline`, or its only one. */
-export type BaselineRule = Exclude<NonNullable<Config['baseline']>, readonly unknown[]>;
-
 export interface ConfigIssue {
   /** Keys and indices from the root to the place. */
   readonly path: ReadonlyArray<string | number>;
@@ -336,11 +328,16 @@ function isInside(path: string): boolean {
   return !/^(?:[\\/]|[a-z]:)/i.test(path) && !path.split(/[\\/]/).includes('..') && !/\p{Cc}/u.test(path);
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** An optional key, with what an editor says about it. */
 function setting<TSchema extends v.GenericSchema>(schema: TSchema, description: string) {
   return v.optional(v.pipe(schema, v.description(description)));
+}
+
+/** One of these words. */
+function choice<const Options extends readonly string[]>(...options: Options) {
+  return v.picklist(options, `must be ${options.slice(0, -1).join(', ')} or ${options.at(-1)}`);
 }

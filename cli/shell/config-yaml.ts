@@ -1,0 +1,99 @@
+import { distance } from 'fastest-levenshtein';
+import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { type Config, type ConfigIssue, isRecord, parseConfig } from './config.ts';
+import { describeSystemError, EXIT_CODES, Failure } from './failure.ts';
+
+/**
+ * The settings that a file's text holds.
+ *
+ * @param name what the file is called in failures
+ * @throws Failure (usage) that lists every mistake, each with its line
+ */
+export function parseConfigYaml(name: string, text: string): Config {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  if (document.errors.length > 0) {
+    throw failConfig(
+      name,
+      document.errors.map(({ linePos, message }) => {
+        const what = message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? '';
+        return `line ${linePos?.[0].line ?? '?'}: ${what}`;
+      }),
+      'It is no valid YAML.',
+    );
+  }
+  const result = parseConfig(readContent(name, document));
+  if ('config' in result) return result.config;
+  const mistakes = result.issues
+    .map((issue) => ({
+      line: lines.linePos(findOffset(document, issue.path)).line,
+      text: `${formatPath(issue.path)} ${issue.message}${suggestKey(issue)}`,
+    }))
+    .sort((a, b) => a.line - b.line);
+  throw failConfig(
+    name,
+    mistakes.map((mistake) => `line ${mistake.line}: ${mistake.text}`),
+    'The README lists the settings; templates/clearml-ci.schema.json lets an editor check them.',
+  );
+}
+
+function failConfig(name: string, mistakes: readonly string[], remedy: string): Failure {
+  const count = mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`;
+  return new Failure(`${name} has ${count}\n${mistakes.map((line) => `  ${name}: ${line}`).join('\n')}`, {
+    exitCode: EXIT_CODES.usage,
+    remedy,
+  });
+}
+
+function readContent(name: string, document: Document.Parsed): unknown {
+  let content: unknown;
+  try {
+    // A handful of aliases is plenty for settings; more is an attempt to fill the memory.
+    content = document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw failConfig(name, [describeSystemError(cause)], 'It is no valid YAML.');
+  }
+  // A number as a hyperparameter is taken as it is written: 3.10 stays 3.10, and an id of 20 digits keeps them all.
+  const params = isMap(document.contents) ? document.contents.get('params') : undefined;
+  if (isMap(params) && isRecord(content) && isRecord(content.params)) {
+    for (const { key, value } of params.items) {
+      if (isScalar(key) && isScalar(value) && typeof value.value === 'number' && value.source !== undefined) {
+        content.params[String(key.value)] = value.source;
+      }
+    }
+  }
+  return content;
+}
+
+/** Where the path's last key stands in the text, or the nearest above it that is there. */
+function findOffset({ contents }: Document.Parsed, path: ConfigIssue['path']): number {
+  let node = contents;
+  let offset = node?.range[0] ?? 0;
+  for (const key of path) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      if (pair === undefined) break;
+      offset = pair.key.range[0];
+      node = pair.value;
+    } else if (isSeq(node)) {
+      node = node.items[Number(key)] ?? null;
+      offset = node?.range[0] ?? offset;
+    } else break;
+  }
+  return offset;
+}
+
+/** `metrics[0].goal` */
+function formatPath(path: ConfigIssue['path']): string {
+  if (path.length === 0) return 'the file';
+  return path
+    .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${key}`))
+    .join('');
+}
+
+/** `; did you mean queue?` for a key that is nearly one of the settings, or nothing. */
+function suggestKey({ path, knownKeys = [] }: ConfigIssue): string {
+  const key = String(path.at(-1)).toLowerCase();
+  const near = knownKeys.find((known) => distance(known, key) <= Math.max(1, known.length / 3));
+  return near === undefined ? '' : `; did you mean ${near}?`;
+}
