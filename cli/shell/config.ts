@@ -28,6 +28,18 @@ const RelativePath = v.pipe(
   v.check(isInside, 'must be a path inside the repository, relative to its root'),
 );
 
+const UNKNOWN_KEY_WORDS = 'is not a setting';
+const UnknownKey = v.pipe(
+  v.unknown(),
+  v.check(() => false, UNKNOWN_KEY_WORDS),
+);
+
+/** As `v.strictObject`, which names only the first key that it does not know: this names all of them. */
+function mapping<const Entries extends v.ObjectEntries>(entries: Entries) {
+  const schema = v.objectWithRest(entries, UnknownKey, 'is required');
+  return schema as unknown as v.StrictObjectSchema<Entries, 'is required'>;
+}
+
 /** valibot takes a list for an object with the keys 0, 1, …; people don't. */
 const Mapping = v.custom<Record<string, unknown>>(isRecord, 'must be a mapping of keys to values');
 
@@ -87,25 +99,22 @@ const MinIterations = v.union(
 
 const MetricSchema = v.pipe(
   Mapping,
-  v.strictObject(
-    {
-      metric: Text,
-      was: v.optional(Text),
-      goal: v.optional(choice('maximize', 'minimize')),
-      value: v.optional(choice('last', 'min', 'max'), 'last'),
-      tolerance: v.optional(Tolerance, 0),
-      gate: v.optional(choice('fail', 'warn', 'off'), 'off'),
-      detect: v.optional(
-        v.pipe(
-          v.number('must be a number'),
-          v.finite('must be finite'),
-          v.gtValue(0, 'must be greater than 0'),
-        ),
+  mapping({
+    metric: Text,
+    was: v.optional(Text),
+    goal: v.optional(choice('maximize', 'minimize')),
+    value: v.optional(choice('last', 'min', 'max'), 'last'),
+    tolerance: v.optional(Tolerance, 0),
+    gate: v.optional(choice('fail', 'warn', 'off'), 'off'),
+    detect: v.optional(
+      v.pipe(
+        v.number('must be a number'),
+        v.finite('must be finite'),
+        v.gtValue(0, 'must be greater than 0'),
       ),
-      'min-iterations': v.optional(MinIterations),
-    },
-    describeObjectIssue,
-  ),
+    ),
+    'min-iterations': v.optional(MinIterations),
+  }),
   v.forward(
     v.partialCheck(
       [['goal'], ['gate']],
@@ -156,9 +165,9 @@ const Runs = v.pipe(WholeNumber, v.minValue(1, 'must be at least 1'), v.maxValue
 
 export const BASELINE_FORMS = {
   none: v.literal('none'),
-  task: v.strictObject({ task: Text }, describeObjectIssue),
-  tag: v.strictObject({ tag: Text }, describeObjectIssue),
-  branch: v.strictObject({ branch: v.optional(Text), runs: v.optional(Runs, 10) }, describeObjectIssue),
+  task: mapping({ task: Text }),
+  tag: mapping({ tag: Text }),
+  branch: mapping({ branch: v.optional(Text), runs: v.optional(Runs, 10) }),
 };
 
 const BASELINE_WORDS = '{ branch: …, runs: … }, { task: ID } or { tag: … }';
@@ -186,68 +195,62 @@ export const BaselineSchema = v.lazy((input) => {
 
 export const ConfigSchema = v.pipe(
   Mapping,
-  v.strictObject(
-    {
-      project: setting(
-        Name,
-        "ClearML project; created if there is none of that name. Default: the repository's name.",
+  mapping({
+    project: setting(
+      Name,
+      "ClearML project; created if there is none of that name. Default: the repository's name.",
+    ),
+    'task-name': setting(
+      Name,
+      'Name of the task, the same on every branch. Default: working-dir/entry-point without its ending.',
+    ),
+    queue: setting(Text, 'Name or id of the queue the task is put into. Default: default.'),
+    'entry-point': setting(RelativePath, 'Program to run, relative to working-dir. Default: train_model.py.'),
+    'working-dir': setting(
+      RelativePath,
+      "Folder to run it in, relative to the repository's root. Default: the root.",
+    ),
+    requirements: setting(
+      RelativePath,
+      "Requirements file of the checkout to send with the task. Default: the agent reads the repository's own.",
+    ),
+    'docker-image': setting(Text, 'Image the agent runs the task in. Default: none.'),
+    'docker-args': setting(Text, 'Arguments for docker run. Default: none.'),
+    params: setting(
+      v.pipe(Mapping, v.record(Text, Scalar)),
+      'Hyperparameters by [Section/]name; section Args (argparse) where none is given.',
+    ),
+    tags: setting(v.array(Text, 'must be a list'), 'Further tags of the task.'),
+    paths: setting(
+      v.pipe(v.array(Text, 'must be a list'), v.minLength(1, 'must not be empty')),
+      'Patterns of the files that decide the result; a commit that leaves them alone is not trained again. Default: every file.',
+    ),
+    reuse: setting(Flag, 'Take a task that is the same training instead of a new one. Default: true.'),
+    supersede: setting(Flag, "End the pull request's unfinished tasks of older commits. Default: true."),
+    seeds: setting(
+      Seeds,
+      'One task a seed: a number n means seeds 1 to n; a list names them. Default: one task, no seed set.',
+    ),
+    'seed-param': setting(Text, 'The param that a seed is written to. Default: Args/seed.'),
+    timeout: setting(Duration, 'How long each task may run, from its start: 30s, 90m, 1h30m. Default: 1h.'),
+    'queue-timeout': setting(
+      Duration,
+      'How long a task may wait while no worker serves the queue or one that does stands idle. Default: 30m.',
+    ),
+    metrics: setting(Metrics, 'Which metrics the comment leads with, and the gate.'),
+    baseline: setting(
+      BaselineSchema,
+      "What the pull request is compared with, one or several: it regresses if it does against any. Default: the pull request's base branch.",
+    ),
+    alpha: setting(
+      v.pipe(
+        v.number('must be a number'),
+        v.gtValue(0, 'must be greater than 0'),
+        v.maxValue(0.5, 'must be at most 0.5'),
       ),
-      'task-name': setting(
-        Name,
-        'Name of the task, the same on every branch. Default: working-dir/entry-point without its ending.',
-      ),
-      queue: setting(Text, 'Name or id of the queue the task is put into. Default: default.'),
-      'entry-point': setting(
-        RelativePath,
-        'Program to run, relative to working-dir. Default: train_model.py.',
-      ),
-      'working-dir': setting(
-        RelativePath,
-        "Folder to run it in, relative to the repository's root. Default: the root.",
-      ),
-      requirements: setting(
-        RelativePath,
-        "Requirements file of the checkout to send with the task. Default: the agent reads the repository's own.",
-      ),
-      'docker-image': setting(Text, 'Image the agent runs the task in. Default: none.'),
-      'docker-args': setting(Text, 'Arguments for docker run. Default: none.'),
-      params: setting(
-        v.pipe(Mapping, v.record(Text, Scalar)),
-        'Hyperparameters by [Section/]name; section Args (argparse) where none is given.',
-      ),
-      tags: setting(v.array(Text, 'must be a list'), 'Further tags of the task.'),
-      paths: setting(
-        v.pipe(v.array(Text, 'must be a list'), v.minLength(1, 'must not be empty')),
-        'Patterns of the files that decide the result; a commit that leaves them alone is not trained again. Default: every file.',
-      ),
-      reuse: setting(Flag, 'Take a task that is the same training instead of a new one. Default: true.'),
-      supersede: setting(Flag, "End the pull request's unfinished tasks of older commits. Default: true."),
-      seeds: setting(
-        Seeds,
-        'One task a seed: a number n means seeds 1 to n; a list names them. Default: one task, no seed set.',
-      ),
-      'seed-param': setting(Text, 'The param that a seed is written to. Default: Args/seed.'),
-      timeout: setting(Duration, 'How long each task may run, from its start: 30s, 90m, 1h30m. Default: 1h.'),
-      'queue-timeout': setting(
-        Duration,
-        'How long a task may wait while no worker serves the queue or one that does stands idle. Default: 30m.',
-      ),
-      metrics: setting(Metrics, 'Which metrics the comment leads with, and the gate.'),
-      baseline: setting(
-        BaselineSchema,
-        "What the pull request is compared with, one or several: it regresses if it does against any. Default: the pull request's base branch.",
-      ),
-      alpha: setting(
-        v.pipe(
-          v.number('must be a number'),
-          v.gtValue(0, 'must be greater than 0'),
-          v.maxValue(0.5, 'must be at most 0.5'),
-        ),
-        'How often the gate may block a pull request that is no worse, all its metrics together. Default: 0.05.',
-      ),
-    },
-    describeObjectIssue,
-  ),
+      'How often the gate may block a pull request that is no worse, all its metrics together. Default: 0.05.',
+    ),
+  }),
 );
 
 /** The settings file's content; durations in ms. */
@@ -268,27 +271,14 @@ export interface ConfigIssue {
 export function parseConfig(
   content: unknown,
 ): { readonly config: Config } | { readonly issues: readonly ConfigIssue[] } {
-  const unknown: ConfigIssue[] = [];
-  let rest: unknown = content ?? {};
-  // valibot names the first key of an object that it does not know, and only that; the next round is without it.
-  for (let round = 0; round < MAX_UNKNOWN_KEYS; round += 1) {
-    const result = v.safeParse(ConfigSchema, rest);
-    if (result.success && unknown.length === 0) return { config: Object.freeze(result.output) };
-    const issues: ReadonlyArray<v.BaseIssue<unknown>> = result.issues ?? [];
-    const found = issues.filter(isUnknownKey).map(toConfigIssue);
-    if (found.length === 0) return { issues: [...unknown, ...issues.map(toConfigIssue)] };
-    unknown.push(...found);
-    rest = found.reduce((value, { path }) => omit(value, path), rest);
-  }
-  return { issues: unknown };
-}
-
-/** Nobody reads more; and each costs another round. */
-const MAX_UNKNOWN_KEYS = 100;
-
-function toConfigIssue(issue: v.BaseIssue<unknown>): ConfigIssue {
-  const path = (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)));
-  return { path, message: issue.message, ...(isUnknownKey(issue) ? { knownKeys: listKeys(path) } : {}) };
+  const result = v.safeParse(ConfigSchema, content ?? {});
+  if (result.success) return { config: Object.freeze(result.output) };
+  const issues = result.issues.map(({ path = [], message }): ConfigIssue => {
+    const keys = path.map(({ key }) => (typeof key === 'number' ? key : String(key)));
+    return { path: keys, message, ...(message === UNKNOWN_KEY_WORDS ? { knownKeys: listKeys(keys) } : {}) };
+  });
+  const isUnknownKey = ({ knownKeys }: ConfigIssue) => knownKeys !== undefined;
+  return { issues: [...issues.filter(isUnknownKey), ...issues.filter((issue) => !isUnknownKey(issue))] };
 }
 
 /** The keys that the settings know beside the one at the path. */
@@ -298,29 +288,6 @@ function listKeys(path: ReadonlyArray<string | number>): readonly string[] {
   return Object.values(BASELINE_FORMS).flatMap((form) =>
     'entries' in form ? Object.keys(form.entries) : [],
   );
-}
-
-/** The value without what stands at the path. */
-function omit(value: unknown, [key, ...path]: ReadonlyArray<string | number>): unknown {
-  if (Array.isArray(value)) return value.map((item, index) => (index === key ? omit(item, path) : item));
-  if (!isRecord(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).flatMap(([name, item]) => {
-      if (name !== key) return [[name, item]];
-      return path.length === 0 ? [] : [[name, omit(item, path)]];
-    }),
-  );
-}
-
-function isUnknownKey(issue: v.BaseIssue<unknown>): boolean {
-  return issue.kind === 'schema' && issue.type === 'strict_object' && issue.expected === 'never';
-}
-
-/** What is wrong with an object's keys, as the end of a sentence that begins with the key. */
-function describeObjectIssue(issue: v.BaseIssue<unknown>): string {
-  if (isUnknownKey(issue)) return 'is not a setting';
-  if (issue.expected === 'Object') return 'must be a mapping of keys to values';
-  return 'is required';
 }
 
 /** A relative path that stays inside: no drive, no root, no way up. */
