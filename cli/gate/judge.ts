@@ -91,14 +91,9 @@ function sumUp(
     return { verdict: 'failed', exitCode: isUndecided };
   }
   if (runs.some(({ status }) => !isSuccess(status))) return { verdict: 'pending', exitCode: isUndecided };
-  const blocks = pickWorst(blocking.map(({ verdict }) => verdict));
+  const worst = pickWorst(blocking.map(({ verdict }) => verdict));
   return {
     verdict: pickWorst(metrics.map(({ verdict }) => verdict)),
-    exitCode:
-      blocks === 'regression'
-        ? EXIT_CODES.regression
-        : blocks === 'undecided'
-          ? EXIT_CODES.undecided
-          : EXIT_CODES.done,
+    exitCode: EXIT_CODES[worst === 'regression' || worst === 'undecided' ? worst : 'done'],
   };
 }

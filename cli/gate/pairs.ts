@@ -160,20 +160,13 @@ function checkIterations(
   const short = runs.filter(({ iterations }) => (iterations ?? 0) < required);
   const requiredReports = share * (findFewest(nearest, { name, was }) ?? 0);
   const stopped = listStopped(name, runs, requiredReports);
-  return [
-    ...listShort('too-few-iterations', short, required),
-    ...listShort('too-few-reports', stopped, requiredReports),
+  const missed = [
+    ['too-few-iterations', short, required] as const,
+    ['too-few-reports', stopped, requiredReports] as const,
   ];
-}
-
-function listShort(
-  kind: 'too-few-iterations' | 'too-few-reports',
-  runs: readonly GateRun[],
-  required: number,
-): GateReason[] {
-  return runs.length === 0
-    ? []
-    : [{ kind, tasks: runs.map(({ task }) => task), required: Math.ceil(required) }];
+  return missed
+    .filter(([, { length }]) => length > 0)
+    .map(([kind, at, least]) => ({ kind, tasks: at.map(({ task }) => task), required: Math.ceil(least) }));
 }
 
 /** What a baseline tells of a metric. */

@@ -87,21 +87,15 @@ export function isAlwaysZero(
   commits: ReadonlyArray<{ readonly runs: readonly GateRun[] }>,
   name: MetricNames,
 ): boolean {
-  let zeros = 0;
-  let isVerified = false;
-  for (const { runs } of commits) {
-    let isFound = false;
-    for (const run of runs) {
-      const found = isSuccess(run.status) ? findValue(run, name) : undefined;
-      if (found === undefined) continue;
-      const { value, doubt } = found;
-      if (value !== 0 || (doubt !== undefined && !ZERO_DOUBTS.includes(doubt))) return false;
-      isFound = true;
-      isVerified ||= doubt === undefined;
-    }
-    if (isFound) zeros += 1;
-  }
-  return zeros >= 2 && isVerified;
+  const measured = commits
+    .map(({ runs }) => runs.flatMap((run) => (isSuccess(run.status) ? (findValue(run, name) ?? []) : [])))
+    .filter(({ length }) => length > 0);
+  const values = measured.flat();
+  return (
+    measured.length >= 2 &&
+    values.every(({ value, doubt }) => value === 0 && (doubt === undefined || ZERO_DOUBTS.includes(doubt))) &&
+    values.some(({ doubt }) => doubt === undefined)
+  );
 }
 
 /** How often the run reported the metric; undefined where that is not known. */

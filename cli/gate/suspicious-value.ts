@@ -61,13 +61,19 @@ export function needsConsole({
   );
 }
 
-function leapsTo(series: readonly number[], at: number): boolean {
-  // ClearML keeps a course as float32, and its last and extreme values in full.
-  const isSame = (index: number) => Math.fround(series[index] ?? Number.NaN) === Math.fround(series[at] ?? 0);
+/** Where the plateau begins and ends that a point of a series lies on. */
+function findPlateau(at: number, isSame: (index: number) => boolean): readonly [start: number, stop: number] {
   let start = at;
   let stop = at;
   while (isSame(start - 1)) start -= 1;
   while (isSame(stop + 1)) stop += 1;
+  return [start, stop];
+}
+
+function leapsTo(series: readonly number[], at: number): boolean {
+  // ClearML keeps a course as float32, and its last and extreme values in full.
+  const isSame = (index: number) => Math.fround(series[index] ?? Number.NaN) === Math.fround(series[at] ?? 0);
+  const [start, stop] = findPlateau(at, isSame);
   const steps = series.slice(1).map((value, index) => Math.abs(value - (series[index] ?? value)));
   const leap = steps[start - 1] ?? 0;
   // The step back from a dip is as big as the one into it, and between them there is none.
@@ -94,10 +100,7 @@ const SHARE_LEFT = 1e-3;
 function leadsToZero(series: readonly number[], pick: ValueOrigin['pick']): boolean {
   const end = pick === 'last' ? series.length - 1 : series.indexOf(0);
   if (end < 0 || series[end] !== 0 || series.some((value) => !Number.isFinite(value))) return false;
-  let start = end;
-  let stop = end;
-  while (series[start - 1] === 0) start -= 1;
-  while (series[stop + 1] === 0) stop += 1;
+  const [start, stop] = findPlateau(end, (index) => series[index] === 0);
   const sizes = series.map(Math.abs);
   const usual = findMedian(sizes.filter((size) => size > 0));
   const sides = [

@@ -1,5 +1,12 @@
 import { formatNumber } from '../text/number-format.ts';
-import type { Comparison, GateNote, GateReason, GateRule, MetricJudgement } from './data.ts';
+import type {
+  Comparison,
+  GateNote,
+  GateReason,
+  GateRule,
+  MeasurementProblem,
+  MetricJudgement,
+} from './data.ts';
 
 /**
  * What the gate says of a metric against one baseline, in plain sentences for people without statistics. They hold our
@@ -92,6 +99,21 @@ function explainSight({ verdict, rule, missable, tolerance, notes }: Comparison)
   return `These runs see a loss of ${formatNumber(missable, 2)} in 4 of 5 cases; a smaller one can slip through.`;
 }
 
+/** What a task did that gives no measurement: the end of a sentence that begins with the task. */
+const PROBLEM_WORDS: Readonly<Record<MeasurementProblem, string>> = {
+  'not-completed': 'did not complete.',
+  missing: 'did not report it.',
+  'not-a-number': 'reported NaN.',
+  infinite: 'reported an infinite value.',
+  replaced: 'had NaN or an infinity, which ClearML reports as another number: it is no measurement.',
+  'unverified-zero':
+    'reported exactly 0, and the console could not be read from end to end: ClearML reports NaN as 0 and says so only there, so it is not believed.',
+  ambiguous:
+    'reported two metrics of this name: their titles and series hold slashes and join to the same. Rename one.',
+  'unexpected-zero':
+    'reported exactly 0, which the curve does not lead to: ClearML reports NaN as 0, so it is not believed.',
+};
+
 /**
  * Why a metric could not be judged, and what would help.
  *
@@ -99,24 +121,6 @@ function explainSight({ verdict, rule, missable, tolerance, notes }: Comparison)
  */
 export function explainReason(reason: GateReason, isSeedless = false): string {
   switch (reason.kind) {
-    case 'not-completed':
-      return `${countTasks(reason.tasks)} did not complete.`;
-    case 'missing':
-      return reason.tasks.length === 0
-        ? 'There is no run that could have it.'
-        : `${countTasks(reason.tasks)} did not report it.`;
-    case 'not-a-number':
-      return `${countTasks(reason.tasks)} reported NaN.`;
-    case 'infinite':
-      return `${countTasks(reason.tasks)} reported an infinite value.`;
-    case 'replaced':
-      return `${countTasks(reason.tasks)} had NaN or an infinity, which ClearML reports as another number: it is no measurement.`;
-    case 'unverified-zero':
-      return `${countTasks(reason.tasks)} reported exactly 0, and the console could not be read from end to end: ClearML reports NaN as 0 and says so only there, so it is not believed.`;
-    case 'ambiguous':
-      return `${countTasks(reason.tasks)} reported two metrics of this name: their titles and series hold slashes and join to the same. Rename one.`;
-    case 'unexpected-zero':
-      return `${countTasks(reason.tasks)} reported exactly 0, which the curve does not lead to: ClearML reports NaN as 0, so it is not believed.`;
     case 'too-few-iterations':
       return `${countTasks(reason.tasks)} ran fewer than the ${count(reason.required, 'iteration')} that min-iterations asks for.`;
     case 'too-few-reports':
@@ -147,6 +151,10 @@ export function explainReason(reason: GateReason, isSeedless = false): string {
           ? 'It is not known whether these runs would show'
           : `These runs see a loss of ${formatNumber(reason.missable, 2)} in 4 of 5 cases, but are asked for`
       } one of ${formatNumber(reason.detect, 3)}; ${explainNeed(reason, isSeedless)}`;
+    default:
+      return reason.kind === 'missing' && reason.tasks.length === 0
+        ? 'There is no run that could have it.'
+        : `${countTasks(reason.tasks)} ${PROBLEM_WORDS[reason.kind]}`;
   }
 }
 
@@ -173,12 +181,12 @@ function explainNeed(
   if (isSeedless) return 'seeds that make a difference would tell.';
   if (missable === null) return 'more seeds would tell.';
   if (needed === null) return 'even 100 seeds on each side would not do.';
-  if (needed.base === 0) return `${countMore(needed.pullRequest)} would decide.`;
-  return `${countMore(needed.pullRequest)} here and ${needed.base} more on the base commit would decide.`;
+  if (needed.base === 0) return `${count(needed.pullRequest, 'more seed')} would decide.`;
+  return `${count(needed.pullRequest, 'more seed')} here and ${needed.base} more on the base commit would decide.`;
 }
 
 /** What a reader should know although it decides nothing. */
-export function explainNote(note: GateNote): string {
+function explainNote(note: GateNote): string {
   switch (note.kind) {
     case 'no-history':
       return 'The base branch has no history yet: nothing to compare with.';
@@ -222,10 +230,6 @@ function countNeeded(baseRuns: number): string {
 
 function countTasks(tasks: readonly string[]): string {
   return tasks.length === 1 ? 'A task' : `${tasks.length} tasks`;
-}
-
-function countMore(seeds: number): string {
-  return count(seeds, 'more seed');
 }
 
 /** `2.3%`; small ones as a bound. */

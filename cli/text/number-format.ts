@@ -38,18 +38,14 @@ export function formatPair(
 
 /** A difference: always with its sign, three significant digits. */
 export function formatChange(change: number): string {
-  if (!Number.isFinite(change)) return formatNumber(change);
-  if (change === 0) return '0';
-  return `${change > 0 ? '+' : '-'}${formatNumber(Math.abs(change), 3)}`;
+  const sign = change > 0 && Number.isFinite(change) ? '+' : '';
+  return `${sign}${formatNumber(change, 3)}`;
 }
 
 /** A change as a percentage of the base, with its sign and three significant digits; undefined where it has no meaning. */
 export function formatPercentChange(change: number, base: number): string | undefined {
   const share = change / Math.abs(base);
-  if (!Number.isFinite(share)) return undefined;
-  if (share === 0) return '0%';
-  const text = formatNumber(Math.abs(share * 100), 3);
-  return `${share > 0 ? '+' : '-'}${text}%`;
+  return Number.isFinite(share) ? `${formatChange(share * 100)}%` : undefined;
 }
 
 /** Bytes for people, in powers of 1000. */

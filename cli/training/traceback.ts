@@ -22,11 +22,8 @@ export function findTraceback(lines: readonly string[], workingDir: string): Tra
   const rest = lines.slice(start + 1).map((line) => line.replace(MARGIN, ''));
   let place: Traceback['place'];
   for (const [at, line] of rest.entries()) {
-    const frame = FRAME.exec(line);
-    if (frame !== null) {
-      const file = locateInRepository(frame[1] ?? '', workingDir);
-      if (file !== undefined) place = { file, line: Number(frame[2]) };
-    } else if (line.trim() !== '' && !/^\s/.test(line) && !isCutFromIndentation(rest, at))
+    if (FRAME.test(line)) place = readPlace(line, workingDir) ?? place;
+    else if (line.trim() !== '' && !/^\s/.test(line) && !isCutFromIndentation(rest, at))
       return { exception: joinException(line, rest[at + 1]), place };
   }
   return undefined;
@@ -54,15 +51,15 @@ function joinException(line: string, next = ''): string {
 function findSyntaxError(lines: readonly string[], workingDir: string): Traceback | undefined {
   const end = lines.findLastIndex((line) => /^(?:SyntaxError|IndentationError|TabError): /.test(line));
   if (end < 0) return undefined;
-  const frame = lines
-    .slice(Math.max(0, end - 4), end)
-    .map((line) => FRAME.exec(line))
-    .findLast((match) => match !== null);
-  const file = frame && locateInRepository(frame[1] ?? '', workingDir);
-  return {
-    exception: lines[end] ?? '',
-    place: file === undefined ? undefined : { file, line: Number(frame?.[2]) },
-  };
+  const frame = lines.slice(Math.max(0, end - 4), end).findLast((line) => FRAME.test(line));
+  return { exception: lines[end] ?? '', place: readPlace(frame ?? '', workingDir) };
+}
+
+/** The place that a frame names, where that is in the repository. */
+function readPlace(frame: string, workingDir: string): Traceback['place'] {
+  const [, path = '', line] = FRAME.exec(frame) ?? [];
+  const file = line === undefined ? undefined : locateInRepository(path, workingDir);
+  return file === undefined ? undefined : { file, line: Number(line) };
 }
 
 /**
