@@ -4,7 +4,7 @@ import type { Goal } from './metric-rules.ts';
 import { countAgreeing, type Noise } from './noise.ts';
 import { criticalT, findDetectableLoss, findMean, type HolmResult, tailOfF, tailOfT } from './statistics.ts';
 
-/** A loss counts as seen if it would be found in so many of all cases. */
+/** The usual power of a test: what a detectable loss is seen with in 4 of 5 cases (Cohen 1988). */
 const POWER = 0.8;
 
 /** A metric against a baseline: what is known before any statistics. */
@@ -47,25 +47,26 @@ export interface Estimate {
   readonly standardError: number;
 }
 
-/** A difference that is this share of the numbers is rounding, as between float32 and float64. */
+/** A difference of this share of the numbers is rounding, as between float32 and float64. */
 const ROUNDING = 1e-9;
-/** A spread that is this share of the numbers is none: sums in another order differ so. */
+/** A standard deviation of this share of the numbers is rounding: sums in another order differ by as much. */
 const ZERO_SPREAD = 1e-12;
-/** Where it is less likely than this, over all tested metrics, that a pull request's runs differ so much, no loss passes. */
+/** Level of the F-test, over all tested metrics, that keeps a loss from passing where the pull request's runs differ too much. */
 const SPREAD_LEVEL = 0.001;
 /**
- * A young base has too few runs for that: its spread is so uncertain that even a collapsed run is no surprise. There a
- * plainly larger spread is enough, if chance has it seldom in this metric alone. What that costs unchanged pull requests is
- * in the README's table; what it finds, the simulation's test measures: of two seeds against one base commit's two, one that is
- * worse by 40 standard deviations passes in about a fifth of all cases (without this 97%), of three against three in none (59%).
+ * A young base has too few runs for that level: its spread is so uncertain that the test misses even a collapsed run. There
+ * a ratio of 10 is enough, at a level of 0.03 in this metric alone. The README's table holds what that costs unchanged pull
+ * requests. The simulation's test holds what it finds: of two seeds against one base commit's two, a run that is worse by
+ * 40 standard deviations passes in about a fifth of all cases (97% without this), of three against three in none (59%).
  */
 const PLAIN_RATIO = 10;
 const PLAIN_LEVEL = 0.03;
 
 /**
- * Everything but the significance; undefined where a side has no values.
+ * A pair in numbers, without its significance.
  *
  * @param outlierLevel how likely it may be that a metric varies although the base never did
+ * @returns undefined where a side has no values, or both are the same training
  */
 export function estimatePair(pair: Pair, outlierLevel: number): Estimate | undefined {
   const [nearest] = pair.commits;
@@ -112,7 +113,7 @@ function isTest(rule: GateRule): boolean {
   return rule === 'pooled' || rule === 'successive-differences';
 }
 
-/** How far the difference of two means spreads, for a spread of 1 between runs. */
+/** The standard error of the difference of two means, for a standard deviation of 1 between runs. */
 function factorOf(pullRequest: number, base: number): number {
   return Math.sqrt(1 / pullRequest + 1 / base);
 }
@@ -266,7 +267,7 @@ function explainUnknown({ pair, base, runs, neededRuns }: Estimate): GateReason 
   };
 }
 
-/** One collapsed run widens the spread until chance explains it: then it is the spread that chance does not explain. */
+/** An F-test of the spreads: one collapsed run widens the noise so much that the t-test no longer sees its loss. */
 function compareSpreads({ base, own }: Noise, metrics: number): GateReason[] {
   if (own === undefined) return [];
   const ratio = own.standardDeviation / base.standardDeviation;
@@ -277,12 +278,12 @@ function compareSpreads({ base, own }: Noise, metrics: number): GateReason[] {
   return [{ kind: 'uneven-spread', pValue, pullRequest, base: base.standardDeviation }];
 }
 
-/** Where noise is skewed, only the same number of runs on the other side cancels it, and a single one shows none. */
+/** Skewed noise cancels out only between equally many runs, and a single run shows no noise at all. */
 function describeBalance({ pullRequest, base }: RunCounts): GateNote[] {
   return pullRequest === base && base > 1 ? [] : [{ kind: 'uneven-runs', pullRequest, base }];
 }
 
-/** So many times as wide is worth a word. */
+/** Ratios of standard deviations from which a reader is told that the range is wider than the base's own. */
 const WIDE_RATIO = 3;
 const WIDENED_RATIO = 1.5;
 

@@ -14,7 +14,7 @@ export interface GateValue {
   readonly reports?: number | undefined;
 }
 
-export type GateDoubt =
+type GateDoubt =
   | ValueDoubt
   /** Two pairs of title and series join to this name. */
   | 'ambiguous';

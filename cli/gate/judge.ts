@@ -46,12 +46,12 @@ export function judgeGate(input: GateInput): GateResult {
   return { ...sumUp(input.pullRequest, metrics), metrics };
 }
 
-/** The base tells how much the metric varies: not at all. */
+/** The metric never varied on the base. */
 function isConstant({ pairs }: MetricDraft): boolean {
   return pairs.every(({ noise }) => noise?.standardDeviation === 0);
 }
 
-/** The p-values of the pairs that are tested, corrected: metrics that are compared directly spend their share of alpha. */
+/** The p-values of the tested pairs, after Holm's correction. Metrics that are compared directly spend their share of alpha. */
 function testEstimates(
   drafts: readonly MetricDraft[],
   estimates: ReadonlyMap<Pair, Estimate | undefined>,

@@ -42,7 +42,7 @@ export function isAboutTime(name: string): boolean {
 }
 
 /** What a metric's name tells. */
-export interface NameHints {
+interface NameHints {
   /** The direction that is better, for well-known names. */
   readonly goal: Goal | undefined;
   /**
@@ -52,7 +52,7 @@ export interface NameHints {
   readonly interest: number;
 }
 
-/** Names longer than this are looked at so far. */
+/** Only this much of a longer name is read. */
 const READ_LENGTH = 200;
 
 /** Reads what a name tells, where no rule says anything. */

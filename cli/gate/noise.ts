@@ -1,11 +1,14 @@
 import { findMean, tailOfF } from './statistics.ts';
 
-/** How much a metric varies between runs of the same code. */
-export interface Noise {
-  /** 0 where all base runs agree. */
+/** An estimated standard deviation, in the metric's unit. */
+interface Spread {
   readonly standardDeviation: number;
-  /** Whole numbers for variances within commits; for successive differences what their variance is worth. */
+  /** Whole within commits; for successive differences the effective degrees of freedom of their variance. */
   readonly degreesOfFreedom: number;
+}
+
+/** How much a metric varies between runs of the same code; a standard deviation of 0 where all base runs agree. */
+export interface Noise extends Spread {
   /** Where it comes from: runs of the same commit, or one run a commit and its successor's. */
   readonly source: 'within-commits' | 'successive-differences';
   /** What the base alone tells. */
@@ -18,19 +21,13 @@ export interface Noise {
   readonly baseRuns: number;
 }
 
-export interface Spread {
-  readonly standardDeviation: number;
-  readonly degreesOfFreedom: number;
-}
-
 /**
- * The noise between runs of the same code: pooled within commits over all baselines and the pull request's runs; where the
- * history holds more about it in the differences of successive commits (one run a commit), from these and the pull
- * request's runs. Differences between commits hold the commits' own changes too, so they overstate the noise rather than
- * understate it.
+ * Estimates the noise between runs of the same code. The variance is pooled within commits, over all baselines and the
+ * pull request's runs. Where the history has one run a commit, the differences of successive commits take the place of
+ * the variance within commits. They hold the commits' own changes too, so they overstate the noise, if anything.
  *
- * The pull request's runs are in it since a spread of the base alone raises twice as many false alarms where noise has
- * heavy or lopsided tails. So whoever uses it must look whether the pull request's own spread is much larger.
+ * The pull request's runs count too: with the base alone, noise with heavy or skewed tails raises twice as many false
+ * alarms. So the caller must check whether the pull request's own spread is much larger.
  *
  * @param pullRequest the pull request's values, one a run
  * @param history values of each base commit, one a run, nearest commit first
@@ -57,22 +54,22 @@ export function estimateNoise(
   // A base that never varied is a case of its own: the pull request's spread must not hide it.
   const squares = base.variance === 0 ? 0 : base.variance * base.freedom + own.squares;
   return {
-    standardDeviation: Math.sqrt(squares / freedom),
-    degreesOfFreedom: freedom,
+    ...toSpread(squares / freedom, freedom),
     source,
-    base: { standardDeviation: Math.sqrt(base.variance), degreesOfFreedom: base.freedom },
-    own:
-      own.freedom === 0
-        ? undefined
-        : { standardDeviation: Math.sqrt(own.squares / own.freedom), degreesOfFreedom: own.freedom },
+    base: toSpread(base.variance, base.freedom),
+    own: own.freedom === 0 ? undefined : toSpread(own.squares / own.freedom, own.freedom),
     widenedBy: isWithin && alone.squares > 0 ? Math.sqrt(base.variance / (alone.squares / alone.freedom)) : 1,
     baseRuns: [...history, ...anchors.filter((values) => isComparable(values, history))].flat().length,
   };
 }
 
-/** Where it is less likely than this that a commit's runs differ so much more than the history's, they tell of something else. */
+function toSpread(variance: number, degreesOfFreedom: number): Spread {
+  return { standardDeviation: Math.sqrt(variance), degreesOfFreedom };
+}
+
+/** Level of the F-test that tells a commit whose runs differ too much to belong to the history. */
 const OUTLIER_LEVEL = 0.001;
-/** So little of a sum of squares is rounding. */
+/** A sum of squares that is this share of another is rounding. */
 const ZERO_SHARE = 1e-12;
 
 /**
@@ -92,11 +89,11 @@ export function isUneven(values: readonly number[], history: ReadonlyArray<reado
  * The largest chance there can be that all of n base runs agree and at least one of k further runs does not, whatever the
  * metric's distribution: (1-p)^n (1 - (1-p)^k) at its maximum, (1-p)^k = n / (n+k).
  */
-export function boundOutlierChance(base: number, pullRequest: number): number {
+function boundOutlierChance(base: number, pullRequest: number): number {
   return ((base / (base + pullRequest)) ** (base / pullRequest) * pullRequest) / (base + pullRequest);
 }
 
-/** How many base runs must agree until a further one that does not is no outlier, at a level of this. */
+/** How many base runs must agree until chance explains a further one that does not in at most this share of cases. */
 export function countAgreeing(level: number, pullRequest: number): number {
   // The chance is a little less than k / (e n).
   let count = Math.ceil(pullRequest / (Math.E * level));

@@ -115,14 +115,14 @@ function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: read
 }
 
 /**
- * How much a metric varies is asked of all baselines together: the longest history, and what the others add, but for those
- * whose runs differ far more: they are judged by a spread that holds theirs, and the others without it. A commit of the history
- * stays whatever its spread: where noise has heavy tails, leaving out the widest of many makes the rest look too steady
- * (simulated: false alarms above the claimed 7%).
+ * Estimates the noise from all baselines together: the longest history, and the commits that the others add. A further
+ * commit whose runs differ far more counts only for its own baseline. A commit of the history always counts: with heavy
+ * tails, leaving out the widest of many makes the rest look too steady (simulated: false alarms above the claimed 7%).
  */
 function shareNoise(values: readonly number[], pairs: ReadonlyArray<Omit<Pair, 'noise'>>): Pair[] {
   const [longest, ...others] = [...pairs].sort((a, b) => b.commits.length - a.commits.length);
   const seen = new Set(others.length === 0 ? [] : longest?.commits.flatMap(({ tasks }) => tasks));
+  // A commit that another baseline has too tells nothing new.
   const further = others.flatMap(({ commits }) =>
     commits.filter(({ tasks }) => {
       const isKnown = tasks.some((task) => seen.has(task));
@@ -130,7 +130,6 @@ function shareNoise(values: readonly number[], pairs: ReadonlyArray<Omit<Pair, '
       return !isKnown;
     }),
   );
-  // The same commit by another baseline tells nothing new.
   const toValues = (commits: Pair['commits']) => commits.map((commit) => commit.values);
   const history = toValues(longest?.commits ?? []);
   const uneven = further.filter((commit) => isUneven(commit.values, history));

@@ -35,7 +35,7 @@ export interface CauseRow {
 }
 
 /** What happened, and what is known better than in the row. */
-export interface Finding {
+interface Finding {
   readonly message: string;
   readonly file?: string | undefined;
   readonly line?: number | undefined;

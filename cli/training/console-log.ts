@@ -53,7 +53,7 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
       const asking = asked?.afterMs === afterMs ? asked.page : readPage(afterMs, BATCH_SIZE);
       asked = undefined;
       const page = await asking;
-      // From a server that ignores the time older ones would come for ever.
+      // A server that ignores the time would send the older ones for ever.
       const later = page.events.filter(({ timestampMs }) => timestampMs > afterMs);
       const fresh = seen.takeNew(later, counts);
       if (fresh.length > 0) onEvents(fresh);
@@ -187,7 +187,7 @@ const BUDGET_BYTES = 8 * 1024 * 1024;
 const MAX_TAIL_LINE = 4000;
 
 /** What to print of the console of one task. */
-export interface LogBudget {
+interface LogBudget {
   /** @returns the lines that fit */
   take(lines: readonly string[]): readonly string[];
   /** What did not fit: how much was dropped, and the last lines, which never are. */

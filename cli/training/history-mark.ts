@@ -52,7 +52,7 @@ function nameMark(kind: string, branch: string, commit: string): string {
 }
 
 /** What is known of a task that is reused. */
-export interface MarkedTask {
+interface MarkedTask {
   readonly commit: string | undefined;
   readonly tags: readonly string[];
   readonly runtime: Readonly<Record<string, string>>;
