@@ -3,6 +3,7 @@ import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Config, ConfigIssue } from './config.ts';
 import { describeReadError, describeSystemError, EXIT_CODES, Failure, readErrorCode } from './failure.ts';
 import { findCheckoutRoot, readNamedFile } from './files.ts';
+import { isRecord } from './record.ts';
 
 const DEFAULT_PATH = '.github/clearml-ci.yml';
 
@@ -147,10 +148,6 @@ function formatPath(path: ReadonlyArray<string | number>): string {
   return path
     .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${key}`))
     .join('');
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function hasRange(node: unknown): node is { range: [number, number, number] } {
