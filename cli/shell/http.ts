@@ -24,7 +24,7 @@ export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | undefined;
   /** For the whole exchange, from the connection to the answer's last byte. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
