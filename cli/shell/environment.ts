@@ -6,7 +6,7 @@ import { checkAll, EXIT_CODES, Failure } from './failure.ts';
 export type Environment = Readonly<Record<string, string>>;
 
 /** Merges variables, the earlier source winning, and leaves out those that are set to nothing. */
-export function mergeEnvironments(
+function mergeEnvironments(
   ...sources: ReadonlyArray<Readonly<Record<string, string | undefined>>>
 ): Environment {
   const merged: Record<string, string> = {};

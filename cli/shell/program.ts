@@ -82,7 +82,7 @@ export async function runProgram(
   const unsubscribe = world.onSignal((signal) => {
     const first: unknown = interruption.signal.reason;
     if (!(first instanceof Interruption)) interruption.abort(new Interruption(signal));
-    // A runner's SIGTERM after its SIGINT is no wish of its own.
+    // The runner sends SIGTERM 7.5 s after SIGINT; that is the same interruption.
     else if (signal === 'SIGINT' || first.signal === 'SIGTERM') endAtOnce(first.exitCode);
   });
   let voice = createVoice(world, {}, (text) => text);
