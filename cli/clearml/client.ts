@@ -58,15 +58,15 @@ export class ClearmlRefusal extends Failure {
 
 /** ClearML's refusals that mean something to us, by what they mean: the subcodes of code 400. */
 const REFUSALS = {
-  /** No such task, or no more (recordings 120, 197, 231). */
+  /** The task does not exist, or was deleted. */
   'no such task': 101,
-  /** Its status does not allow that (recordings 133, 229). */
+  /** The task's status does not allow that: it runs, or has ended, already. */
   'wrong status': 110,
-  /** It is no draft, so it is not deleted without `force` (recording 136). */
+  /** Without `force` the server deletes drafts only. */
   'no draft': 123,
-  /** It is in that queue already (recording 111). */
+  /** The task is in that queue already. */
   'queued already': 706,
-  /** A project of that name exists (recording 073). */
+  /** A project of that name exists. */
   'project exists': 801,
 } as const;
 
@@ -89,7 +89,7 @@ export interface ClearmlClientOptions extends Wire {
   readonly giveUpAt: (beganAtMs: number) => number;
 }
 
-/** Talks to ClearML with Basic authentication, which every endpoint takes (recording 017): no login is needed. */
+/** Talks to ClearML with Basic authentication, which every endpoint takes: no login is needed. */
 export function createClearmlClient(options: ClearmlClientOptions): ClearmlClient {
   const { access, clock, redact } = options;
   const { apiHost } = access;
@@ -101,7 +101,7 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
     call(endpoint, body, schema, { isRepeatable, signal, timeoutMs = ATTEMPT_TIMEOUT_MS }) {
       const giveUpAtMs = options.giveUpAt(clock.now());
       return askUntilAnswered(options, {
-        // Without a version the server serves its newest, and says in each answer which that is (recording 033).
+        // Without a version the server serves its newest, and says in each answer which that is.
         request: { method: 'POST', url: `${apiHost}/${endpoint}`, headers, body: JSON.stringify(body) },
         timeoutMs,
         isRepeatable,

@@ -26,7 +26,7 @@ export async function readQueues(
   return new Map(queues.filter(({ id }) => wanted.has(id)).map((queue) => [queue.id, queue]));
 }
 
-/** The queues that the filter finds, with entries, workers and what these are at, in one request (recording 311). */
+/** The queues that the filter finds, with entries, workers and what these are at, in one request. */
 export async function findQueues(
   client: ClearmlClient,
   filter: Readonly<Record<string, unknown>>,

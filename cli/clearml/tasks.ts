@@ -4,9 +4,9 @@ import { isSingleValueTitle, type Metric, nameMetric } from '../training/metrics
 import type { CallOptions, ClearmlClient } from './client.ts';
 import { OptionalTextSchema, ServerTimeSchema, StatusSchema, TextSchema, TextsSchema } from './fields.ts';
 
-/** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
+/** The largest page of `get_all`: for more the server sends 500 all the same, and does not say so. */
 export const PAGE_SIZE = 500;
-/** Iteration of single values (recording 142). */
+/** The iteration under which the server keeps single values. */
 const SINGLE_VALUE_ITERATION = -(2 ** 31);
 const PARALLEL_REQUESTS = 8;
 
@@ -183,7 +183,7 @@ export function listParams(hyperparams: Task['hyperparams']): Array<[string, str
   );
 }
 
-/** What `last_metrics` holds: md5(title) to md5(series) to the numbers (recording 140). */
+/** What `last_metrics` holds: md5(title) to md5(series) to the numbers. */
 export function listMetrics(lastMetrics: Task['last_metrics']): Metric[] {
   return Object.values(lastMetrics).flatMap((series) =>
     Object.values(isRecord(series) ? series : {}).flatMap((entry) => readMetric(entry) ?? []),

@@ -167,7 +167,6 @@ async function changeTags(
   taskId: string,
   { add, remove = [] }: Parameters<LaunchServer['changeTags']>[1],
 ): Promise<void> {
-  // An empty list does no harm (recording 196 has both), but says nothing.
   const body = {
     ids: [taskId],
     ...(add.length === 0 ? {} : { add_tags: add }),
@@ -176,7 +175,7 @@ async function changeTags(
   await client.call('tasks.update_tags', body, v.unknown(), { isRepeatable: true, signal });
 }
 
-/** A filter for exactly this name: ClearML takes names for Python regular expressions, unanchored (recording 062). */
+/** A filter for exactly this name: ClearML takes names for Python regular expressions, unanchored. */
 function matchExactly(name: string): string {
   return `^${escapeRegExp(name)}$`;
 }

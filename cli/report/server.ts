@@ -199,8 +199,8 @@ function matchBranch(branch: string, codeIds: readonly string[]) {
 }
 
 /**
- * Where `last_metrics` holds metrics: under the MD5 of title and series (recording 140). A task can have thousands: only
- * those that are compared are sent (recording 293).
+ * Where `last_metrics` holds metrics: under the MD5 of title and series. A task can have thousands, and the
+ * server sends only those that are named.
  */
 function locateMetrics(metrics: readonly MetricName[] | 'all'): TaskField[] {
   if (metrics === 'all') return ['last_metrics'];
@@ -343,7 +343,7 @@ function toModels(models: TaskOf<'models'>['models']['input']): Model[] {
   return models.map(({ name, model }) => ({ id: model, name }));
 }
 
-/** A text until the agent has replaced it by the list of what it installed (recordings 082, 321). */
+/** A text until the agent has replaced it by the list of what it installed. */
 function readPackages(pip: unknown): string[] {
   const lines = Array.isArray(pip) ? pip : typeof pip === 'string' ? pip.split('\n') : [];
   return lines
@@ -354,7 +354,7 @@ function readPackages(pip: unknown): string[] {
 
 /**
  * Whether the SDK has put the program's arguments beside those of the launch: in one request, each with its help text, or
- * the word None (recordings clients/agent/tasks.edit; SDK 2.1.12: args.py `copy_to_parser`). A launch of ours describes
+ * the word None (SDK 2.1.12: args.py `copy_to_parser`). A launch of ours describes
  * none, and what else the SDK writes repeats those of the launch without a description. A copy of a task has the
  * original's, but no key.
  */

@@ -9,8 +9,10 @@ import type { Clock, Signal, World } from './world.ts';
 // By require: see http.ts.
 const require = createRequire(import.meta.url);
 
-export const { Command, CommanderError, Option } = require('commander') as typeof commander;
-export type Command = commander.Command;
+const { Command, CommanderError, Option } = require('commander') as typeof commander;
+type Command = commander.Command;
+
+export { Command, Option };
 
 /** What a running program holds: its environment, its two voices and the wish of whoever started it to end it. */
 export interface Session {
