@@ -1,63 +1,28 @@
 import * as v from 'valibot';
 import type { ClearmlClient } from '../clearml/client.ts';
-import {
-  OptionalTextSchema,
-  ServerTimeSchema,
-  StatusSchema,
-  TextSchema,
-  TextsSchema,
-} from '../clearml/fields.ts';
 import { readQueues } from '../clearml/queues.ts';
-import { nameMetric } from '../training/metrics.ts';
+import { listMetrics, PAGE_SIZE, readTasks, type TaskOf } from '../clearml/tasks.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import type { WatchServer } from './watch.ts';
 
-/** The server caps a page silently at this many tasks (recordings 324-326). */
-const PAGE_SIZE = 500;
-
-const TaskSchema = v.object({
-  id: v.string(),
-  name: TextSchema,
-  status: StatusSchema,
-  status_reason: TextSchema,
-  status_message: TextSchema,
-  status_changed: ServerTimeSchema,
-  started: ServerTimeSchema,
-  completed: ServerTimeSchema,
-  last_update: TextSchema,
-  last_iteration: v.fallback(v.nullish(v.number(), 0), 0),
-  last_worker: OptionalTextSchema,
-  project: OptionalTextSchema,
-  tags: TextsSchema,
-  user: OptionalTextSchema,
-  /** The agent and the SDK put numbers beside our own texts. */
-  runtime: v.fallback(v.nullish(v.record(v.string(), v.unknown()), {}), {}),
-  execution: v.optional(v.object({ queue: OptionalTextSchema }), {}),
-  script: v.optional(v.object({ working_dir: TextSchema }), {}),
-});
-
 const TASK_FIELDS = [
-  ...Object.keys(TaskSchema.entries).filter((field) => field !== 'execution' && field !== 'script'),
+  'name',
+  'status',
+  'status_reason',
+  'status_message',
+  'status_changed',
+  'started',
+  'completed',
+  'last_update',
+  'last_iteration',
+  'last_worker',
+  'project',
+  'tags',
+  'user',
+  'runtime',
   'execution.queue',
   'script.working_dir',
-];
-
-const TasksSchema = v.object({ tasks: v.array(TaskSchema) });
-
-const MetricsSchema = v.object({
-  tasks: v.array(
-    v.object({
-      id: v.string(),
-      last_metrics: v.nullish(
-        v.record(
-          v.string(),
-          v.record(v.string(), v.object({ metric: v.string(), variant: v.string(), value: v.number() })),
-        ),
-        {},
-      ),
-    }),
-  ),
-});
+] as const;
 
 const UserSchema = v.object({ user: v.object({ id: v.string() }) });
 
@@ -65,60 +30,33 @@ const UserSchema = v.object({ user: v.object({ id: v.string() }) });
 export function createWatchServer(client: ClearmlClient): WatchServer {
   return {
     async readTasks(ids, signal) {
-      const found = new Map<string, WatchedTask>();
-      for (let start = 0; start < ids.length; start += PAGE_SIZE) {
-        const page = new Set(ids.slice(start, start + PAGE_SIZE));
-        const { tasks } = await client.call(
-          'tasks.get_all',
-          { id: [...page], only_fields: TASK_FIELDS, page: 0, page_size: PAGE_SIZE },
-          TasksSchema,
-          { isRepeatable: true, signal },
-        );
-        // A query that widened would show tasks that nobody asked for.
-        for (const task of tasks) if (page.has(task.id)) found.set(task.id, toWatchedTask(task));
-      }
-      return found;
+      const tasks = await readTasks(client, ids, TASK_FIELDS, { signal });
+      return new Map([...tasks].map(([id, task]) => [id, toWatchedTask(task)]));
     },
 
     readQueues: (ids, signal) => readQueues(client, ids, { signal }),
 
     async readMetrics(ids, signal) {
-      const wanted = new Set(ids.slice(0, PAGE_SIZE));
-      const { tasks } = await client.call(
-        'tasks.get_all',
-        { id: [...wanted], only_fields: ['id', 'last_metrics'], page: 0, page_size: PAGE_SIZE },
-        MetricsSchema,
-        { isRepeatable: true, signal },
-      );
+      // A page of them is plenty to be told.
+      const tasks = await readTasks(client, ids.slice(0, PAGE_SIZE), ['last_metrics'], { signal });
       return new Map(
-        tasks
-          .filter(({ id }) => wanted.has(id))
-          .map(({ id, last_metrics }) => [
-            id,
-            Object.values(last_metrics)
-              .flatMap((series) => Object.values(series))
-              .map(({ metric, variant, value }) => ({ name: nameMetric(metric, variant), value })),
-          ]),
+        [...tasks].map(([id, task]) => [
+          id,
+          listMetrics(task.last_metrics).map(({ name, last }) => ({ name, value: last })),
+        ]),
       );
     },
 
     async readUserId(signal) {
-      const { user } = await client.call('users.get_current_user', {}, UserSchema, {
-        isRepeatable: true,
-        signal,
-      });
+      const options = { isRepeatable: true, signal };
+      const { user } = await client.call('users.get_current_user', {}, UserSchema, options);
       return user.id;
     },
   };
 }
 
-function toWatchedTask(task: v.InferOutput<typeof TaskSchema>): WatchedTask {
-  const runtime = Object.fromEntries(
-    Object.entries(task.runtime).map(([name, value]) => [
-      name,
-      typeof value === 'string' ? value : JSON.stringify(value),
-    ]),
-  );
+function toWatchedTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): WatchedTask {
+  const { runtime } = task;
   return {
     id: task.id,
     name: task.name,

@@ -1,4 +1,4 @@
-import { type ClearmlClient, ClearmlRefusal } from '../clearml/client.ts';
+import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { isActions } from '../shell/environment.ts';
 import type { ExitCode } from '../shell/failure.ts';
@@ -229,7 +229,7 @@ export function createTaskStory(
 
 /** A task that was deleted since the last look has no log (recording 167); the next look tells. */
 function passOverDeleted(error: unknown): LogPage {
-  if (error instanceof ClearmlRefusal && error.is(400, 101)) return { events: [], total: 0 };
+  if (isRefusal(error, 'no such task')) return { events: [], total: 0 };
   throw error;
 }
 

@@ -1,9 +1,10 @@
 import * as v from 'valibot';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import { withTimeLimit } from '../shell/time-limit.ts';
 import type { Clock } from '../shell/world.ts';
 import { isEnded, type TaskStatus } from '../training/task.ts';
-import { type ClearmlClient, ClearmlRefusal } from './client.ts';
-import { ServerTimeSchema, StatusSchema } from './fields.ts';
+import { type ClearmlClient, isRefusal } from './client.ts';
+import { readTasks, runInParallel } from './tasks.ts';
 
 /** What is asked of ClearML to end tasks. Lists are never empty; a task that is gone is left out of an answer. */
 export interface AbortServer {
@@ -14,6 +15,7 @@ export interface AbortServer {
   dequeue(ids: readonly string[], reason: string, signal: AbortSignal): Promise<void>;
 }
 
+/** How a task is, as far as ending it depends on that. */
 export interface AbortState {
   readonly status: TaskStatus;
   /** ClearML's `status_message`: names who set the status. */
@@ -24,7 +26,7 @@ export interface AbortState {
   readonly statusChangedAtMs: number | undefined;
 }
 
-export interface AbortOptions {
+interface AbortOptions {
   readonly clock: Clock;
   /** Shown in ClearML as the task's status reason. */
   readonly reason: string;
@@ -34,7 +36,7 @@ export interface AbortOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface AbortOutcome {
+interface AbortOutcome {
   /** Have ended, are drafts again or are gone: read from the server, and nothing is left that could undo it. */
   readonly ended: readonly string[];
   /** Could not be confirmed before the deadline. */
@@ -70,80 +72,104 @@ export async function abortTasks(
   ids: readonly string[],
   options: AbortOptions,
 ): Promise<AbortOutcome> {
-  const { clock } = options;
-  const pending = new Map([...new Set(ids)].map((id) => [id, createProgress()]));
-  const ended: string[] = [];
-  let lastError: Failure | undefined;
-
-  await withDeadline(options, async (signal) => {
-    for (let round = 0; pending.size > 0; round += 1) {
-      if (round > 0) await clock.sleep(round === 1 ? FIRST_PAUSE_MS : PAUSE_MS, signal);
-      try {
-        const asked = [...pending.keys()];
-        const states = await server.readStates(asked, signal);
-        const toStop: string[] = [];
-        const toDequeue: string[] = [];
-        for (const [id, progress] of pending) {
-          const step = decideStep(states.get(id), progress, clock.now());
-          if (step === 'done') {
-            pending.delete(id);
-            ended.push(id);
-          } else if (step === 'stop') toStop.push(id);
-          else if (step === 'dequeue') toDequeue.push(id);
-        }
-        await Promise.all([
-          toStop.length > 0 ? server.stop(toStop, options.reason, signal) : undefined,
-          toDequeue.length > 0 ? server.dequeue(toDequeue, options.reason, signal) : undefined,
-        ]);
-        lastError = undefined;
-      } catch (error) {
-        if (!(error instanceof Failure) || error.exitCode === EXIT_CODES.refused) throw error;
-        lastError = error;
-      }
-    }
-  });
-  return { ended, unconfirmed: [...pending.keys()], lastError };
+  const { clock, deadlineMs, signal } = options;
+  const attempt: Attempt = {
+    pending: new Map([...new Set(ids)].map((id) => [id, beginEffort()])),
+    ended: [],
+    lastError: undefined,
+  };
+  const reason = new Error('the deadline has passed');
+  const timeoutMs = Math.max(0, deadlineMs - clock.now());
+  try {
+    await withTimeLimit({ clock, timeoutMs, reason, signal }, (limit) =>
+      pursue(server, attempt, options, limit),
+    );
+  } catch (error) {
+    if (error !== reason) throw error;
+  }
+  return { ended: attempt.ended, unconfirmed: [...attempt.pending.keys()], lastError: attempt.lastError };
 }
 
-/** How far we have got with one task. */
-interface Progress {
+/** What has come of the tasks so far. */
+interface Attempt {
+  readonly pending: Map<string, Effort>;
+  readonly ended: string[];
+  lastError: Failure | undefined;
+}
+
+/** Looks at the tasks, asks for what each needs, and again until none is pending. */
+async function pursue(
+  server: AbortServer,
+  attempt: Attempt,
+  { clock, reason }: AbortOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { pending, ended } = attempt;
+  for (let round = 0; pending.size > 0; round += 1) {
+    if (round > 0) await clock.sleep(round === 1 ? FIRST_PAUSE_MS : PAUSE_MS, signal);
+    try {
+      const states = await server.readStates([...pending.keys()], signal);
+      const toStop: string[] = [];
+      const toDequeue: string[] = [];
+      for (const [id, effort] of pending) {
+        const step = decideStep(states.get(id), effort, clock.now());
+        if (step === 'done') {
+          pending.delete(id);
+          ended.push(id);
+        } else if (step === 'stop') toStop.push(id);
+        else if (step === 'dequeue') toDequeue.push(id);
+      }
+      await Promise.all([
+        toStop.length > 0 ? server.stop(toStop, reason, signal) : undefined,
+        toDequeue.length > 0 ? server.dequeue(toDequeue, reason, signal) : undefined,
+      ]);
+      attempt.lastError = undefined;
+    } catch (error) {
+      if (!(error instanceof Failure) || error.exitCode === EXIT_CODES.refused) throw error;
+      attempt.lastError = error;
+    }
+  }
+}
+
+/** What has been done to end one task. */
+interface Effort {
   dequeues: number;
   stops: number;
   /** When its status was first read as one that may yet be undone; ms since 1970. */
   settlingSinceMs: number | undefined;
 }
 
-function createProgress(): Progress {
+function beginEffort(): Effort {
   return { dequeues: 0, stops: 0, settlingSinceMs: undefined };
 }
 
 function decideStep(
   state: AbortState | undefined,
-  progress: Progress,
+  effort: Effort,
   nowMs: number,
 ): 'done' | 'stop' | 'dequeue' | 'wait' {
   if (state === undefined) return 'done';
   if (isEnded(state.status) || state.status === 'created') {
-    const settleMs = computeSettleMs(state, progress, nowMs);
-    progress.settlingSinceMs ??= nowMs;
-    return nowMs - progress.settlingSinceMs >= settleMs ? 'done' : 'wait';
+    const settleMs = computeSettleMs(state, effort, nowMs);
+    effort.settlingSinceMs ??= nowMs;
+    return nowMs - effort.settlingSinceMs >= settleMs ? 'done' : 'wait';
   }
-  progress.settlingSinceMs = undefined;
-  if (state.status === 'queued' && progress.dequeues < MAX_DEQUEUES) {
-    progress.dequeues += 1;
+  effort.settlingSinceMs = undefined;
+  if (state.status === 'queued' && effort.dequeues < MAX_DEQUEUES) {
+    effort.dequeues += 1;
     return 'dequeue';
   }
-  progress.stops += 1;
+  effort.stops += 1;
   return 'stop';
 }
 
 /** How long a status must stand before nothing can undo it any more. */
-function computeSettleMs(state: AbortState, progress: Progress, nowMs: number): number {
-  if (state.status === 'created') return progress.dequeues > 0 ? DEQUEUE_SETTLE_MS : 0;
+function computeSettleMs(state: AbortState, effort: Effort, nowMs: number): number {
+  if (state.status === 'created') return effort.dequeues > 0 ? DEQUEUE_SETTLE_MS : 0;
   if (state.status !== 'stopped' || isSetByAgent(state.statusMessage)) return 0;
   const { startedAtMs, statusChangedAtMs } = state;
   const isFresh =
-    progress.stops + progress.dequeues > 0 ||
+    effort.stops + effort.dequeues > 0 ||
     (statusChangedAtMs !== undefined && Math.abs(nowMs - statusChangedAtMs) < 2 * STOP_SETTLE_MS);
   const wasStartingUp =
     startedAtMs === undefined ||
@@ -157,111 +183,49 @@ export function isSetByAgent(statusMessage: string): boolean {
   return statusMessage.startsWith('Changed by clearml-agent');
 }
 
-/** Runs `work` until it ends or the deadline passes, whichever comes first. */
-async function withDeadline(
-  { clock, deadlineMs, signal }: AbortOptions,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const limit = new AbortController();
-  const deadline = new Error('the deadline has passed');
-  const alarm = new AbortController();
-  const timeUp = clock.sleep(Math.max(0, deadlineMs - clock.now()), alarm.signal).then(
-    () => limit.abort(deadline),
-    () => undefined,
-  );
-  const forward = () => limit.abort(signal?.reason);
-  if (signal?.aborted === true) forward();
-  signal?.addEventListener('abort', forward, { once: true });
-  try {
-    await work(limit.signal);
-  } catch (error) {
-    if (error !== deadline) throw error;
-  } finally {
-    signal?.removeEventListener('abort', forward);
-    alarm.abort();
-    await timeUp;
-  }
-}
-
-/** The server caps a page silently at this many tasks (recordings 324-326). */
-const PAGE_SIZE = 500;
-const PARALLEL_REQUESTS = 8;
-
-const StatesSchema = v.object({
-  tasks: v.array(
-    v.object({
-      id: v.string(),
-      status: StatusSchema,
-      status_message: v.nullish(v.string(), ''),
-      started: ServerTimeSchema,
-      status_changed: ServerTimeSchema,
-    }),
-  ),
-});
-
-const Anything = v.unknown();
-
 /** Ends tasks by ClearML's REST API. */
 export function createAbortServer(client: ClearmlClient): AbortServer {
-  async function readStates(ids: readonly string[], signal: AbortSignal): Promise<Map<string, AbortState>> {
-    const states = new Map<string, AbortState>();
-    for (let start = 0; start < ids.length; start += PAGE_SIZE) {
-      const page = new Set(ids.slice(start, start + PAGE_SIZE));
-      const { tasks } = await client.call(
-        'tasks.get_all',
-        {
-          id: [...page],
-          only_fields: ['id', 'status', 'status_message', 'started', 'status_changed'],
-          page: 0,
-          page_size: PAGE_SIZE,
-        },
-        StatesSchema,
-        { isRepeatable: true, signal },
-      );
-      for (const task of tasks) {
-        // A query that widened would name tasks that are none of our business.
-        if (!page.has(task.id)) continue;
-        states.set(task.id, {
-          status: task.status,
-          statusMessage: task.status_message,
-          startedAtMs: task.started,
-          statusChangedAtMs: task.status_changed,
-        });
-      }
-    }
-    return states;
-  }
-
-  async function changeEach(
-    endpoint: 'tasks.stop' | 'tasks.dequeue',
-    ids: readonly string[],
-    reason: string,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const queue = [...ids];
-    const work = async () => {
-      for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
-        try {
-          await client.call(endpoint, { task: id, status_reason: reason }, Anything, {
-            isRepeatable: true,
-            signal,
-          });
-        } catch (error) {
-          if (!isPassedOver(error)) throw error;
-        }
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(PARALLEL_REQUESTS, queue.length) }, work));
-  }
-
   return {
-    readStates,
-    stop: (ids, reason, signal) => changeEach('tasks.stop', ids, reason, signal),
-    dequeue: (ids, reason, signal) => changeEach('tasks.dequeue', ids, reason, signal),
+    readStates: (ids, signal) => readStates(client, ids, signal),
+    stop: (ids, reason, signal) => changeEach(client, 'tasks.stop', ids, reason, signal),
+    dequeue: (ids, reason, signal) => changeEach(client, 'tasks.dequeue', ids, reason, signal),
   };
 }
 
-/** Gone (400/101, recording 231), or in a status from which it cannot be stopped (400/110, recording 229). */
-function isPassedOver(error: unknown): boolean {
-  return error instanceof ClearmlRefusal && (error.is(400, 101) || error.is(400, 110));
+async function readStates(
+  client: ClearmlClient,
+  ids: readonly string[],
+  signal: AbortSignal,
+): Promise<Map<string, AbortState>> {
+  const fields = ['status', 'status_message', 'started', 'status_changed'] as const;
+  const tasks = await readTasks(client, ids, fields, { signal });
+  return new Map(
+    [...tasks].map(([id, task]) => [
+      id,
+      {
+        status: task.status,
+        statusMessage: task.status_message,
+        startedAtMs: task.started,
+        statusChangedAtMs: task.status_changed,
+      },
+    ]),
+  );
+}
+
+/** Stops or dequeues each task; one that is gone, or ended meanwhile, is passed over. */
+function changeEach(
+  client: ClearmlClient,
+  endpoint: 'tasks.stop' | 'tasks.dequeue',
+  ids: readonly string[],
+  reason: string,
+  signal: AbortSignal,
+): Promise<void> {
+  return runInParallel(ids, async (id) => {
+    try {
+      const body = { task: id, status_reason: reason };
+      await client.call(endpoint, body, v.unknown(), { isRepeatable: true, signal });
+    } catch (error) {
+      if (!isRefusal(error, 'no such task', 'wrong status')) throw error;
+    }
+  });
 }

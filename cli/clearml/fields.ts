@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { TASK_STATUSES } from '../training/task.ts';
 
-/** A task's status. One that a later server may invent counts as `unknown`: it is waited for. */
+/** A task's status. One that a later server may invent counts as `unknown`, which a watch waits for. */
 export const StatusSchema = v.fallback(v.picklist(TASK_STATUSES), 'unknown');
 
 /** A point in time (`2026-11-24T06:38:42.442000+00:00`) as ms since 1970; undefined where the server has none. */

@@ -12,21 +12,15 @@ const PageSchema = v.object({
   total: v.fallback(v.number(), 0),
 });
 
-/** Reads a task's console forward in time: `navigate_earlier` is true by default, which reads backward (recording 156). */
+/** Reads a task's console forward in time. */
 export function createLogPageReader(
   client: ClearmlClient,
   taskId: string,
   signal?: AbortSignal,
 ): ReadLogPage {
-  return async (afterMs, batchSize) => {
-    const page = await client.call(
-      'events.get_task_log',
-      { task: taskId, batch_size: batchSize, order: 'asc', navigate_earlier: false, from_timestamp: afterMs },
-      PageSchema,
-      { isRepeatable: true, signal, timeoutMs: LARGE_ANSWER_TIMEOUT_MS },
-    );
-    return toLogPage(page);
-  };
+  return (afterMs, batchSize) =>
+    // Without it the server reads backward.
+    readLog(client, taskId, batchSize, { navigate_earlier: false, from_timestamp: afterMs }, signal);
 }
 
 /**
@@ -34,28 +28,30 @@ export function createLogPageReader(
  *
  * @param batchSize how many; all that share the oldest one's time are in
  */
-export async function readLogEnd(
+export function readLogEnd(
   client: ClearmlClient,
   taskId: string,
   batchSize: number,
   signal?: AbortSignal,
 ): Promise<LogPage> {
-  const page = await client.call(
+  return readLog(client, taskId, batchSize, { navigate_earlier: true }, signal);
+}
+
+async function readLog(
+  client: ClearmlClient,
+  taskId: string,
+  batchSize: number,
+  direction: { readonly navigate_earlier: boolean; readonly from_timestamp?: number },
+  signal: AbortSignal | undefined,
+): Promise<LogPage> {
+  const { events, total } = await client.call(
     'events.get_task_log',
-    { task: taskId, batch_size: batchSize, order: 'asc', navigate_earlier: true },
+    { task: taskId, batch_size: batchSize, order: 'asc', ...direction },
     PageSchema,
     { isRepeatable: true, signal, timeoutMs: LARGE_ANSWER_TIMEOUT_MS },
   );
-  return toLogPage(page);
-}
-
-function toLogPage(page: v.InferOutput<typeof PageSchema>): LogPage {
   return {
-    events: page.events.map((event) => ({
-      timestampMs: event.timestamp,
-      worker: event.worker,
-      text: event.msg,
-    })),
-    total: page.total,
+    events: events.map(({ timestamp, worker, msg }) => ({ timestampMs: timestamp, worker, text: msg })),
+    total,
   };
 }

@@ -15,18 +15,28 @@ const QueueSchema = v.object({
 });
 const QueuesSchema = v.object({ queues: v.array(QueueSchema) });
 
-/** The queues with these ids, those that exist: entries, workers and what these are at, in one request (recording 311). */
+/** The queues with these ids, those that exist. */
 export async function readQueues(
   client: ClearmlClient,
   ids: readonly string[],
   options: Omit<CallOptions, 'isRepeatable'>,
 ): Promise<Map<string, QueueState>> {
   const wanted = new Set(ids);
-  const { queues } = await client.call('queues.get_all_ex', { id: [...wanted] }, QueuesSchema, {
+  const queues = await findQueues(client, { id: [...wanted] }, options);
+  return new Map(queues.filter(({ id }) => wanted.has(id)).map((queue) => [queue.id, queue]));
+}
+
+/** The queues that the filter finds, with entries, workers and what these are at, in one request. */
+export async function findQueues(
+  client: ClearmlClient,
+  filter: Readonly<Record<string, unknown>>,
+  options: Omit<CallOptions, 'isRepeatable'>,
+): Promise<QueueState[]> {
+  const { queues } = await client.call('queues.get_all_ex', filter, QueuesSchema, {
     ...options,
     isRepeatable: true,
   });
-  return new Map(queues.filter(({ id }) => wanted.has(id)).map((queue) => [queue.id, toQueueState(queue)]));
+  return queues.map(toQueueState);
 }
 
 function toQueueState({ id, name, entries, workers }: v.InferOutput<typeof QueueSchema>): QueueState {

@@ -72,96 +72,66 @@ const PAUSE_AFTER_LOST_MS = 1500;
 /** How far GitHub's clock and ours may be apart. */
 const CLOCK_SKEW_MS = 10 * 60_000;
 
+/** What is placed, and how long it is tried. */
+interface PlacementOptions {
+  /** As it is posted, without what must not be told. */
+  readonly marker: string;
+  /** Begins with the marker; it may still be under way. */
+  readonly text: Promise<string>;
+  /**
+   * What a new comment may begin with in the meantime: while somebody looks whether another one was created at the same
+   * time, the text takes its place.
+   */
+  readonly draft: (() => string) | undefined;
+  /** The comments as they were listed a moment ago. */
+  readonly existing: readonly PullRequestComment[];
+  readonly clock: Clock;
+  /** When it is no use to try again; ms since 1970. */
+  readonly giveUpAtMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Puts a text into the one comment that carries its marker: the one that is there is updated, else it is created. Only
  * comments by the token's own author count, whom GitHub may name only once it has created one. However often this is
  * repeated, and whoever does it at the same time, one comment is left: the oldest; younger ones with the same marker by
  * the same author are deleted.
  *
- * @param marker as it is posted, without what must not be told
- * @param text begins with the marker; it may still be under way
- * @param draft what a new comment may begin with in the meantime: while somebody looks whether another one was created at
- *   the same time, the text takes its place
- * @param existing the comments as they were listed a moment ago
  * @throws Failure when GitHub refuses, or its answers get lost again and again
  */
-export async function placeComment(
-  board: CommentBoard,
-  {
-    marker,
-    text,
-    draft,
-    existing,
-    clock,
-    giveUpAtMs,
-    signal,
-  }: {
-    readonly marker: string;
-    readonly text: Promise<string>;
-    readonly draft: (() => string) | undefined;
-    readonly existing: readonly PullRequestComment[];
-    readonly clock: Clock;
-    /** When it is no use to try again; ms since 1970. */
-    readonly giveUpAtMs: number;
-    readonly signal?: AbortSignal | undefined;
-  },
-): Promise<Placement> {
-  // It is waited for further down; until then nobody hears what goes wrong.
+export async function placeComment(board: CommentBoard, options: PlacementOptions): Promise<Placement> {
+  const { text, draft, clock, giveUpAtMs, signal } = options;
+  // Awaited below; this keeps an early rejection from being reported as unhandled.
   text.catch(() => undefined);
-  let author: string | undefined;
-  const selectOwn = async (comments: readonly PullRequestComment[]) => {
-    const marked = comments.filter((comment) => hasMarker(comment.body, marker));
-    // Who we are matters only where somebody has set our marker: a question less in most first runs.
-    if (marked.length > 0) author ??= await board.readAuthor();
-    return marked.filter((comment) => isSameAuthor(comment.author, author)).sort((a, b) => a.id - b.id);
-  };
-
+  const search: Search = { board, marker: options.marker, author: undefined, listed: options.existing };
   let lost: Failure | undefined;
-  let listed = existing;
-  let own = await selectOwn(listed);
-  if (own.length === 0 && listed.length >= PAGE_SIZE) {
+  let own: readonly PullRequestComment[] = await selectOwn(search, search.listed);
+  if (own.length === 0 && search.listed.length >= PAGE_SIZE) {
     // Where somebody deletes a comment meanwhile, the first one of the next page moves to a page that was read already.
-    listed = await board.listComments();
-    own = await selectOwn(listed);
+    search.listed = await board.listComments();
+    own = await selectOwn(search, search.listed);
   }
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
-    if (own.length > 0) {
-      const updated = await updateOldest(board, own, await text);
-      if (updated !== undefined) return { comment: updated, isNew: false };
-    }
+    const updated = own.length === 0 ? undefined : await updateOldest(board, own, await text);
+    if (updated !== undefined) return { comment: updated, isNew: false };
     const sinceMs = clock.now() - CLOCK_SKEW_MS;
     const body = attempt === 1 && draft !== undefined ? draft() : await text;
     const created = await board.createComment(body);
     const whole = await text;
     if ('comment' in created) {
-      const { comment } = created;
-      // GitHub names here whom the token writes as; of an app's own token it does not say so before.
-      const isOther = author !== undefined && !isSameAuthor(comment.author ?? author, author);
-      author = comment.author ?? author;
-      const [present, recent, earlier] = await Promise.all([
-        body === whole ? comment : board.updateComment(comment.id, whole),
-        board.listCommentsSince(sinceMs).then(selectOwn),
-        isOther ? selectOwn(listed) : [],
-      ]);
-      const all = [...new Map([...earlier, ...recent].map((one) => [one.id, one])).values()];
-      if (present !== undefined) {
-        const placement = await settleRace(board, present, all, whole);
-        return { ...placement, lateAuthor: isOther ? author : undefined };
-      }
-      // Somebody has deleted it, who has created an older one at the same time.
-      own = all.filter(({ id }) => id !== comment.id);
+      const outcome = await settleCreated(search, created.comment, { sinceMs, body, whole });
+      if ('placement' in outcome) return outcome.placement;
+      own = outcome.others;
     } else {
       lost = created.lost;
       // It may be there already: looked up before it is tried again.
       await clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
-      own = await selectOwn(await board.listComments());
+      own = await selectOwn(search, await board.listComments());
     }
     if (clock.now() >= giveUpAtMs) break;
   }
-  if (own.length > 0) {
-    const updated = await updateOldest(board, own, await text);
-    if (updated !== undefined) return { comment: updated, isNew: false };
-  }
+  const updated = own.length === 0 ? undefined : await updateOldest(board, own, await text);
+  if (updated !== undefined) return { comment: updated, isNew: false };
   throw (
     lost ??
     new Failure('the comment was deleted each time it was written', {
@@ -169,6 +139,52 @@ export async function placeComment(
       remedy: 'Something else deletes it: look at the other workflows and apps of the repository.',
     })
   );
+}
+
+/** Which comments are ours. */
+interface Search {
+  readonly board: CommentBoard;
+  readonly marker: string;
+  /** Whose comments the token writes, once that was asked or told. */
+  author: string | undefined;
+  /** All comments, as listed before one was created. */
+  listed: readonly PullRequestComment[];
+}
+
+/** Those with the marker by the token's own author, oldest first. */
+async function selectOwn(
+  search: Search,
+  comments: readonly PullRequestComment[],
+): Promise<PullRequestComment[]> {
+  const marked = comments.filter((comment) => hasMarker(comment.body, search.marker));
+  // Who we are matters only where somebody has set our marker: a question less in most first runs.
+  if (marked.length > 0) search.author ??= await search.board.readAuthor();
+  return marked.filter((comment) => isSameAuthor(comment.author, search.author)).sort((a, b) => a.id - b.id);
+}
+
+/**
+ * Gives a comment that was just created its whole text, while it is looked whether there is another of ours.
+ *
+ * @returns `others`: it was deleted meanwhile, by somebody who created an older one at the same time
+ */
+async function settleCreated(
+  search: Search,
+  comment: PullRequestComment,
+  { sinceMs, body, whole }: { readonly sinceMs: number; readonly body: string; readonly whole: string },
+): Promise<{ readonly placement: Placement } | { readonly others: readonly PullRequestComment[] }> {
+  const { board, author } = search;
+  // GitHub names here whom the token writes as; of an app's own token it does not say so before.
+  const isOther = author !== undefined && !isSameAuthor(comment.author ?? author, author);
+  search.author = comment.author ?? author;
+  const [present, recent, earlier] = await Promise.all([
+    body === whole ? comment : board.updateComment(comment.id, whole),
+    board.listCommentsSince(sinceMs).then((comments) => selectOwn(search, comments)),
+    isOther ? selectOwn(search, search.listed) : [],
+  ]);
+  const all = [...new Map([...earlier, ...recent].map((one) => [one.id, one])).values()];
+  if (present === undefined) return { others: all.filter(({ id }) => id !== comment.id) };
+  const placement = await settleRace(board, present, all, whole);
+  return { placement: { ...placement, lateAuthor: isOther ? search.author : undefined } };
 }
 
 /** Updates the oldest of our comments that is still there, and deletes the younger ones. */

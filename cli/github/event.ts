@@ -14,8 +14,6 @@ export interface GithubRun {
   readonly code: CodeLocation | Failure | undefined;
   /** The branch the pull request is to be merged into; the branch itself on a push. */
   readonly baseBranch: string | undefined;
-  /** The repository's main branch (`main`), if the event tells. */
-  readonly defaultBranch: string | undefined;
   /** A push to a branch, with the commit that was the branch's before; undefined for any other event. */
   readonly push:
     | { readonly branch: string; readonly commit: string; readonly previous: string | undefined }
@@ -88,7 +86,6 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
       data?.pull_request?.base.ref ??
       data?.merge_group?.base_ref.replace(/^refs\/heads\//, '') ??
       readBranch(env),
-    defaultBranch: data?.repository?.default_branch,
     push: readPush(env, data),
     eventName: env.GITHUB_EVENT_NAME,
     runId: env.GITHUB_RUN_ID,

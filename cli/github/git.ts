@@ -50,8 +50,8 @@ interface Place {
   readonly signal: AbortSignal;
 }
 
-/** The top folder of the checkout that `cwd` is in; undefined where it is in none (or git is missing). */
-async function findCheckoutRoot(place: Place): Promise<string | undefined> {
+/** The top folder of the checkout that `cwd` is in, as git sees it; undefined where it is in none (or git is missing). */
+async function readTopFolder(place: Place): Promise<string | undefined> {
   return (await tryGit(place, ['rev-parse', '--show-toplevel']))?.replace(/\r?\n$/, '');
 }
 
@@ -236,7 +236,7 @@ export function createCheckoutReader(
 ): CheckoutReader & { findRoot(): Promise<string | undefined> } {
   const place = { cwd, signal };
   return {
-    findRoot: () => findCheckoutRoot(place),
+    findRoot: () => readTopFolder(place),
     readCheckout: () => readCheckout(place),
     readTreeId: (commit) => readTreeId(place, commit),
     listTree: (commit) => listTree(place, commit),

@@ -1,6 +1,8 @@
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
+import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
+import { createGithubClient } from './client.ts';
 import type { CodeLocation, GithubRun } from './event.ts';
 
 const GIVE_UP_MS = 20_000;
@@ -20,11 +22,6 @@ export async function askForPullRequestHead(
   const token = env.GH_TOKEN ?? env.GITHUB_TOKEN;
   const { repository, pullRequest } = github;
   if (token === undefined || repository === undefined || pullRequest === undefined) return undefined;
-  // Loaded only here: most launches know their commit.
-  const [{ createGithubClient }, { createHttp }] = await Promise.all([
-    import('./client.ts'),
-    import('../shell/http.ts'),
-  ]);
   const giveUpAtMs = clock.now() + GIVE_UP_MS;
   const http = createHttp(env, clock);
   try {

@@ -1,69 +1,19 @@
 import * as v from 'valibot';
-import { AnswerLost, type ClearmlClient, ClearmlRefusal } from '../clearml/client.ts';
-import { StatusSchema } from '../clearml/fields.ts';
+import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
+import { findQueues } from '../clearml/queues.ts';
+import { findTasks, listParams, PAGE_SIZE, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
+import { AnswerLost } from '../shell/retry.ts';
 import { isTaskId, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import type { KnownTask, LaunchServer, Queue } from './launch.ts';
 
-/** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
-const PAGE_SIZE = 500;
-
 const Id = v.pipe(v.string(), v.minLength(1));
-
 const ProjectsSchema = v.object({ projects: v.array(v.object({ id: Id, name: v.string() })) });
-
 const QueuesSchema = v.object({ queues: v.array(v.object({ name: v.string() })) });
-
-const QueueDetailsSchema = v.object({
-  queues: v.array(
-    v.object({
-      id: Id,
-      name: v.string(),
-      entries: v.optional(v.array(v.object({ task: v.union([Id, v.object({ id: Id })]) })), []),
-      workers: v.optional(v.array(v.unknown()), []),
-    }),
-  ),
-});
-
-const Texts = v.pipe(
-  v.record(v.string(), v.unknown()),
-  v.transform((map) =>
-    Object.fromEntries(
-      Object.entries(map).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-    ),
-  ),
-);
-
-const Text = v.optional(v.nullable(v.string()));
-
-const TasksSchema = v.object({
-  tasks: v.array(
-    v.object({
-      id: Id,
-      status: StatusSchema,
-      created: v.string(),
-      project: v.optional(v.nullable(v.string())),
-      script: v.optional(
-        v.object({
-          version_num: Text,
-          entry_point: Text,
-          working_dir: Text,
-          diff: Text,
-          requirements: v.nullish(v.object({ pip: v.nullish(v.union([v.string(), v.array(v.string())])) })),
-        }),
-      ),
-      hyperparams: v.nullish(v.record(v.string(), v.record(v.string(), v.object({ value: Text }))), {}),
-      container: v.nullish(v.object({ image: Text, arguments: Text }), {}),
-      execution: v.nullish(v.object({ queue: Text }), {}),
-      tags: v.optional(v.array(v.string()), []),
-      system_tags: v.optional(v.array(v.string()), []),
-      runtime: v.optional(Texts, {}),
-    }),
-  ),
-});
+const CreatedSchema = v.object({ id: Id });
+const EnqueuedSchema = v.object({ queue_watched: v.optional(v.boolean()) });
 
 const TASK_FIELDS = [
-  'id',
   'status',
   'created',
   'project',
@@ -74,195 +24,183 @@ const TASK_FIELDS = [
   'tags',
   'system_tags',
   'runtime',
-];
+] as const;
 
-const CreatedSchema = v.object({ id: Id });
-const EnqueuedSchema = v.object({ queue_watched: v.optional(v.boolean()) });
-const AnythingSchema = v.unknown();
+/** Whom a launch asks, and until when. */
+interface Ask {
+  readonly client: ClearmlClient;
+  readonly signal: AbortSignal | undefined;
+}
 
 /** What a launch asks of ClearML, over its REST API. */
 export function createLaunchServer(client: ClearmlClient, signal?: AbortSignal): LaunchServer {
-  const read = { isRepeatable: true, signal };
-
-  async function findTasks(filter: Readonly<Record<string, unknown>>): Promise<KnownTask[]> {
-    const tasks: KnownTask[] = [];
-    for (let page = 0; ; page += 1) {
-      const answer = await client.call(
-        'tasks.get_all',
-        { ...filter, only_fields: TASK_FIELDS, order_by: ['created'], page, page_size: PAGE_SIZE },
-        TasksSchema,
-        read,
-      );
-      tasks.push(...answer.tasks.map(toKnownTask));
-      if (answer.tasks.length < PAGE_SIZE) return tasks;
-    }
-  }
-
-  async function findProject(name: string): Promise<string | undefined> {
-    const { projects } = await client.call(
-      'projects.get_all',
-      { name: matchExactly(name), only_fields: ['id', 'name'], page: 0, page_size: PAGE_SIZE },
-      ProjectsSchema,
-      read,
-    );
-    return projects.find((project) => project.name === name)?.id;
-  }
-
-  async function findQueueBy(filter: Readonly<Record<string, unknown>>): Promise<Queue[]> {
-    const { queues } = await client.call('queues.get_all_ex', filter, QueueDetailsSchema, read);
-    return queues.map((queue) => ({
-      id: queue.id,
-      name: queue.name,
-      taskIds: queue.entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
-      workers: queue.workers.length,
-    }));
-  }
-
+  const ask: Ask = { client, signal };
   return {
-    findProject,
-
-    async ensureProject(name) {
-      try {
-        const { id } = await client.call('projects.create', { name, description: '' }, CreatedSchema, {
-          isRepeatable: true,
-          signal,
-        });
-        return id;
-      } catch (error) {
-        // Somebody else created it in the meantime, or our own first request landed unanswered (recording 073).
-        const exists = error instanceof ClearmlRefusal && error.is(400, 801);
-        const id = exists ? await findProject(name) : undefined;
-        if (id === undefined) throw error;
-        return id;
-      }
-    },
-
-    async findQueue(nameOrId) {
-      const byName = await findQueueBy({ name: matchExactly(nameOrId) });
-      const named = byName.find((queue) => queue.name === nameOrId);
-      if (named !== undefined || !isTaskId(nameOrId)) return named;
-      return (await findQueueBy({ id: [nameOrId] })).find((queue) => queue.id === nameOrId);
-    },
-
-    async listQueueNames() {
-      const { queues } = await client.call(
-        'queues.get_all',
-        { only_fields: ['name'], page: 0, page_size: PAGE_SIZE },
-        QueuesSchema,
-        read,
-      );
-      return queues.map((queue) => queue.name);
-    },
-
-    async findTasksByKey(keys, pipelineHash) {
-      if (keys.length === 0) return [];
-      const tasks = await findTasks({
-        _any_: {
-          fields: [`runtime.${RUNTIME_KEYS.key}`],
-          pattern: `^(${keys.map(escapeRegExp).join('|')})$`,
-        },
-      });
-      return tasks.filter(
-        ({ runtime }) =>
-          keys.includes(runtime[RUNTIME_KEYS.key] ?? '') && runtime[RUNTIME_KEYS.pipeline] === pipelineHash,
-      );
-    },
-
-    async findUnfinished(pullRequest, pipelineHash) {
-      const tasks = await findTasks({
-        status: ['queued', 'in_progress'],
-        [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
-        tags: [tagPullRequest(pullRequest)],
-      });
-      return tasks.filter(
-        ({ status, runtime, tags }) =>
-          (status === 'queued' || status === 'in_progress') &&
-          runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
-          tags.includes(tagPullRequest(pullRequest)),
-      );
-    },
-
-    async createTask(document, projectId) {
-      try {
-        const body = { ...document, project: projectId };
-        return await client.call('tasks.create', body, CreatedSchema, { isRepeatable: false, signal });
-      } catch (error) {
-        if (error instanceof AnswerLost) return { lost: error };
-        throw error;
-      }
-    },
-
-    async enqueueTask(taskId, queueId) {
-      try {
-        const { queue_watched: isWatched } = await client.call(
-          'tasks.enqueue',
-          { task: taskId, queue: queueId, verify_watched_queue: true },
-          EnqueuedSchema,
-          { isRepeatable: false, signal },
-        );
-        return { isWatched };
-      } catch (error) {
-        if (error instanceof AnswerLost) return { lost: error };
-        if (!(error instanceof ClearmlRefusal)) throw error;
-        // In that queue already (recording 111): somebody, or our own lost request, was faster.
-        if (error.is(400, 706)) return { isWatched: undefined };
-        // Running or ended already (recording 133), or deleted (recording 120).
-        if (error.is(400, 110) || error.is(400, 101)) return { moved: error };
-        throw error;
-      }
-    },
-
-    async deleteDraft(taskId) {
-      try {
-        // Without `force` the server deletes drafts only (recording 136).
-        await client.call('tasks.delete', { task: taskId }, AnythingSchema, { isRepeatable: true, signal });
-      } catch (error) {
-        if (error instanceof ClearmlRefusal && (error.is(400, 123) || error.is(400, 101))) return;
-        throw error;
-      }
-    },
-
-    async changeTags(taskId, { add, remove = [] }) {
-      // An empty list does no harm (recording 196 has both), but says nothing.
-      const body = {
-        ids: [taskId],
-        ...(add.length === 0 ? {} : { add_tags: add }),
-        ...(remove.length === 0 ? {} : { remove_tags: remove }),
-      };
-      await client.call('tasks.update_tags', body, AnythingSchema, { isRepeatable: true, signal });
-    },
+    findProject: (name) => findProject(ask, name),
+    ensureProject: (name) => ensureProject(ask, name),
+    findQueue: (nameOrId) => findQueue(ask, nameOrId),
+    listQueueNames: () => listQueueNames(ask),
+    findTasksByKey: (keys, pipelineHash) => findTasksByKey(ask, keys, pipelineHash),
+    findUnfinished: (pullRequest, pipelineHash) => findUnfinished(ask, pullRequest, pipelineHash),
+    createTask: (document, projectId) => createTask(ask, { ...document, project: projectId }),
+    enqueueTask: (taskId, queueId) => enqueueTask(ask, taskId, queueId),
+    deleteDraft: (taskId) => deleteDraft(ask, taskId),
+    changeTags: (taskId, tags) => changeTags(ask, taskId, tags),
   };
 }
 
-/** A filter for exactly this name: ClearML takes names for Python regular expressions, unanchored (recording 062). */
+async function findProject({ client, signal }: Ask, name: string): Promise<string | undefined> {
+  const query = { name: matchExactly(name), only_fields: ['id', 'name'], page: 0, page_size: PAGE_SIZE };
+  const options = { isRepeatable: true, signal };
+  const { projects } = await client.call('projects.get_all', query, ProjectsSchema, options);
+  return projects.find((project) => project.name === name)?.id;
+}
+
+async function ensureProject(ask: Ask, name: string): Promise<string> {
+  const { client, signal } = ask;
+  try {
+    const body = { name, description: '' };
+    const options = { isRepeatable: true, signal };
+    return (await client.call('projects.create', body, CreatedSchema, options)).id;
+  } catch (error) {
+    // Somebody else created it in the meantime, or our own first request landed unanswered.
+    const id = isRefusal(error, 'project exists') ? await findProject(ask, name) : undefined;
+    if (id === undefined) throw error;
+    return id;
+  }
+}
+
+async function findQueue({ client, signal }: Ask, nameOrId: string): Promise<Queue | undefined> {
+  const find = async (filter: TaskFilter): Promise<Queue[]> =>
+    (await findQueues(client, filter, { signal })).map(({ id, name, entries, workers }) => ({
+      id,
+      name,
+      taskIds: entries,
+      workers: workers.length,
+    }));
+  const byName = await find({ name: matchExactly(nameOrId) });
+  const named = byName.find((queue) => queue.name === nameOrId);
+  if (named !== undefined || !isTaskId(nameOrId)) return named;
+  return (await find({ id: [nameOrId] })).find((queue) => queue.id === nameOrId);
+}
+
+async function listQueueNames({ client, signal }: Ask): Promise<string[]> {
+  const query = { only_fields: ['name'], page: 0, page_size: PAGE_SIZE };
+  const options = { isRepeatable: true, signal };
+  const { queues } = await client.call('queues.get_all', query, QueuesSchema, options);
+  return queues.map((queue) => queue.name);
+}
+
+async function findTasksByKey(ask: Ask, keys: readonly string[], pipelineHash: string): Promise<KnownTask[]> {
+  if (keys.length === 0) return [];
+  const pattern = `^(${keys.map(escapeRegExp).join('|')})$`;
+  const tasks = await findKnownTasks(ask, { _any_: { fields: [`runtime.${RUNTIME_KEYS.key}`], pattern } });
+  return tasks.filter(
+    ({ runtime }) =>
+      keys.includes(runtime[RUNTIME_KEYS.key] ?? '') && runtime[RUNTIME_KEYS.pipeline] === pipelineHash,
+  );
+}
+
+async function findUnfinished(ask: Ask, pullRequest: number, pipelineHash: string): Promise<KnownTask[]> {
+  const tag = tagPullRequest(pullRequest);
+  const tasks = await findKnownTasks(ask, {
+    status: ['queued', 'in_progress'],
+    [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
+    tags: [tag],
+  });
+  return tasks.filter(
+    ({ status, runtime, tags }) =>
+      (status === 'queued' || status === 'in_progress') &&
+      runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
+      tags.includes(tag),
+  );
+}
+
+/** All that the filter finds, oldest first. */
+async function findKnownTasks({ client, signal }: Ask, filter: TaskFilter): Promise<KnownTask[]> {
+  const oldestFirst = { ...filter, order_by: ['created'] };
+  return (await findTasks(client, oldestFirst, TASK_FIELDS, { signal })).map(toKnownTask);
+}
+
+async function createTask(
+  { client, signal }: Ask,
+  document: Readonly<Record<string, unknown>>,
+): ReturnType<LaunchServer['createTask']> {
+  try {
+    return await client.call('tasks.create', document, CreatedSchema, { isRepeatable: false, signal });
+  } catch (error) {
+    if (error instanceof AnswerLost) return { lost: error };
+    throw error;
+  }
+}
+
+async function enqueueTask(
+  { client, signal }: Ask,
+  taskId: string,
+  queueId: string,
+): ReturnType<LaunchServer['enqueueTask']> {
+  try {
+    const body = { task: taskId, queue: queueId, verify_watched_queue: true };
+    const options = { isRepeatable: false, signal };
+    const { queue_watched: isWatched } = await client.call('tasks.enqueue', body, EnqueuedSchema, options);
+    return { isWatched };
+  } catch (error) {
+    if (error instanceof AnswerLost) return { lost: error };
+    // Somebody, or our own lost request, was faster.
+    if (isRefusal(error, 'queued already')) return { isWatched: undefined };
+    // Running or ended already, or deleted.
+    if (isRefusal(error, 'wrong status', 'no such task')) return { moved: error };
+    throw error;
+  }
+}
+
+async function deleteDraft({ client, signal }: Ask, taskId: string): Promise<void> {
+  try {
+    await client.call('tasks.delete', { task: taskId }, v.unknown(), { isRepeatable: true, signal });
+  } catch (error) {
+    if (!isRefusal(error, 'no draft', 'no such task')) throw error;
+  }
+}
+
+async function changeTags(
+  { client, signal }: Ask,
+  taskId: string,
+  { add, remove = [] }: Parameters<LaunchServer['changeTags']>[1],
+): Promise<void> {
+  const body = {
+    ids: [taskId],
+    ...(add.length === 0 ? {} : { add_tags: add }),
+    ...(remove.length === 0 ? {} : { remove_tags: remove }),
+  };
+  await client.call('tasks.update_tags', body, v.unknown(), { isRepeatable: true, signal });
+}
+
+/** A filter for exactly this name: ClearML takes names for Python regular expressions, unanchored. */
 function matchExactly(name: string): string {
   return `^${escapeRegExp(name)}$`;
 }
 
-function toKnownTask(task: v.InferOutput<typeof TasksSchema>['tasks'][number]): KnownTask {
-  const { script, container } = task;
-  const pip = script?.requirements?.pip ?? '';
-  const params = Object.entries(task.hyperparams ?? {}).flatMap(([section, entries]) =>
-    Object.entries(entries).map(([name, { value }]): [string, string] => [`${section}/${name}`, value ?? '']),
-  );
+function toKnownTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): KnownTask {
+  const { script, container, hyperparams } = task;
+  const { pip = '' } = script.requirements;
   return {
     id: task.id,
-    projectId: task.project ?? undefined,
-    queueId: task.execution?.queue ?? undefined,
+    projectId: task.project,
+    queueId: task.execution.queue,
     status: task.status,
-    createdMs: Date.parse(task.created),
-    commit: script?.version_num ?? undefined,
+    createdMs: task.created ?? Number.NaN,
+    commit: script.version_num,
     tags: task.tags,
     isArchived: task.system_tags.includes('archived'),
     runtime: task.runtime,
     content: {
-      entryPoint: script?.entry_point ?? '',
-      workingDir: script?.working_dir ?? '',
-      diff: script?.diff ?? '',
-      requirements: typeof pip === 'string' ? pip : pip.join('\n'),
-      image: container?.image ?? '',
-      imageArguments: container?.arguments ?? '',
-      params: Object.fromEntries(params),
+      entryPoint: script.entry_point ?? '',
+      workingDir: script.working_dir ?? '',
+      diff: script.diff,
+      requirements: Array.isArray(pip) ? pip.join('\n') : typeof pip === 'string' ? pip : '',
+      image: container.image ?? '',
+      imageArguments: container.arguments ?? '',
+      params: Object.fromEntries(listParams(hyperparams).map(([name, value]) => [name, value ?? ''])),
     },
   };
 }

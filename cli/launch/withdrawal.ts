@@ -1,7 +1,7 @@
-import * as v from 'valibot';
 import { abortTasks, createAbortServer } from '../clearml/abort.ts';
 import type { ClearmlClient } from '../clearml/client.ts';
 import { releaseTasks } from '../clearml/release.ts';
+import { findTasks, readTasks, runInParallel, type TaskOf } from '../clearml/tasks.ts';
 import { Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
 import { listPossibleMarks } from '../training/history-mark.ts';
@@ -12,17 +12,7 @@ import type { LaunchPlan } from './plan.ts';
 import { createLaunchServer } from './server.ts';
 import { isGivenUp, isSuperseded } from './task-choice.ts';
 
-const TasksSchema = v.object({
-  tasks: v.array(
-    v.object({
-      id: v.string(),
-      tags: v.optional(v.array(v.string()), []),
-      runtime: v.optional(v.record(v.string(), v.unknown()), {}),
-    }),
-  ),
-});
-
-type FoundTask = v.InferOutput<typeof TasksSchema>['tasks'][number];
+type FoundTask = TaskOf<'tags' | 'runtime'>;
 
 /** The tags that a draft had before this launch took it over, and those that this launch may have added. */
 function listTagsToIgnore(
@@ -36,7 +26,8 @@ function listTagsToIgnore(
     : [...before, ...listPossibleMarks(historyMark)];
 }
 
-export interface TakeBackTools {
+/** What taking back needs. */
+interface TakeBackTools {
   readonly client: ClearmlClient;
   readonly clock: Clock;
   readonly deadlineMs: number;
@@ -100,39 +91,17 @@ export async function takeBackLaunch(
 }
 
 async function findDone(client: ClearmlClient, token: string, record: LaunchRecord): Promise<FoundTask[]> {
-  const find = async (filter: Readonly<Record<string, unknown>>) => {
-    const { tasks } = await client.call(
-      'tasks.get_all',
-      { ...filter, only_fields: ['id', 'tags', 'runtime'], page: 0, page_size: 500 },
-      TasksSchema,
-      { isRepeatable: true },
-    );
-    return tasks;
-  };
+  const fields = ['tags', 'runtime'] as const;
   const [created, takenOver] = await Promise.all([
-    find({ [`runtime.${RUNTIME_KEYS.launch}`]: token }),
-    // An empty list would find every task there is.
-    record.takenOver.size === 0 ? [] : find({ id: [...record.takenOver.keys()] }),
+    findTasks(client, { [`runtime.${RUNTIME_KEYS.launch}`]: token }, fields, {}),
+    readTasks(client, [...record.takenOver.keys()], fields, {}),
   ]);
-  const done = [
-    ...created.filter((task) => isCreatedBy(task, token)),
-    ...takenOver.filter((task) => record.takenOver.has(task.id)),
-  ];
+  const done = [...created.filter((task) => isCreatedBy(task, token)), ...takenOver.values()];
   return [...new Map(done.map((task) => [task.id, task])).values()];
 }
 
 function isCreatedBy(task: FoundTask, token: string): boolean {
   return task.runtime[RUNTIME_KEYS.launch] === token;
-}
-
-const PARALLEL_REQUESTS = 8;
-
-async function runInParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const open = [...items];
-  const worker = async () => {
-    for (let item = open.shift(); item !== undefined; item = open.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(PARALLEL_REQUESTS, open.length) }, worker));
 }
 
 /**

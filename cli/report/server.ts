@@ -1,104 +1,33 @@
 import * as v from 'valibot';
-import type { ClearmlClient } from '../clearml/client.ts';
-import {
-  OptionalTextSchema,
-  ServerTimeSchema,
-  StatusSchema,
-  TextSchema,
-  TextsSchema,
-} from '../clearml/fields.ts';
+import type { CallOptions, ClearmlClient } from '../clearml/client.ts';
+import { TextSchema } from '../clearml/fields.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { readQueues } from '../clearml/queues.ts';
+import {
+  findNewestTasks,
+  listMetrics,
+  listParams,
+  PAGE_SIZE,
+  readTasks,
+  type TaskField,
+  type TaskFilter,
+  type TaskOf,
+} from '../clearml/tasks.ts';
+import { isRecord } from '../shell/record.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { splitLogLines } from '../training/console-log.ts';
 import { MARK_PREFIX_PATTERN } from '../training/history-mark.ts';
-import { isMonitor, isSingleValueTitle, type Metric, nameMetric, sortMetrics } from '../training/metrics.ts';
+import { isMonitor, nameMetric, sortMetrics } from '../training/metrics.ts';
 import { HISTORY_EVENTS, RUNTIME_KEYS } from '../training/task.ts';
-import { type Curve, cleanCurve } from './drawing/curve.ts';
+import { type Curve, type Curves, cleanCurve } from './drawing/curve.ts';
 import { type Plot, parsePlot } from './drawing/plot.ts';
 import type { Model, ReportedTask } from './reported-task.ts';
-import { MANY_METRICS, type MetricName, type ReportServer } from './sources.ts';
+import { type ConsoleEnd, MANY_METRICS, type MetricName, type ReportServer } from './sources.ts';
 
-/** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
-const PAGE_SIZE = 500;
 /** A task with 10,000 metrics is a document of some 16 MB. Three such attempts fit into the time that there is. */
 const LARGE_ANSWER_TIMEOUT_MS = 12_000;
 
-/** Iteration of single values (recording 142). */
-const SINGLE_VALUE_ITERATION = -(2 ** 31);
-
-/** Values as text: agent and SDK put numbers and flags beside our own texts. */
-const TextMap = v.pipe(
-  v.nullish(v.record(v.string(), v.unknown()), {}),
-  v.transform((map) =>
-    Object.fromEntries(
-      Object.entries(map)
-        .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
-        .map(([name, value]) => [name, String(value)]),
-    ),
-  ),
-);
-
-const ModelsSchema = v.fallback(
-  v.nullish(v.array(v.object({ name: TextSchema, model: v.string() })), []),
-  [],
-);
-
-const TaskSchema = v.object({
-  id: v.string(),
-  name: TextSchema,
-  project: OptionalTextSchema,
-  status: StatusSchema,
-  status_reason: TextSchema,
-  status_message: TextSchema,
-  created: ServerTimeSchema,
-  started: ServerTimeSchema,
-  completed: ServerTimeSchema,
-  last_iteration: v.fallback(v.nullish(v.number(), 0), 0),
-  last_worker: OptionalTextSchema,
-  tags: TextsSchema,
-  system_tags: TextsSchema,
-  runtime: TextMap,
-  hyperparams: v.nullish(v.record(v.string(), v.unknown()), {}),
-  container: TextMap,
-  script: v.optional(
-    v.object({
-      repository: OptionalTextSchema,
-      branch: OptionalTextSchema,
-      version_num: OptionalTextSchema,
-      entry_point: OptionalTextSchema,
-      working_dir: OptionalTextSchema,
-      diff: TextSchema,
-      requirements: v.nullish(v.record(v.string(), v.unknown()), {}),
-    }),
-  ),
-  execution: v.optional(
-    v.object({
-      queue: OptionalTextSchema,
-      artifacts: v.fallback(
-        v.nullish(
-          v.array(
-            v.object({
-              key: v.string(),
-              type: OptionalTextSchema,
-              mode: OptionalTextSchema,
-              content_size: v.fallback(v.nullish(v.number()), undefined),
-            }),
-          ),
-          [],
-        ),
-        [],
-      ),
-    }),
-  ),
-  models: v.optional(v.object({ input: ModelsSchema, output: ModelsSchema })),
-  last_metrics: v.nullish(v.record(v.string(), v.unknown()), {}),
-});
-
-const TasksSchema = v.object({ tasks: v.array(TaskSchema) });
-
 const TASK_FIELDS = [
-  'id',
   'name',
   'project',
   'status',
@@ -124,9 +53,40 @@ const TASK_FIELDS = [
   'execution.queue',
   'execution.artifacts',
   'models',
-];
+] as const;
+
+/** Whether there is one that counts is asked: what tells it. */
+const BRANCH_FIELDS = [
+  'status',
+  'created',
+  'tags',
+  'system_tags',
+  'runtime',
+  'script.branch',
+  'script.version_num',
+  'script.diff',
+] as const;
+
+const SUCCESSFUL = ['completed', 'published'];
+const UNDER_WAY = ['queued', 'in_progress', 'publishing'];
+/** The newest one is compared with, all seeds of it; the others are only counted. */
+const TAGGED_TASKS = 100;
+
+/** Messages of a failed task's console: a message holds the lines of some seconds. */
+const LOG_MESSAGES = 60;
+
+/** A whole console, of up to 20,000 messages: some days of training that prints all the time. */
+const CONSOLE_PAGE_SIZE = 2000;
+const MAX_CONSOLE_PAGES = 10;
+
+/** Points that an answer may hold: a few MB. */
+const POINT_BUDGET = 100_000;
+/** Above this many the server's own answer would be slow. */
+const MAX_SAMPLES = 2000;
+const MIN_SAMPLES = 40;
 
 const CurveSchema = v.object({ x: v.array(v.unknown()), y: v.array(v.unknown()) });
+type WireCurve = v.InferOutput<typeof CurveSchema>;
 const CurvesSchema = v.record(v.string(), v.record(v.string(), CurveSchema));
 /** title, series, task */
 const CurvesByTaskSchema = v.object({
@@ -144,207 +104,70 @@ const PlotsSchema = v.object({
   ),
 });
 
-/** Messages of a failed task's console: a message holds the lines of some seconds. */
-const LOG_MESSAGES = 60;
-
-/** A whole console, of up to 20,000 messages: some days of training that prints all the time. */
-const CONSOLE_PAGE_SIZE = 2000;
-const MAX_CONSOLE_PAGES = 10;
-
-/** Points that an answer may hold: a few MB. */
-const POINT_BUDGET = 100_000;
-/** Above this many the server's own answer would be slow. */
-const MAX_SAMPLES = 2000;
-const MIN_SAMPLES = 40;
+/** Whom a report asks, and until when. */
+interface Ask {
+  readonly client: ClearmlClient;
+  readonly options: CallOptions;
+}
 
 /** What a report asks of ClearML, over its REST API. */
 export function createReportServer(client: ClearmlClient, signal?: AbortSignal): ReportServer {
-  const read = { isRepeatable: true, signal, timeoutMs: LARGE_ANSWER_TIMEOUT_MS };
-
-  /** The newest ones, successful where nothing else is said: one request, however many there are. */
-  async function findNewest(
-    filter: Readonly<Record<string, unknown>> & { readonly projectId: string | undefined },
-    fields: readonly string[],
-    count: number,
-    status: readonly string[] = SUCCESSFUL,
-  ): Promise<ReportedTask[]> {
-    const { projectId, ...others } = filter;
-    const { tasks } = await client.call(
-      'tasks.get_all',
-      {
-        ...others,
-        status,
-        ...(projectId === undefined ? {} : { project: [projectId] }),
-        only_fields: fields,
-        order_by: ['-created'],
-        page: 0,
-        page_size: count,
-      },
-      TasksSchema,
-      read,
-    );
-    return tasks.map(toReportedTask);
-  }
-
+  const ask: Ask = { client, options: { isRepeatable: true, signal, timeoutMs: LARGE_ANSWER_TIMEOUT_MS } };
   return {
     async readTasks(ids) {
-      const found = new Map<string, ReportedTask>();
-      for (let start = 0; start < ids.length; start += PAGE_SIZE) {
-        const page = ids.slice(start, start + PAGE_SIZE);
-        const { tasks } = await client.call(
-          'tasks.get_all',
-          { id: page, only_fields: [...TASK_FIELDS, 'last_metrics'], page: 0, page_size: PAGE_SIZE },
-          TasksSchema,
-          read,
-        );
-        // A query that widened would name tasks that nobody asked for.
-        for (const task of tasks) if (page.includes(task.id)) found.set(task.id, toReportedTask(task));
-      }
-      return found;
+      const tasks = await readTasks(client, ids, [...TASK_FIELDS, 'last_metrics'], ask.options);
+      return new Map([...tasks].map(([id, task]) => [id, toReportedTask(task)]));
     },
-
-    async findTasksByCode({ codeIds, branch, pipeline, projectId, metrics }) {
-      if (codeIds.length === 0) return [];
-      return findNewest(
-        {
-          projectId,
-          [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
-          ...(branch === undefined ? matchCode(codeIds) : matchBranch(branch, codeIds)),
-        },
-        [...TASK_FIELDS, ...(await locateMetrics(metrics))],
-        SEARCH_PAGE_SIZE,
-        [...SUCCESSFUL, ...UNDER_WAY],
-      );
-    },
-
-    findTasksByBranch: ({ branch, codeIds, pipeline, projectId }) =>
+    findTasksByCode: (search) => findTasksByCode(ask, search),
+    findTasksByBranch: ({ branch, codeIds, ...place }) =>
+      findNewest(ask, place, matchBranch(branch, codeIds), BRANCH_FIELDS, PAGE_SIZE),
+    findTasksByTag: ({ tag, projectId, metrics }) =>
       findNewest(
-        {
-          projectId,
-          [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline,
-          ...matchBranch(branch, codeIds),
-        },
-        BRANCH_FIELDS,
-        SEARCH_PAGE_SIZE,
-      ),
-
-    findTasksByTag: async ({ tag, projectId, metrics }) =>
-      findNewest(
+        ask,
+        { projectId },
         // Without the operator a tag that begins with "-" would exclude.
-        { projectId, tags: ['__$all', tag] },
-        [...TASK_FIELDS, ...(await locateMetrics(metrics))],
+        { tags: ['__$all', tag] },
+        [...TASK_FIELDS, ...locateMetrics(metrics)],
         TAGGED_TASKS,
       ),
-
-    async readCurves(tasks, metrics) {
-      const isWanted = new Map(
-        metrics.map(({ title, series, name }) => [JSON.stringify([title, series]), name]),
-      );
-      const curves = new Map(tasks.map(({ id }) => [id, new Map<string, Curve>()]));
-      const keep = (
-        taskId: string,
-        title: string,
-        series: string,
-        curve: v.InferOutput<typeof CurveSchema>,
-      ) => {
-        const name = isWanted.get(JSON.stringify([title, series]));
-        if (name !== undefined) curves.get(taskId)?.set(name, cleanCurve(curve.x, curve.y));
-      };
-      const choice = groupByTitle(metrics);
-      const all = Math.max(...tasks.map((task) => task.metrics.length + task.monitors.length)) * tasks.length;
-      const toSamples = (count: number) =>
-        Math.max(MIN_SAMPLES, Math.min(MAX_SAMPLES, Math.floor(POINT_BUDGET / count)));
-      if (all <= MANY_METRICS * 2) {
-        // One request for all tasks. A server that does not know `metrics` here answers with every metric there is.
-        const answer = await client.call(
-          'events.multi_task_scalar_metrics_iter_histogram',
-          { tasks: tasks.map(({ id }) => id), metrics: choice, samples: toSamples(all), key: 'iter' },
-          CurvesByTaskSchema,
-          read,
-        );
-        for (const [title, bySeries] of Object.entries(answer.metrics))
-          for (const [series, byTask] of Object.entries(bySeries))
-            for (const [taskId, curve] of Object.entries(byTask)) keep(taskId, title, series, curve);
-        return curves;
-      }
-      const samples = toSamples(metrics.length * tasks.length);
-      await Promise.all(
-        tasks.map(async ({ id }) => {
-          const answer = await client.call(
-            'events.scalar_metrics_iter_histogram',
-            { task: id, metrics: choice, samples, key: 'iter' },
-            CurvesSchema,
-            read,
-          );
-          for (const [title, bySeries] of Object.entries(answer))
-            for (const [series, curve] of Object.entries(bySeries)) keep(id, title, series, curve);
-        }),
-      );
-      return curves;
-    },
-
+    readCurves: (tasks, metrics) => readCurves(ask, tasks, metrics),
     async readLogEnd(taskId) {
       const { events, total } = await readLogEnd(client, taskId, LOG_MESSAGES, signal);
-      return {
-        lines: events.flatMap(({ text }) => splitLogLines(text)),
-        isWhole: events.length >= total,
-      };
+      return { lines: events.flatMap(({ text }) => splitLogLines(text)), isWhole: events.length >= total };
     },
-
-    async readConsole(taskId) {
-      const readPage = createLogPageReader(client, taskId, signal);
-      const lines: string[] = [];
-      let count = 0;
-      let afterMs = 0;
-      for (let page = 0; page < MAX_CONSOLE_PAGES; page += 1) {
-        const { events, total } = await readPage(afterMs, CONSOLE_PAGE_SIZE);
-        const last = events.at(-1);
-        // A server that ignores the time gives the same page for ever.
-        if (last !== undefined && last.timestampMs <= afterMs) break;
-        for (const { text } of events) lines.push(...splitLogLines(text));
-        count += events.length;
-        if (last === undefined || events.length < CONSOLE_PAGE_SIZE)
-          return { lines, isWhole: count >= total };
-        afterMs = last.timestampMs;
-      }
-      return { lines, isWhole: false };
-    },
-
-    readQueues: (ids) => readQueues(client, ids, read),
-
-    async readPlots(taskId) {
-      const { plots } = await client.call(
-        'events.get_task_plots',
-        { task: taskId, iters: 1, no_scroll: true },
-        PlotsSchema,
-        read,
-      );
-      return plots.flatMap(({ metric, variant, iter, plot_str: json }): Plot[] => {
-        const plot = parsePlot(nameMetric(metric, variant), iter, json);
-        return plot === undefined ? [] : [plot];
-      });
-    },
+    readConsole: (taskId) => readConsole(client, taskId, signal),
+    readQueues: (ids) => readQueues(client, ids, ask.options),
+    readPlots: (taskId) => readPlots(ask, taskId),
   };
 }
 
-const SUCCESSFUL = ['completed', 'published'];
-const UNDER_WAY = ['queued', 'in_progress', 'publishing'];
-/** What a server gives at most (recordings 324-326): the nearest commits are the newest, and a history is one request. */
-const SEARCH_PAGE_SIZE = 500;
-/** Whether there is one that counts is asked: what tells it. */
-const BRANCH_FIELDS = [
-  'id',
-  'status',
-  'created',
-  'tags',
-  'system_tags',
-  'runtime',
-  'script.branch',
-  'script.version_num',
-  'script.diff',
-];
-/** The newest one is compared with, all seeds of it; the others are only counted. */
-const TAGGED_TASKS = 100;
+/** The newest ones, successful where nothing else is said: one request, however many there are. */
+async function findNewest(
+  { client, options }: Ask,
+  { projectId, pipeline }: { readonly projectId: string | undefined; readonly pipeline?: string },
+  conditions: TaskFilter,
+  fields: readonly TaskField[],
+  count: number,
+  status: readonly string[] = SUCCESSFUL,
+): Promise<ReportedTask[]> {
+  const filter = {
+    ...(pipeline === undefined ? {} : { [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline }),
+    ...conditions,
+    status,
+    ...(projectId === undefined ? {} : { project: [projectId] }),
+  };
+  return (await findNewestTasks(client, filter, fields, count, options)).map(toReportedTask);
+}
+
+async function findTasksByCode(
+  ask: Ask,
+  { codeIds, branch, metrics, ...place }: Parameters<ReportServer['findTasksByCode']>[0],
+): Promise<ReportedTask[]> {
+  if (codeIds.length === 0) return [];
+  const conditions = branch === undefined ? matchCode(codeIds) : matchBranch(branch, codeIds);
+  const fields = [...TASK_FIELDS, ...locateMetrics(metrics)];
+  return findNewest(ask, place, conditions, fields, PAGE_SIZE, [...SUCCESSFUL, ...UNDER_WAY]);
+}
 
 const CODE_FIELDS = [`runtime.${RUNTIME_KEYS.code}`, 'script.version_num', 'tags'];
 
@@ -376,15 +199,59 @@ function matchBranch(branch: string, codeIds: readonly string[]) {
 }
 
 /**
- * Where `last_metrics` holds metrics: under the MD5 of title and series (recording 140). A task can have thousands: only
- * those that are compared are sent (recording 293).
+ * Where `last_metrics` holds metrics: under the MD5 of title and series. A task can have thousands, and the
+ * server sends only those that are named.
  */
-async function locateMetrics(metrics: readonly MetricName[] | 'all'): Promise<string[]> {
+function locateMetrics(metrics: readonly MetricName[] | 'all'): TaskField[] {
   if (metrics === 'all') return ['last_metrics'];
-  // Loaded only here, after the first answers: it would be a seventh of a start.
-  const { createHash } = await import('node:crypto');
+  // Not imported: a bundled start would load it before the first request, which needs no hash.
+  const { createHash } = process.getBuiltinModule('node:crypto');
   const hashName = (name: string) => createHash('md5').update(name, 'utf8').digest('hex');
-  return metrics.map(({ title, series }) => `last_metrics.${hashName(title)}.${hashName(series)}`);
+  return metrics.map(({ title, series }): TaskField => `last_metrics.${hashName(title)}.${hashName(series)}`);
+}
+
+/**
+ * The curves of these metrics: one request for all tasks, or where they have many one for each. A server that does not
+ * know `metrics` in the first answers with every metric there is.
+ */
+async function readCurves(
+  { client, options }: Ask,
+  tasks: readonly ReportedTask[],
+  metrics: readonly MetricName[],
+): Promise<Curves> {
+  const names = new Map(metrics.map(({ title, series, name }) => [JSON.stringify([title, series]), name]));
+  const curves = new Map(tasks.map(({ id }) => [id, new Map<string, Curve>()]));
+  const keep = (taskId: string, title: string, series: string, { x, y }: WireCurve) => {
+    const name = names.get(JSON.stringify([title, series]));
+    if (name !== undefined) curves.get(taskId)?.set(name, cleanCurve(x, y));
+  };
+  const query = (curvesInAnswer: number) => {
+    const samples = Math.max(MIN_SAMPLES, Math.min(MAX_SAMPLES, Math.floor(POINT_BUDGET / curvesInAnswer)));
+    return { metrics: groupByTitle(metrics), samples, key: 'iter' };
+  };
+  const all = Math.max(...tasks.map((task) => task.metrics.length + task.monitors.length)) * tasks.length;
+  if (all <= MANY_METRICS * 2) {
+    const answer = await client.call(
+      'events.multi_task_scalar_metrics_iter_histogram',
+      { tasks: tasks.map(({ id }) => id), ...query(all) },
+      CurvesByTaskSchema,
+      options,
+    );
+    for (const [title, bySeries] of Object.entries(answer.metrics))
+      for (const [series, byTask] of Object.entries(bySeries))
+        for (const [taskId, curve] of Object.entries(byTask)) keep(taskId, title, series, curve);
+    return curves;
+  }
+  const common = query(metrics.length * tasks.length);
+  await Promise.all(
+    tasks.map(async ({ id }) => {
+      const endpoint = 'events.scalar_metrics_iter_histogram';
+      const answer = await client.call(endpoint, { task: id, ...common }, CurvesSchema, options);
+      for (const [title, bySeries] of Object.entries(answer))
+        for (const [series, curve] of Object.entries(bySeries)) keep(id, title, series, curve);
+    }),
+  );
+  return curves;
 }
 
 function groupByTitle(metrics: readonly MetricName[]): Array<{ metric: string; variants: string[] }> {
@@ -393,8 +260,38 @@ function groupByTitle(metrics: readonly MetricName[]): Array<{ metric: string; v
   return [...titles].map(([metric, variants]) => ({ metric, variants }));
 }
 
-function toReportedTask(task: v.InferOutput<typeof TaskSchema>): ReportedTask {
-  const metrics = sortMetrics(readMetrics(task.last_metrics));
+async function readConsole(
+  client: ClearmlClient,
+  taskId: string,
+  signal: AbortSignal | undefined,
+): Promise<ConsoleEnd> {
+  const readPage = createLogPageReader(client, taskId, signal);
+  const lines: string[] = [];
+  let count = 0;
+  let afterMs = 0;
+  for (let page = 0; page < MAX_CONSOLE_PAGES; page += 1) {
+    const { events, total } = await readPage(afterMs, CONSOLE_PAGE_SIZE);
+    const last = events.at(-1);
+    // A server that ignores the time gives the same page for ever.
+    if (last !== undefined && last.timestampMs <= afterMs) break;
+    for (const { text } of events) lines.push(...splitLogLines(text));
+    count += events.length;
+    if (last === undefined || events.length < CONSOLE_PAGE_SIZE) return { lines, isWhole: count >= total };
+    afterMs = last.timestampMs;
+  }
+  return { lines, isWhole: false };
+}
+
+async function readPlots({ client, options }: Ask, taskId: string): Promise<Plot[]> {
+  const query = { task: taskId, iters: 1, no_scroll: true };
+  const { plots } = await client.call('events.get_task_plots', query, PlotsSchema, options);
+  return plots.flatMap(
+    ({ metric, variant, iter, plot_str: json }) => parsePlot(nameMetric(metric, variant), iter, json) ?? [],
+  );
+}
+
+function toReportedTask(task: TaskOf<(typeof TASK_FIELDS)[number] | 'last_metrics'>): ReportedTask {
+  const metrics = sortMetrics(listMetrics(task.last_metrics));
   return {
     id: task.id,
     name: task.name,
@@ -407,41 +304,46 @@ function toReportedTask(task: v.InferOutput<typeof TaskSchema>): ReportedTask {
     endedAtMs: task.completed,
     iteration: task.last_iteration,
     worker: task.last_worker,
-    queueId: task.execution?.queue,
+    queueId: task.execution.queue,
     tags: task.tags,
     isArchived: task.system_tags.includes('archived'),
     runtime: task.runtime,
     script: {
-      repository: task.script?.repository,
-      branch: task.script?.branch,
-      commit: task.script?.version_num,
-      entryPoint: task.script?.entry_point,
-      workingDir: task.script?.working_dir,
-      hasDiff: (task.script?.diff ?? '').trim() !== '',
-      packages: readPackages(task.script?.requirements.pip),
+      repository: task.script.repository,
+      branch: task.script.branch,
+      commit: task.script.version_num,
+      entryPoint: task.script.entry_point,
+      workingDir: task.script.working_dir,
+      hasDiff: task.script.diff.trim() !== '',
+      packages: readPackages(task.script.requirements.pip),
     },
     image: task.container.image,
-    params: readParams(task.hyperparams),
+    params: Object.fromEntries(listParams(task.hyperparams).filter(isGiven)),
     hasToldArguments: task.runtime[RUNTIME_KEYS.key] !== undefined && hasDescribedArgument(task.hyperparams),
     metrics: metrics.filter((metric) => !isMonitor(metric)),
     monitors: metrics.filter(isMonitor),
-    artifacts: (task.execution?.artifacts ?? [])
+    artifacts: task.execution.artifacts
       .filter(({ mode }) => mode !== 'input')
       .map(({ key, type, content_size: sizeBytes }) => ({
         name: key,
         type,
         sizeBytes: sizeBytes ?? undefined,
       })),
-    outputModels: toModels(task.models?.output),
-    inputModels: toModels(task.models?.input),
+    outputModels: toModels(task.models.output),
+    inputModels: toModels(task.models.input),
   };
 }
 
-function toModels(models: v.InferOutput<typeof ModelsSchema> | undefined): Model[] {
-  return (models ?? []).map(({ name, model }) => ({ id: model, name }));
+/** One whose value is a text. */
+function isGiven(param: [string, string | undefined]): param is [string, string] {
+  return param[1] !== undefined;
 }
 
-/** A text until the agent has replaced it by the list of what it installed (recordings 082, 321). */
+function toModels(models: TaskOf<'models'>['models']['input']): Model[] {
+  return models.map(({ name, model }) => ({ id: model, name }));
+}
+
+/** A text until the agent has replaced it by the list of what it installed. */
 function readPackages(pip: unknown): string[] {
   const lines = Array.isArray(pip) ? pip : typeof pip === 'string' ? pip.split('\n') : [];
   return lines
@@ -450,21 +352,9 @@ function readPackages(pip: unknown): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-function readParams(sections: Readonly<Record<string, unknown>>): Record<string, string> {
-  const params: Record<string, string> = {};
-  for (const [section, entries] of Object.entries(sections)) {
-    if (!isRecord(entries)) continue;
-    for (const [name, entry] of Object.entries(entries)) {
-      const value = isRecord(entry) ? entry.value : undefined;
-      if (typeof value === 'string') params[`${section}/${name}`] = value;
-    }
-  }
-  return params;
-}
-
 /**
  * Whether the SDK has put the program's arguments beside those of the launch: in one request, each with its help text, or
- * the word None (recordings clients/agent/tasks.edit; SDK 2.1.12: args.py `copy_to_parser`). A launch of ours describes
+ * the word None (SDK 2.1.12: args.py `copy_to_parser`). A launch of ours describes
  * none, and what else the SDK writes repeats those of the launch without a description. A copy of a task has the
  * original's, but no key.
  */
@@ -476,45 +366,4 @@ function hasDescribedArgument(sections: Readonly<Record<string, unknown>>): bool
       (entry) => isRecord(entry) && typeof entry.description === 'string' && entry.description !== '',
     )
   );
-}
-
-/** `last_metrics`: md5(title) to md5(series) to the numbers (recording 140). */
-function readMetrics(titles: Readonly<Record<string, unknown>>): Metric[] {
-  const metrics: Metric[] = [];
-  for (const series of Object.values(titles)) {
-    if (!isRecord(series)) continue;
-    for (const entry of Object.values(series)) {
-      const metric = isRecord(entry) ? readMetric(entry) : undefined;
-      if (metric !== undefined) metrics.push(metric);
-    }
-  }
-  return metrics;
-}
-
-function readMetric(entry: Readonly<Record<string, unknown>>): Metric | undefined {
-  const { metric: title, variant: series, value } = entry;
-  if (typeof title !== 'string' || typeof series !== 'string' || typeof value !== 'number') return undefined;
-  const number = (name: string, otherwise: number) => {
-    const found = entry[name];
-    return typeof found === 'number' ? found : otherwise;
-  };
-  const isSingle = isSingleValueTitle(title) && number('min_value_iteration', 0) === SINGLE_VALUE_ITERATION;
-  return {
-    name: nameMetric(title, series),
-    title,
-    series,
-    last: value,
-    min: number('min_value', value),
-    max: number('max_value', value),
-    first: number('first_value', value),
-    minAt: isSingle ? undefined : number('min_value_iteration', 0),
-    maxAt: isSingle ? undefined : number('max_value_iteration', 0),
-    mean: number('mean_value', value),
-    count: number('count', 1),
-    isSingle,
-  };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,8 @@
 import { distance } from 'fastest-levenshtein';
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import { type Config, type ConfigIssue, isRecord, parseConfig } from './config.ts';
+import { type Config, type ConfigIssue, parseConfig } from './config.ts';
 import { describeSystemError, EXIT_CODES, Failure } from './failure.ts';
+import { isRecord } from './record.ts';
 
 /**
  * The settings that a file's text holds.

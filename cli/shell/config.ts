@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { DURATION, parseDurationMs } from '../text/duration.ts';
 import { coversPattern } from '../text/pattern.ts';
+import { isRecord } from './record.ts';
 
 /**
  * The settings file `.github/clearml-ci.yml`, as people write it. `templates/clearml-ci.schema.json` is made from it.
@@ -293,10 +294,6 @@ function listKeys(path: ReadonlyArray<string | number>): readonly string[] {
 /** A relative path that stays inside: no drive, no root, no way up. */
 function isInside(path: string): boolean {
   return !/^(?:[\\/]|[a-z]:)/i.test(path) && !path.split(/[\\/]/).includes('..') && !/\p{Cc}/u.test(path);
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** An optional key, with what an editor says about it. */

@@ -6,7 +6,7 @@ import { checkAll, EXIT_CODES, Failure } from './failure.ts';
 export type Environment = Readonly<Record<string, string>>;
 
 /** Merges variables, the earlier source winning, and leaves out those that are set to nothing. */
-export function mergeEnvironments(
+function mergeEnvironments(
   ...sources: ReadonlyArray<Readonly<Record<string, string | undefined>>>
 ): Environment {
   const merged: Record<string, string> = {};
@@ -89,7 +89,7 @@ function readHost(env: Environment, name: string): string | undefined {
       remedy: 'Give it with its scheme, as in https://api.clear.ml or http://localhost:8008.',
     });
   }
-  // User name and password are asked for by nobody: we have keys. And links with these hosts go into outputs and comments.
+  // We sign in with keys, not with user name and password, and links with these hosts go into outputs and comments.
   return dropUserInfo(url.href.replace(/[?#].*$/, '').replace(/\/+$/, ''));
 }
 

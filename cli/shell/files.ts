@@ -9,7 +9,7 @@ declare const BUNDLED_FILES: Readonly<Record<OwnFile, string>> | undefined;
 /** Files of this package that a program reads. */
 export const OWN_FILES = ['cli/package.json', 'templates/comment.md', 'templates/summary.md'] as const;
 
-export type OwnFile = (typeof OWN_FILES)[number];
+type OwnFile = (typeof OWN_FILES)[number];
 
 /** The text of a file of this package. */
 export function readOwnFile(path: OwnFile): string {
@@ -31,12 +31,6 @@ export function findCheckoutRoot(cwd: string): string {
   }
 }
 
-/** Whether a path lies in a folder, or is it; both absolute. */
-export function isInside(folder: string, path: string): boolean {
-  const way = relative(folder, path);
-  return way.split(/[\\/]/)[0] !== '..' && !isAbsolute(way);
-}
-
 /**
  * Reads a file that somebody named. Where it lies in the checkout, links are followed within the checkout only: a pull
  * request could commit a link to a file of the runner's, `/proc/self/environ` say, and what we read is shown.
@@ -47,38 +41,28 @@ export function isInside(folder: string, path: string): boolean {
 export async function readNamedFile(cwd: string, path: string): Promise<string> {
   const root = findCheckoutRoot(cwd);
   const location = resolve(cwd, path);
-  const [realRoot, file] = await Promise.all([realpath(root), realpath(location)]);
-  if (isInside(root, location) && !isInside(realRoot, file)) {
+  const file = await followLinks(root, location);
+  if (liesIn(root, location) && !file.isInside) {
     throw new Failure(`${path} is a link that leads out of the checkout`, {
       exitCode: EXIT_CODES.usage,
       remedy: 'Put the file itself into the repository: a pull request could link to files of the runner.',
     });
   }
-  return readFile(file, 'utf8');
+  return readFile(file.path, 'utf8');
 }
 
 /**
- * Reads the requirements file that goes with the task. Links are followed, and the file must lie inside the checkout:
- * a pull request could commit a link to a file of the runner's.
+ * Reads the requirements file that goes with the task. It must lie inside the checkout, links followed, for the same
+ * reason.
  *
  * @param path relative to the checkout's root
  * @throws Failure (usage)
  */
 export async function readRequirementsFile(root: string, path: string): Promise<string> {
-  let file: string;
   try {
-    const base = await realpath(root);
-    file = await realpath(resolve(base, path));
-    const inside = relative(base, file);
-    if (inside.startsWith('..') || isAbsolute(inside)) {
-      throw new Failure(`the requirements file "${path}" lies outside the checkout`, {
-        exitCode: EXIT_CODES.usage,
-        remedy: 'Give a file of the repository, relative to its root; a link must not lead out of it.',
-      });
-    }
-    return await readFile(file, 'utf8');
+    const file = await followLinks(root, resolve(root, path));
+    if (file.isInside) return await readFile(file.path, 'utf8');
   } catch (cause) {
-    if (cause instanceof Failure) throw cause;
     throw new Failure(`the requirements file "${path}" ${describeReadError(cause)}`, {
       exitCode: EXIT_CODES.usage,
       remedy:
@@ -86,4 +70,20 @@ export async function readRequirementsFile(root: string, path: string): Promise<
       cause,
     });
   }
+  throw new Failure(`the requirements file "${path}" lies outside the checkout`, {
+    exitCode: EXIT_CODES.usage,
+    remedy: 'Give a file of the repository, relative to its root; a link must not lead out of it.',
+  });
+}
+
+/** Where a path leads, and whether that is in the checkout. */
+async function followLinks(root: string, location: string) {
+  const [realRoot, path] = await Promise.all([realpath(root), realpath(location)]);
+  return { path, isInside: liesIn(realRoot, path) };
+}
+
+/** Whether a path lies in a folder, or is it; both absolute. */
+function liesIn(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way.split(/[\\/]/)[0] !== '..' && !isAbsolute(way);
 }

@@ -1,5 +1,5 @@
 /**
- * A clone URL without what is nobody's business: user name and password or token go, but the user of an SSH URL stays,
+ * A clone URL that may be shown: user name and password or token go, but the user of an SSH URL stays,
  * since `git@host:` does not work without it.
  */
 export function stripCredentials(cloneUrl: string): string {

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import type * as undici from 'undici';
 import type { Environment } from './environment.ts';
 import { describeSystemError, EXIT_CODES, Failure, readErrorCode } from './failure.ts';
+import { withTimeLimit } from './time-limit.ts';
 import type { Clock } from './world.ts';
 
 // Two files of undici instead of all of it: half the start-up of a program was loading its fetch, caches and mocks.
@@ -13,31 +14,23 @@ const require = createRequire(import.meta.url);
 const Agent = require('undici/lib/dispatcher/agent.js') as typeof undici.Agent;
 
 /** undici's `request`, as a method of the dispatcher that carries it. */
-const request = require('undici/lib/api/api-request.js') as (
+const sendRequest = require('undici/lib/api/api-request.js') as (
   this: undici.Dispatcher,
   options: undici.Dispatcher.RequestOptions & { readonly origin: string },
 ) => Promise<undici.Dispatcher.ResponseData>;
-
-/** Loads the agent that goes through proxies. */
-function loadProxyAgent(): typeof undici.EnvHttpProxyAgent {
-  // Its tunnels call a method that else only undici's index puts on the dispatchers.
-  const connect = require('undici/lib/api/api-connect.js') as undici.Dispatcher['connect'];
-  const { prototype } = require('undici/lib/dispatcher/dispatcher.js') as typeof undici.Dispatcher;
-  Object.assign(prototype, { connect });
-  return require('undici/lib/dispatcher/env-http-proxy-agent.js') as typeof undici.EnvHttpProxyAgent;
-}
 
 /** One exchange. Redirects are not followed: they would carry the credentials elsewhere. */
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | undefined;
   /** For the whole exchange, from the connection to the answer's last byte. */
   readonly timeoutMs: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
+/** An answer, whatever its status; names of headers are in lower case. */
 export interface HttpResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -60,8 +53,9 @@ export class TransportError extends Error {
   }
 }
 
+/** Connections to servers. */
 export interface Http {
-  /** @throws TransportError, or the signal's reason; once it is closed an Error that is none to try again after */
+  /** @throws TransportError, or the signal's reason; once it is closed an Error, after which it is no use to try again */
   send(request: HttpRequest): Promise<HttpResponse>;
   /** Ends every connection, also those with a request under way: whoever closes it wants no answer any more. */
   close(): Promise<void>;
@@ -79,42 +73,19 @@ export function createHttp(env: Environment, clock: Clock): Http {
   let dispatcher: undici.Dispatcher | undefined;
   let isClosed = false;
 
-  async function send(exchange: HttpRequest): Promise<HttpResponse> {
-    const limit = new AbortController();
-    const timeUp = clock.sleep(exchange.timeoutMs, limit.signal).then(
-      () => limit.abort(new TransportError(`no answer within ${exchange.timeoutMs / 1000} s`, 'lost')),
-      () => undefined,
-    );
-    const stop = () => limit.abort(exchange.signal?.reason);
-    if (exchange.signal?.aborted === true) stop();
-    exchange.signal?.addEventListener('abort', stop, { once: true });
-    try {
-      if (isClosed) throw new Error('the connections are closed');
-      dispatcher ??= createDispatcher(proxies);
-      const { origin, pathname, search } = new URL(exchange.url);
-      const answer = await request.call(dispatcher, {
-        origin,
-        path: `${pathname}${search}`,
-        method: exchange.method,
-        headers: { 'accept-encoding': 'gzip', ...exchange.headers },
-        body: exchange.body ?? null,
-        signal: limit.signal,
-      });
-      const headers = flattenHeaders(answer.headers);
-      const text = await decodeBody(
-        Buffer.from(await answer.body.arrayBuffer()),
-        headers['content-encoding'],
-      );
-      return { status: answer.statusCode, headers, text };
-    } catch (error) {
-      if (limit.signal.aborted) throw limit.signal.reason;
-      if (isClosed) throw error;
-      throw toTransportError(error);
-    } finally {
-      exchange.signal?.removeEventListener('abort', stop);
-      limit.abort();
-      await timeUp;
-    }
+  async function send(request: HttpRequest): Promise<HttpResponse> {
+    const { timeoutMs } = request;
+    const reason = new TransportError(`no answer within ${timeoutMs / 1000} s`, 'lost');
+    return withTimeLimit({ clock, timeoutMs, reason, signal: request.signal }, async (signal) => {
+      try {
+        if (isClosed) throw new Error('the connections are closed');
+        dispatcher ??= createDispatcher(proxies);
+        return await exchange(dispatcher, request, signal);
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        throw isClosed ? error : toTransportError(error);
+      }
+    });
   }
 
   return {
@@ -123,6 +94,29 @@ export function createHttp(env: Environment, clock: Clock): Http {
       isClosed = true;
       await dispatcher?.destroy();
     },
+  };
+}
+
+async function exchange(
+  dispatcher: undici.Dispatcher,
+  { method, url, headers, body }: HttpRequest,
+  signal: AbortSignal,
+): Promise<HttpResponse> {
+  const { origin, pathname, search } = new URL(url);
+  const answer = await sendRequest.call(dispatcher, {
+    origin,
+    path: `${pathname}${search}`,
+    method,
+    headers: { 'accept-encoding': 'gzip', ...headers },
+    body: body ?? null,
+    signal,
+  });
+  const received = flattenHeaders(answer.headers);
+  const bytes = Buffer.from(await answer.body.arrayBuffer());
+  return {
+    status: answer.statusCode,
+    headers: received,
+    text: await decodeBody(bytes, received['content-encoding']),
   };
 }
 
@@ -152,9 +146,17 @@ function createDispatcher(proxies: Proxies | undefined): undici.Dispatcher {
     bodyTimeout: 0,
   };
   if (proxies === undefined) return new Agent(options);
-  // Loaded only where there is a proxy.
   const EnvHttpProxyAgent = loadProxyAgent();
   return new EnvHttpProxyAgent({ ...proxies, ...options });
+}
+
+/** The agent that goes through proxies, loaded only where there is one. */
+function loadProxyAgent(): typeof undici.EnvHttpProxyAgent {
+  // Its tunnels call a method that else only undici's index puts on the dispatchers.
+  const connect = require('undici/lib/api/api-connect.js') as undici.Dispatcher['connect'];
+  const { prototype } = require('undici/lib/dispatcher/dispatcher.js') as typeof undici.Dispatcher;
+  Object.assign(prototype, { connect });
+  return require('undici/lib/dispatcher/env-http-proxy-agent.js') as typeof undici.EnvHttpProxyAgent;
 }
 
 /** A proxy's URL; as for curl, one without a scheme is http. */
@@ -183,8 +185,8 @@ function flattenHeaders(
 
 async function decodeBody(body: Buffer, encoding: string | undefined): Promise<string> {
   if (encoding !== 'gzip') return body.toString('utf8');
-  // Loaded only where an answer is compressed: most are small and are not.
-  const { gunzip } = await import('node:zlib');
+  // Not imported: most answers are small and not compressed.
+  const { gunzip } = process.getBuiltinModule('node:zlib');
   return new Promise((resolve, reject) => {
     gunzip(body, (error, text) => (error === null ? resolve(text.toString('utf8')) : reject(error)));
   });

@@ -16,25 +16,50 @@ export async function runAsProcess(load: () => Promise<Program>): Promise<void> 
     explainMissingPackage(error);
     return;
   }
-  let outputFailure: ExitCode = EXIT_CODES.done;
-  for (const stream of [process.stdout, process.stderr]) {
-    // Whoever reads us may close the pipe early (`| head -1`); that is no failure of ours.
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') return;
-      const name = stream === process.stdout ? 'stdout' : 'stderr';
-      if (stream === process.stdout) {
-        process.stderr.write(
-          `error: ${name} cannot be written (${error.code ?? error.message})\nLook where it leads to (a full disk?); what was done is said above.\n`,
-        );
-      }
-      outputFailure = EXIT_CODES.usage;
-    });
-  }
+  const output = watchOutput();
   const exitCode = await program.main(createWorld());
   // A stream's error comes after the write: let it.
   await new Promise((resolve) => setImmediate(resolve));
-  process.exitCode = exitCode === EXIT_CODES.done ? outputFailure : exitCode;
+  process.exitCode = exitCode === EXIT_CODES.done ? output.exitCode : exitCode;
   endEvenIfBusy(process.exitCode);
+}
+
+/**
+ * Tells that a package is not installed, and how it gets there: packages are loaded before there is anybody else to tell
+ * it.
+ *
+ * @throws the error where it is another one
+ */
+function explainMissingPackage(error: unknown): void {
+  // Of an import, and of a require.
+  const [, name] = /^Cannot find (?:package|module) '([^']+)'/.exec(String((error as Error)?.message)) ?? [];
+  if (name === undefined || /^[./]|^file:/.test(name)) throw error;
+  process.stderr.write(
+    `error: the package ${name} is not installed\nRun npm ci in the folder that holds package.json, then this again.\n`,
+  );
+  process.exitCode = EXIT_CODES.usage;
+}
+
+/** Hears of output that can't be written; the exit code tells whether that happened. */
+function watchOutput(): { readonly exitCode: ExitCode } {
+  let exitCode: ExitCode = EXIT_CODES.done;
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      // Whoever reads us may close the pipe early (`| head -1`); that is no failure of ours.
+      if (error.code === 'EPIPE') return;
+      if (stream === process.stdout) {
+        process.stderr.write(
+          `error: stdout cannot be written (${error.code ?? error.message})\nLook where it leads to (a full disk?); what was done is said above.\n`,
+        );
+      }
+      exitCode = EXIT_CODES.usage;
+    });
+  }
+  return {
+    get exitCode() {
+      return exitCode;
+    },
+  };
 }
 
 /**
@@ -66,6 +91,7 @@ function createWorld(): World {
   };
 }
 
+/** The machine's clock and its timers. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) =>
@@ -85,19 +111,3 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
 };
-
-/**
- * Tells that a package is not installed, and how it gets there: packages are loaded before there is anybody else to tell
- * it.
- *
- * @throws the error where it is another one
- */
-function explainMissingPackage(error: unknown): void {
-  // Of an import, and of a require.
-  const [, name] = /^Cannot find (?:package|module) '([^']+)'/.exec(String((error as Error)?.message)) ?? [];
-  if (name === undefined || /^[./]|^file:/.test(name)) throw error;
-  process.stderr.write(
-    `error: the package ${name} is not installed\nRun npm ci in the folder that holds package.json, then this again.\n`,
-  );
-  process.exitCode = EXIT_CODES.usage;
-}

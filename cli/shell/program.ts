@@ -9,8 +9,10 @@ import type { Clock, Signal, World } from './world.ts';
 // By require: see http.ts.
 const require = createRequire(import.meta.url);
 
-export const { Command, CommanderError, Option } = require('commander') as typeof commander;
-export type Command = commander.Command;
+const { Command, CommanderError, Option } = require('commander') as typeof commander;
+type Command = commander.Command;
+
+export { Command, Option };
 
 /** What a running program holds: its environment, its two voices and the wish of whoever started it to end it. */
 export interface Session {
@@ -82,7 +84,7 @@ export async function runProgram(
   const unsubscribe = world.onSignal((signal) => {
     const first: unknown = interruption.signal.reason;
     if (!(first instanceof Interruption)) interruption.abort(new Interruption(signal));
-    // A runner's SIGTERM after its SIGINT is no wish of its own.
+    // The runner sends SIGTERM 7.5 s after SIGINT; that is the same interruption.
     else if (signal === 'SIGINT' || first.signal === 'SIGTERM') endAtOnce(first.exitCode);
   });
   let voice = createVoice(world, {}, (text) => text);

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { isRecord } from '../../shell/record.ts';
 import { formatNumber } from '../../text/number-format.ts';
 
 /** A table or a matrix that the training reported. */
@@ -133,8 +134,4 @@ function readTitle(axis: v.InferOutput<typeof AxisSchema>): string | null {
   const title = axis?.title;
   const text = typeof title === 'string' ? title : title?.text;
   return text === undefined || text.trim() === '' ? null : text;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,0 +1,201 @@
+import * as v from 'valibot';
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import type { HttpResponse } from '../shell/http.ts';
+import { askUntilAnswered, type NoAnswer, readRetryAfterMs, type Wire } from '../shell/retry.ts';
+import { toSingleLine } from '../text/single-line.ts';
+
+/** One request's own limit. */
+const ATTEMPT_TIMEOUT_MS = 8_000;
+/** Without a hint GitHub wants a minute of quiet; longer than we have. */
+const RATE_LIMIT_PAUSE_MS = 60_000;
+
+/** How GitHub's API is reached, and for how long. */
+export interface GithubWire extends Wire {
+  /** No trailing slash. */
+  readonly apiUrl: string;
+  /** When to give up; ms since 1970. Asked anew each time. */
+  readonly giveUpAt: () => number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** GitHub answered with an error status. */
+export class GithubRefusal extends Failure {
+  readonly status: number;
+  /** GitHub's own words. */
+  readonly answer: string;
+
+  constructor(
+    message: string,
+    options: ConstructorParameters<typeof Failure>[1] & { readonly status: number; readonly answer: string },
+  ) {
+    super(message, options);
+    this.status = options.status;
+    this.answer = options.answer;
+  }
+}
+
+/** `fetch` as Octokit wants it, over our own HTTP. What creates (POST) is not repeated when its answer gets lost. */
+export function createFetch(wire: GithubWire): typeof fetch {
+  const { redact, giveUpAt, signal } = wire;
+  const apiUrl = redact(wire.apiUrl);
+  const words = {
+    silent: `GitHub at ${apiUrl} did not answer`,
+    unreachable: `Look whether GITHUB_API_URL (${apiUrl}) and the proxy variables are right, and at githubstatus.com.`,
+    lost: "GitHub's answer got lost",
+    afterLoss: 'Look at githubstatus.com, then run this step again: a comment that did land is found again.',
+  };
+  return async (input, init) => {
+    const method = METHODS.find((known) => known === init?.method) ?? 'GET';
+    const headers = Object.fromEntries(new Headers(init?.headers));
+    const body = typeof init?.body === 'string' ? init.body : undefined;
+    return askUntilAnswered(wire, {
+      request: { method, url: String(input), headers, body },
+      timeoutMs: ATTEMPT_TIMEOUT_MS,
+      isRepeatable: method !== 'POST',
+      signal,
+      giveUpAt,
+      read: (response) => readAnswer(response, wire),
+      words,
+    });
+  };
+}
+
+const METHODS = ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'] as const;
+
+/** @throws GithubRefusal for an error status that another try won't change */
+function readAnswer(
+  response: HttpResponse,
+  { redact, clock }: Wire,
+): { readonly answer: Response } | NoAnswer {
+  const { status, headers } = response;
+  if (status < 300) return { answer: toFetchResponse(response) };
+  const answer = redact(toSingleLine(readMessage(response.text))) || `HTTP ${status}`;
+  const limitMs = readRateLimitMs(response, clock.now());
+  if (limitMs !== undefined) {
+    return {
+      reason: `the rate limit is reached (${answer})`,
+      remedy: `Wait ${Math.ceil(limitMs / 60_000)} min, then run this step again.`,
+      mayHaveLanded: false,
+      pauseMs: limitMs,
+    };
+  }
+  if (status >= 500) {
+    return {
+      reason: `HTTP ${status}${answer.startsWith('HTTP') ? '' : `, ${answer}`}`,
+      remedy: 'Look at githubstatus.com, then run this step again.',
+      mayHaveLanded: true,
+      pauseMs: readRetryAfterMs(headers, clock.now()),
+    };
+  }
+  if (status < 400) {
+    return {
+      reason: `it answered with a redirection (HTTP ${status})`,
+      remedy:
+        'The repository was renamed or moved: correct GITHUB_REPOSITORY. Or GITHUB_API_URL is not the API’s.',
+      mayHaveLanded: false,
+      maxAttempts: 1,
+    };
+  }
+  throw refuse(response, answer);
+}
+
+function refuse({ status, headers }: HttpResponse, answer: string): GithubRefusal {
+  return new GithubRefusal(
+    status === 401 ? `GitHub refuses the token: ${answer}` : `GitHub refuses: ${answer} (HTTP ${status})`,
+    {
+      exitCode: status === 401 || status === 403 ? EXIT_CODES.refused : EXIT_CODES.unavailable,
+      remedy:
+        status === 401
+          ? 'GH_TOKEN (or GITHUB_TOKEN) has expired, was revoked, or belongs to another server than GITHUB_API_URL names.'
+          : status === 403
+            ? `The token lacks a permission${describePermission(headers['x-accepted-github-permissions'])}: add it under \`permissions\` of the workflow’s job.`
+            : 'If this happens again, please report it with this line.',
+      status,
+      answer,
+    },
+  );
+}
+
+function toFetchResponse({ status, headers, text }: HttpResponse): Response {
+  const { 'content-encoding': _, 'content-length': __, ...rest } = headers;
+  return new Response(status === 204 || status === 205 ? null : text, { status, headers: rest });
+}
+
+/** `message` of GitHub's error, and of each single error in it. */
+function readMessage(text: string): string {
+  const ErrorSchema = v.object({
+    message: v.string(),
+    errors: v.fallback(v.optional(v.array(v.object({ message: v.optional(v.string()) })), []), []),
+  });
+  try {
+    const { message, errors } = v.parse(ErrorSchema, JSON.parse(text));
+    return [message, ...errors.flatMap((error) => error.message ?? [])].join(': ');
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * How long to be quiet, where the answer is a rate limit: `retry-after`, else until the reset, else a minute.
+ * (docs.github.com, "Rate limits for the REST API")
+ */
+function readRateLimitMs(response: HttpResponse, nowMs: number): number | undefined {
+  const { status, headers, text } = response;
+  if (status !== 403 && status !== 429) return undefined;
+  const afterMs = readRetryAfterMs(headers, nowMs);
+  if (afterMs !== undefined) return afterMs;
+  if (headers['x-ratelimit-remaining'] === '0') {
+    const resetMs = Number(headers['x-ratelimit-reset']) * 1000;
+    return Number.isFinite(resetMs) && resetMs > 0 ? Math.max(1000, resetMs - nowMs) : RATE_LIMIT_PAUSE_MS;
+  }
+  return status === 429 || /secondary rate limit/i.test(text) ? RATE_LIMIT_PAUSE_MS : undefined;
+}
+
+/** `pull_requests=read` as a workflow writes it: ` (pull-requests: read)`. */
+function describePermission(header: string | undefined): string {
+  if (header === undefined || header === '') return '';
+  const sets = header
+    .split(';')
+    .map((set) => set.trim().replaceAll('_', '-').replaceAll('=', ': ').replaceAll(',', ', '));
+  return ` (${toSingleLine(sets.join(' or '), 100)})`;
+}
+
+/** Waits for Octokit, looks at what came, and gives back our own failures instead of Octokit's errors. */
+export async function ask<T>(
+  request: Promise<{ readonly data: unknown; readonly headers: { readonly link?: string | undefined } }>,
+  schema: v.GenericSchema<unknown, T>,
+  subject: string,
+): Promise<{ readonly data: T; readonly headers: { readonly link?: string | undefined } }> {
+  let answer: Awaited<typeof request>;
+  try {
+    answer = await request;
+  } catch (error) {
+    // Octokit wraps what its fetch threw.
+    const cause = error instanceof Error ? error.cause : undefined;
+    if (cause instanceof Failure) throw explainNotFound(cause, subject);
+    // An interruption, or a bug: what happened tells more than Octokit's wrapping.
+    throw cause instanceof Error ? cause : error;
+  }
+  const parsed = v.safeParse(schema, answer.data);
+  if (parsed.success) return { data: parsed.output, headers: answer.headers };
+  throw new Failure(
+    `GitHub's answer about ${subject} has another shape than expected (${v.getDotPath(parsed.issues[0]) ?? 'root'})`,
+    {
+      exitCode: EXIT_CODES.unavailable,
+      remedy:
+        'GITHUB_API_URL must name the API (https://api.github.com, or https://HOST/api/v3 on GitHub Enterprise Server), not the web page.',
+    },
+  );
+}
+
+function explainNotFound(failure: Failure, subject: string): Failure {
+  if (!(failure instanceof GithubRefusal) || failure.status !== 404) return failure;
+  return new GithubRefusal(`GitHub knows no ${subject.replace(/^the comments of /, '')}`, {
+    exitCode: EXIT_CODES.notFound,
+    remedy:
+      'Look at GITHUB_REPOSITORY and PR_NUMBER (--repo, --pr); GitHub says the same of a private repository that the token may not read.',
+    status: failure.status,
+    answer: failure.answer,
+    cause: failure,
+  });
+}

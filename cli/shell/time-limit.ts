@@ -1,0 +1,37 @@
+import type { Clock } from './world.ts';
+
+/** How long some work may take, and who else may end it. */
+export interface TimeLimit {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  /** Why the work's signal is aborted when the time is up. */
+  readonly reason: Error;
+  /** Ends the work early, with its own reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Runs work with a signal that is aborted when the time is up, or when the caller's signal is. What the work throws then
+ * is its own affair; nothing of the limit is left when this returns.
+ */
+export async function withTimeLimit<T>(
+  { clock, timeoutMs, reason, signal }: TimeLimit,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = new AbortController();
+  const timeUp = clock.sleep(timeoutMs, limit.signal).then(
+    () => limit.abort(reason),
+    () => undefined,
+  );
+  // Not AbortSignal.any: in Node 20 each such signal stays in the memory for as long as the caller's lives.
+  const forward = () => limit.abort(signal?.reason);
+  if (signal?.aborted === true) forward();
+  signal?.addEventListener('abort', forward, { once: true });
+  try {
+    return await work(limit.signal);
+  } finally {
+    signal?.removeEventListener('abort', forward);
+    limit.abort();
+    await timeUp;
+  }
+}
