@@ -14,7 +14,7 @@ import {
   resolveCheckOptions,
 } from './options.ts';
 import type { CheckedTask } from './result.ts';
-import { watchUntilEnd } from './task-watch.ts';
+import { watchUntilEnd } from './wait.ts';
 
 /** The arguments and options. */
 export function createCommand(): Command {
@@ -113,11 +113,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 /** Loaded only for this: a wait needs neither git nor the event. */
 async function loadAbort(env: Environment) {
   const [{ abortUntilEnded, requirePullRequest }, { namesPullRequest, readGithubRun }, { readEventFile }] =
-    await Promise.all([
-      import('./task-abort.ts'),
-      import('../github/event.ts'),
-      import('../github/event.ts'),
-    ]);
+    await Promise.all([import('./abort.ts'), import('../github/event.ts'), import('../github/event.ts')]);
   const event = await settle(readEventFile(env));
   return {
     abortUntilEnded,

@@ -1,7 +1,7 @@
 import type { Config } from '../shell/config.ts';
 import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { parseDurationMs } from '../text/duration.ts';
-import { DEFAULT_QUEUE_TIMEOUT_MS, DEFAULT_TIMEOUT_MS } from '../training/settings.ts';
+import { DEFAULT_QUEUE_TIMEOUT_MS, DEFAULT_TIMEOUT_MS } from '../training/names.ts';
 import { isTaskId } from '../training/task.ts';
 
 /** The options of `check-task-running`, as they were given. */

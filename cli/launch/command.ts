@@ -100,7 +100,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     identifyCode(located, config.paths, reader),
     requirementsPath === undefined ? undefined : readRequirements(reader, cwd, requirementsPath),
     // What asks ClearML is loaded while git looks which code it is.
-    import('./task-launch.ts'),
+    import('./launch.ts'),
   ]);
   for (const warning of warnings) voice.warn(warning);
   return launchTasks({ flags, config, run: github, code, requirementsText, access, reader }, session);

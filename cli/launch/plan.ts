@@ -3,7 +3,6 @@ import type { Config } from '../shell/config.ts';
 import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { toWebUrl } from '../shell/git-url.ts';
 import { type HistoryMark, isHistoryMark } from '../training/history-mark.ts';
-import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import {
   DEFAULT_QUEUE,
   DEFAULT_SEED_PARAM,
@@ -11,7 +10,8 @@ import {
   resolveEntryPoint,
   resolveNames,
   resolveWorkingDir,
-} from '../training/settings.ts';
+} from '../training/names.ts';
+import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 
 /** The options of `launch-training-task`, as they were given. */

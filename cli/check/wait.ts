@@ -6,14 +6,14 @@ import { Interruption, type Session } from '../shell/program.ts';
 import { formatDuration } from '../text/duration.ts';
 import { formatTaskUrl, isEnded } from '../training/task.ts';
 import type { TaskLife, WatchedTask } from '../training/task-life.ts';
-import type { EndingReport } from './ending.ts';
+import type { EndingReport } from './early-end.ts';
+import { createWatchConsole } from './live-console.ts';
 import type { CheckOptions } from './options.ts';
 import { createPatience } from './outage.ts';
 import type { CheckedTask } from './result.ts';
 import { createWatchServer } from './server.ts';
-import type { TaskStory } from './task-story.ts';
+import type { TaskStory } from './wait-output.ts';
 import { createWatch } from './watch.ts';
-import { createWatchConsole } from './watch-console.ts';
 
 /** From a signal to our end: the runner kills us 10 s after its first one. */
 const INTERRUPT_TIMEOUT_MS = 9000;
@@ -65,7 +65,7 @@ export async function watchUntilEnd(
   /** What tells is loaded while the first answer is under way. */
   let loading: Promise<TaskStory> | undefined;
   const loadStory = () => {
-    loading ??= import('./task-story.ts').then(({ createTaskStory }) =>
+    loading ??= import('./wait-output.ts').then(({ createTaskStory }) =>
       createTaskStory(ids, options, { client, server, patience, out, urlOf }, session),
     );
     return loading;
@@ -79,7 +79,7 @@ export async function watchUntilEnd(
     const signal = why.signal ?? AbortSignal.timeout(why.timeoutMs);
     // Loaded only here: most trainings end by themselves.
     const [{ endOurs }, { createAbortServer }] = await Promise.all([
-      import('./ending.ts'),
+      import('./early-end.ts'),
       import('../clearml/abort.ts'),
     ]);
     const deadlineMs = clock.now() + why.timeoutMs;

@@ -1,6 +1,6 @@
 import { isUsedByOthers, isUsedByPullRequest } from '../training/ownership.ts';
 import { RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
-import type { KnownTask } from './launch.ts';
+import type { KnownTask } from './create-and-enqueue.ts';
 import type { LaunchPlan, PlannedTask, TaskContent } from './plan.ts';
 
 /** The further a task has come, the better: what is done need not be waited for, what is queued is ahead of a draft. */

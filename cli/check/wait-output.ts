@@ -8,7 +8,8 @@ import { formatAgentCommand } from '../training/agent-command.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
 import type { LogPage } from '../training/console-log.ts';
 import type { TaskLife } from '../training/task-life.ts';
-import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follow.ts';
+import type { WatchConsole } from './live-console.ts';
+import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
 import type { CheckOptions } from './options.ts';
 import type { Patience } from './outage.ts';
 import { describeProgress, describeValues, labelTask } from './progress.ts';
@@ -20,7 +21,6 @@ import {
   formatHeadline,
 } from './result.ts';
 import type { Watch, WatchServer } from './watch.ts';
-import type { WatchConsole } from './watch-console.ts';
 
 /** A line is told every 30 s at most. */
 const VALUES_PAUSE_MS = 30_000;
