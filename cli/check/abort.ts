@@ -1,23 +1,24 @@
 import * as v from 'valibot';
-import { abortTasks, createAbortServer } from '../clearml/abort.ts';
+import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abort.ts';
 import { type ClearmlClient, createClearmlClient } from '../clearml/client.ts';
 import { releaseTasks } from '../clearml/release.ts';
-import type { GithubRun } from '../github/event.ts';
+import { type GithubRun, namesPullRequest, readEventFile, readGithubRun } from '../github/event.ts';
 import { createCheckoutReader } from '../github/git.ts';
 import type { Config } from '../shell/config.ts';
-import { type ClearmlAccess, isActions } from '../shell/environment.ts';
-import { EXIT_CODES, Failure } from '../shell/failure.ts';
-import type { Http } from '../shell/http.ts';
+import { readConfigFile } from '../shell/config-file.ts';
+import { type ClearmlAccess, isActions, readClearmlAccess } from '../shell/environment.ts';
+import { checkAll, EXIT_CODES, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { createHttp, type Http } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
 import { resolveNames } from '../training/names.ts';
 import { isOfPullRequest, isOursToAbort, isUsedByPullRequest } from '../training/ownership.ts';
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
 import { formatTaskUrl, isEnded, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { beginLife, observeTask, type WatchedTask } from '../training/task-life.ts';
-import type { CheckFlags } from './options.ts';
-import { type CheckedTask, describeChecked } from './result.ts';
+import { type CheckFlags, listWaitingOptions, resolveCheckOptions } from './options.ts';
+import { type CheckedTask, describeChecked, tellResult } from './result.ts';
 import { createWatchServer } from './server.ts';
-import { failUnknown } from './watch.ts';
+import { failUnknown, type WatchServer } from './watch.ts';
 
 /** As long as `--abort` goes on. */
 const ABORT_TIMEOUT_MS = 2 * 60_000;
@@ -34,7 +35,35 @@ const FoundSchema = v.object({
   ),
 });
 
-export interface AbortInput {
+/** `--abort`: ends tasks instead of waiting for them. */
+export async function abort(ids: readonly string[], flags: CheckFlags, session: Session): Promise<ExitCode> {
+  const { env, cwd, clock, voice } = session;
+  const [settings, event] = await Promise.all([
+    settle(readConfigFile(cwd, flags.config, voice.say)),
+    settle(readEventFile(env)),
+  ]);
+  const [access, run, , , config] = checkAll(
+    () => readClearmlAccess(env),
+    () => readGithubRun(env, takeSettled(event)),
+    () => requirePullRequest(ids, 'failure' in event || namesPullRequest(env, event.value)),
+    () => resolveCheckOptions(flags, 'value' in settings ? settings.value : {}),
+    () => takeSettled(settings),
+  );
+  const http = createHttp(env, clock);
+  try {
+    const idle = listWaitingOptions(flags);
+    if (idle.length > 0)
+      voice.say(`${idle.join(', ')} changes nothing here: --abort does not wait for the training`);
+    const { tasks, failure } = await abortUntilEnded({ ids, flags, config, run, access, http }, session);
+    await tellResult(tasks, flags, session);
+    if (failure !== undefined) throw failure;
+    return EXIT_CODES.done;
+  } finally {
+    await http.close();
+  }
+}
+
+interface AbortInput {
   /** None: every unfinished task of this pull request and pipeline. */
   readonly ids: readonly string[];
   readonly flags: CheckFlags;
@@ -44,24 +73,26 @@ export interface AbortInput {
   readonly http: Http;
 }
 
+/** A pull request's tasks, those of one pipeline. */
+interface PullRequestTasks {
+  readonly pipeline: string;
+  readonly pullRequest: number;
+}
+
 /** Ends tasks and makes sure that they have ended. `failure`: what could not be done. */
-export async function abortUntilEnded(
+async function abortUntilEnded(
   input: AbortInput,
   session: Session,
 ): Promise<{ readonly tasks: readonly CheckedTask[]; readonly failure: Failure | undefined }> {
-  const { clock, voice, interruption: signal } = session;
-  const { run, access } = input;
+  const { clock, voice, redact, random, interruption: signal } = session;
+  const { access, http } = input;
   const deadlineMs = clock.now() + ABORT_TIMEOUT_MS;
-  const connect = (giveUpAt: (beganAtMs: number) => number) =>
-    createClearmlClient({
-      access,
-      http: input.http,
-      clock,
-      redact: session.redact,
-      random: session.random,
-      giveUpAt,
-    });
-  const client = connect(() => deadlineMs);
+  const reach = { access, http, clock, redact, random };
+  const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
+  const hastyClient = createClearmlClient({
+    ...reach,
+    giveUpAt: (beganAtMs) => beganAtMs + END_REQUEST_TIMEOUT_MS,
+  });
   const server = createWatchServer(client);
   const pipeline = await resolvePipeline(input, session);
   const ids = input.ids.length > 0 ? input.ids : await findUnfinished(client, pipeline, signal);
@@ -69,79 +100,93 @@ export async function abortUntilEnded(
     voice.say(`Nothing to abort: pull request ${pipeline?.pullRequest} has no unfinished task`);
     return { tasks: [], failure: undefined };
   }
-
   const found = await server.readTasks(ids, signal);
-  const isPerson = !isActions(session.env);
-  const mayEnd = async ({ origin }: WatchedTask): Promise<boolean> => {
-    if (pipeline !== undefined && isOfPullRequest(origin, pipeline)) return true;
-    if (input.ids.length === 0) return false;
-    // Whoever names a task at a keyboard means it.
-    return isPerson || isOursToAbort(origin, run, () => server.readUserId(signal));
-  };
-  const ours: string[] = [];
-  const left: string[] = [];
-  for (const task of found.values()) {
-    if (isEnded(task.status) || (await mayEnd(task))) ours.push(task.id);
-    else left.push(task.id);
-  }
-  // A pull request that is done with a task that others use takes its tag off: the last one ends it.
-  const pullRequest = input.ids.length > 0 ? undefined : pipeline?.pullRequest;
-  const shared = left.filter(
-    (id) => pullRequest !== undefined && found.get(id)?.origin.tags.includes(tagPullRequest(pullRequest)),
-  );
-  const released = new Set(
-    pullRequest === undefined ? [] : await releaseTasks(client, shared, pullRequest, signal),
-  );
-  ours.push(...released);
-  for (const id of left) {
-    if (!released.has(id))
-      voice.warn(`task ${id} is left as it is: ${explainLeaving(found.get(id), input.ids.length > 0)}`);
-  }
-  const { ended, unconfirmed, lastError } =
+  const ours = await chooseOurs(found, pipeline, input, { client, server, session });
+  const why = { clock, reason: describeReason(input.run), deadlineMs, signal };
+  const outcome: AbortOutcome =
     ours.length === 0
       ? { ended: [], unconfirmed: [], lastError: undefined }
-      : await abortTasks(
-          createAbortServer(connect((beganAtMs) => beganAtMs + END_REQUEST_TIMEOUT_MS)),
-          ours,
-          {
-            clock,
-            reason: describeReason(run),
-            deadlineMs,
-            signal,
-          },
-        );
-
+      : await abortTasks(createAbortServer(hastyClient), ours, why);
   const latest = await server.readTasks(ids, signal).catch(() => found);
   const tasks = ids.flatMap((id) => {
     const task = latest.get(id) ?? found.get(id);
     if (task === undefined) return [];
-    const life = beginLife(id, clock.now());
-    observeTask(life, task, clock.now());
-    const url = formatTaskUrl(access.webHost, { id, projectId: task.projectId }, client.apiVersion);
-    return [describeChecked(life, { url, cause: undefined, nowMs: clock.now() })];
+    const url = formatTaskUrl(access.webHost, task, client.apiVersion);
+    return [describeTask(task, url, clock.now())];
   });
   for (const task of tasks)
-    if (ended.includes(task.id)) voice.say(`Task ${task.id} has ended: ${task.status}`);
-  if (unconfirmed.length > 0) {
-    const urls = tasks.filter(({ id }) => unconfirmed.includes(id)).map(({ url }) => url);
-    return {
-      tasks,
-      failure: new Failure(
-        `not confirmed: ${unconfirmed.join(', ')} may still run${lastError === undefined ? '' : ` (${lastError.message})`}`,
-        {
-          exitCode: EXIT_CODES.unavailable,
-          remedy: `Look at it in ClearML and abort it there:\n${urls.join('\n')}`,
-          cause: lastError,
-        },
-      ),
-    };
-  }
+    if (outcome.ended.includes(task.id)) voice.say(`Task ${task.id} has ended: ${task.status}`);
   const unknown = ids.filter((id) => !found.has(id));
-  return { tasks, failure: unknown.length === 0 ? undefined : failUnknown(unknown) };
+  const failure =
+    outcome.unconfirmed.length > 0
+      ? failUnconfirmed(outcome, tasks)
+      : unknown.length > 0
+        ? failUnknown(unknown)
+        : undefined;
+  return { tasks, failure };
+}
+
+function describeTask(task: WatchedTask, url: string, nowMs: number): CheckedTask {
+  const life = beginLife(task.id, nowMs);
+  observeTask(life, task, nowMs);
+  return describeChecked(life, { url, cause: undefined, nowMs });
+}
+
+/** Which of the tasks are to be ended; says why the others are not. */
+async function chooseOurs(
+  found: ReadonlyMap<string, WatchedTask>,
+  pipeline: PullRequestTasks | undefined,
+  { ids, run }: AbortInput,
+  { client, server, session }: { client: ClearmlClient; server: WatchServer; session: Session },
+): Promise<string[]> {
+  const { env, voice, interruption: signal } = session;
+  const isNamed = ids.length > 0;
+  const mayEnd = async ({ status, origin }: WatchedTask): Promise<boolean> => {
+    if (isEnded(status)) return true;
+    if (pipeline !== undefined && isOfPullRequest(origin, pipeline)) return true;
+    if (!isNamed) return false;
+    // Whoever names a task at a keyboard means it.
+    return !isActions(env) || isOursToAbort(origin, run, () => server.readUserId(signal));
+  };
+  const ours: string[] = [];
+  const left: WatchedTask[] = [];
+  for (const task of found.values()) {
+    if (await mayEnd(task)) ours.push(task.id);
+    else left.push(task);
+  }
+  // A pull request that is done with a task that others use takes its tag off: the last one ends it.
+  const released =
+    isNamed || pipeline === undefined
+      ? []
+      : await releaseTasks(
+          client,
+          left
+            .filter(({ origin }) => origin.tags.includes(tagPullRequest(pipeline.pullRequest)))
+            .map(({ id }) => id),
+          pipeline.pullRequest,
+          signal,
+        );
+  for (const task of left) {
+    if (!released.includes(task.id))
+      voice.warn(`task ${task.id} is left as it is: ${explainLeaving(task, isNamed)}`);
+  }
+  return [...ours, ...released];
+}
+
+function failUnconfirmed({ unconfirmed, lastError }: AbortOutcome, tasks: readonly CheckedTask[]): Failure {
+  const urls = tasks.filter(({ id }) => unconfirmed.includes(id)).map(({ url }) => url);
+  return new Failure(
+    `not confirmed: ${unconfirmed.join(', ')} may still run${lastError === undefined ? '' : ` (${lastError.message})`}`,
+    {
+      exitCode: EXIT_CODES.unavailable,
+      remedy: `Look at it in ClearML and abort it there:\n${urls.join('\n')}`,
+      cause: lastError,
+    },
+  );
 }
 
 /** @throws Failure (usage) where neither tasks nor a pull request are named */
-export function requirePullRequest(ids: readonly string[], isPullRequestNamed: boolean): void {
+function requirePullRequest(ids: readonly string[], isPullRequestNamed: boolean): void {
   if (ids.length > 0 || isPullRequestNamed) return;
   throw new Failure('whose tasks to abort is not said', {
     exitCode: EXIT_CODES.usage,
@@ -153,7 +198,7 @@ export function requirePullRequest(ids: readonly string[], isPullRequestNamed: b
 async function resolvePipeline(
   { ids, flags, config, run }: AbortInput,
   session: Session,
-): Promise<{ readonly pipeline: string; readonly pullRequest: number } | undefined> {
+): Promise<PullRequestTasks | undefined> {
   const { pullRequest } = run;
   if (pullRequest === undefined) return undefined;
   try {
@@ -176,7 +221,7 @@ async function readRemote({ cwd, interruption }: Session): Promise<string> {
 
 async function findUnfinished(
   client: ClearmlClient,
-  of: { readonly pipeline: string; readonly pullRequest: number } | undefined,
+  of: PullRequestTasks | undefined,
   signal: AbortSignal,
 ): Promise<string[]> {
   if (of === undefined) return [];
@@ -208,9 +253,9 @@ async function findUnfinished(
   return [...new Set(found.flat())];
 }
 
-function explainLeaving(task: WatchedTask | undefined, isNamed: boolean): string {
+function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {
   if (isNamed) return 'it was not launched by this run, or another pull request uses it too';
-  return task?.origin.runtime[RUNTIME_KEYS.pullRequest] === undefined
+  return origin.runtime[RUNTIME_KEYS.pullRequest] === undefined
     ? 'it was not launched for a pull request'
     : 'another pull request, or a branch, uses it too';
 }

@@ -1,9 +1,10 @@
+import cutToWidth from 'fast-string-truncated-width';
 import { isActions } from '../shell/environment.ts';
 import type { Session, Voice } from '../shell/program.ts';
 import type { Progress } from './progress.ts';
 
 /** The voice of a wait: a live line on a terminal, sparse lines elsewhere, and a log that can't command the runner. */
-export interface WatchConsole {
+export interface LiveConsole {
   say(text: string): void;
   warn(text: string): void;
   annotate: Voice['annotate'];
@@ -22,89 +23,100 @@ export interface WatchConsole {
 const PROGRESS_PAUSE_MS = 30_000;
 const CLEAR_LINE = '\r\u001b[2K';
 
-export function createWatchConsole({ voice, env, clock }: Session): WatchConsole {
+type Surroundings = Pick<Session, 'voice' | 'env' | 'clock'>;
+
+/** What stands on the screen. */
+interface Screen {
+  readonly voice: Voice;
+  /** Empty where there is none. */
+  liveLine: string;
+  /** The group that the runner folds, while it is open. Between its commands the runner obeys nothing. */
+  openGroup: { readonly title: string; readonly token: string } | undefined;
+}
+
+export function createLiveConsole({ voice, env, clock }: Surroundings): LiveConsole {
   const inActions = isActions(env);
-  const isLive = voice.isTerminal;
-  let openGroup: { readonly title: string; readonly token: string } | undefined;
-  let liveLine = '';
+  const screen: Screen = { voice, liveLine: '', openGroup: undefined };
   let told: { readonly facts: string; readonly atMs: number } | undefined;
-
-  function clearLine(): void {
-    if (liveLine !== '') voice.draw(CLEAR_LINE);
-  }
-
-  function redrawLine(): void {
-    if (liveLine !== '') voice.draw(liveLine);
-  }
-
-  function closeGroup(): void {
-    if (openGroup === undefined) return;
-    voice.draw(`::${openGroup.token}::\n::endgroup::\n`);
-    openGroup = undefined;
-  }
-
-  /** Everything that is not the log comes outside its group, where commands work. */
-  function outside(work: () => void): void {
-    closeGroup();
-    clearLine();
-    work();
-    redrawLine();
-  }
-
-  function drawLines(lines: readonly string[]): void {
-    voice.draw(`${lines.join('\n')}\n`);
-  }
-
   return {
-    isLive,
-    say: (text) => outside(() => voice.say(text)),
-    warn: (text) => outside(() => voice.warn(text)),
-    annotate: (...annotation) => outside(() => voice.annotate(...annotation)),
+    isLive: voice.isTerminal,
+    say: (text) => writeOutside(screen, () => voice.say(text)),
+    warn: (text) => writeOutside(screen, () => voice.warn(text)),
+    annotate: (...annotation) => writeOutside(screen, () => voice.annotate(...annotation)),
 
     printLog(title, lines) {
       if (lines.length === 0) return;
-      if (!inActions) {
-        clearLine();
-        drawLines(lines);
-        redrawLine();
-        return;
-      }
-      if (openGroup?.title !== title) {
-        closeGroup();
-        // Between the two the runner obeys nothing, whatever the training prints.
-        openGroup = { title, token: crypto.randomUUID() };
-        voice.draw(`::group::${title}\n::stop-commands::${openGroup.token}\n`);
-      }
-      drawLines(lines);
+      if (inActions) {
+        openGroup(screen, title);
+        drawLines(voice, lines);
+      } else writeOutside(screen, () => drawLines(voice, lines));
     },
 
     printTail(lines) {
       if (lines.length === 0) return;
-      outside(() => {
+      writeOutside(screen, () => {
         const token = crypto.randomUUID();
         if (inActions) voice.draw(`::stop-commands::${token}\n`);
-        drawLines(lines);
+        drawLines(voice, lines);
         if (inActions) voice.draw(`::${token}::\n`);
       });
     },
 
     showProgress(progress) {
-      if (isLive) {
-        clearLine();
-        liveLine = progress === undefined ? '' : [...progress.text].slice(0, voice.columns - 1).join('');
-        redrawLine();
+      if (voice.isTerminal) {
+        clearLine(screen);
+        screen.liveLine = cutLine(progress?.text ?? '', voice.columns - 1);
+        redrawLine(screen);
         return;
       }
       if (progress === undefined || progress.facts === told?.facts) return;
       if (told !== undefined && clock.now() - told.atMs < PROGRESS_PAUSE_MS) return;
       told = { facts: progress.facts, atMs: clock.now() };
-      outside(() => voice.say(progress.text));
+      writeOutside(screen, () => voice.say(progress.text));
     },
 
     close() {
-      closeGroup();
-      clearLine();
-      liveLine = '';
+      closeGroup(screen);
+      clearLine(screen);
+      screen.liveLine = '';
     },
   };
+}
+
+function clearLine({ voice, liveLine }: Screen): void {
+  if (liveLine !== '') voice.draw(CLEAR_LINE);
+}
+
+function redrawLine({ voice, liveLine }: Screen): void {
+  if (liveLine !== '') voice.draw(liveLine);
+}
+
+/** Everything that is not the log comes outside its group, where commands work. */
+function writeOutside(screen: Screen, write: () => void): void {
+  closeGroup(screen);
+  clearLine(screen);
+  write();
+  redrawLine(screen);
+}
+
+function openGroup(screen: Screen, title: string): void {
+  if (screen.openGroup?.title === title) return;
+  closeGroup(screen);
+  screen.openGroup = { title, token: crypto.randomUUID() };
+  screen.voice.draw(`::group::${title}\n::stop-commands::${screen.openGroup.token}\n`);
+}
+
+function closeGroup(screen: Screen): void {
+  if (screen.openGroup === undefined) return;
+  screen.voice.draw(`::${screen.openGroup.token}::\n::endgroup::\n`);
+  screen.openGroup = undefined;
+}
+
+function drawLines(voice: Voice, lines: readonly string[]): void {
+  voice.draw(`${lines.join('\n')}\n`);
+}
+
+/** As much of a line as fits: a wide character (Chinese, an emoji) takes two columns. */
+function cutLine(line: string, columns: number): string {
+  return line.slice(0, cutToWidth(line, { limit: columns }).index);
 }

@@ -4,7 +4,6 @@ import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { toWebUrl } from '../shell/git-url.ts';
 import { type HistoryMark, isHistoryMark } from '../training/history-mark.ts';
 import {
-  DEFAULT_QUEUE,
   DEFAULT_SEED_PARAM,
   type NameOptions,
   resolveEntryPoint,
@@ -13,6 +12,8 @@ import {
 } from '../training/names.ts';
 import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
+
+const DEFAULT_QUEUE = 'default';
 
 /** The options of `launch-training-task`, as they were given. */
 export interface LaunchOptions extends NameOptions {
