@@ -51,7 +51,7 @@ interface Place {
 }
 
 /** The top folder of the checkout that `cwd` is in; undefined where it is in none (or git is missing). */
-async function findCheckoutRoot(place: Place): Promise<string | undefined> {
+async function askForCheckoutRoot(place: Place): Promise<string | undefined> {
   return (await tryGit(place, ['rev-parse', '--show-toplevel']))?.replace(/\r?\n$/, '');
 }
 
@@ -236,7 +236,7 @@ export function createCheckoutReader(
 ): CheckoutReader & { findRoot(): Promise<string | undefined> } {
   const place = { cwd, signal };
   return {
-    findRoot: () => findCheckoutRoot(place),
+    findRoot: () => askForCheckoutRoot(place),
     readCheckout: () => readCheckout(place),
     readTreeId: (commit) => readTreeId(place, commit),
     listTree: (commit) => listTree(place, commit),

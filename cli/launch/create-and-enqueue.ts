@@ -1,74 +1,12 @@
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
-import { formatAgentCommand } from '../training/agent-command.ts';
 import { chooseMarks } from '../training/history-mark.ts';
 import { TAKEN_OVER_TAG } from '../training/ownership.ts';
 import { isEnded, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
-import type { LaunchPlan, PlannedTask, TaskContent, TaskDocument } from './plan.ts';
-import { chooseTask, isGivenUp, isSameTraining, isSuperseded } from './reuse.ts';
-
-/** A queue as ClearML shows it. */
-export interface Queue {
-  readonly id: string;
-  readonly name: string;
-  /** Ids of the tasks that wait, first come first. */
-  readonly taskIds: readonly string[];
-  /** How many workers listen to it. */
-  readonly workers: number;
-}
-
-/** A task that is there already. */
-export interface KnownTask {
-  readonly id: string;
-  readonly projectId: string | undefined;
-  /** The queue that it waits, or waited, in. */
-  readonly queueId: string | undefined;
-  readonly status: TaskStatus;
-  /** ms since 1970, by the server's clock. */
-  readonly createdMs: number;
-  readonly commit: string | undefined;
-  readonly tags: readonly string[];
-  readonly isArchived: boolean;
-  readonly runtime: Readonly<Record<string, string>>;
-  /** What it would train; an agent and the SDK add to it once it runs. */
-  readonly content: TaskContent;
-}
-
-/** What a launch asks of ClearML. Every look-up gives only what really matches: the wire's filters widen silently. */
-export interface LaunchServer {
-  /** The id of the project of exactly this name. */
-  findProject(name: string): Promise<string | undefined>;
-  /** Creates the project, or gives the id of the one that somebody created meanwhile. */
-  ensureProject(name: string): Promise<string>;
-  /** The queue of exactly this name or id. */
-  findQueue(nameOrId: string): Promise<Queue | undefined>;
-  listQueueNames(): Promise<readonly string[]>;
-  /** Tasks with one of these keys, in this pipeline. */
-  findTasksByKey(keys: readonly string[], pipelineHash: string): Promise<readonly KnownTask[]>;
-  /** Queued and running tasks that carry a pull request's tag, in this pipeline. */
-  findUnfinished(pullRequest: number, pipelineHash: string): Promise<readonly KnownTask[]>;
-  /** `lost`: nobody can say whether it was created. */
-  createTask(
-    document: TaskDocument,
-    projectId: string,
-  ): Promise<{ readonly id: string } | { readonly lost: Failure }>;
-  /**
-   * Puts a task into a queue; being in it already is success. `isWatched`: whether a worker listens to it. `lost`:
-   * nobody can say whether it is queued; `moved`: it is no draft any more, or gone.
-   */
-  enqueueTask(
-    taskId: string,
-    queueId: string,
-  ): Promise<
-    { readonly isWatched: boolean | undefined } | { readonly lost: Failure } | { readonly moved: Failure }
-  >;
-  /** Deletes a task that is still a draft; one that is no draft any more, or gone, is left alone. */
-  deleteDraft(taskId: string): Promise<void>;
-  changeTags(
-    taskId: string,
-    tags: { readonly add: readonly string[]; readonly remove?: readonly string[] },
-  ): Promise<void>;
-}
+import type { LaunchPlan, PlannedTask, TaskDocument } from './plan.ts';
+import type { KnownTask, LaunchServer, Queue } from './ports.ts';
+import { canStandFor, chooseTask } from './reuse.ts';
+import type { Survey } from './survey.ts';
 
 export interface LaunchedTask {
   readonly id: string;
@@ -91,88 +29,6 @@ export interface LaunchResult {
   readonly superseded: readonly KnownTask[];
   /** Such that others use too: to lose this pull request's tag. */
   readonly givenUp: readonly KnownTask[];
-}
-
-/** What the first look at ClearML shows. */
-export interface Survey {
-  readonly projectId: string | undefined;
-  readonly queue: Queue;
-  /** For each planned task, the one that is taken instead of creating it. */
-  readonly reusable: ReadonlyMap<PlannedTask, KnownTask>;
-  /** Other queues in which tasks that are taken wait. */
-  readonly otherQueues: ReadonlyMap<string, Queue>;
-  readonly superseded: readonly KnownTask[];
-  readonly givenUp: readonly KnownTask[];
-}
-
-/** Where a launch puts its tasks, as far as it is there. */
-export interface Destination {
-  readonly projectId: string | undefined;
-  readonly queue: Queue | undefined;
-}
-
-/**
- * Looks at ClearML, all at once: tasks that can be reused, tasks that are superseded. Changes nothing.
- *
- * @throws Failure (notFound) for an unknown queue, (neverStarted) where a worker is required and none listens
- */
-export async function surveyLaunch(
-  plan: LaunchPlan,
-  destination: Promise<Destination>,
-  server: LaunchServer,
-): Promise<Survey> {
-  const keys = plan.tasks.map((task) => task.key);
-  const [{ projectId, queue }, sameKey, unfinished] = await Promise.all([
-    destination,
-    server.findTasksByKey(keys, plan.pipelineHash),
-    plan.supersede && plan.pullRequest !== undefined
-      ? server.findUnfinished(plan.pullRequest, plan.pipelineHash)
-      : Promise.resolve([]),
-  ]);
-  if (queue === undefined) throw await failUnknownQueue(plan.queue, server);
-  const reusable = new Map<PlannedTask, KnownTask>();
-  for (const task of plan.tasks) {
-    const known = chooseTask(sameKey.filter((candidate) => isSameTraining(candidate, task, plan)));
-    if (known !== undefined) reusable.set(task, known);
-  }
-  const otherQueues = await findOtherQueues([...reusable.values()], queue, server);
-  if (plan.requireWorker) {
-    for (const task of plan.tasks) {
-      const known = reusable.get(task);
-      const waitsIn =
-        known === undefined || known.status === 'created'
-          ? queue
-          : known.status === 'queued'
-            ? (otherQueues.get(known.queueId ?? '') ?? queue)
-            : undefined;
-      if (waitsIn?.workers === 0) throw failUnserved(waitsIn);
-    }
-  }
-  return {
-    projectId,
-    queue,
-    reusable,
-    otherQueues,
-    superseded: unfinished.filter((task) => isSuperseded(task, plan)),
-    givenUp: unfinished.filter((task) => isGivenUp(task, plan)),
-  };
-}
-
-/** A task that waits already may do so in another queue than the one this launch names. */
-async function findOtherQueues(
-  tasks: readonly KnownTask[],
-  queue: Queue,
-  server: LaunchServer,
-): Promise<Map<string, Queue>> {
-  const ids = new Set(
-    tasks
-      .filter(({ status, queueId }) => status === 'queued' && queueId !== queue.id)
-      .map(({ queueId }) => queueId),
-  );
-  const others = await Promise.all(
-    [...ids].map((id) => (id === undefined ? undefined : server.findQueue(id))),
-  );
-  return new Map(others.filter((other) => other !== undefined).map((other) => [other.id, other]));
 }
 
 export interface LaunchTools {
@@ -368,7 +224,7 @@ function filterCandidates(
   return found.filter(
     (known) =>
       known.runtime[RUNTIME_KEYS.key] === task.key &&
-      (created.has(known.id) || isSameTraining(known, task, plan)),
+      (created.has(known.id) || canStandFor(known, task, plan)),
   );
 }
 
@@ -479,29 +335,5 @@ function failVanished(): Failure {
     exitCode: EXIT_CODES.unavailable,
     remedy:
       'Run this step again; if it happens again, look who or what deletes drafts from the ClearML project.',
-  });
-}
-
-function failUnserved(queue: Queue): Failure {
-  return new Failure(`no worker serves the queue "${queue.name}"`, {
-    exitCode: EXIT_CODES.neverStarted,
-    remedy: `Start one (${formatAgentCommand(queue.name)}), or name another queue; nothing was created.`,
-  });
-}
-
-async function failUnknownQueue(name: string, server: LaunchServer): Promise<Failure> {
-  const names = await server.listQueueNames();
-  const { distance } = await import('fastest-levenshtein');
-  const nearest = [...names]
-    .sort(
-      (a, b) => distance(a.toLowerCase(), name.toLowerCase()) - distance(b.toLowerCase(), name.toLowerCase()),
-    )
-    .slice(0, 5);
-  return new Failure(`there is no queue "${name}"`, {
-    exitCode: EXIT_CODES.notFound,
-    remedy:
-      nearest.length === 0
-        ? 'This ClearML server has no queues: create one in its web app (Workers & Queues > Queues).'
-        : `Nearest existing queues: ${nearest.map((queue) => `"${queue}"`).join(', ')}. Fix --queue (or \`queue\` in the settings file), or create the queue in the web app.`,
   });
 }

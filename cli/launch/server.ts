@@ -3,7 +3,7 @@ import { AnswerLost, type ClearmlClient, ClearmlRefusal } from '../clearml/clien
 import { StatusSchema } from '../clearml/fields.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { isTaskId, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
-import type { KnownTask, LaunchServer, Queue } from './create-and-enqueue.ts';
+import type { KnownTask, LaunchServer, Queue } from './ports.ts';
 
 /** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
 const PAGE_SIZE = 500;

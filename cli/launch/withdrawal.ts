@@ -9,8 +9,8 @@ import { isUsedByOthers } from '../training/ownership.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
 import type { LaunchRecord, LaunchResult } from './create-and-enqueue.ts';
 import type { LaunchPlan } from './plan.ts';
-import { isGivenUp, isSuperseded } from './reuse.ts';
 import { createLaunchServer } from './server.ts';
+import { isGivenUp, isSuperseded } from './superseded.ts';
 
 const TasksSchema = v.object({
   tasks: v.array(
