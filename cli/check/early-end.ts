@@ -1,5 +1,6 @@
 import { abortTasks, createAbortServer } from '../clearml/abort.ts';
 import { type ClearmlClientOptions, createClearmlClient } from '../clearml/client.ts';
+import type { ClearmlAccess } from '../shell/environment.ts';
 import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import type { Interruption, Session } from '../shell/program.ts';
 import { formatDuration } from '../text/duration.ts';
@@ -23,11 +24,13 @@ const END_REQUEST_TIMEOUT_MS = 3000;
 /** A request has at least this long, however late it is. */
 const SHORTEST_ATTEMPT_MS = 1000;
 
+/** How ClearML is reached, by clients that give up at different times. */
+export type Reach = Omit<ClearmlClientOptions, 'giveUpAt' | 'onRetry'> & { readonly access: ClearmlAccess };
+
 /** What it takes to end tasks, and to tell of it. */
 export interface EndingTools {
   readonly options: CheckOptions;
-  /** How ClearML is reached. */
-  readonly reach: Omit<ClearmlClientOptions, 'giveUpAt' | 'onRetry'>;
+  readonly reach: Reach;
   readonly out: LiveConsole;
   /** The task's page. */
   readonly urlOf: (life: TaskLife) => string;
@@ -138,7 +141,7 @@ async function lookFresh(
   }
 }
 
-function createHastyClient(reach: EndingTools['reach']) {
+function createHastyClient(reach: Reach) {
   return createClearmlClient({ ...reach, giveUpAt: (beganAtMs) => beganAtMs + END_REQUEST_TIMEOUT_MS });
 }
 

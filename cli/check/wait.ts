@@ -3,7 +3,7 @@ import type { ExitCode } from '../shell/failure.ts';
 import { Interruption, type Session } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import type { TaskLife } from '../training/task-life.ts';
-import { type EndingTools, endInterrupted, endOverdue, tellLeft } from './early-end.ts';
+import { endInterrupted, endOverdue, type Reach, tellLeft } from './early-end.ts';
 import type { LiveConsole } from './live-console.ts';
 import type { CheckFlags, CheckOptions } from './options.ts';
 import { type CheckedTask, decideExitCode, tellResult } from './result.ts';
@@ -15,7 +15,7 @@ const LIVE_TICK_MS = 1000;
 export interface WaitTools {
   readonly flags: CheckFlags;
   readonly options: CheckOptions;
-  readonly reach: EndingTools['reach'] & { readonly access: { readonly webHost: string } };
+  readonly reach: Reach;
   /** Bears with outages. */
   readonly client: ClearmlClient;
   readonly out: LiveConsole;

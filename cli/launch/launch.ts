@@ -1,6 +1,7 @@
 import { type ClearmlClient, type ClearmlClientOptions, createClearmlClient } from '../clearml/client.ts';
 import type { CheckoutReader } from '../github/git.ts';
 import { writeOutputs } from '../github/runner-files.ts';
+import type { ClearmlAccess } from '../shell/environment.ts';
 import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
 import { Interruption, type Session } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
@@ -21,10 +22,8 @@ import { endSuperseded, takeBackLaunch } from './withdrawal.ts';
 /** What a launch has left for ending older tasks, or for taking back what it has created. */
 const CLEAN_UP_MS = 9_000;
 
-/** How ClearML is reached. */
-type Reach = Omit<ClearmlClientOptions, 'giveUpAt' | 'onRetry'> & {
-  readonly access: { readonly webHost: string };
-};
+/** How ClearML is reached, by clients that give up at different times. */
+type Reach = Omit<ClearmlClientOptions, 'giveUpAt' | 'onRetry'> & { readonly access: ClearmlAccess };
 
 export interface LaunchInput {
   readonly options: LaunchOptions;

@@ -27,6 +27,6 @@ export function requireTaskIds(ids: readonly string[]): void {
   throw new Failure('no task id is given', {
     exitCode: EXIT_CODES.usage,
     remedy:
-      'Give the ids that launch-training-task prints (its output task-ids). In a workflow, an empty output means that the launch failed or was skipped.',
+      'Give the ids that launch-training-task prints (its output task-ids). In a workflow, an empty output means that the launch step failed or was skipped.',
   });
 }
