@@ -1,20 +1,17 @@
+import { ClearmlRefusal, createClearmlClient } from '../clearml/client.ts';
 import { readConfigFile } from '../shell/config-file.ts';
-import { type Environment, readClearmlAccess } from '../shell/environment.ts';
-import { checkAll, EXIT_CODES, type ExitCode, settle, takeSettled } from '../shell/failure.ts';
+import { readClearmlAccess } from '../shell/environment.ts';
+import { checkAll, type ExitCode, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
 import { Command, formatHelpEnd, Option, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
-import {
-  type CheckFlags,
-  listWaitingOptions,
-  parseTaskIds,
-  rejectIdleOptions,
-  requireTaskIds,
-  resolveCheckOptions,
-} from './options.ts';
-import type { CheckedTask } from './result.ts';
-import { watchUntilEnd } from './task-watch.ts';
+import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
+import { createLiveConsole } from './live-console.ts';
+import { type CheckFlags, rejectIdleOptions, resolveCheckOptions } from './options.ts';
+import { createPatience } from './outage.ts';
+import { createWatchServer } from './server.ts';
+import { beginWatch } from './watch.ts';
 
 /** The arguments and options. */
 export function createCommand(): Command {
@@ -69,73 +66,47 @@ export function createCommand(): Command {
 }
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
-  const { env, cwd, clock } = session;
   const flags = readFlags<CheckFlags>(command);
-  const ids = parseTaskIds(command.args);
+  const ids = readTaskIds(command.args);
   if (flags.abort !== true) requireTaskIds(ids);
   rejectIdleOptions(flags, ids);
-  const [settings, abort] = await Promise.all([
-    settle(readConfigFile(cwd, flags.config, session.voice.say)),
-    flags.abort === true ? loadAbort(env) : undefined,
-  ]);
-  const [access, run, , options, config] = checkAll(
+  if (flags.abort !== true) return beginToWait(ids, flags, session);
+  // A wait needs neither git nor the event.
+  const { abort } = await import('./abort.ts');
+  return abort(ids, flags, session);
+}
+
+async function beginToWait(ids: readonly string[], flags: CheckFlags, session: Session): Promise<ExitCode> {
+  const { env, cwd, clock, redact, random, interruption: signal } = session;
+  const settings = await settle(readConfigFile(cwd, flags.config, session.voice.say));
+  const [access, options] = checkAll(
     () => readClearmlAccess(env),
-    () => abort?.readRun(),
-    () => abort?.requirePullRequest(ids),
     () => resolveCheckOptions(flags, 'value' in settings ? settings.value : {}),
     () => takeSettled(settings),
   );
   const http = createHttp(env, clock);
   try {
-    if (abort !== undefined && run !== undefined) {
-      const idle = listWaitingOptions(flags);
-      if (idle.length > 0)
-        session.voice.say(`${idle.join(', ')} changes nothing here: --abort does not wait for the training`);
-      const input = { ids, flags, config, run, access, http };
-      const { tasks, failure } = await abort.abortUntilEnded(input, session);
-      await tellResult(tasks, flags, session);
-      if (failure !== undefined) throw failure;
-      return EXIT_CODES.done;
-    }
-    const { tasks, exitCode } = await watchUntilEnd(
-      ids,
-      options,
-      { access, runId: env.GITHUB_RUN_ID, http },
-      session,
-    );
-    await tellResult(tasks, flags, session);
-    return exitCode;
+    const out = createLiveConsole(session);
+    const patience = createPatience({
+      clock,
+      outageTimeoutMs: options.outageTimeoutMs,
+      say: out.warn,
+      isAnswer: (failure) => failure instanceof ClearmlRefusal,
+    });
+    const reach = { access, http, clock, redact, random };
+    const client = createClearmlClient({
+      ...reach,
+      giveUpAt: patience.giveUpAt,
+      onRetry: patience.noteTrouble,
+    });
+    const server = createWatchServer(client);
+    const watch = beginWatch(ids, options, { server, patience, clock, random, signal });
+    // Loaded while the first answer is under way.
+    const { waitForTasks } = await import('./wait.ts');
+    return await waitForTasks(watch, { flags, options, reach, client, out, session });
   } finally {
     await http.close();
   }
-}
-
-/** Loaded only for this: a wait needs neither git nor the event. */
-async function loadAbort(env: Environment) {
-  const [{ abortUntilEnded, requirePullRequest }, { namesPullRequest, readGithubRun }, { readEventFile }] =
-    await Promise.all([
-      import('./task-abort.ts'),
-      import('../github/event.ts'),
-      import('../github/event.ts'),
-    ]);
-  const event = await settle(readEventFile(env));
-  return {
-    abortUntilEnded,
-    readRun: () => readGithubRun(env, takeSettled(event)),
-    requirePullRequest: (ids: readonly string[]) =>
-      requirePullRequest(ids, 'failure' in event || namesPullRequest(env, event.value)),
-  };
-}
-
-async function tellResult(tasks: readonly CheckedTask[], flags: CheckFlags, session: Session): Promise<void> {
-  const [{ formatJson, formatOutputs }, { writeOutputs }] = await Promise.all([
-    import('./result.ts'),
-    import('../github/runner-files.ts'),
-  ]);
-  const { voice } = session;
-  if (flags.json === true) voice.result(formatJson(tasks));
-  else if (tasks.length > 0) voice.result(tasks.map(({ status }) => status).join('\n'));
-  await writeOutputs(session, formatOutputs(tasks));
 }
 
 /** Runs the program; the exit code is what it gives. */

@@ -1,8 +1,6 @@
 import type { Config } from '../shell/config.ts';
 import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { parseDurationMs } from '../text/duration.ts';
-import { DEFAULT_QUEUE_TIMEOUT_MS, DEFAULT_TIMEOUT_MS } from '../training/settings.ts';
-import { isTaskId } from '../training/task.ts';
 
 /** The options of `check-task-running`, as they were given. */
 export interface CheckFlags {
@@ -34,6 +32,8 @@ export interface CheckOptions {
   readonly metrics: readonly string[];
 }
 
+const DEFAULT_TIMEOUT_MS = 60 * 60_000;
+const DEFAULT_QUEUE_TIMEOUT_MS = 30 * 60_000;
 const DEFAULT_OUTAGE_TIMEOUT_MS = 10 * 60_000;
 const MIN_POLL_INTERVAL_MS = 100;
 
@@ -76,31 +76,6 @@ function readDurationMs(option: string, text: string | undefined): number | unde
   );
 }
 
-/**
- * The task ids that the arguments hold, each once. One argument may hold several, separated by blanks.
- *
- * @throws Failure (not found) naming each that can't be an id
- */
-export function parseTaskIds(args: readonly string[]): string[] {
-  const ids = [...new Set(args.flatMap((arg) => arg.split(/\s+/)).filter((id) => id !== ''))];
-  const malformed = ids.filter((id) => !isTaskId(id));
-  if (malformed.length === 0) return ids;
-  throw new Failure(`${malformed.map((id) => `"${id}"`).join(', ')} can be no task`, {
-    exitCode: EXIT_CODES.notFound,
-    remedy:
-      'A task id has 32 hexadecimal digits; launch-training-task prints it, and it stands in the address of the task’s page.',
-  });
-}
-
-/** @throws Failure (usage) where no task is given to wait for */
-export function requireTaskIds(ids: readonly string[]): void {
-  if (ids.length > 0) return;
-  throw failUsage(
-    'no task id is given',
-    'Give the ids that launch-training-task printed. In a workflow, an empty output means that the launch step failed or was skipped.',
-  );
-}
-
 /** The options that say how to wait, as far as they were given: `--abort` does not wait. */
 export function listWaitingOptions(flags: CheckFlags): string[] {
   return Object.entries({
@@ -117,16 +92,12 @@ export function listWaitingOptions(flags: CheckFlags): string[] {
 /** @throws Failure (usage) where options are given that would have no effect */
 export function rejectIdleOptions(flags: CheckFlags, ids: readonly string[]): void {
   const findsTasks = flags.abort === true && ids.length === 0;
-  for (const [option, value] of [
-    ['--project', flags.project],
-    ['--task-name', flags.taskName],
-  ] as const) {
-    if (value === undefined || findsTasks) continue;
-    throw failUsage(
-      `${option} has no meaning here`,
-      'It says which pipeline’s tasks --abort without ids ends; tasks that are named need no pipeline.',
-    );
-  }
+  const idle = flags.project !== undefined ? '--project' : flags.taskName !== undefined ? '--task-name' : '';
+  if (idle === '' || findsTasks) return;
+  throw failUsage(
+    `${idle} has no meaning here`,
+    'It says which pipeline’s tasks --abort without ids ends; tasks that are named need no pipeline.',
+  );
 }
 
 function failUsage(message: string, remedy: string): Failure {

@@ -27,69 +27,81 @@ export interface PatienceOptions {
   readonly isAnswer: (failure: Failure) => boolean;
 }
 
+/** The server's silence, as far as it is known; times in ms since 1970. */
+interface Outage {
+  hasAnswered: boolean;
+  sinceMs: number | undefined;
+  /** When it was told, and since when requests had been waiting then. */
+  told: { readonly atMs: number; readonly sinceMs: number } | undefined;
+  /** When the work that is under way began, of each. */
+  readonly underWay: Set<{ readonly beganAtMs: number }>;
+}
+
 /** A failed look is not a failed task: says once that the server does not answer, and goes on. */
 export function createPatience(options: PatienceOptions): Patience {
-  const { clock, outageTimeoutMs, say } = options;
-  let hasAnswered = false;
-  let outageSinceMs: number | undefined;
-  let told: { readonly atMs: number; readonly sinceMs: number } | undefined;
-  /** When the work that is under way began, of each. */
-  const underWay = new Set<{ readonly beganAtMs: number }>();
-
-  const limitMs = () => (hasAnswered ? outageTimeoutMs : Math.min(outageTimeoutMs, FIRST_ANSWER_TIMEOUT_MS));
-  const giveUpAt = (beganAtMs: number) => (outageSinceMs ?? beganAtMs) + limitMs();
-
-  function noteTrouble(reason: string): void {
-    if (told !== undefined) return;
-    const atMs = clock.now();
-    told = { atMs, sinceMs: Math.min(atMs, ...[...underWay].map(({ beganAtMs }) => beganAtMs)) };
-    say(`ClearML does not answer (${reason}); going on for up to ${formatDuration(limitMs())}`);
-  }
-
-  /** It is over when all answers have come that were waited for when it was told: any of them may be the missing one. */
-  function noteAnswer(): void {
-    hasAnswered = true;
-    outageSinceMs = undefined;
-    if (told === undefined) return;
-    const { atMs, sinceMs } = told;
-    if ([...underWay].some(({ beganAtMs }) => beganAtMs <= atMs)) return;
-    told = undefined;
-    say(`ClearML answers again, after ${formatDuration(clock.now() - sinceMs)}`);
-  }
-
+  const outage: Outage = { hasAnswered: false, sinceMs: undefined, told: undefined, underWay: new Set() };
   return {
-    giveUpAt,
-    noteTrouble,
+    giveUpAt: (beganAtMs) => findGiveUpMs(beganAtMs, outage, options),
+    noteTrouble: (reason) => noteTrouble(reason, outage, options),
     async run(work, signal) {
-      const own = { beganAtMs: clock.now() };
-      underWay.add(own);
+      const own = { beganAtMs: options.clock.now() };
+      outage.underWay.add(own);
       try {
-        const result = await tryUntilAnswered(work, own.beganAtMs, signal);
-        underWay.delete(own);
-        noteAnswer();
+        const result = await tryUntilAnswered(work, own.beganAtMs, signal, outage, options);
+        outage.underWay.delete(own);
+        noteAnswer(outage, options);
         return result;
       } finally {
-        underWay.delete(own);
+        outage.underWay.delete(own);
       }
     },
   };
+}
 
-  async function tryUntilAnswered<T>(
-    work: () => Promise<T>,
-    beganAtMs: number,
-    signal: AbortSignal,
-  ): Promise<T> {
-    for (let pauseMs = PAUSE_MS; ; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
-      try {
-        return await work();
-      } catch (error) {
-        if (!(error instanceof Failure) || error.exitCode !== EXIT_CODES.unavailable) throw error;
-        if (!hasAnswered || options.isAnswer(error)) throw error;
-        outageSinceMs ??= beganAtMs;
-        if (clock.now() + pauseMs >= giveUpAt(beganAtMs)) throw error;
-        noteTrouble(error.message);
-        await clock.sleep(pauseMs, signal);
-      }
+function findLimitMs({ hasAnswered }: Outage, { outageTimeoutMs }: PatienceOptions): number {
+  return hasAnswered ? outageTimeoutMs : Math.min(outageTimeoutMs, FIRST_ANSWER_TIMEOUT_MS);
+}
+
+function findGiveUpMs(beganAtMs: number, outage: Outage, options: PatienceOptions): number {
+  return (outage.sinceMs ?? beganAtMs) + findLimitMs(outage, options);
+}
+
+function noteTrouble(reason: string, outage: Outage, options: PatienceOptions): void {
+  if (outage.told !== undefined) return;
+  const atMs = options.clock.now();
+  outage.told = { atMs, sinceMs: Math.min(atMs, ...[...outage.underWay].map(({ beganAtMs }) => beganAtMs)) };
+  const limit = formatDuration(findLimitMs(outage, options));
+  options.say(`ClearML does not answer (${reason}); going on for up to ${limit}`);
+}
+
+/** It is over when all answers have come that were waited for when it was told: any of them may be the missing one. */
+function noteAnswer(outage: Outage, { clock, say }: PatienceOptions): void {
+  outage.hasAnswered = true;
+  outage.sinceMs = undefined;
+  if (outage.told === undefined) return;
+  const { atMs, sinceMs } = outage.told;
+  if ([...outage.underWay].some(({ beganAtMs }) => beganAtMs <= atMs)) return;
+  outage.told = undefined;
+  say(`ClearML answers again, after ${formatDuration(clock.now() - sinceMs)}`);
+}
+
+async function tryUntilAnswered<T>(
+  work: () => Promise<T>,
+  beganAtMs: number,
+  signal: AbortSignal,
+  outage: Outage,
+  options: PatienceOptions,
+): Promise<T> {
+  for (let pauseMs = PAUSE_MS; ; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof Failure) || error.exitCode !== EXIT_CODES.unavailable) throw error;
+      if (!outage.hasAnswered || options.isAnswer(error)) throw error;
+      outage.sinceMs ??= beganAtMs;
+      if (options.clock.now() + pauseMs >= findGiveUpMs(beganAtMs, outage, options)) throw error;
+      noteTrouble(error.message, outage, options);
+      await options.clock.sleep(pauseMs, signal);
     }
   }
 }

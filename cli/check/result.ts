@@ -1,4 +1,6 @@
+import { writeOutputs } from '../github/runner-files.ts';
 import type { ExitCode } from '../shell/failure.ts';
+import type { Session } from '../shell/program.ts';
 import { formatDuration } from '../text/duration.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { type Cause, formatCause, formatPlace } from '../training/cause.ts';
@@ -50,8 +52,20 @@ export function decideExitCode(tasks: readonly CheckedTask[]): ExitCode {
   return combineEnds(tasks.flatMap(({ end }) => end ?? []));
 }
 
+/** Prints what came of the tasks on stdout, and hands it to later steps. */
+export async function tellResult(
+  tasks: readonly CheckedTask[],
+  { json }: { readonly json?: boolean },
+  session: Session,
+): Promise<void> {
+  const { voice } = session;
+  if (json === true) voice.result(formatJson(tasks));
+  else if (tasks.length > 0) voice.result(tasks.map(({ status }) => status).join('\n'));
+  await writeOutputs(session, formatOutputs(tasks));
+}
+
 /** The outputs for later steps. */
-export function formatOutputs(tasks: readonly CheckedTask[]): Record<string, string> {
+function formatOutputs(tasks: readonly CheckedTask[]): Record<string, string> {
   const statuses = new Set(tasks.map(({ status }) => status));
   const exitCode = decideExitCode(tasks);
   const decisive = tasks.find(
@@ -65,7 +79,7 @@ export function formatOutputs(tasks: readonly CheckedTask[]): Record<string, str
 }
 
 /** The JSON document of `--json`. */
-export function formatJson(tasks: readonly CheckedTask[]): string {
+function formatJson(tasks: readonly CheckedTask[]): string {
   return JSON.stringify({
     tasks: tasks.map(({ id, url, status, statusReason, durationMs, cause }) => ({
       id,

@@ -6,7 +6,7 @@ import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { TaskStatus } from '../training/task.ts';
 import type { EndReason, QueueState, TaskLife, WatchedTask } from '../training/task-life.ts';
 import { createPatience } from './outage.ts';
-import { createWatch, type WatchServer, type WatchSettings } from './watch.ts';
+import { beginWatch, runWatch, type WatchServer, type WatchSettings } from './watch.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -68,34 +68,30 @@ function play(stage: Stage) {
     say: (text) => said.push(text),
     isAnswer: () => false,
   });
-  const watch = createWatch(
-    Object.keys(stage.tasks),
-    { timeoutMs: HOUR, queueTimeoutMs: 30 * MINUTE, pollIntervalMs: undefined, ...stage.settings },
-    {
-      server,
-      patience,
-      clock,
-      random: () => 0.5,
-      events: {
-        async afterLook({ lives }) {
-          for (const { id, end } of lives) {
-            if (end === undefined || ends.has(id)) continue;
-            ends.set(id, { end, atMs: atMs() });
-            if (stage.tellMs !== undefined) await clock.sleep(stage.tellMs);
-          }
-        },
-        tick: () => undefined,
-        tickMs: Number.POSITIVE_INFINITY,
-        async endOverdue({ id }: TaskLife, timeout) {
-          overdue.push({ id, timeout, atMs: atMs() });
-          await clock.sleep(5 * SECOND);
-        },
+  async function run(signal = new AbortController().signal): Promise<void> {
+    const watch = beginWatch(
+      Object.keys(stage.tasks),
+      { timeoutMs: HOUR, queueTimeoutMs: 30 * MINUTE, pollIntervalMs: undefined, ...stage.settings },
+      { server, patience, clock, random: () => 0.5, signal },
+    );
+    await runWatch(watch, {
+      async afterLook() {
+        for (const { id, end } of watch.lives) {
+          if (end === undefined || ends.has(id)) continue;
+          ends.set(id, { end, atMs: atMs() });
+          if (stage.tellMs !== undefined) await clock.sleep(stage.tellMs);
+        }
       },
-    },
-  );
+      tick: () => undefined,
+      tickMs: Number.POSITIVE_INFINITY,
+      async endOverdue({ id }: TaskLife, timeout) {
+        overdue.push({ id, timeout, atMs: atMs() });
+        await clock.sleep(5 * SECOND);
+      },
+    });
+  }
   return {
-    run: (signal = new AbortController().signal) => watch.run(signal),
-    watch,
+    run,
     clock,
     looks,
     overdue,

@@ -35,12 +35,12 @@ export interface WatchSettings extends Limits {
 /** What happens around the looks. */
 export interface WatchEvents {
   /** After each look: what was seen may be told. May take time; the next look waits for it. */
-  afterLook(watch: Watch): Promise<void>;
+  afterLook(): Promise<void>;
   /** While nothing happens, every `tickMs`. */
-  tick(watch: Watch): void;
+  tick(): void;
   readonly tickMs: number;
   /** A time-out has passed: ends the task if it is ours to end, and says what came of it. Throws only the signal's reason. */
-  endOverdue(life: TaskLife, timeout: 'timeout' | 'queue-timeout', signal: AbortSignal): Promise<void>;
+  endOverdue(life: TaskLife, timeout: 'timeout' | 'queue-timeout'): Promise<void>;
 }
 
 export interface WatchPorts {
@@ -48,21 +48,29 @@ export interface WatchPorts {
   readonly patience: Patience;
   readonly clock: Clock;
   readonly random: () => number;
-  readonly events: WatchEvents;
+  /** Ends the wait, with its reason. */
+  readonly signal: AbortSignal;
 }
 
-/** A wait for tasks. Its state can be looked at any time, also after it was interrupted. */
+/** A wait for tasks, as far as it has come. It can be looked at any time, also after it was interrupted. */
 export interface Watch {
   /** One a task, in the order of the ids. */
   readonly lives: readonly TaskLife[];
   /** The queues that tasks wait in, as last seen. */
-  readonly queues: ReadonlyMap<string, QueueState>;
-  /**
-   * Waits until every task has ended or timed out.
-   *
-   * @throws Failure when a task does not exist, the server refuses, or it stays away too long; the signal's reason
-   */
-  run(signal: AbortSignal): Promise<void>;
+  readonly queues: Map<string, QueueState>;
+  readonly settings: WatchSettings;
+  readonly ports: WatchPorts;
+  /** Tasks whose time-out has passed, while they are being ended. */
+  readonly ending: Map<string, Promise<void>>;
+  /** What came of the first look. */
+  readonly firstLook: Promise<Look | { readonly error: unknown }>;
+}
+
+/** One look at tasks. Times in ms since 1970. */
+interface Look {
+  readonly beganAtMs: number;
+  readonly answeredAtMs: number;
+  readonly tasks: ReadonlyMap<string, WatchedTask>;
 }
 
 /** A queue is looked at less often than the tasks: it costs a request of its own. */
@@ -70,126 +78,142 @@ const QUEUE_PAUSE_MS = 25_000;
 /** Another look at a task that the last one did not show, or showed as a draft again. */
 const DOUBT_PAUSE_MS = 1000;
 
-/** A watch over these tasks that has not begun: `run` begins it. The clocks of all tasks start now. */
-export function createWatch(ids: readonly string[], settings: WatchSettings, ports: WatchPorts): Watch {
-  const { server, patience, clock, events } = ports;
-  const lives = ids.map((id) => beginLife(id, clock.now()));
-  const queues = new Map<string, QueueState>();
-  const ending = new Map<string, Promise<void>>();
+/** Begins to watch: asks at once how the tasks are. The clocks of all tasks start now. */
+export function beginWatch(ids: readonly string[], settings: WatchSettings, ports: WatchPorts): Watch {
+  return {
+    lives: ids.map((id) => beginLife(id, ports.clock.now())),
+    queues: new Map(),
+    settings,
+    ports,
+    ending: new Map(),
+    firstLook: look(ids, ports).catch((error: unknown) => ({ error })),
+  };
+}
+
+async function look(
+  ids: readonly string[],
+  { server, patience, clock, signal }: Omit<WatchPorts, 'random'>,
+): Promise<Look> {
+  signal.throwIfAborted();
+  const beganAtMs = clock.now();
+  const tasks = await patience.run(() => server.readTasks(ids, signal), signal);
+  return { beganAtMs, answeredAtMs: clock.now(), tasks };
+}
+
+/**
+ * Goes on until every task has ended or timed out.
+ *
+ * @throws Failure when a task does not exist, the server refuses, or it stays away too long; the signal's reason
+ */
+export async function runWatch(watch: Watch, events: WatchEvents): Promise<void> {
+  const { lives, ports, ending } = watch;
+  const first = await watch.firstLook;
+  if ('error' in first) throw first.error;
+  const unknown = lives.filter(({ id }) => !first.tasks.has(id)).map(({ id }) => id);
+  if (unknown.length > 0) throw failUnknown(unknown);
+  let seen: Look = first;
   let queuesReadAtMs: number | undefined;
-  /** When the last look began, and when its answer was there. */
-  let lookedAtMs = clock.now();
-  let seenAtMs = lookedAtMs;
-
-  const watch: Watch = { lives, queues, run };
-
-  async function run(signal: AbortSignal): Promise<void> {
-    for (let isFirst = true; ; isFirst = false) {
-      signal.throwIfAborted();
-      lookedAtMs = clock.now();
-      const waiting = listWaiting();
-      if (waiting.length > 0) {
-        await look(waiting, isFirst, signal);
-        await lookAtQueues(signal);
-        for (const life of listWaiting()) endIfOverdue(life, signal);
-      }
-      const ends = countEnds();
-      await events.afterLook(watch);
-      if (listWaiting().length === 0) {
-        // What a time-out has ended while the others were told is not told yet.
-        if (ending.size === 0 && countEnds() === ends) return;
-        await Promise.all(ending.values());
-        continue;
-      }
-      await pauseUntil(findNextLookMs(), signal);
+  for (;;) {
+    const waiting = listWaiting(watch);
+    for (const life of waiting) observeTask(life, seen.tasks.get(life.id), seen.answeredAtMs);
+    queuesReadAtMs = await lookAtQueues(watch, queuesReadAtMs);
+    for (const life of listWaiting(watch)) endIfOverdue(life, watch, events);
+    const ends = countEnds(lives);
+    await events.afterLook();
+    if (listWaiting(watch).length === 0) {
+      // What a time-out has ended while the others were told is not told yet.
+      if (ending.size === 0 && countEnds(lives) === ends) return;
+      await Promise.all(ending.values());
+      ports.signal.throwIfAborted();
+      continue;
     }
+    await pauseUntil(findNextLookMs(watch, seen), events, ports);
+    const asked = listWaiting(watch).map(({ id }) => id);
+    seen = await look(asked, ports);
   }
+}
 
-  function countEnds(): number {
-    return lives.filter((life) => life.end !== undefined).length;
+function countEnds(lives: readonly TaskLife[]): number {
+  return lives.filter((life) => life.end !== undefined).length;
+}
+
+/** Tasks that have neither ended nor are being ended by us. */
+function listWaiting({ lives, ending }: Watch): TaskLife[] {
+  return lives.filter((life) => life.end === undefined && !ending.has(life.id));
+}
+
+/** @returns when the queues were last read */
+async function lookAtQueues(watch: Watch, readAtMs: number | undefined): Promise<number | undefined> {
+  const { server, patience, clock, signal } = watch.ports;
+  const queued = listWaiting(watch).filter(({ phase }) => phase === 'queued');
+  if (queued.length === 0) return readAtMs;
+  const isDue =
+    readAtMs === undefined ||
+    clock.now() - readAtMs >= QUEUE_PAUSE_MS ||
+    queued.some(
+      (life) => life.queueSample === undefined || clock.now() >= findDeadlineMs(life, watch.settings),
+    );
+  if (!isDue) return readAtMs;
+  const ids = [...new Set(queued.flatMap(({ task }) => task?.queueId ?? []))];
+  const found = ids.length === 0 ? [] : await patience.run(() => server.readQueues(ids, signal), signal);
+  watch.queues.clear();
+  for (const [id, queue] of found) watch.queues.set(id, queue);
+  const nowMs = clock.now();
+  for (const life of queued) observeQueue(life, watch.queues.get(life.task?.queueId ?? ''), nowMs);
+  return nowMs;
+}
+
+/** Where a time-out has passed, the task is ended beside the watch over the others. */
+function endIfOverdue(life: TaskLife, watch: Watch, events: WatchEvents): void {
+  const timeout = findTimeout(life, watch.settings, watch.ports.clock.now());
+  if (timeout === undefined) return;
+  if (timeout === 'draft') {
+    life.end = 'draft';
+    return;
   }
+  const end = async () => {
+    await events.endOverdue(life, timeout);
+    await lookAgain(life, watch.ports);
+    life.end = timeout;
+    watch.ending.delete(life.id);
+  };
+  const ended = end();
+  // Awaited once nothing else is waited for; only an interruption rejects it.
+  ended.catch(() => undefined);
+  watch.ending.set(life.id, ended);
+}
 
-  /** Tasks that have neither ended nor are being ended by us. */
-  function listWaiting(): TaskLife[] {
-    return lives.filter((life) => life.end === undefined && !ending.has(life.id));
+/** What the task has become is shown; that it could not be read changes nothing. */
+async function lookAgain(life: TaskLife, { server, signal }: WatchPorts): Promise<void> {
+  try {
+    life.task = (await server.readTasks([life.id], signal)).get(life.id) ?? life.task;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
   }
+}
 
-  async function look(waiting: readonly TaskLife[], isFirst: boolean, signal: AbortSignal): Promise<void> {
-    const asked = waiting.map(({ id }) => id);
-    const tasks = await patience.run(() => server.readTasks(asked, signal), signal);
-    const unknown = asked.filter((id) => !tasks.has(id));
-    if (isFirst && unknown.length > 0) throw failUnknown(unknown);
-    seenAtMs = clock.now();
-    for (const life of waiting) observeTask(life, tasks.get(life.id), seenAtMs);
-  }
+function findNextLookMs(watch: Watch, { beganAtMs, answeredAtMs }: Look): number {
+  const waiting = listWaiting(watch);
+  const pausesMs = waiting.map(({ doubts, phase, phaseSinceMs }) => {
+    if (doubts > 0) return DOUBT_PAUSE_MS;
+    return (
+      watch.settings.pollIntervalMs ??
+      computePollIntervalMs(phase, answeredAtMs - phaseSinceMs, watch.ports.random())
+    );
+  });
+  const deadlinesMs = waiting.map((life) => findDeadlineMs(life, watch.settings));
+  return Math.min(beganAtMs + Math.min(...pausesMs), ...deadlinesMs);
+}
 
-  async function lookAtQueues(signal: AbortSignal): Promise<void> {
-    const queued = listWaiting().filter(({ phase }) => phase === 'queued');
-    if (queued.length === 0) return;
-    const isDue =
-      queuesReadAtMs === undefined ||
-      clock.now() - queuesReadAtMs >= QUEUE_PAUSE_MS ||
-      queued.some((life) => life.queueSample === undefined || clock.now() >= findDeadlineMs(life, settings));
-    if (!isDue) return;
-    const ids = [...new Set(queued.flatMap(({ task }) => task?.queueId ?? []))];
-    const found =
-      ids.length === 0
-        ? new Map<string, QueueState>()
-        : await patience.run(() => server.readQueues(ids, signal), signal);
-    queues.clear();
-    for (const [id, queue] of found) queues.set(id, queue);
-    queuesReadAtMs = clock.now();
-    for (const life of queued) observeQueue(life, queues.get(life.task?.queueId ?? ''), queuesReadAtMs);
-  }
-
-  function endIfOverdue(life: TaskLife, signal: AbortSignal): void {
-    const timeout = findTimeout(life, settings, clock.now());
-    if (timeout === undefined) return;
-    if (timeout === 'draft') {
-      life.end = 'draft';
-      return;
-    }
-    const ended = events
-      .endOverdue(life, timeout, signal)
-      .then(() => lookAgain(life, signal))
-      .then(() => {
-        life.end = timeout;
-        ending.delete(life.id);
-      });
-    // Awaited once nothing else is waited for; only an interruption rejects it.
-    ended.catch(() => undefined);
-    ending.set(life.id, ended);
-  }
-
-  /** What the task has become is shown; that it could not be read changes nothing. */
-  async function lookAgain(life: TaskLife, signal: AbortSignal): Promise<void> {
-    try {
-      life.task = (await server.readTasks([life.id], signal)).get(life.id) ?? life.task;
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-    }
-  }
-
-  function findNextLookMs(): number {
-    const pausesMs = listWaiting().map((life) => {
-      if (life.doubts > 0) return DOUBT_PAUSE_MS;
-      return (
-        settings.pollIntervalMs ??
-        computePollIntervalMs(life.phase, seenAtMs - life.phaseSinceMs, ports.random())
-      );
-    });
-    const deadlinesMs = listWaiting().map((life) => findDeadlineMs(life, settings));
-    return Math.min(lookedAtMs + Math.min(...pausesMs), ...deadlinesMs);
-  }
-
-  async function pauseUntil(atMs: number, signal: AbortSignal): Promise<void> {
-    do {
-      await clock.sleep(Math.max(0, Math.min(events.tickMs, atMs - clock.now())), signal);
-      events.tick(watch);
-    } while (clock.now() < atMs);
-  }
-
-  return watch;
+async function pauseUntil(
+  atMs: number,
+  { tickMs, tick }: WatchEvents,
+  { clock, signal }: WatchPorts,
+): Promise<void> {
+  do {
+    await clock.sleep(Math.max(0, Math.min(tickMs, atMs - clock.now())), signal);
+    tick();
+  } while (clock.now() < atMs);
 }
 
 /** The failure for ids that name no task. */

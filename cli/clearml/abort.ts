@@ -36,7 +36,7 @@ interface AbortOptions {
   readonly signal?: AbortSignal;
 }
 
-interface AbortOutcome {
+export interface AbortOutcome {
   /** Have ended, are drafts again or are gone: read from the server, and nothing is left that could undo it. */
   readonly ended: readonly string[];
   /** Could not be confirmed before the deadline. */

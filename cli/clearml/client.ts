@@ -83,7 +83,7 @@ export function isRefusal(
 }
 
 /** Where ClearML is and for how long it is asked. */
-interface ClearmlClientOptions extends Wire {
+export interface ClearmlClientOptions extends Wire {
   readonly access: Pick<ClearmlAccess, 'apiHost' | 'accessKey' | 'secretKey'>;
   /** When a call that began at the given time must have an answer; both in ms since 1970. */
   readonly giveUpAt: (beganAtMs: number) => number;

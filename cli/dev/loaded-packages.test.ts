@@ -73,7 +73,7 @@ test('launch loads what talks to ClearML, and no GitHub client, settings schema 
   expect(packages).toEqual(['commander', 'undici', 'valibot']);
   expect(inPackages).toContain('node_modules/undici/lib/dispatcher/agent.js');
   expect(inPackages.filter((path) => NEEDLESS_UNDICI.test(path))).toEqual([]);
-  expect(own).toContain('cli/launch/launch.ts');
+  expect(own).toContain('cli/launch/create-and-enqueue.ts');
   expect(own.filter((path) => /config\.ts|withdrawal|abort|requirements-file/.test(path))).toEqual([]);
 });
 
@@ -100,7 +100,7 @@ test('check never loads a GitHub client, nor does a comment that is only printed
   expect(check).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
   expect(check.packages).toEqual(['commander', 'undici', 'valibot']);
   expect(check.own).toContain('cli/check/watch.ts');
-  expect(check.own.filter((path) => /config\.ts|github\/git|task-abort|launch/.test(path))).toEqual([]);
+  expect(check.own.filter((path) => /config\.ts|github\/git|check\/abort|launch/.test(path))).toEqual([]);
   const printed = await listLoadedPackages('create-stats-comment', [id, '--dry-run']);
   expect(printed.exitCode).toBe(0);
   expect(printed.packages.filter((name) => /octokit|yaml/.test(name ?? ''))).toEqual([]);

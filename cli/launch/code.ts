@@ -3,8 +3,14 @@ import type { CheckoutReader } from '../github/git.ts';
 import type { Environment } from '../shell/environment.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { identifyRepository, isCloneUrl, stripCredentials } from '../shell/git-url.ts';
-import { hashText } from '../training/pipeline.ts';
-import type { Code } from './plan.ts';
+
+/** The code to train, with what its identity is made of. */
+export interface Code extends CodeLocation {
+  /** The git tree, or the hashed objects of `paths`, or the commit where it can't be read locally. */
+  readonly codeId: string;
+  /** Uncommitted changes to tracked files that go with the task; empty for none. */
+  readonly diff: string;
+}
 
 /** The three arguments of `launch-training-task`. */
 export interface CodeArguments {
@@ -174,56 +180,7 @@ function isBranchName(name: string): boolean {
   return name !== '' && !/^[-/.]|[\s\p{Cc}~^:?*[\\]|\.\.|@\{|\/\/|[/.]$|\.lock$/u.test(name);
 }
 
-/**
- * The code's identity: the commit's tree (its message and parents decide nothing), or with `paths` a hash of those
- * files' objects; where the commit can't be read locally, the commit.
- *
- * @throws Failure (usage) when no file matches `paths`
- */
-export async function identifyCode(
-  located: LocatedCode,
-  paths: readonly string[] | undefined,
-  reader: CheckoutReader,
-): Promise<{ readonly code: Code; readonly warnings: readonly string[] }> {
-  const { location, diff } = located;
-  const { codeId, warnings } = await computeCodeId(location.commit, paths, reader);
-  return { code: { ...location, diff, codeId }, warnings };
-}
-
-async function computeCodeId(
-  commit: string,
-  paths: readonly string[] | undefined,
-  reader: CheckoutReader,
-): Promise<{ readonly codeId: string; readonly warnings: readonly string[] }> {
-  if (paths === undefined) return { codeId: (await reader.readTreeId(commit)) ?? commit, warnings: [] };
-  const tree = await reader.listTree(commit);
-  if (tree === undefined) {
-    return {
-      codeId: commit,
-      warnings: [
-        `commit ${commit.slice(0, 10)} cannot be read here, so paths has no effect: check the commit out before this step (and see that git trusts the folder: safe.directory)`,
-      ],
-    };
-  }
-  const { default: picomatch } = await import('picomatch');
-  const matchers = paths.map((path) => ({ path, matches: picomatch(toPattern(path), { dot: true }) }));
-  const entries = tree.filter((entry) => matchers.some(({ matches }) => matches(entry.path)));
-  if (entries.length === 0) {
-    throw new Failure(`no file of commit ${commit.slice(0, 10)} matches paths (${paths.join(', ')})`, {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'paths in the settings file are patterns from the repository’s root, such as train_model.py or src/**.',
-    });
-  }
-  const idle = matchers.filter(({ matches }) => !tree.some((entry) => matches(entry.path)));
-  return {
-    codeId: await hashText(JSON.stringify(entries.map(({ mode, objectId, path }) => [mode, objectId, path]))),
-    warnings: idle.map(({ path }) => `no file matches "${path}" of paths in the settings file`),
-  };
-}
-
-/** `/src/` and `src` mean what they say to people: everything in that folder, from the root. */
-function toPattern(path: string): string[] {
-  const pattern = path.replace(/^\.?\/+/, '');
-  return pattern.endsWith('/') ? [`${pattern}**`] : [pattern, `${pattern}/**`];
+/** The code's identity: the commit's tree (its message and parents decide nothing); where it can't be read here, the commit. */
+export async function identifyCode({ location, diff }: LocatedCode, reader: CheckoutReader): Promise<Code> {
+  return { ...location, diff, codeId: (await reader.readTreeId(location.commit)) ?? location.commit };
 }

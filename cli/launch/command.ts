@@ -1,16 +1,28 @@
-import { type CodeLocation, type GithubRun, readEventFile, readGithubRun } from '../github/event.ts';
-import { createCheckoutReader } from '../github/git.ts';
+import { createClearmlClient } from '../clearml/client.ts';
+import { readEventFile, readGithubRun } from '../github/event.ts';
+import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
+import { askForPullRequestHead } from '../github/pull-request-head.ts';
 import { readConfigFile } from '../shell/config-file.ts';
-import { readClearmlAccess } from '../shell/environment.ts';
-import type { ExitCode } from '../shell/failure.ts';
-import { checkAll, Failure, settle, takeSettled } from '../shell/failure.ts';
-import { readPackageVersion } from '../shell/files.ts';
+import { type ClearmlAccess, readClearmlAccess } from '../shell/environment.ts';
+import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
+import { createHttp } from '../shell/http.ts';
 import { Command, formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
-import { checkExpectedCommit, identifyCode, locateCode, readExpectedCommit } from './code.ts';
-import type { LaunchOptions } from './plan.ts';
+import {
+  checkExpectedCommit,
+  identifyCode,
+  type LocatedCode,
+  locateCode,
+  readExpectedCommit,
+} from './code.ts';
+import { type LaunchFlags, type LaunchOptions, resolveLaunchOptions } from './options.ts';
+import { createLaunchServer } from './server.ts';
 
-interface Flags extends LaunchOptions {
+/** Launch gives up within a minute; what it has created is removed in the rest. */
+const GIVE_UP_MS = 42_000;
+
+interface Flags extends LaunchFlags {
   readonly config?: string;
   readonly diff?: boolean;
   readonly dryRun?: boolean;
@@ -95,31 +107,58 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const located = await locateCode({ cloneUrl, branch, commit }, eventCode, reader, flags.diff === true);
   checkExpectedCommit(located.location.commit, expectedCommit);
   for (const warning of located.warnings) voice.warn(warning);
-  const requirementsPath = flags.requirements ?? config.requirements;
-  const [{ code, warnings }, requirementsText, { launchTasks }] = await Promise.all([
-    identifyCode(located, config.paths, reader),
-    requirementsPath === undefined ? undefined : readRequirements(reader, cwd, requirementsPath),
-    // What asks ClearML is loaded while git looks which code it is.
-    import('./task-launch.ts'),
+  const [{ code, warnings }, requirementsText] = await Promise.all([
+    identify(located, config.paths, reader),
+    readRequirements(flags.requirements ?? config.requirements, cwd, reader),
   ]);
   for (const warning of warnings) voice.warn(warning);
-  return launchTasks({ flags, config, run: github, code, requirementsText, access, reader }, session);
+  const options = resolveLaunchOptions({ flags, config, run: github, code, requirementsText });
+  return beginToLaunch(options, flags, access, reader, session);
 }
 
-/** Loaded only here, and below: most launches know their commit, and send no requirements file along. */
-async function askForPullRequestHead(github: GithubRun, session: Session): Promise<CodeLocation | undefined> {
-  const head = await import('../github/pull-request-head.ts');
-  return head.askForPullRequestHead(github, session);
+/** Only with `paths` patterns are matched: what does that is loaded only then. */
+async function identify(located: LocatedCode, paths: readonly string[] | undefined, reader: CheckoutReader) {
+  if (paths === undefined) return { code: await identifyCode(located, reader), warnings: [] };
+  const { identifyPaths } = await import('./paths.ts');
+  return identifyPaths(located, paths, reader);
 }
 
 async function readRequirements(
-  reader: ReturnType<typeof createCheckoutReader>,
+  path: string | undefined,
   cwd: string,
-  path: string,
-): Promise<string> {
-  const root = (await reader.findRoot()) ?? cwd;
-  const { readRequirementsFile } = await import('../shell/files.ts');
-  return readRequirementsFile(root, path);
+  reader: ReturnType<typeof createCheckoutReader>,
+): Promise<string | undefined> {
+  return path === undefined ? undefined : readRequirementsFile((await reader.findRoot()) ?? cwd, path);
+}
+
+async function beginToLaunch(
+  options: LaunchOptions,
+  flags: Flags,
+  access: ClearmlAccess,
+  reader: CheckoutReader,
+  session: Session,
+): Promise<ExitCode> {
+  const { env, clock, redact, random } = session;
+  const http = createHttp(env, clock);
+  try {
+    const deadlineMs = clock.now() + GIVE_UP_MS;
+    const reach = { access, http, clock, redact, random };
+    const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
+    const server = createLaunchServer(client, session.interruption);
+    const destination = Promise.all([
+      server.findProject(options.project),
+      server.findQueue(options.queue),
+    ]).then(
+      ([projectId, queue]) => ({ projectId, queue }),
+      (error: unknown) => ({ error }),
+    );
+    // Loaded while the first answers are under way.
+    const { launchTasks } = await import('./launch.ts');
+    const input = { options, flags, destination, reader, reach, client, server, deadlineMs };
+    return await launchTasks(input, session);
+  } finally {
+    await http.close();
+  }
 }
 
 /** Runs the program; the exit code is what it gives. */

@@ -1,507 +1,129 @@
-import { EXIT_CODES, Failure } from '../shell/failure.ts';
-import type { Clock } from '../shell/world.ts';
-import { formatAgentCommand } from '../training/agent-command.ts';
-import { chooseMarks } from '../training/history-mark.ts';
-import { TAKEN_OVER_TAG } from '../training/ownership.ts';
-import { isEnded, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
-import type { LaunchPlan, PlannedTask, TaskContent, TaskDocument } from './plan.ts';
-import { chooseTask, isGivenUp, isSameTraining, isSuperseded } from './task-choice.ts';
+import { type ClearmlClient, type ClearmlClientOptions, createClearmlClient } from '../clearml/client.ts';
+import type { CheckoutReader } from '../github/git.ts';
+import { writeOutputs } from '../github/runner-files.ts';
+import type { ClearmlAccess } from '../shell/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
+import { Interruption, type Session } from '../shell/program.ts';
+import { formatTaskUrl } from '../training/task.ts';
+import {
+  carryOutLaunch,
+  createLaunchRecord,
+  type LaunchResult,
+  type LaunchTools,
+} from './create-and-enqueue.ts';
+import type { LaunchOptions } from './options.ts';
+import { type LaunchPlan, planLaunch } from './plan.ts';
+import type { LaunchServer } from './ports.ts';
+import { findProgramProblem } from './program-file.ts';
+import { formatJson, formatOutputs, tellDryRun, tellSuperseded, tellTasks, type UrlOf } from './result.ts';
+import { type Destination, type Survey, surveyLaunch } from './survey.ts';
+import { endSuperseded, takeBackLaunch } from './withdrawal.ts';
 
-/** A queue as ClearML shows it. */
-export interface Queue {
-  readonly id: string;
-  readonly name: string;
-  /** Ids of the tasks that wait, first come first. */
-  readonly taskIds: readonly string[];
-  /** How many workers listen to it. */
-  readonly workers: number;
-}
+/** What a launch has left for ending older tasks, or for taking back what it has created. */
+const CLEAN_UP_MS = 9_000;
 
-/** A task that is there already. */
-export interface KnownTask {
-  readonly id: string;
-  readonly projectId: string | undefined;
-  /** The queue that it waits, or waited, in. */
-  readonly queueId: string | undefined;
-  readonly status: TaskStatus;
-  /** ms since 1970, by the server's clock. */
-  readonly createdMs: number;
-  readonly commit: string | undefined;
-  readonly tags: readonly string[];
-  readonly isArchived: boolean;
-  readonly runtime: Readonly<Record<string, string>>;
-  /** What it would train; an agent and the SDK add to it once it runs. */
-  readonly content: TaskContent;
-}
+/** How ClearML is reached, by clients that give up at different times. */
+type Reach = Omit<ClearmlClientOptions, 'giveUpAt' | 'onRetry'> & { readonly access: ClearmlAccess };
 
-/** What a launch asks of ClearML. Every look-up gives only what really matches: the wire's filters widen silently. */
-export interface LaunchServer {
-  /** The id of the project of exactly this name. */
-  findProject(name: string): Promise<string | undefined>;
-  /** Creates the project, or gives the id of the one that somebody created meanwhile. */
-  ensureProject(name: string): Promise<string>;
-  /** The queue of exactly this name or id. */
-  findQueue(nameOrId: string): Promise<Queue | undefined>;
-  listQueueNames(): Promise<readonly string[]>;
-  /** Tasks with one of these keys, in this pipeline. */
-  findTasksByKey(keys: readonly string[], pipelineHash: string): Promise<readonly KnownTask[]>;
-  /** Queued and running tasks that carry a pull request's tag, in this pipeline. */
-  findUnfinished(pullRequest: number, pipelineHash: string): Promise<readonly KnownTask[]>;
-  /** `lost`: nobody can say whether it was created. */
-  createTask(
-    document: TaskDocument,
-    projectId: string,
-  ): Promise<{ readonly id: string } | { readonly lost: Failure }>;
-  /**
-   * Puts a task into a queue; being in it already is success. `isWatched`: whether a worker listens to it. `lost`:
-   * nobody can say whether it is queued; `moved`: it is no draft any more, or gone.
-   */
-  enqueueTask(
-    taskId: string,
-    queueId: string,
-  ): Promise<
-    { readonly isWatched: boolean | undefined } | { readonly lost: Failure } | { readonly moved: Failure }
-  >;
-  /** Deletes a task that is still a draft; one that is no draft any more, or gone, is left alone. */
-  deleteDraft(taskId: string): Promise<void>;
-  changeTags(
-    taskId: string,
-    tags: { readonly add: readonly string[]; readonly remove?: readonly string[] },
-  ): Promise<void>;
-}
-
-export interface LaunchedTask {
-  readonly id: string;
-  readonly projectId: string | undefined;
-  readonly seed: number | undefined;
-  /** It was there before this launch. */
-  readonly isReused: boolean;
-  /** What it was when it was taken; undefined for one that this launch created. */
-  readonly known: KnownTask | undefined;
-  readonly status: TaskStatus;
-  /** The queue it waits in; where it does not wait, the one the launch was asked for. */
-  readonly queue: Queue;
-  /** Place in the queue, from 1; undefined where it does not wait. */
-  readonly position: number | undefined;
-}
-
-export interface LaunchResult {
-  readonly tasks: readonly LaunchedTask[];
-  /** Tasks of the same pull request that this launch makes pointless: to be aborted. */
-  readonly superseded: readonly KnownTask[];
-  /** Such that others use too: to lose this pull request's tag. */
-  readonly givenUp: readonly KnownTask[];
-}
-
-/** What the first look at ClearML shows. */
-export interface Survey {
-  readonly projectId: string | undefined;
-  readonly queue: Queue;
-  /** For each planned task, the one that is taken instead of creating it. */
-  readonly reusable: ReadonlyMap<PlannedTask, KnownTask>;
-  /** Other queues in which tasks that are taken wait. */
-  readonly otherQueues: ReadonlyMap<string, Queue>;
-  readonly superseded: readonly KnownTask[];
-  readonly givenUp: readonly KnownTask[];
-}
-
-/** Where a launch puts its tasks, as far as it is there. */
-export interface Destination {
-  readonly projectId: string | undefined;
-  readonly queue: Queue | undefined;
-}
-
-/**
- * Looks at ClearML, all at once: tasks that can be reused, tasks that are superseded. Changes nothing.
- *
- * @throws Failure (notFound) for an unknown queue, (neverStarted) where a worker is required and none listens
- */
-export async function surveyLaunch(
-  plan: LaunchPlan,
-  destination: Promise<Destination>,
-  server: LaunchServer,
-): Promise<Survey> {
-  const keys = plan.tasks.map((task) => task.key);
-  const [{ projectId, queue }, sameKey, unfinished] = await Promise.all([
-    destination,
-    server.findTasksByKey(keys, plan.pipelineHash),
-    plan.supersede && plan.pullRequest !== undefined
-      ? server.findUnfinished(plan.pullRequest, plan.pipelineHash)
-      : Promise.resolve([]),
-  ]);
-  if (queue === undefined) throw await failUnknownQueue(plan.queue, server);
-  const reusable = new Map<PlannedTask, KnownTask>();
-  for (const task of plan.tasks) {
-    const known = chooseTask(sameKey.filter((candidate) => isSameTraining(candidate, task, plan)));
-    if (known !== undefined) reusable.set(task, known);
-  }
-  const otherQueues = await findOtherQueues([...reusable.values()], queue, server);
-  if (plan.requireWorker) {
-    for (const task of plan.tasks) {
-      const known = reusable.get(task);
-      const waitsIn =
-        known === undefined || known.status === 'created'
-          ? queue
-          : known.status === 'queued'
-            ? (otherQueues.get(known.queueId ?? '') ?? queue)
-            : undefined;
-      if (waitsIn?.workers === 0) throw failUnserved(waitsIn);
-    }
-  }
-  return {
-    projectId,
-    queue,
-    reusable,
-    otherQueues,
-    superseded: unfinished.filter((task) => isSuperseded(task, plan)),
-    givenUp: unfinished.filter((task) => isGivenUp(task, plan)),
-  };
-}
-
-/** A task that waits already may do so in another queue than the one this launch names. */
-async function findOtherQueues(
-  tasks: readonly KnownTask[],
-  queue: Queue,
-  server: LaunchServer,
-): Promise<Map<string, Queue>> {
-  const ids = new Set(
-    tasks
-      .filter(({ status, queueId }) => status === 'queued' && queueId !== queue.id)
-      .map(({ queueId }) => queueId),
-  );
-  const others = await Promise.all(
-    [...ids].map((id) => (id === undefined ? undefined : server.findQueue(id))),
-  );
-  return new Map(others.filter((other) => other !== undefined).map((other) => [other.id, other]));
-}
-
-export interface LaunchTools {
+export interface LaunchInput {
+  readonly options: LaunchOptions;
+  readonly flags: { readonly dryRun?: boolean; readonly json?: boolean };
+  /** Asked for already. */
+  readonly destination: Promise<Destination | { readonly error: unknown }>;
+  readonly reader: CheckoutReader;
+  readonly reach: Reach;
+  readonly client: ClearmlClient;
   readonly server: LaunchServer;
-  readonly clock: Clock;
-  /** Drawn for this launch; on every task it creates. */
-  readonly token: string;
   /** When to stop trying, ms since 1970. */
   readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
-  /** What this launch has done so far; whoever takes it back reads it. */
-  readonly record: LaunchRecord;
-}
-
-/** What a launch has done, for whoever has to take it back. */
-export interface LaunchRecord {
-  /** Tasks it has created, as far as that was answered. */
-  readonly created: Set<string>;
-  /** Drafts of others that it has asked to be queued, with the tags they had before. */
-  readonly takenOver: Map<string, readonly string[]>;
-  /** Whether some request that changes something was never answered. */
-  hasLostAnswers: boolean;
-}
-
-/** A record in which nothing has been done yet. */
-export function createLaunchRecord(): LaunchRecord {
-  return { created: new Set(), takenOver: new Map(), hasLostAnswers: false };
 }
 
 /**
- * Carries a plan out: what is not there yet is created and queued, once. Each key ends with one queued or running
- * task, however many launches run at once and whichever answers get lost. Either every planned task is there at the
- * end, or this throws and the caller takes back what `tools.record` and the token name.
+ * Creates and queues what is not there yet, and tells it; with `dryRun` tells what it would do. What can't be brought to
+ * its end is taken back.
+ *
+ * @throws Failure, or the interruption
  */
-export async function carryOutLaunch(
+export async function launchTasks(input: LaunchInput, session: Session): Promise<ExitCode> {
+  const { options, destination, reader, server } = input;
+  const plan = await planLaunch(options);
+  // Git looks for the program while ClearML is asked; what it finds is told whatever ClearML says.
+  const warned = findProgramProblem(options, options.code, reader).then((problem) => {
+    if (problem !== undefined) session.voice.warn(problem);
+  });
+  const [survey] = await Promise.all([
+    surveyLaunch(plan, takeDestination(destination), server).finally(() => warned),
+    warned,
+  ]);
+  if (input.flags.dryRun === true) tellDryRun(plan, survey, session);
+  else await carryOut(plan, survey, input, session);
+  return EXIT_CODES.done;
+}
+
+async function takeDestination(asked: LaunchInput['destination']): Promise<Destination> {
+  const answer = await asked;
+  if ('error' in answer) throw answer.error;
+  return answer;
+}
+
+async function carryOut(
   plan: LaunchPlan,
   survey: Survey,
-  tools: LaunchTools,
-): Promise<LaunchResult> {
-  const { server, clock, record } = tools;
-  const launched = new Map<PlannedTask, LaunchedTask>();
-  let reusable: ReadonlyMap<PlannedTask, KnownTask> = survey.reusable;
-  for (;;) {
-    const open = plan.tasks.filter((task) => !launched.has(task));
-    if (open.length === 0) break;
-    // Only the last round's failure counts: a draft that somebody removed meanwhile is created again.
-    if (clock.now() + LANDING_MS >= tools.deadlineMs) throw failVanished();
-    await launchRound(open, reusable, plan, survey, tools, launched);
-    reusable = new Map();
-  }
-
-  const tasks = plan.tasks.map((task) => launched.get(task)).filter((task) => task !== undefined);
-  const kept = new Set(tasks.map((task) => task.id));
-  if (record.hasLostAnswers) await removeLateArrivals(plan, tools, kept);
-  await tagReused(plan, tasks, server);
-  return {
-    tasks,
-    superseded: survey.superseded.filter((task) => !kept.has(task.id)),
-    givenUp: survey.givenUp.filter((task) => !kept.has(task.id)),
-  };
-}
-
-/** Launches what it can of the open tasks; one whose draft vanishes under its hands stays open. */
-async function launchRound(
-  open: readonly PlannedTask[],
-  reusable: ReadonlyMap<PlannedTask, KnownTask>,
-  plan: LaunchPlan,
-  survey: Survey,
-  tools: LaunchTools,
-  launched: Map<PlannedTask, LaunchedTask>,
+  { server, client, reach, deadlineMs, flags }: LaunchInput,
+  session: Session,
 ): Promise<void> {
-  const waiting = new Set(open);
-  for (const task of open) {
-    const known = reusable.get(task);
-    if (known === undefined || known.status === 'created') continue;
-    launched.set(task, describeReused(task, known, survey));
-    waiting.delete(task);
+  const { clock, voice, interruption: signal } = session;
+  const record = createLaunchRecord();
+  const tools = { server, clock, token: crypto.randomUUID(), deadlineMs, signal, record };
+  const urlOf: UrlOf = (task) => formatTaskUrl(reach.access.webHost, task, client.apiVersion);
+  try {
+    const result = await carryOutLaunch(plan, survey, tools);
+    tellTasks(result, plan, urlOf, session);
+    // Only what later steps can find is launched.
+    await writeOutputs(session, formatOutputs(result, urlOf));
+    await endOlder(result, plan, reach, deadlineMs, session);
+    signal.throwIfAborted();
+    voice.result(
+      flags.json === true ? formatJson(result, urlOf) : result.tasks.map((task) => task.id).join('\n'),
+    );
+  } catch (error) {
+    // All or none: what this launch has done, answered or not, is taken back.
+    const urlOfId = (id: string) => urlOf({ id, projectId: survey.projectId });
+    for (const message of await takeBack(error, plan, tools, reach, urlOfId)) voice.warn(message);
+    throw error;
   }
-  if (waiting.size === 0) return;
-
-  const missing = [...waiting].filter((task) => !reusable.has(task));
-  if (missing.length > 0) {
-    const projectId = survey.projectId ?? (await tools.server.ensureProject(plan.project));
-    await settleAll(missing.map((task) => createOnce(task, projectId, plan, tools)));
-  }
-  const drafts: Array<readonly [PlannedTask, KnownTask]> = [];
-  for (const [task, known] of await chooseAmongContenders([...waiting], plan, tools)) {
-    if (known.status === 'created') drafts.push([task, known]);
-    else launched.set(task, describeReused(task, known, survey));
-  }
-  const { queue } = survey;
-  let place = queue.taskIds.length + [...launched.values()].filter((task) => !task.isReused).length;
-  await settleAll(
-    drafts.map(async ([task, draft]) => {
-      const outcome = await enqueueOnce(task, draft, queue, plan, tools);
-      if (outcome === undefined) return;
-      place += 1;
-      const isDraft = outcome.task.status === 'created';
-      launched.set(task, {
-        id: outcome.task.id,
-        projectId: outcome.task.projectId,
-        seed: task.seed,
-        isReused: !tools.record.created.has(outcome.task.id),
-        known: tools.record.created.has(outcome.task.id) ? undefined : outcome.task,
-        status: isDraft ? 'queued' : outcome.task.status,
-        queue: outcome.isWatched === true && queue.workers === 0 ? { ...queue, workers: 1 } : queue,
-        position: isDraft || outcome.task.status === 'queued' ? place : undefined,
-      });
-    }),
-  );
 }
 
-/** How often a create whose answer got lost is sent again. The deadline usually comes first. */
-const MAX_CREATE_ATTEMPTS = 6;
-
-/** What a request that is still under way on the server is given before we look whether it landed. */
-const LANDING_MS = 1000;
-
-async function createOnce(
-  task: PlannedTask,
-  projectId: string,
+async function endOlder(
+  result: LaunchResult,
   plan: LaunchPlan,
-  { server, clock, token, deadlineMs, signal, record }: LaunchTools,
+  reach: Reach,
+  launchDeadlineMs: number,
+  session: Session,
 ): Promise<void> {
-  const document: TaskDocument = {
-    ...task.document,
-    runtime: { ...task.document.runtime, [RUNTIME_KEYS.launch]: token },
-  };
-  for (let attempt = 1; ; attempt += 1) {
-    const outcome = await server.createTask(document, projectId);
-    if ('id' in outcome) {
-      record.created.add(outcome.id);
-      return;
-    }
-    record.hasLostAnswers = true;
-    if (attempt >= MAX_CREATE_ATTEMPTS || clock.now() + LANDING_MS >= deadlineMs) throw outcome.lost;
-    await clock.sleep(LANDING_MS, signal);
-    const known = await server.findTasksByKey([task.key], plan.pipelineHash);
-    const landed = chooseTask(known.filter(({ runtime }) => runtime[RUNTIME_KEYS.launch] === token));
-    if (landed !== undefined) {
-      record.created.add(landed.id);
-      return;
-    }
-  }
+  if (result.superseded.length + result.givenUp.length === 0) return;
+  const { clock, interruption: signal } = session;
+  const deadlineMs = Math.max(launchDeadlineMs, clock.now() + CLEAN_UP_MS);
+  const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
+  const outcome = await endSuperseded(result, plan, { client, clock, deadlineMs, signal });
+  tellSuperseded(outcome, plan, session);
 }
 
-/** Time between two looks where another launch has a draft of the same key: it may be about to queue it. */
-const SETTLING_MS = 400;
-
-/**
- * Looks again by key after creating: a task that is queued or further beats a draft, among drafts the oldest wins, and
- * ours that lost are deleted. Where somebody else's draft is in the race, the look is taken twice, since that launch
- * may have looked before our draft was there. A task of which nothing is left is not in the answer.
- */
-async function chooseAmongContenders(
-  contenders: readonly PlannedTask[],
+function takeBack(
+  error: unknown,
   plan: LaunchPlan,
-  { server, clock, signal, record }: LaunchTools,
-): Promise<Map<PlannedTask, KnownTask>> {
-  const { created } = record;
-  const keys = contenders.map((task) => task.key);
-  const look = async () => {
-    const found = await server.findTasksByKey(keys, plan.pipelineHash);
-    return contenders.map((task) => [task, filterCandidates(found, task, plan, created)] as const);
-  };
-  let candidates = await look();
-  const isContested = candidates.some(
-    ([, known]) =>
-      known.some((task) => created.has(task.id)) &&
-      known.some((task) => task.status === 'created' && !created.has(task.id)),
-  );
-  if (isContested) {
-    await clock.sleep(SETTLING_MS, signal);
-    candidates = await look();
-  }
-  const chosen = new Map<PlannedTask, KnownTask>();
-  for (const [task, known] of candidates) {
-    const winner = chooseTask(known);
-    if (winner === undefined) continue;
-    chosen.set(task, winner);
-    const losers = known.filter((loser) => loser.id !== winner.id && created.has(loser.id));
-    await Promise.all(losers.map((loser) => server.deleteDraft(loser.id)));
-  }
-  return chosen;
-}
-
-function filterCandidates(
-  found: readonly KnownTask[],
-  task: PlannedTask,
-  plan: LaunchPlan,
-  created: ReadonlySet<string>,
-): KnownTask[] {
-  return found.filter(
-    (known) =>
-      known.runtime[RUNTIME_KEYS.key] === task.key &&
-      (created.has(known.id) || isSameTraining(known, task, plan)),
-  );
-}
-
-/** @returns undefined where the draft was removed by the launch that it belonged to, and no other is left */
-async function enqueueOnce(
-  task: PlannedTask,
-  draft: KnownTask,
-  queue: Queue,
-  plan: LaunchPlan,
-  { server, clock, deadlineMs, signal, record }: LaunchTools,
-): Promise<{ readonly task: KnownTask; readonly isWatched: boolean | undefined } | undefined> {
-  let current = draft;
-  for (;;) {
-    if (!record.created.has(current.id) && !record.takenOver.has(current.id)) {
-      await markTakenOver(current, plan, server);
-      record.takenOver.set(current.id, current.tags);
-    }
-    const outcome = await server.enqueueTask(current.id, queue.id);
-    if ('isWatched' in outcome) return { task: current, isWatched: outcome.isWatched };
-    const failure = 'lost' in outcome ? outcome.lost : outcome.moved;
-    if (clock.now() + LANDING_MS >= deadlineMs) throw failure;
-    if ('lost' in outcome) {
-      record.hasLostAnswers = true;
-      await clock.sleep(LANDING_MS, signal);
-    }
-    // Did it land? Or was the draft that we had taken over removed by the launch it belonged to?
-    const found = await server.findTasksByKey([task.key], plan.pipelineHash);
-    const winner = chooseTask(filterCandidates(found, task, plan, record.created));
-    if (winner === undefined) return undefined;
-    current = winner;
-    if (current.status !== 'created') return { task: current, isWatched: undefined };
-  }
-}
-
-/** Before a draft of another launch is queued: that launch must not take it back any more. */
-async function markTakenOver(draft: KnownTask, plan: LaunchPlan, server: LaunchServer): Promise<void> {
-  const tag = plan.pullRequest === undefined ? TAKEN_OVER_TAG : tagPullRequest(plan.pullRequest);
-  if (!draft.tags.includes(tag)) await server.changeTags(draft.id, { add: [tag] });
-}
-
-/** Deletes drafts of this launch that landed after we had given them up. */
-async function removeLateArrivals(
-  plan: LaunchPlan,
-  { server, clock, token, signal }: LaunchTools,
-  kept: ReadonlySet<string>,
-): Promise<void> {
-  await clock.sleep(LANDING_MS, signal);
-  const keys = plan.tasks.map((task) => task.key);
-  for (const task of await server.findTasksByKey(keys, plan.pipelineHash)) {
-    if (task.runtime[RUNTIME_KEYS.launch] === token && !kept.has(task.id)) await server.deleteDraft(task.id);
-  }
-}
-
-/**
- * Reused tasks get this pull request's tag, and that of their group of seeds. Without a pull request they are marked, so
- * that they count for the branch, and so that nobody ends them who has no more use for them.
- */
-async function tagReused(
-  plan: LaunchPlan,
-  tasks: readonly LaunchedTask[],
-  server: LaunchServer,
-): Promise<void> {
-  await Promise.all(
-    tasks.map(async ({ known }) => {
-      if (known === undefined) return;
-      const marks = chooseTagsOfReused(known, plan);
-      const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));
-      if (add.length > 0) await server.changeTags(known.id, { add, remove: marks.remove });
-    }),
-  );
-}
-
-function chooseTagsOfReused(
-  known: KnownTask,
-  { historyMark, pullRequest }: LaunchPlan,
-): { readonly add: readonly string[]; readonly remove: readonly string[] } {
-  const isSafe = isEnded(known.status) || known.runtime[RUNTIME_KEYS.pullRequest] === undefined;
-  if (historyMark !== undefined) return chooseMarks({ ...known, isSafe }, historyMark);
-  return { add: pullRequest === undefined && !isSafe ? [TAKEN_OVER_TAG] : [], remove: [] };
-}
-
-function describeReused(task: PlannedTask, known: KnownTask, survey: Survey): LaunchedTask {
-  const queue = (known.status === 'queued' && survey.otherQueues.get(known.queueId ?? '')) || survey.queue;
-  const index = queue.taskIds.indexOf(known.id);
-  return {
-    id: known.id,
-    projectId: known.projectId,
-    seed: task.seed,
-    isReused: true,
-    known,
-    status: known.status,
-    queue,
-    position: known.status === 'queued' && index >= 0 ? index + 1 : undefined,
-  };
-}
-
-/** Waits for all before the first failure is thrown: nothing is left running behind the caller's back. */
-async function settleAll<T>(promises: ReadonlyArray<Promise<T>>): Promise<T[]> {
-  const outcomes = await Promise.allSettled(promises);
-  return outcomes.map((outcome) => {
-    if (outcome.status === 'rejected') throw outcome.reason;
-    return outcome.value;
-  });
-}
-
-function failVanished(): Failure {
-  return new Failure('the task was removed, again and again, before it could be queued', {
-    exitCode: EXIT_CODES.unavailable,
-    remedy:
-      'Run this step again; if it happens again, look who or what deletes drafts from the ClearML project.',
-  });
-}
-
-function failUnserved(queue: Queue): Failure {
-  return new Failure(`no worker serves the queue "${queue.name}"`, {
-    exitCode: EXIT_CODES.neverStarted,
-    remedy: `Start one (${formatAgentCommand(queue.name)}), or name another queue; nothing was created.`,
-  });
-}
-
-async function failUnknownQueue(name: string, server: LaunchServer): Promise<Failure> {
-  const names = await server.listQueueNames();
-  const { distance } = await import('fastest-levenshtein');
-  const nearest = [...names]
-    .sort(
-      (a, b) => distance(a.toLowerCase(), name.toLowerCase()) - distance(b.toLowerCase(), name.toLowerCase()),
-    )
-    .slice(0, 5);
-  return new Failure(`there is no queue "${name}"`, {
-    exitCode: EXIT_CODES.notFound,
-    remedy:
-      nearest.length === 0
-        ? 'This ClearML server has no queues: create one in its web app (Workers & Queues > Queues).'
-        : `Nearest existing queues: ${nearest.map((queue) => `"${queue}"`).join(', ')}. Fix --queue (or \`queue\` in the settings file), or create the queue in the web app.`,
+  { token, record, clock }: LaunchTools,
+  reach: Reach,
+  urlOf: (id: string) => string,
+): Promise<readonly string[]> {
+  const deadlineMs = clock.now() + CLEAN_UP_MS;
+  const { runId } = plan.run;
+  const by = runId === undefined ? 'launch' : `launch of run ${runId}`;
+  return takeBackLaunch(plan, token, record, {
+    client: createClearmlClient({ ...reach, giveUpAt: () => deadlineMs }),
+    clock,
+    deadlineMs,
+    reason: error instanceof Interruption ? `${by} was ${error.message}` : `${by} failed`,
+    urlOf,
   });
 }

@@ -1,41 +1,12 @@
-import type { CodeLocation, GithubRun } from '../github/event.ts';
+import type { GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
-import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { toWebUrl } from '../shell/git-url.ts';
-import { type HistoryMark, isHistoryMark } from '../training/history-mark.ts';
+import type { HistoryMark } from '../training/history-mark.ts';
 import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
-import {
-  DEFAULT_QUEUE,
-  DEFAULT_SEED_PARAM,
-  type NameOptions,
-  resolveEntryPoint,
-  resolveNames,
-  resolveWorkingDir,
-} from '../training/settings.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
-
-/** The options of `launch-training-task`, as they were given. */
-export interface LaunchOptions extends NameOptions {
-  readonly queue?: string | undefined;
-  readonly requirements?: string | undefined;
-  readonly dockerImage?: string | undefined;
-  readonly dockerArgs?: string | undefined;
-  /** `[Section/]name=value`, in order. */
-  readonly param?: readonly string[] | undefined;
-  readonly tag?: readonly string[] | undefined;
-  readonly seeds?: string | undefined;
-  readonly reuse?: boolean | undefined;
-  readonly supersede?: boolean | undefined;
-  readonly requireWorker?: boolean | undefined;
-}
-
-/** The code to train, with what its identity is made of. */
-export interface Code extends CodeLocation {
-  /** The git tree, or the hashed objects of `paths`, or the commit where it can't be read locally. */
-  readonly codeId: string;
-  /** Uncommitted changes to tracked files that go with the task; empty for none. */
-  readonly diff: string;
-}
+import type { Code } from './code.ts';
+import type { LaunchOptions } from './options.ts';
+import { groupParams, sortParams } from './params.ts';
 
 /** Everything that is known before ClearML is asked. */
 export interface LaunchPlan {
@@ -89,172 +60,106 @@ export interface TaskDocument {
     readonly entry_point: string;
     readonly working_dir: string;
     readonly diff: string;
-    readonly requirements?: { readonly pip: string };
+    readonly requirements?: { readonly pip: string } | undefined;
   };
-  readonly hyperparams?: Readonly<Record<string, Readonly<Record<string, HyperParameter>>>>;
-  readonly container?: { readonly image?: string; readonly arguments?: string };
+  readonly hyperparams?: Readonly<Record<string, Readonly<Record<string, HyperParameter>>>> | undefined;
+  readonly container?:
+    | { readonly image?: string | undefined; readonly arguments?: string | undefined }
+    | undefined;
   readonly runtime: Readonly<Record<string, string>>;
 }
 
-interface HyperParameter {
+export interface HyperParameter {
   readonly section: string;
   readonly name: string;
   readonly value: string;
 }
 
-/** What a launch is told to do, checked. */
-export interface LaunchOutline {
-  readonly project: string;
-  readonly taskName: string;
-  readonly queue: string;
-  readonly params: ReadonlyMap<string, string>;
-  readonly seedParam: string;
-  readonly seeds: readonly number[] | undefined;
-  readonly entryPoint: string;
-  readonly workingDir: string;
-  readonly requirementsText: string | undefined;
-  readonly dockerImage: string | undefined;
-  readonly dockerArgs: string | undefined;
-  /** Of the user. */
-  readonly tags: readonly string[];
-  readonly reuse: boolean;
-  readonly supersede: boolean;
-  readonly requireWorker: boolean;
-  readonly config: Config;
-  readonly run: GithubRun;
-  readonly code: Code;
-}
-
-/**
- * Checks what a launch is told to do.
- *
- * @param requirementsText content of the requirements file, where one was named
- * @throws Failure (usage) naming every option and setting that is malformed or contradicts another
- */
-export function outlineLaunch(input: {
-  readonly options: LaunchOptions;
-  readonly config: Config;
-  readonly run: GithubRun;
-  readonly code: Code;
-  readonly requirementsText: string | undefined;
-}): LaunchOutline {
-  const { options, config, run, code, requirementsText } = input;
-  const seedParam = toParamPath(config['seed-param'] ?? DEFAULT_SEED_PARAM);
-  const [params, seeds, tags, names] = checkAll(
-    () => resolveParams(options.param ?? [], config.params ?? {}),
-    () => resolveSeeds(options.seeds, config.seeds),
-    () => resolveTags([...(config.tags ?? []), ...(options.tag ?? [])]),
-    () => resolveNames(options, config, run, code.cloneUrl),
-  );
-  if (seeds !== undefined && params.has(seedParam)) {
-    throw new Failure(`the seed is given twice: by seeds and by the param ${seedParam}`, {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Leave one of them out; seed-param in the settings file names the param that seeds are written to.',
-    });
-  }
-  return {
-    ...names,
-    queue: options.queue ?? config.queue ?? DEFAULT_QUEUE,
-    params,
-    seedParam,
-    seeds,
-    entryPoint: resolveEntryPoint(options, config),
-    workingDir: resolveWorkingDir(options, config),
-    requirementsText,
-    dockerImage: options.dockerImage ?? config['docker-image'],
-    dockerArgs: options.dockerArgs ?? config['docker-args'],
-    tags,
-    reuse: options.reuse ?? config.reuse ?? true,
-    supersede: options.supersede ?? config.supersede ?? true,
-    requireWorker: options.requireWorker === true,
-    config,
-    run,
-    code,
-  };
-}
-
 /** Plans the tasks of a launch, one a seed, with the keys that they are known by. */
-export async function planLaunch(outline: LaunchOutline): Promise<LaunchPlan> {
-  const { project, taskName, config, run, code, params, seedParam, seeds } = outline;
-  const { entryPoint, workingDir, requirementsText, dockerImage, dockerArgs } = outline;
+export async function planLaunch(options: LaunchOptions): Promise<LaunchPlan> {
+  const { project, taskName, config, run, code, params, seeds } = options;
   const repository = identifyPipelineRepository(run.repository, run.serverUrl, code.cloneUrl);
   const pipelineHash = await hashPipeline({ repository, project, taskName });
-  const shared = [
-    pipelineHash,
-    code.codeId,
-    code.diff,
-    entryPoint,
-    workingDir,
-    requirementsText,
-    dockerImage,
-    dockerArgs,
-  ];
-  const groupHash = await hashText(JSON.stringify([KEY_VERSION, ...shared, sortParams(params)]));
+  const groupHash = await hashTraining(pipelineHash, params, options);
   const tagsOfReused = [
     ...(run.pullRequest === undefined ? [] : [tagPullRequest(run.pullRequest)]),
     ...(seeds === undefined ? [] : [`seeds:${groupHash.slice(0, 8)}`]),
   ];
-  const tags = ['ci', ...tagsOfReused, `branch:${code.branch}`, ...outline.tags];
-  const tasks = await Promise.all(
-    (seeds ?? [undefined]).map(async (seed): Promise<PlannedTask> => {
-      const withSeed = new Map(params);
-      if (seed !== undefined) withSeed.set(seedParam, String(seed));
-      const key = await hashText(JSON.stringify([KEY_VERSION, ...shared, sortParams(withSeed)]));
-      return {
-        key,
-        seed,
-        content: {
-          entryPoint,
-          workingDir,
-          diff: code.diff,
-          requirements: requirementsText ?? '',
-          image: dockerImage ?? '',
-          imageArguments: dockerArgs ?? '',
-          params: Object.fromEntries(withSeed),
-        },
-        document: {
-          name: taskName,
-          type: 'training',
-          comment: describeOrigin(run, code),
-          tags: [...new Set(tags)],
-          script: {
-            repository: code.cloneUrl,
-            branch: code.branch,
-            version_num: code.commit,
-            entry_point: entryPoint,
-            working_dir: workingDir,
-            diff: code.diff,
-            ...(requirementsText === undefined ? {} : { requirements: { pip: requirementsText } }),
-          },
-          ...(withSeed.size === 0 ? {} : { hyperparams: groupParams(withSeed) }),
-          ...(dockerImage === undefined && dockerArgs === undefined
-            ? {}
-            : {
-                container: {
-                  ...(dockerImage === undefined ? {} : { image: dockerImage }),
-                  ...(dockerArgs === undefined ? {} : { arguments: dockerArgs }),
-                },
-              }),
-          runtime: listRuntime(key, pipelineHash, run, code),
-        },
-      };
-    }),
-  );
+  const tags = ['ci', ...tagsOfReused, `branch:${code.branch}`, ...options.tags];
   return {
     project,
-    queue: outline.queue,
+    queue: options.queue,
     pipelineHash,
     pullRequest: run.pullRequest,
     commit: code.commit,
-    tasks,
+    tasks: await Promise.all(
+      (seeds ?? [undefined]).map((seed) => planTask(seed, pipelineHash, [...new Set(tags)], options)),
+    ),
     tagsOfReused,
     historyMark: planHistoryMark(run, code, config),
-    reuse: outline.reuse,
-    supersede: outline.supersede,
-    requireWorker: outline.requireWorker,
+    reuse: options.reuse,
+    supersede: options.supersede,
+    requireWorker: options.requireWorker,
     run,
   };
+}
+
+async function planTask(
+  seed: number | undefined,
+  pipelineHash: string,
+  tags: readonly string[],
+  options: LaunchOptions,
+): Promise<PlannedTask> {
+  const { code, run, entryPoint, workingDir, requirementsText, dockerImage, dockerArgs } = options;
+  const params = new Map(options.params);
+  if (seed !== undefined) params.set(options.seedParam, String(seed));
+  const key = await hashTraining(pipelineHash, params, options);
+  return {
+    key,
+    seed,
+    content: {
+      entryPoint,
+      workingDir,
+      diff: code.diff,
+      requirements: requirementsText ?? '',
+      image: dockerImage ?? '',
+      imageArguments: dockerArgs ?? '',
+      params: Object.fromEntries(params),
+    },
+    document: {
+      name: options.taskName,
+      type: 'training',
+      comment: describeOrigin(run, code),
+      tags,
+      script: {
+        repository: code.cloneUrl,
+        branch: code.branch,
+        version_num: code.commit,
+        entry_point: entryPoint,
+        working_dir: workingDir,
+        diff: code.diff,
+        requirements: requirementsText === undefined ? undefined : { pip: requirementsText },
+      },
+      hyperparams: params.size === 0 ? undefined : groupParams(params),
+      container:
+        dockerImage === undefined && dockerArgs === undefined
+          ? undefined
+          : { image: dockerImage, arguments: dockerArgs },
+      runtime: listRuntime(key, pipelineHash, run, code),
+    },
+  };
+}
+
+/** Hash of everything that decides the result: pipeline, code, params and what they run in. */
+function hashTraining(
+  pipelineHash: string,
+  params: ReadonlyMap<string, string>,
+  { code, entryPoint, workingDir, requirementsText, dockerImage, dockerArgs }: LaunchOptions,
+): Promise<string> {
+  const surroundings = [entryPoint, workingDir, requirementsText, dockerImage, dockerArgs];
+  return hashText(
+    JSON.stringify([KEY_VERSION, pipelineHash, code.codeId, code.diff, ...surroundings, sortParams(params)]),
+  );
 }
 
 /** A push to a branch, or a person outside Actions, launches what becomes the branch's history. */
@@ -305,94 +210,4 @@ function describeOrigin(run: GithubRun, code: Code): string {
     `Started by: ${run.actor ?? 'a person'}, ${run.eventName === undefined ? 'from the command line' : `event ${run.eventName}`}`,
   ];
   return lines.filter((line) => line !== undefined).join('\n');
-}
-
-function resolveTags(tags: readonly string[]): readonly string[] {
-  const reserved = tags.find(isHistoryMark);
-  if (reserved === undefined) return tags;
-  throw new Failure(`the tag ${reserved} is one that launches put on tasks themselves`, {
-    exitCode: EXIT_CODES.usage,
-    remedy: 'It says which commit a task is the baseline of: leave it out, or name it otherwise.',
-  });
-}
-
-/** All params by their path (`Args/lr`); a flag wins over the settings file, a later flag over an earlier one. */
-function resolveParams(
-  flags: readonly string[],
-  configured: Readonly<Record<string, string | number | boolean>>,
-): Map<string, string> {
-  const params = new Map(
-    Object.entries(configured).map(([name, value]) => [toParamPath(name), String(value)] as const),
-  );
-  for (const flag of flags) {
-    const separator = flag.indexOf('=');
-    if (separator < 1) {
-      throw new Failure(`--param "${flag}" is not of the form [Section/]name=value`, {
-        exitCode: EXIT_CODES.usage,
-        remedy:
-          'For example --param learning_rate=0.01 (section Args, where argparse’s arguments are) or --param General/depth=3.',
-      });
-    }
-    params.set(toParamPath(flag.slice(0, separator)), flag.slice(separator + 1));
-  }
-  return params;
-}
-
-/** `Args/name` for a name without a section. */
-function toParamPath(name: string): string {
-  const [section, ...rest] = name.trim().split('/');
-  const path = rest.length === 0 ? `Args/${section}` : `${section}/${rest.join('/')}`;
-  if (path.startsWith('/') || path.endsWith('/') || /\p{Cc}/u.test(path)) {
-    throw new Failure(`the param "${name}" has no section or no name`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give [Section/]name, for example learning_rate or General/depth.',
-    });
-  }
-  return path;
-}
-
-function sortParams(params: ReadonlyMap<string, string>): Array<[string, string]> {
-  return [...params].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-}
-
-function groupParams(params: ReadonlyMap<string, string>): Record<string, Record<string, HyperParameter>> {
-  const sections = new Map<string, Record<string, HyperParameter>>();
-  for (const [path, value] of params) {
-    const separator = path.indexOf('/');
-    const section = path.slice(0, separator);
-    const name = path.slice(separator + 1);
-    sections.set(section, { ...sections.get(section), [name]: { section, name, value } });
-  }
-  return Object.fromEntries(sections);
-}
-
-/** `--seeds 3` means 1, 2, 3; `--seeds 4,7` names them. undefined: one task, no seed set. */
-function resolveSeeds(
-  flag: string | undefined,
-  configured: number | readonly number[] | undefined,
-): readonly number[] | undefined {
-  const seeds = flag === undefined ? configured : parseSeeds(flag);
-  if (seeds === undefined) return undefined;
-  if (typeof seeds !== 'number') return seeds;
-  return seeds === 1 ? undefined : Array.from({ length: seeds }, (_, index) => index + 1);
-}
-
-function parseSeeds(flag: string): number | readonly number[] {
-  const text = flag.trim();
-  const parts = text.split(',').map((part) => part.trim());
-  const numbers = parts.map(Number);
-  const areWhole = parts.every((part) => /^\d{1,15}$/.test(part));
-  const isCount = parts.length === 1 && !text.includes(',');
-  const isValid =
-    areWhole && (isCount ? numbers[0] !== undefined && numbers[0] >= 1 && numbers[0] <= 100 : true);
-  if (!isValid || new Set(numbers).size !== numbers.length || numbers.length > 100) {
-    throw new Failure(
-      `--seeds "${flag}" is neither a number of seeds (1 to 100) nor a list of different whole numbers`,
-      {
-        exitCode: EXIT_CODES.usage,
-        remedy: 'For example --seeds 3 (seeds 1, 2 and 3) or --seeds 7,11,13.',
-      },
-    );
-  }
-  return isCount ? (numbers[0] ?? 1) : numbers;
 }

@@ -1,3 +1,4 @@
+import { distance } from 'fastest-levenshtein';
 import type { CheckoutReader } from '../github/git.ts';
 
 /** Git's modes of what is no plain file or folder: what lies behind cannot be seen in this tree. */
@@ -50,7 +51,6 @@ async function listNear(
   const files = ((await reader.listTree(commit)) ?? []).map((entry) => entry.path);
   const ending = /[^/](\.[^./]+)$/.exec(path)?.[1] ?? '';
   const names = kind === 'file' ? files.filter((name) => name.endsWith(ending)) : files.flatMap(listFolders);
-  const { distance } = await import('fastest-levenshtein');
   const baseName = (name: string) => name.split('/').at(-1)?.toLowerCase() ?? '';
   // The right name in another folder is nearer than any other name.
   const measure = (name: string) =>

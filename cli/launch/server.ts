@@ -5,7 +5,7 @@ import { findTasks, listParams, PAGE_SIZE, type TaskFilter, type TaskOf } from '
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
 import { isTaskId, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
-import type { KnownTask, LaunchServer, Queue } from './launch.ts';
+import type { KnownTask, LaunchServer, Queue } from './ports.ts';
 
 const Id = v.pipe(v.string(), v.minLength(1));
 const ProjectsSchema = v.object({ projects: v.array(v.object({ id: Id, name: v.string() })) });

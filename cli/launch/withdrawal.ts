@@ -7,10 +7,10 @@ import type { Clock } from '../shell/world.ts';
 import { listPossibleMarks } from '../training/history-mark.ts';
 import { isUsedByOthers } from '../training/ownership.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
-import type { LaunchRecord, LaunchResult } from './launch.ts';
+import type { LaunchRecord, LaunchResult } from './create-and-enqueue.ts';
 import type { LaunchPlan } from './plan.ts';
 import { createLaunchServer } from './server.ts';
-import { isGivenUp, isSuperseded } from './task-choice.ts';
+import { isGivenUp, isSuperseded } from './superseded.ts';
 
 type FoundTask = TaskOf<'tags' | 'runtime'>;
 

@@ -18,9 +18,9 @@ import { identifyRepository } from '../shell/git-url.ts';
 import { createHttp } from '../shell/http.ts';
 import { Command, formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
-import { DEFAULT_SEED_PARAM } from '../training/settings.ts';
+import { DEFAULT_SEED_PARAM } from '../training/names.ts';
 import { formatTaskUrl } from '../training/task.ts';
-import { readTaskIds } from '../training/task-arguments.ts';
+import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
 import { loadDownsample } from './drawing/curve.ts';
 import { hasGate, listGateQuestions, prepareGateInput } from './gate-input.ts';
@@ -91,6 +91,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const { env, cwd, clock, voice, redact, random } = session;
   const flags = readFlags<Flags>(command);
   const taskIds = readTaskIds(command.args);
+  requireTaskIds(taskIds);
   const isDryRun = flags.dryRun === true;
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),

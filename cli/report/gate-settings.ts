@@ -2,9 +2,8 @@ import { DEFAULT_ALPHA } from '../gate/data.ts';
 import type { Config, MetricRule } from '../shell/config.ts';
 import { Failure, settle } from '../shell/failure.ts';
 import { matchesPattern } from '../text/pattern.ts';
-
+import { DEFAULT_SEED_PARAM, type Names, resolveNames } from '../training/names.ts';
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
-import { DEFAULT_SEED_PARAM, type Names, resolveNames } from '../training/settings.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
 import { type BaselineRule, DEFAULT_BASELINE, listBaselineRules } from './baseline/baseline.ts';
 import { hasGate } from './gate-input.ts';

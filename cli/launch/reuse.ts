@@ -1,7 +1,7 @@
-import { isUsedByOthers, isUsedByPullRequest } from '../training/ownership.ts';
 import { RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
-import type { KnownTask } from './launch.ts';
+
 import type { LaunchPlan, PlannedTask, TaskContent } from './plan.ts';
+import type { KnownTask } from './ports.ts';
 
 /** The further a task has come, the better: what is done need not be waited for, what is queued is ahead of a draft. */
 const PREFERENCE: ReadonlyMap<TaskStatus, number> = new Map([
@@ -29,7 +29,7 @@ export function chooseTask(tasks: readonly KnownTask[]): KnownTask | undefined {
  * Whether a task may stand for a planned one. With `--no-reuse` only what this very workflow run has launched and not
  * finished counts, so that a step that is retried does not train twice.
  */
-export function isSameTraining(known: KnownTask, task: PlannedTask, plan: LaunchPlan): boolean {
+export function canStandFor(known: KnownTask, task: PlannedTask, plan: LaunchPlan): boolean {
   if (known.runtime[RUNTIME_KEYS.key] !== task.key) return false;
   if (known.runtime[RUNTIME_KEYS.pipeline] !== plan.pipelineHash) return false;
   // Until an agent takes a task anybody can edit it in the web page, and its key says nothing of that. Afterwards the
@@ -51,35 +51,4 @@ function isSameContent(a: TaskContent, b: TaskContent): boolean {
   const flatten = ({ params, ...rest }: TaskContent) =>
     JSON.stringify([Object.entries(rest).sort(), Object.entries(params).sort()]);
   return flatten(a) === flatten(b);
-}
-
-/** An unfinished task of the same pull request, of another commit, with none of our keys, from an earlier run. */
-export function isSuperseded(task: KnownTask, plan: LaunchPlan): boolean {
-  return (
-    task.runtime[RUNTIME_KEYS.pullRequest] !== undefined &&
-    isOlder(task, plan) &&
-    !isUsedByOthers(task, plan.pullRequest)
-  );
-}
-
-/** One that would be superseded, but that others use too: it goes on for them, and this pull request gives it up. */
-export function isGivenUp(task: KnownTask, plan: LaunchPlan): boolean {
-  return isOlder(task, plan) && isUsedByOthers(task, plan.pullRequest);
-}
-
-function isOlder(task: KnownTask, plan: LaunchPlan): boolean {
-  // A draft does not run: it is left for the launch that may want it again.
-  if (!['queued', 'in_progress'].includes(task.status)) return false;
-  if (plan.pullRequest === undefined || !isUsedByPullRequest(task, plan.pullRequest)) return false;
-  if (task.runtime[RUNTIME_KEYS.pipeline] !== plan.pipelineHash) return false;
-  if (task.commit === plan.commit) return false;
-  if (plan.tasks.some(({ key }) => key === task.runtime[RUNTIME_KEYS.key])) return false;
-  const theirs = toRunNumber(task.runtime[RUNTIME_KEYS.run]);
-  const ours = toRunNumber(plan.run.runId);
-  // Without a run number on either side, a task that was there when we looked was created earlier.
-  return theirs === undefined || ours === undefined || theirs < ours;
-}
-
-function toRunNumber(text: string | undefined): bigint | undefined {
-  return text !== undefined && /^\d+$/.test(text) ? BigInt(text) : undefined;
 }

@@ -17,10 +17,8 @@ export interface NameOptions {
   readonly workingDir?: string | undefined;
 }
 
-export const DEFAULT_QUEUE = 'default';
-export const DEFAULT_ENTRY_POINT = 'train_model.py';
-export const DEFAULT_TIMEOUT_MS = 60 * 60_000;
-export const DEFAULT_QUEUE_TIMEOUT_MS = 30 * 60_000;
+const DEFAULT_ENTRY_POINT = 'train_model.py';
+/** The param that seeds are written to. */
 export const DEFAULT_SEED_PARAM = 'Args/seed';
 
 /**

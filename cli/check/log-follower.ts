@@ -3,7 +3,6 @@ import type { Clock } from '../shell/world.ts';
 import {
   createLogBudget,
   createLogReader,
-  type LogEvent,
   type LogPage,
   type ReadLogPage,
   splitLogLines,
@@ -51,37 +50,38 @@ export function isLongOver({ task, end, phaseSinceMs }: TaskLife): boolean {
   );
 }
 
-export function createLogFollower(options: {
+/** The end of a console, as far as it was read. */
+interface ReadLog {
+  recent: readonly string[];
+  isComplete: boolean;
+}
+
+interface FollowOptions {
   readonly readPage: ReadLogPage;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly keepColors: boolean;
   /** Prints lines that fit into the budget. */
   readonly print: (lines: readonly string[]) => void;
-}): LogFollower {
-  const { clock, signal } = options;
+}
+
+export function createLogFollower(options: FollowOptions): LogFollower {
   const reader = createLogReader(options.readPage);
   const budget = createLogBudget();
-  let recent: string[] = [];
-  let isComplete = true;
+  const log: ReadLog = { recent: [], isComplete: true };
   let readUpdate: string | undefined;
   let hasLastWords = false;
   /** What was asked for already was so before the task's end. */
   let isAskedEarly = false;
 
-  function take(events: readonly LogEvent[]): void {
-    const lines = events.flatMap(({ text }) => splitLogLines(text, options.keepColors));
-    hasLastWords ||= lines.some((line) => LAST_WORDS.test(line));
-    // Not pushed one by one: a page may hold more lines than a call may have arguments.
-    recent = recent.concat(options.keepColors ? events.flatMap(({ text }) => splitLogLines(text)) : lines);
-    if (recent.length > MAX_RECENT_LINES) {
-      isComplete = false;
-      recent = recent.slice(-MAX_RECENT_LINES);
-    }
-    options.print(budget.take(lines));
-  }
-
   const hasNews = ({ task }: TaskLife) => task !== undefined && task.lastUpdate !== readUpdate;
+  const read = () =>
+    reader.read((events) => {
+      const lines = events.flatMap(({ text }) => splitLogLines(text, options.keepColors));
+      hasLastWords ||= saysLastWords(lines);
+      keepRecent(log, options.keepColors ? events.flatMap(({ text }) => splitLogLines(text)) : lines);
+      options.print(budget.take(lines));
+    });
 
   return {
     ask(life) {
@@ -93,27 +93,21 @@ export function createLogFollower(options: {
     async follow(life) {
       if (!hasNews(life)) return;
       isAskedEarly = false;
-      await reader.read(take);
+      await read();
       readUpdate = life.task?.lastUpdate;
     },
 
     async finish(life) {
-      await reader.read(take);
-      if (isAskedEarly) await reader.read(take);
-      await waitForLastWords(
-        life,
-        clock,
-        signal,
-        () => hasLastWords,
-        () => reader.read(take),
-      );
+      await read();
+      if (isAskedEarly) await read();
+      await waitForLastWords(life, options, () => hasLastWords, read);
     },
 
     get recent() {
-      return recent;
+      return log.recent;
     },
     get isComplete() {
-      return isComplete;
+      return log.isComplete;
     },
     get tail() {
       return budget.tail;
@@ -124,6 +118,17 @@ export function createLogFollower(options: {
   };
 }
 
+function keepRecent(log: ReadLog, lines: readonly string[]): void {
+  // Not pushed one by one: a page may hold more lines than a call may have arguments.
+  const all = log.recent.concat(lines);
+  log.isComplete &&= all.length <= MAX_RECENT_LINES;
+  log.recent = all.slice(-MAX_RECENT_LINES);
+}
+
+function saysLastWords(lines: readonly string[]): boolean {
+  return lines.some((line) => LAST_WORDS.test(line));
+}
+
 /** Reads only the end of a console, and only of a task that did not succeed: for whoever wants no log. */
 export function createTailReader(options: {
   /** Reads the newest messages, oldest first. */
@@ -131,16 +136,14 @@ export function createTailReader(options: {
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }): LogFollower {
-  const { clock, signal } = options;
-  let recent: string[] = [];
-  let isComplete = true;
+  let log: ReadLog = { recent: [], isComplete: true };
   let asked: Promise<LogPage> | undefined;
 
   async function read(): Promise<void> {
     const page = await (asked ?? options.readEnd(TAIL_BATCH_SIZE));
     asked = undefined;
-    recent = page.events.flatMap(({ text }) => splitLogLines(text)).slice(-MAX_RECENT_LINES);
-    isComplete = page.total <= page.events.length && recent.length < MAX_RECENT_LINES;
+    const recent = page.events.flatMap(({ text }) => splitLogLines(text)).slice(-MAX_RECENT_LINES);
+    log = { recent, isComplete: page.total <= page.events.length && recent.length < MAX_RECENT_LINES };
   }
 
   return {
@@ -154,17 +157,16 @@ export function createTailReader(options: {
     async finish(life) {
       if (life.end === 'succeeded') return;
       await read();
-      const hasLastWords = () => recent.some((line) => LAST_WORDS.test(line));
-      await waitForLastWords(life, clock, signal, hasLastWords, read);
+      await waitForLastWords(life, options, () => saysLastWords(log.recent), read);
     },
     get recent() {
-      return recent;
+      return log.recent;
     },
     get isComplete() {
-      return isComplete;
+      return log.isComplete;
     },
     get tail() {
-      return recent.slice(-TAIL_LINES);
+      return log.recent.slice(-TAIL_LINES);
     },
     rest: { droppedLines: 0, droppedBytes: 0, tail: [] },
   };
@@ -173,8 +175,7 @@ export function createTailReader(options: {
 /** An agent sets the status first and sends the end of the log afterwards, some seconds later where set-up failed. */
 async function waitForLastWords(
   { task, end }: TaskLife,
-  clock: Clock,
-  signal: AbortSignal,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
   hasLastWords: () => boolean,
   read: () => Promise<void>,
 ): Promise<void> {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { beginLife, type WatchedTask } from '../training/task-life.ts';
-import { createLogFollower } from './log-follow.ts';
+import { createLogFollower } from './log-follower.ts';
 
 const RUNNING_TASK: WatchedTask = {
   id: 'a'.repeat(32),

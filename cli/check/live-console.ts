@@ -1,0 +1,122 @@
+import cutToWidth from 'fast-string-truncated-width';
+import { isActions } from '../shell/environment.ts';
+import type { Session, Voice } from '../shell/program.ts';
+import type { Progress } from './progress.ts';
+
+/** The voice of a wait: a live line on a terminal, sparse lines elsewhere, and a log that can't command the runner. */
+export interface LiveConsole {
+  say(text: string): void;
+  warn(text: string): void;
+  annotate: Voice['annotate'];
+  /** Lines of a task's console, as they are. In Actions they come in a group that can be folded. */
+  printLog(title: string, lines: readonly string[]): void;
+  /** The same without a group: to be seen at once. */
+  printTail(lines: readonly string[]): void;
+  /** What is going on: drawn over on a terminal, else a line when something has changed, at most one every 30 s. */
+  showProgress(progress: Progress | undefined): void;
+  /** There is a live line to be kept up to date. */
+  readonly isLive: boolean;
+  /** Leaves the terminal and the runner as they were. */
+  close(): void;
+}
+
+const PROGRESS_PAUSE_MS = 30_000;
+const CLEAR_LINE = '\r\u001b[2K';
+
+type Surroundings = Pick<Session, 'voice' | 'env' | 'clock'>;
+
+/** What stands on the screen. */
+interface Screen {
+  readonly voice: Voice;
+  /** Empty where there is none. */
+  liveLine: string;
+  /** The group that the runner folds, while it is open. Between its commands the runner obeys nothing. */
+  openGroup: { readonly title: string; readonly token: string } | undefined;
+}
+
+export function createLiveConsole({ voice, env, clock }: Surroundings): LiveConsole {
+  const inActions = isActions(env);
+  const screen: Screen = { voice, liveLine: '', openGroup: undefined };
+  let told: { readonly facts: string; readonly atMs: number } | undefined;
+  return {
+    isLive: voice.isTerminal,
+    say: (text) => writeOutside(screen, () => voice.say(text)),
+    warn: (text) => writeOutside(screen, () => voice.warn(text)),
+    annotate: (...annotation) => writeOutside(screen, () => voice.annotate(...annotation)),
+
+    printLog(title, lines) {
+      if (lines.length === 0) return;
+      if (inActions) {
+        openGroup(screen, title);
+        drawLines(voice, lines);
+      } else writeOutside(screen, () => drawLines(voice, lines));
+    },
+
+    printTail(lines) {
+      if (lines.length === 0) return;
+      writeOutside(screen, () => {
+        const token = crypto.randomUUID();
+        if (inActions) voice.draw(`::stop-commands::${token}\n`);
+        drawLines(voice, lines);
+        if (inActions) voice.draw(`::${token}::\n`);
+      });
+    },
+
+    showProgress(progress) {
+      if (voice.isTerminal) {
+        clearLine(screen);
+        screen.liveLine = cutLine(progress?.text ?? '', voice.columns - 1);
+        redrawLine(screen);
+        return;
+      }
+      if (progress === undefined || progress.facts === told?.facts) return;
+      if (told !== undefined && clock.now() - told.atMs < PROGRESS_PAUSE_MS) return;
+      told = { facts: progress.facts, atMs: clock.now() };
+      writeOutside(screen, () => voice.say(progress.text));
+    },
+
+    close() {
+      closeGroup(screen);
+      clearLine(screen);
+      screen.liveLine = '';
+    },
+  };
+}
+
+function clearLine({ voice, liveLine }: Screen): void {
+  if (liveLine !== '') voice.draw(CLEAR_LINE);
+}
+
+function redrawLine({ voice, liveLine }: Screen): void {
+  if (liveLine !== '') voice.draw(liveLine);
+}
+
+/** Everything that is not the log comes outside its group, where commands work. */
+function writeOutside(screen: Screen, write: () => void): void {
+  closeGroup(screen);
+  clearLine(screen);
+  write();
+  redrawLine(screen);
+}
+
+function openGroup(screen: Screen, title: string): void {
+  if (screen.openGroup?.title === title) return;
+  closeGroup(screen);
+  screen.openGroup = { title, token: crypto.randomUUID() };
+  screen.voice.draw(`::group::${title}\n::stop-commands::${screen.openGroup.token}\n`);
+}
+
+function closeGroup(screen: Screen): void {
+  if (screen.openGroup === undefined) return;
+  screen.voice.draw(`::${screen.openGroup.token}::\n::endgroup::\n`);
+  screen.openGroup = undefined;
+}
+
+function drawLines(voice: Voice, lines: readonly string[]): void {
+  voice.draw(`${lines.join('\n')}\n`);
+}
+
+/** As much of a line as fits: a wide character (Chinese, an emoji) takes two columns. */
+function cutLine(line: string, columns: number): string {
+  return line.slice(0, cutToWidth(line, { limit: columns }).index);
+}

@@ -1,0 +1,242 @@
+import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
+import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
+import { isActions } from '../shell/environment.ts';
+import type { Session } from '../shell/program.ts';
+import { toSingleLine } from '../text/single-line.ts';
+import { formatAgentCommand } from '../training/agent-command.ts';
+import { type Cause, explainEnd } from '../training/cause.ts';
+import type { LogPage } from '../training/console-log.ts';
+import type { TaskLife } from '../training/task-life.ts';
+import type { LiveConsole } from './live-console.ts';
+import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
+import type { CheckOptions } from './options.ts';
+import { describeProgress, describeValues, labelTask } from './progress.ts';
+import { type CheckedTask, describeChecked, formatDetails, formatHeadline } from './result.ts';
+import type { Watch } from './watch.ts';
+
+/** A line is told every 30 s at most. */
+const VALUES_PAUSE_MS = 30_000;
+const LIVE_VALUES_PAUSE_MS = 5000;
+/** A page of a log may hold some MB. */
+const LOGS_AT_ONCE = 8;
+/** GitHub shows ten a step; one is left for whatever else goes wrong. */
+const MAX_ANNOTATIONS = 9;
+
+export interface WaitOutputTools {
+  readonly options: CheckOptions;
+  readonly client: ClearmlClient;
+  readonly out: LiveConsole;
+  /** The task's page. */
+  readonly urlOf: (life: TaskLife) => string;
+  readonly session: Session;
+}
+
+/** What is printed while tasks are waited for, as far as it has come. */
+export interface WaitOutput extends WaitOutputTools {
+  readonly watch: Watch;
+  readonly followers: Map<string, LogFollower>;
+  /** Of the tasks whose end was told; undefined for one that succeeded. */
+  readonly causes: Map<string, Cause | undefined>;
+  readonly warnedQueues: Set<string>;
+  /** The newest values of the metrics that the settings name, by task. */
+  readonly values: Map<string, string>;
+  /** When they were read, and after which updates of the tasks. */
+  valuesRead: { readonly atMs: number; readonly updates: string };
+  annotations: number;
+  /** Whose log was shown last, and how many lines of it with nothing of another task in between. */
+  shownLast: { readonly id: string; readonly lines: number };
+}
+
+/** An output in which nothing has been told yet. */
+export function createWaitOutput(watch: Watch, tools: WaitOutputTools): WaitOutput {
+  return {
+    ...tools,
+    watch,
+    followers: new Map(),
+    causes: new Map(),
+    warnedQueues: new Set(),
+    values: new Map(),
+    valuesRead: { atMs: Number.NEGATIVE_INFINITY, updates: '' },
+    annotations: 0,
+    shownLast: { id: '', lines: 0 },
+  };
+}
+
+/** Tells what a look has shown: logs as they grow, ends and why, queues that nobody serves, how far it is. */
+export async function tellLook(output: WaitOutput): Promise<void> {
+  const { lives } = output.watch;
+  for (const [index, life] of lives.entries()) {
+    if (!isDue(life, output)) continue;
+    askAhead(lives.slice(index + 1), output);
+    if (life.end === undefined) await findFollower(life, output).follow(life);
+    else await tellEnd(life, output);
+  }
+  warnOfUnservedQueues(output);
+  await readValues(output);
+  showProgress(output);
+}
+
+/** Brings the line that says what is going on up to date. */
+export function showProgress({ watch, values, out, session }: WaitOutput): void {
+  out.showProgress(describeProgress({ ...watch, values }, session.clock.now()));
+}
+
+/** What is known of each task. */
+export function describeTasks(output: WaitOutput): CheckedTask[] {
+  return output.watch.lives.map((life) => describeTask(life, output));
+}
+
+function describeTask(life: TaskLife, { urlOf, causes, session }: WaitOutput): CheckedTask {
+  return describeChecked(life, {
+    url: urlOf(life),
+    cause: causes.get(life.id),
+    nowMs: session.clock.now(),
+  });
+}
+
+/** There may be something to tell of it. */
+function isDue(life: TaskLife, { causes }: WaitOutput): boolean {
+  return life.end === undefined ? life.phase === 'running' : !causes.has(life.id);
+}
+
+/** Tasks are told one after the other; the logs of some are asked for at a time. */
+function askAhead(next: readonly TaskLife[], output: WaitOutput): void {
+  const due = next.filter((life) => isDue(life, output) && hasLog(life));
+  for (const life of due.slice(0, LOGS_AT_ONCE - 1)) findFollower(life, output).ask(life);
+}
+
+/** A draft that was never enqueued has written nothing. */
+function hasLog({ wasEnqueued, task }: TaskLife): boolean {
+  return wasEnqueued || task?.startedAtMs !== undefined;
+}
+
+function findFollower(life: TaskLife, output: WaitOutput): LogFollower {
+  const known = output.followers.get(life.id);
+  if (known !== undefined) return known;
+  const { client, session } = output;
+  const { patience, clock, signal } = output.watch.ports;
+  const ask = (read: () => Promise<LogPage>) => patience.run(read, signal).catch(passOverDeleted);
+  const readPage = createLogPageReader(client, life.id, signal);
+  const follower = output.options.showsLogs
+    ? createLogFollower({
+        readPage: (...page) => ask(() => readPage(...page)),
+        clock,
+        signal,
+        keepColors: session.voice.isColored,
+        print: (lines) => printLog(life, lines, output),
+      })
+    : createTailReader({
+        readEnd: (batchSize) => ask(() => readLogEnd(client, life.id, batchSize, signal)),
+        clock,
+        signal,
+      });
+  output.followers.set(life.id, follower);
+  return follower;
+}
+
+/** A task that was deleted since the last look has no log; the next look tells. */
+function passOverDeleted(error: unknown): LogPage {
+  if (isRefusal(error, 'no such task')) return { events: [], total: 0 };
+  throw error;
+}
+
+function printLog({ id }: TaskLife, lines: readonly string[], output: WaitOutput): void {
+  if (lines.length === 0) return;
+  const { shownLast, watch, out } = output;
+  output.shownLast = { id, lines: (shownLast.id === id ? shownLast.lines : 0) + lines.length };
+  const isOneOfMany = watch.lives.length > 1;
+  out.printLog(`Log of task ${id}`, isOneOfMany ? lines.map((line) => `[${labelTask(id)}] ${line}`) : lines);
+}
+
+/** The task has come to its end: reads the rest of its log, finds out why, and says it. */
+async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
+  const { out, urlOf, causes } = output;
+  const follower = findFollower(life, output);
+  if (hasLog(life)) await follower.finish(life);
+  const { droppedLines, droppedBytes, tail } = follower.rest;
+  if (droppedLines > 0) {
+    out.say(
+      droppedLines === 1
+        ? `1 line (${droppedBytes} bytes) of the log is left out here; ${urlOf(life)} has it`
+        : `${droppedLines} lines (${droppedBytes} bytes) of the log are left out here; ${urlOf(life)} has them`,
+    );
+  }
+  printLog(life, tail, output);
+  if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
+  causes.set(life.id, findCause(life, follower));
+  tellOutcome(describeTask(life, output), follower.tail, output);
+}
+
+/** Where set-up fails, the agent sets the status twice; the second time with its exit code. */
+async function readFinalReason(life: TaskLife, { watch }: WaitOutput): Promise<void> {
+  const { patience, server, signal } = watch.ports;
+  const tasks = await patience.run(() => server.readTasks([life.id], signal), signal);
+  const task = tasks.get(life.id);
+  if (task?.status === 'failed') life.task = task;
+}
+
+function findCause({ end, task }: TaskLife, follower: LogFollower): Cause | undefined {
+  if (end === undefined) return undefined;
+  return explainEnd(end, {
+    statusReason: task?.statusReason ?? '',
+    statusMessage: task?.statusMessage ?? '',
+    log: follower.recent,
+    isLogComplete: follower.isComplete,
+    workingDir: task?.workingDir ?? '.',
+  });
+}
+
+function tellOutcome(task: CheckedTask, tail: readonly string[], output: WaitOutput): void {
+  const { out } = output;
+  const { cause } = task;
+  if (cause === undefined) {
+    out.say(`${formatHeadline(task)}\n${task.url}`);
+    return;
+  }
+  out.say(`error: ${formatHeadline(task)}`);
+  if (tail.length > 0 && !isTailInView(task.id, tail, output)) {
+    out.say(tail.length === 1 ? 'The last line of its log:' : `The last ${tail.length} lines of its log:`);
+    out.printTail(tail);
+  }
+  out.say(formatDetails(task));
+  output.annotations += 1;
+  if (output.annotations > MAX_ANNOTATIONS) return;
+  out.annotate('error', `${formatHeadline(task)}\n${cause.advice}\n${task.url}`, {
+    ...(cause.file === undefined ? {} : { file: cause.file }),
+    ...(cause.line === undefined ? {} : { line: cause.line }),
+  });
+}
+
+/** The end of its log stands right above, unfolded: one need not look for it among other tasks' lines. */
+function isTailInView(id: string, tail: readonly string[], output: WaitOutput): boolean {
+  const { options, session, watch, shownLast } = output;
+  if (!options.showsLogs || isActions(session.env)) return false;
+  return watch.lives.length === 1 || (shownLast.id === id && shownLast.lines >= tail.length);
+}
+
+function warnOfUnservedQueues({ watch, warnedQueues, out }: WaitOutput): void {
+  for (const queue of watch.queues.values()) {
+    const isAwaited = watch.lives.some((life) => life.end === undefined && life.task?.queueId === queue.id);
+    if (!isAwaited || queue.workers.length > 0 || warnedQueues.has(queue.id)) continue;
+    warnedQueues.add(queue.id);
+    const name = toSingleLine(queue.name, 80);
+    out.warn(`no worker serves the queue "${name}": start one (${formatAgentCommand(queue.name)})`);
+  }
+}
+
+/** What the settings want to see of running tasks, as often as it could be shown. */
+async function readValues(output: WaitOutput): Promise<void> {
+  const { watch, valuesRead, options, out } = output;
+  const { patience, server, clock, signal } = watch.ports;
+  const running = watch.lives.filter((life) => life.end === undefined && life.phase === 'running');
+  const updates = running.map(({ task }) => task?.lastUpdate).join();
+  const isDue = clock.now() - valuesRead.atMs >= (out.isLive ? LIVE_VALUES_PAUSE_MS : VALUES_PAUSE_MS);
+  if (options.metrics.length === 0 || running.length === 0 || !isDue || updates === valuesRead.updates)
+    return;
+  output.valuesRead = { atMs: clock.now(), updates };
+  const ids = running.map(({ id }) => id);
+  for (const [id, metrics] of await patience.run(() => server.readMetrics(ids, signal), signal)) {
+    const shown = describeValues(metrics, options.metrics);
+    if (shown !== undefined) output.values.set(id, shown);
+  }
+}

@@ -1,0 +1,60 @@
+import type { ClearmlClient } from '../clearml/client.ts';
+import type { ExitCode } from '../shell/failure.ts';
+import { Interruption, type Session } from '../shell/program.ts';
+import { formatTaskUrl } from '../training/task.ts';
+import type { TaskLife } from '../training/task-life.ts';
+import { endInterrupted, endOverdue, type Reach, tellLeft } from './early-end.ts';
+import type { LiveConsole } from './live-console.ts';
+import type { CheckFlags, CheckOptions } from './options.ts';
+import { type CheckedTask, decideExitCode, tellResult } from './result.ts';
+import { createWaitOutput, describeTasks, showProgress, tellLook } from './wait-output.ts';
+import { runWatch, type Watch } from './watch.ts';
+
+const LIVE_TICK_MS = 1000;
+
+export interface WaitTools {
+  readonly flags: CheckFlags;
+  readonly options: CheckOptions;
+  readonly reach: Reach;
+  /** Bears with outages. */
+  readonly client: ClearmlClient;
+  readonly out: LiveConsole;
+  readonly session: Session;
+}
+
+/** Waits until every task has ended, telling what happens; on a signal ends what is ours and says so. */
+export async function waitForTasks(watch: Watch, tools: WaitTools): Promise<ExitCode> {
+  const { tasks, exitCode } = await watchUntilEnd(watch, tools);
+  await tellResult(tasks, tools.flags, tools.session);
+  return exitCode;
+}
+
+async function watchUntilEnd(
+  watch: Watch,
+  tools: WaitTools,
+): Promise<{ readonly tasks: readonly CheckedTask[]; readonly exitCode: ExitCode }> {
+  const { reach, client, out } = tools;
+  const urlOf = ({ id, task }: TaskLife) =>
+    formatTaskUrl(reach.access.webHost, { id, projectId: task?.projectId }, client.apiVersion);
+  const output = createWaitOutput(watch, { ...tools, urlOf });
+  try {
+    await runWatch(watch, {
+      afterLook: () => tellLook(output),
+      tick: () => showProgress(output),
+      tickMs: out.isLive ? LIVE_TICK_MS : Number.POSITIVE_INFINITY,
+      endOverdue: (life, timeout) => endOverdue(life, timeout, { ...tools, urlOf }),
+    });
+    const tasks = describeTasks(output);
+    return { tasks, exitCode: decideExitCode(tasks) };
+  } catch (error) {
+    if (!(error instanceof Interruption)) {
+      tellLeft(error, watch.lives, { out, urlOf });
+      throw error;
+    }
+    await endInterrupted(error, watch.lives, { ...tools, urlOf });
+    out.say(error.message);
+    return { tasks: describeTasks(output), exitCode: error.exitCode };
+  } finally {
+    out.close();
+  }
+}
