@@ -5,7 +5,7 @@ const LONGEST = [
   'cli/e2e/fault-matrix-check.test.ts',
   'cli/e2e/fault-matrix-comment.test.ts',
   'cli/e2e/fault-matrix-launch.test.ts',
-  'cli/dev/demo.test.ts',
+  'cli/dev/demo.slow.test.ts',
 ];
 
 /** Jest's own order (by size, where no earlier run has told the times), but for the longest. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { runCommand } from './command-run.ts';
 import { preparePythonEnvironment } from './python-environment.ts';
 
-// train_model.py without any server; sandbox/real-clients.test.ts has it report to one.
+// train_model.py without any server; sandbox/real-clients.slow.test.ts has it report to one.
 
 const SCRIPT = fileURLToPath(new URL('../../train_model.py', import.meta.url));
 const MINUTES_MS = 60_000;
