@@ -9,7 +9,6 @@ import { preparePythonEnvironment } from './python-environment.ts';
 // train_model.py without any server; sandbox/real-clients.slow.test.ts has it report to one.
 
 const SCRIPT = fileURLToPath(new URL('../../train_model.py', import.meta.url));
-const MINUTES_MS = 60_000;
 const HANG_SECONDS = 90;
 
 let python: string;
@@ -23,7 +22,7 @@ beforeAll(async () => {
     join(folder, 'sitecustomize.py'),
     `import faulthandler\nfaulthandler.dump_traceback_later(${HANG_SECONDS}, exit=True)\n`,
   );
-}, 6 * MINUTES_MS);
+});
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -44,37 +43,29 @@ async function train(args: readonly string[], threads = 1) {
 
 const listNumbers = (output: string) => output.split('\n').filter((line) => /^(epoch|test)/.test(line));
 
-test(
-  'the same seed gives the same numbers, whatever the number of threads; another seed gives others',
-  async () => {
-    const first = await train(['--epochs', '3', '--seed', '5'], 1);
-    const second = await train(['--epochs', '3', '--seed', '5'], 2);
-    const other = await train(['--epochs', '3', '--seed', '6']);
-    expect([first, second, other]).toMatchObject([{ exitCode: 0 }, { exitCode: 0 }, { exitCode: 0 }]);
-    expect(listNumbers(first.output)).toHaveLength(4);
-    expect(listNumbers(second.output)).toEqual(listNumbers(first.output));
-    expect(listNumbers(other.output)).not.toEqual(listNumbers(first.output));
-  },
-  2 * MINUTES_MS,
-);
+test('the same seed gives the same numbers, whatever the number of threads; another seed gives others', async () => {
+  const first = await train(['--epochs', '3', '--seed', '5'], 1);
+  const second = await train(['--epochs', '3', '--seed', '5'], 2);
+  const other = await train(['--epochs', '3', '--seed', '6']);
+  expect([first, second, other]).toMatchObject([{ exitCode: 0 }, { exitCode: 0 }, { exitCode: 0 }]);
+  expect(listNumbers(first.output)).toHaveLength(4);
+  expect(listNumbers(second.output)).toEqual(listNumbers(first.output));
+  expect(listNumbers(other.output)).not.toEqual(listNumbers(first.output));
+});
 
-test(
-  'a value that makes no sense is refused with exit code 2',
-  async () => {
-    const cases = [
-      ['--learning_rate', 'nan', 'nan is not above 0'],
-      ['--epochs', '2.5', "invalid int value: '2.5'"],
-      ['--seed', '4294967296', '4294967296 is not from 0 to 4294967295'],
-    ] as const;
-    await Promise.all(
-      cases.map(async ([option, value, message]) => {
-        const run = await train([option, value]);
-        expect(run.output).toContain(`argument ${option}: ${message}`);
-        expect(run.exitCode).toBe(2);
-        // What the SDK says when it has killed a thread of its own, which can leave the script hanging.
-        expect(run.output).not.toContain('Failed auto-detecting task repository');
-      }),
-    );
-  },
-  2 * MINUTES_MS,
-);
+test('a value that makes no sense is refused with exit code 2', async () => {
+  const cases = [
+    ['--learning_rate', 'nan', 'nan is not above 0'],
+    ['--epochs', '2.5', "invalid int value: '2.5'"],
+    ['--seed', '4294967296', '4294967296 is not from 0 to 4294967295'],
+  ] as const;
+  await Promise.all(
+    cases.map(async ([option, value, message]) => {
+      const run = await train([option, value]);
+      expect(run.output).toContain(`argument ${option}: ${message}`);
+      expect(run.exitCode).toBe(2);
+      // What the SDK says when it has killed a thread of its own, which can leave the script hanging.
+      expect(run.output).not.toContain('Failed auto-detecting task repository');
+    }),
+  );
+});

@@ -187,7 +187,6 @@ describe('a task that has ended', () => {
       );
       expect(run.stderr).toContain(`${sandbox.webHost}/projects/${projectId}/tasks/`);
     },
-    60_000,
   );
 });
 
@@ -308,7 +307,7 @@ describe('a wait', () => {
       ],
     });
     expect(run.stderr).toContain('epoch 1');
-  }, 60_000);
+  });
 
   test('for several tasks ends with the worst of them, each once and in the order given', async () => {
     const run = await waits['of several tasks']();
@@ -322,48 +321,40 @@ describe('a wait', () => {
     );
     // While both were unfinished, one request asked for both.
     expect(looks.filter(({ body }) => body.includes(run.ids[0] ?? '')).length).toBeGreaterThan(0);
-  }, 60_000);
+  });
 
   test.each([
     ['for a task that is taken out of the queue', 'created', 'taken out of the queue'],
     ['for a task that is reset', 'created', 'reset by somebody'],
     ['for a task that is deleted', 'unknown', 'deleted by somebody'],
-  ] as const)(
-    '%s ends with 4',
-    async (name, status, words) => {
-      const run = await waits[name]();
-      expect(run).toMatchObject({ exitCode: 4, stdout: `${status}\n` });
-      expect(run.stderr).toContain(words);
-    },
-    60_000,
-  );
+  ] as const)('%s ends with 4', async (name, status, words) => {
+    const run = await waits[name]();
+    expect(run).toMatchObject({ exitCode: 4, stdout: `${status}\n` });
+    expect(run.stderr).toContain(words);
+  });
 
   test('past the time-out ends the task and exits with 124', async () => {
     const run = await waits['until the time-out, of a task of ours']();
     expect(run).toMatchObject({ exitCode: 124, stdout: 'stopped\n' });
     expect(await statusOf(run.ids[0] ?? '')).toBe('stopped');
-  }, 60_000);
+  });
 
   test.each([
     ['until the time-out, of a task that another run launched', 'workflow run 999 launched it'],
     ['until the time-out, leaving the task', '--on-timeout leave'],
-  ] as const)(
-    '%s leaves it running and says so',
-    async (name, words) => {
-      const run = await waits[name]();
-      expect(run).toMatchObject({ exitCode: 124, stdout: 'in_progress\n' });
-      expect(run.stderr).toContain(words);
-      expect(await statusOf(run.ids[0] ?? '')).toBe('in_progress');
-    },
-    60_000,
-  );
+  ] as const)('%s leaves it running and says so', async (name, words) => {
+    const run = await waits[name]();
+    expect(run).toMatchObject({ exitCode: 124, stdout: 'in_progress\n' });
+    expect(run.stderr).toContain(words);
+    expect(await statusOf(run.ids[0] ?? '')).toBe('in_progress');
+  });
 
   test('past the queue time-out takes the task out of the queue and exits with 7', async () => {
     const run = await waits['until the queue time-out']();
     expect(run).toMatchObject({ exitCode: 7, stdout: 'created\n' });
     expect(await statusOf(run.ids[0] ?? '')).toBe('created');
     expect(run.stderr).toContain('no worker serves the queue "default"');
-  }, 60_000);
+  });
 
   test('tells what has changed at most every 30 s, with the metrics that the settings name', async () => {
     const settings = join(folder, 'settings.yml');
@@ -394,23 +385,19 @@ describe('a wait', () => {
     expect(times.length).toBeGreaterThan(2);
     const pauses = times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0));
     expect(Math.min(...pauses)).toBeGreaterThan(29_000);
-  }, 60_000);
+  });
 
   test('for a task that stays a draft ends after a minute with 7', async () => {
     const run = await waits['for a task that stays a draft']();
     expect(run).toMatchObject({ exitCode: 7, stdout: 'created\n' });
     expect(run.stderr).toContain('it is a draft in no queue');
-  }, 60_000);
+  });
 
-  test.each(['publishing', 'unknown'] as const)(
-    'goes on while a task is %s',
-    async (status) => {
-      const run = await waits[status]();
-      expect(run).toMatchObject({ exitCode: 0, stdout: 'published\n' });
-      expect(run.looks).toBe(3);
-    },
-    60_000,
-  );
+  test.each(['publishing', 'unknown'] as const)('goes on while a task is %s', async (status) => {
+    const run = await waits[status]();
+    expect(run).toMatchObject({ exitCode: 0, stdout: 'published\n' });
+    expect(run.looks).toBe(3);
+  });
 });
 
 describe('a signal', () => {
@@ -487,7 +474,7 @@ describe('a signal', () => {
     expect(runs[0]).toMatchObject({ exitCode: 130, stdout: 'stopped\n' });
     expect(runs[1]).toMatchObject({ exitCode: 143, stdout: 'created\n' });
     expect(await Promise.all(ids.map(statusOf))).toEqual(['stopped', 'created']);
-  }, 60_000);
+  });
 
   test('leaves a task that somebody else shares or launched, and says why', async () => {
     const { runs, ids } = await foreign();
@@ -495,30 +482,26 @@ describe('a signal', () => {
     expect(runs[0].stderr).toContain('another pull request uses it too');
     expect(runs[1].stderr).toContain('it was not launched by launch-training-task');
     expect(await Promise.all(ids.map(statusOf))).toEqual(['in_progress', 'in_progress']);
-  }, 60_000);
+  });
 
   test('with --on-interrupt leave leaves also what is ours', async () => {
     const { run, id } = await leaving();
     expect(run).toMatchObject({ exitCode: 130, stdout: 'in_progress\n' });
     expect(await statusOf(id)).toBe('in_progress');
-  }, 60_000);
+  });
 
   test('gives up after nine seconds and says so; SIGTERM after SIGINT is the runner’s habit and changes nothing', async () => {
     const { run, id, tookMs } = await stubborn();
     expect(run.exitCode).toBe(130);
     expect(run.stderr).toContain(`not confirmed: task ${id} may still run`);
     expect(tookMs).toBeGreaterThan(9000);
-  }, 60_000);
+  });
 
-  test.each(hurried)(
-    '$signal that comes twice ends the program at once',
-    async ({ signal, run: finish }) => {
-      const run = await finish();
-      expect(run.exitCode).toBe(signal === 'SIGINT' ? 130 : 143);
-      expect(run.stderr).not.toContain('not confirmed');
-    },
-    60_000,
-  );
+  test.each(hurried)('$signal that comes twice ends the program at once', async ({ signal, run: finish }) => {
+    const run = await finish();
+    expect(run.exitCode).toBe(signal === 'SIGINT' ? 130 : 143);
+    expect(run.stderr).not.toContain('not confirmed');
+  });
 });
 
 describe('at a terminal', () => {
@@ -560,14 +543,14 @@ describe('at a terminal', () => {
     // What was drawn last is wiped before anything else is said.
     expect(run.stderr.split('\r\u001b[2K').at(-1)).not.toContain('running');
     expect(await statusOf(id)).toBe('in_progress');
-  }, 60_000);
+  });
 
   test('Ctrl-C ends what the same user launched where --on-interrupt says so', async () => {
     const id = await local();
     const run = await interrupt(id, ['--on-interrupt', 'abort']);
     expect(run).toMatchObject({ exitCode: 130, stdout: 'stopped\n' });
     expect(await statusOf(id)).toBe('stopped');
-  }, 60_000);
+  });
 });
 
 describe('--abort', () => {
@@ -609,26 +592,26 @@ describe('--abort', () => {
     expect(run.stderr).toContain(`error: not confirmed: ${id} may still run`);
     expect(run.stderr).toContain(`/tasks/${id}/output/log`);
     expect(tookMs).toBeGreaterThan(120_000);
-  }, 60_000);
+  });
 
   test('ends the tasks that are named, wherever they are', async () => {
     const { ids, run } = await named();
     expect(run).toMatchObject({ exitCode: 0, stdout: 'created\nstopped\ncreated\n' });
     expect(await Promise.all(ids.map(statusOf))).toEqual(['created', 'stopped', 'created']);
-  }, 60_000);
+  });
 
   test('in Actions leaves what is not this run’s, and says so', async () => {
     const { ids, run } = await inRun();
     expect(run).toMatchObject({ exitCode: 0, stdout: 'stopped\nin_progress\n' });
     expect(run.stderr).toContain(`task ${ids[1]} is left as it is`);
-  }, 60_000);
+  });
 
   test('without ids ends every unfinished task of the pull request and pipeline, and no other', async () => {
     const { ours, others, run } = await ofPullRequest();
     expect(run.exitCode).toBe(0);
     expect(await Promise.all(ours.map(statusOf))).toEqual(['created', 'stopped']);
     expect(new Set(await Promise.all(others.map(statusOf)))).toEqual(new Set(['in_progress']));
-  }, 60_000);
+  });
 
   const shared = plan(async () => {
     const repository = 'github.com/acme/digits';
@@ -656,7 +639,7 @@ describe('--abort', () => {
     );
     expect(last).toMatchObject({ status: 'stopped', run: { exitCode: 0 } });
     expect(await statusOf(ofPush)).toBe('in_progress');
-  }, 60_000);
+  });
 
   test('without ids and with nothing to end is done at once', async () => {
     const args = ['--abort', '--json'];
@@ -756,7 +739,7 @@ describe('what is refused before anything is waited for', () => {
     expect((await runWith({ CLEARML_API_SECRET_KEY: '' })).exitCode).toBe(2);
     expect((await runWith({ CLEARML_API_SECRET_KEY: 'wrong' })).exitCode).toBe(8);
     expect((await runWith({ CLEARML_API_HOST: 'http://127.0.0.1:9' })).exitCode).toBe(9);
-  }, 60_000);
+  });
 });
 
 /** Acts on what the program says, one step after the other; each looks only at what was said since the one before. */

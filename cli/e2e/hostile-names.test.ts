@@ -318,7 +318,7 @@ describe('whatever the training calls things', () => {
   // The parser's Python environment is made once, and takes its time.
   beforeAll(async () => {
     await renderGithubMarkdown(['']);
-  }, 600_000);
+  });
 
   test.each([
     ['comment', makeFullReport],

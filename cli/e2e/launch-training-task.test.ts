@@ -1171,26 +1171,22 @@ describe('as a process', () => {
   test.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
-  ] as const)(
-    '%s: exit %d, and what was created goes again',
-    async (signal, exitCode) => {
-      let kill: () => void = () => undefined;
-      const env = await breakRequests((endpoint) => {
-        if (endpoint !== 'tasks.enqueue') return undefined;
-        kill();
-        return { kind: 'silence', isApplied: true };
-      });
-      const result = await run([], {
-        env,
-        onStart: (child) => {
-          kill = () => child.kill(signal);
-        },
-      });
-      expect(result).toMatchObject({ exitCode, stdout: '' });
-      expect(await driver.listTasks()).toEqual([]);
-    },
-    20_000,
-  );
+  ] as const)('%s: exit %d, and what was created goes again', async (signal, exitCode) => {
+    let kill: () => void = () => undefined;
+    const env = await breakRequests((endpoint) => {
+      if (endpoint !== 'tasks.enqueue') return undefined;
+      kill();
+      return { kind: 'silence', isApplied: true };
+    });
+    const result = await run([], {
+      env,
+      onStart: (child) => {
+        kill = () => child.kill(signal);
+      },
+    });
+    expect(result).toMatchObject({ exitCode, stdout: '' });
+    expect(await driver.listTasks()).toEqual([]);
+  });
 
   test('.env is read outside Actions, and not inside', async () => {
     const text = Object.entries(sandbox.env).map(([name, value]) => `${name}=${value}`);
