@@ -5,12 +5,9 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { main } from '../check-task-running.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
 import { type Fault, type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
-import { createHurriedClock } from '../dev/hurried-clock.ts';
 import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
-
-const HURRY = 20;
 
 let sandbox: ClearmlSandbox;
 let driver: ClearmlDriver;
@@ -43,10 +40,11 @@ const page = (status: number, headers: Record<string, string> = {}): Fault => ({
 async function watchThrough(faults: readonly Fault[] | (() => Fault), args: readonly string[] = []) {
   const id = await driver.createTask({ name: 'train' });
   await driver.startTask(id);
+  const clock = createPatientClock();
   const times: number[] = [];
   let isOver = false;
-  proxy = await startFaultProxy(sandbox.apiHost, (_request, index) => {
-    times.push(Date.now());
+  const chooseFault = (_request: unknown, index: number) => {
+    times.push(clock.now());
     if (index < 2) return undefined;
     if (typeof faults === 'function') return faults();
     const fault = faults[index - 2];
@@ -55,19 +53,20 @@ async function watchThrough(faults: readonly Fault[] | (() => Fault), args: read
       void driver.completeTask(id);
     }
     return fault;
-  });
-  const beganAtMs = Date.now();
+  };
+  proxy = await startFaultProxy(sandbox.apiHost, chooseFault, { clock });
+  const beganAtMs = clock.now();
   const run = await runProgramHere(main, {
     args: [id, '--poll-interval', '1s', ...args],
     env: { ...sandbox.env, CLEARML_API_HOST: proxy.url },
     cwd: folder,
-    clock: createHurriedClock(HURRY),
+    clock,
   });
   return {
     run,
     id,
-    tookMs: (Date.now() - beganAtMs) * HURRY,
-    timesMs: times.map((ms) => (ms - beganAtMs) * HURRY),
+    tookMs: clock.now() - beganAtMs,
+    timesMs: times.map((ms) => ms - beganAtMs),
   };
 }
 

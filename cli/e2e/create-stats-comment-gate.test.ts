@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/
 import { main } from '../create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
 import { startFaultProxy } from '../dev/fault-proxy.ts';
-import { createHurriedClock } from '../dev/hurried-clock.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { createScratchRepository } from '../dev/scratch-repository.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
@@ -131,7 +131,7 @@ async function judge(
   const run = await runProgramHere(main, {
     ...options,
     env: { ...options.env, ...env },
-    clock: createHurriedClock(1),
+    clock: createPatientClock(),
   });
   return { ...run, ...readResult() };
 }
