@@ -49,7 +49,7 @@ agent.venvs_cache.path: ""
 /** What of our environment an agent gets; nothing that leads to somebody's ClearML. */
 const INHERITED = /^(PATH|LANG|LC_.*|TZ|PIP_.*|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|https?_proxy)$/i;
 
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 300_000;
 const STOP_TIMEOUT_MS = 5_000;
 
 /**

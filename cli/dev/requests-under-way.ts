@@ -13,24 +13,14 @@ const underWay = new Map<object, string | undefined>();
 /** Connections on which nothing will come any more, whatever time passes. */
 const hung = new Set<string>();
 
-/** How long something was in motion so far, and since when it is now; ms of a monotonic clock. */
-let motionMs = 0;
-let movingSinceMs: number | undefined;
-
 /** To be called when nothing is in motion any more. */
 let restListeners: Array<() => void> = [];
 
 /** To be called after each change of the two above. */
-function keepTime(): void {
-  const isMoving = isRequestInMotion();
-  if (!isMoving) {
-    for (const listener of restListeners) listener();
-    restListeners = [];
-  }
-  if (isMoving && movingSinceMs === undefined) movingSinceMs = performance.now();
-  if (isMoving || movingSinceMs === undefined) return;
-  motionMs += performance.now() - movingSinceMs;
-  movingSinceMs = undefined;
+function tellOfRest(): void {
+  if (isRequestInMotion()) return;
+  for (const listener of restListeners) listener();
+  restListeners = [];
 }
 
 /** By both ports: the system may give a client's port to two connections that lead elsewhere. */
@@ -41,7 +31,7 @@ function nameConnection(clientPort: number | undefined, serverPort: number | und
 function hear(channel: string, act: (message: RequestMessage) => void): void {
   subscribe(channel, (message) => {
     act(message as RequestMessage);
-    keepTime();
+    tellOfRest();
   });
 }
 
@@ -79,14 +69,9 @@ export function noteHungConnection({ destroyed, remotePort, localPort }: Socket)
   if (destroyed) return () => undefined;
   const connection = nameConnection(remotePort, localPort);
   hung.add(connection);
-  keepTime();
+  tellOfRest();
   return () => {
     hung.delete(connection);
-    keepTime();
+    tellOfRest();
   };
-}
-
-/** For how many milliseconds in all a request of this process has been in motion. */
-export function readMotionMs(): number {
-  return motionMs + (movingSinceMs === undefined ? 0 : performance.now() - movingSinceMs);
 }

@@ -144,13 +144,13 @@ describeOnNode24('the workflow of the README, in a repository that has no file o
       expect.objectContaining({ author: 'github-actions[bot]', body: expect.stringContaining('0.9375') }),
     ]);
     expect(summarize(run).said).not.toContain(sandbox.clearml.secretKey);
-  }, 60_000);
+  });
 
   test('reports a training that failed, and fails', async () => {
     const run = await runJob((id) => driver.failTask(id));
     expect(summarize(run)).toMatchObject({ conclusion: 'failure', exitCodes: [0, 3, 0, null] });
     expect(sandbox.github.comments(PULL)).toHaveLength(1);
-  }, 60_000);
+  });
 
   test('ends the training of a cancelled run', async () => {
     const cancel = new AbortController();
@@ -171,5 +171,5 @@ describeOnNode24('the workflow of the README, in a repository that has no file o
     );
     expect(summarize(run)).toMatchObject({ conclusion: 'cancelled', exitCodes: [0, 130, null, 0] });
     expect((await driver.listTasks()).map(({ status }) => status)).toEqual(['stopped']);
-  }, 60_000);
+  });
 });

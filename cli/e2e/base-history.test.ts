@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { main as check } from '../check-task-running.ts';
 import { main as comment } from '../create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
-import { createHurriedClock } from '../dev/hurried-clock.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere } from '../dev/program-run.ts';
 import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
 import { main as launch } from '../launch-training-task.ts';
@@ -93,7 +93,7 @@ function describePush(before: string, branch = 'main'): Record<string, string> {
 }
 
 async function launchTask(env: Record<string, string>, args: readonly string[] = []): Promise<string> {
-  const clock = createHurriedClock(20);
+  const clock = createPatientClock();
   const run = await runProgramHere(launch, { args, env, cwd: repository.directory, clock });
   expect(run).toMatchObject({ exitCode: 0 });
   return run.stdout.trim();
@@ -145,7 +145,7 @@ async function report(number: number, branch: string, task: string, flags: reado
     args: [task, '--json', ...flags],
     env: describePull(number, branch),
     cwd: repository.directory,
-    clock: createHurriedClock(1),
+    clock: createPatientClock(),
   });
   if (stdout === '') return { exitCode, stderr };
   const { verdict, baseline } = JSON.parse(stdout);
@@ -245,7 +245,7 @@ test('a training that was merged while it ran goes on: the closed pull request d
     args: ['--abort'],
     env: closed,
     cwd: repository.directory,
-    clock: createHurriedClock(20),
+    clock: createPatientClock(),
   });
   expect(run.exitCode).toBe(0);
   expect((await driver.getTask(task)).status).toBe('in_progress');

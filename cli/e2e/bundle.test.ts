@@ -148,7 +148,7 @@ test("the runner's signal reaches an action, which ends what it waits for", asyn
   });
   expect(check.exitCode).toBe(130);
   expect((await driver.getTask(id)).status).not.toBe('queued');
-}, 60_000);
+});
 
 describe("an action's description", () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');

@@ -107,7 +107,7 @@ test('for every way to fail the kind of cause, and the place where there is one,
     ['syntax-error', 'training', 'syntax-error.py:3'],
     ['worker-lost', 'worker-lost'],
   ]);
-}, 60_000);
+});
 
 test('in Actions the exception stands on its line of the diff, with the reason, the log, the link and what to do', async () => {
   const { id, fixture } = await replay('exception');
@@ -124,7 +124,7 @@ test('in Actions the exception stands on its line of the diff, with the reason, 
   expect(run.stderr.match(/^::error .*$/gm)).toEqual([
     `::error file=lib/model.py,line=3::${headline}%0ACorrect the training and push: that trains the new commit.%0A${url}`,
   ]);
-}, 60_000);
+});
 
 test('a task that has ended long ago is told at once, and again the same', async () => {
   const { id } = await replay('clone-failed');
@@ -132,4 +132,4 @@ test('a task that has ended long ago is told at once, and again the same', async
   const again = await check([id]);
   expect(again).toEqual(first);
   expect(first.exitCode).toBe(3);
-}, 60_000);
+});

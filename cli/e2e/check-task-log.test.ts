@@ -150,7 +150,7 @@ test('200,000 hostile lines come out as they went in, once each, and command not
   expect(inOrder.findIndex((line, index) => line !== expected[index])).toBe(-1);
   expect(log.filter((line) => line.startsWith('late line'))).toEqual(late);
   expect(new Set(commands)).toEqual(new Set(['group', 'endgroup']));
-}, 60_000);
+});
 
 test('beyond 8 MiB the middle is left out with a count, and the last forty lines come all the same', async () => {
   const lines = Array.from({ length: 120_000 }, (_, index) => `${index} ${'x'.repeat(90)}`);
@@ -174,7 +174,7 @@ test('beyond 8 MiB the middle is left out with a count, and the last forty lines
   expect(log.slice(0, passed).findIndex((line, index) => line !== lines[index])).toBe(-1);
   // In the folded group, and once more where it is seen without unfolding.
   expect(log.slice(passed)).toEqual([...tail, ...tail]);
-}, 60_000);
+});
 
 test('--no-logs shows nothing of a log, but the last forty lines of one that failed', async () => {
   const lines = Array.from({ length: 100 }, (_, index) => `line ${index}`);
@@ -192,7 +192,7 @@ test('--no-logs shows nothing of a log, but the last forty lines of one that fai
   expect(failed?.exitCode).toBe(3);
   expect(failed?.stderr).toContain(`${lines.slice(-40).join('\n')}\n`);
   expect(failed?.stderr).not.toContain('line 59\n');
-}, 60_000);
+});
 
 describe('the last lines of a log that was shown', () => {
   const linesOf = (name: string) => Array.from({ length: 50 }, (_, index) => `${name} line ${index}`);
@@ -233,7 +233,7 @@ describe('the last lines of a log that was shown', () => {
     }
     expect(countOf(one.stderr, 'alone line 49')).toBe(1);
     for (const name of ['first', 'second']) expect(countOf(several.stderr, `${name} line 49`)).toBe(1);
-  }, 60_000);
+  });
 
   test('are, where another task’s lines came in between', async () => {
     const [early, late] = await Promise.all([startLoggedTask('early'), startLoggedTask('late')]);
@@ -253,7 +253,7 @@ describe('the last lines of a log that was shown', () => {
     expect(log).toContain('late line 49\n');
     expect(tail.split('\n').slice(0, 40)).toEqual(linesOf('early').slice(-40));
     expect(countOf(stderr, 'late line 49')).toBe(1);
-  }, 60_000);
+  });
 
   test('are in Actions, where the log is folded, for each task that failed', async () => {
     const [one, several] = await Promise.all(
@@ -269,7 +269,7 @@ describe('the last lines of a log that was shown', () => {
       expect(talk.filter((line) => line === 'The last 40 lines of its log:').length).toBe(names.length);
       for (const name of names) expect(countOf(run?.stderr ?? '', `${name} line 49`)).toBe(2);
     }
-  }, 60_000);
+  });
 
   test('are called the last line where it is only one', async () => {
     const id = await driver.createTask({ name: 'terse' });
@@ -278,5 +278,5 @@ describe('the last lines of a log that was shown', () => {
     await driver.failTask(id);
     const { stderr } = await check([id], { env: { GITHUB_ACTIONS: 'true' } });
     expect(stderr).toContain('\nThe last line of its log:\n');
-  }, 60_000);
+  });
 });

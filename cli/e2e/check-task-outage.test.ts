@@ -5,12 +5,9 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { main } from '../check-task-running.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
 import { type Fault, type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
-import { createHurriedClock } from '../dev/hurried-clock.ts';
 import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
-
-const HURRY = 20;
 
 let sandbox: ClearmlSandbox;
 let driver: ClearmlDriver;
@@ -43,10 +40,11 @@ const page = (status: number, headers: Record<string, string> = {}): Fault => ({
 async function watchThrough(faults: readonly Fault[] | (() => Fault), args: readonly string[] = []) {
   const id = await driver.createTask({ name: 'train' });
   await driver.startTask(id);
+  const clock = createPatientClock();
   const times: number[] = [];
   let isOver = false;
-  proxy = await startFaultProxy(sandbox.apiHost, (_request, index) => {
-    times.push(Date.now());
+  const chooseFault = (_request: unknown, index: number) => {
+    times.push(clock.now());
     if (index < 2) return undefined;
     if (typeof faults === 'function') return faults();
     const fault = faults[index - 2];
@@ -55,19 +53,20 @@ async function watchThrough(faults: readonly Fault[] | (() => Fault), args: read
       void driver.completeTask(id);
     }
     return fault;
-  });
-  const beganAtMs = Date.now();
+  };
+  proxy = await startFaultProxy(sandbox.apiHost, chooseFault, { clock });
+  const beganAtMs = clock.now();
   const run = await runProgramHere(main, {
     args: [id, '--poll-interval', '1s', ...args],
     env: { ...sandbox.env, CLEARML_API_HOST: proxy.url },
     cwd: folder,
-    clock: createHurriedClock(HURRY),
+    clock,
   });
   return {
     run,
     id,
-    tookMs: (Date.now() - beganAtMs) * HURRY,
-    timesMs: times.map((ms) => (ms - beganAtMs) * HURRY),
+    tookMs: clock.now() - beganAtMs,
+    timesMs: times.map((ms) => ms - beganAtMs),
   };
 }
 
@@ -83,64 +82,52 @@ test.each<[string, Fault[]]>([
   ['a redirection to somewhere else', [page(302, { location: 'https://elsewhere.example/' })]],
   ['an answer that is no JSON', [{ kind: 'answer', status: 200, body: 'OK' }]],
   ['an answer of another shape', [{ kind: 'answer', status: 200, body: '{"meta": {}}' }]],
-])(
-  'a wait goes on through %s, and says so once',
-  async (_name, faults) => {
-    const { run } = await watchThrough(faults);
-    expect(run).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
-    expect(run.stderr.match(/does not answer/g)).toHaveLength(1);
-    expect(run.stderr.match(/answers again/g)).toHaveLength(1);
-  },
-  60_000,
-);
+])('a wait goes on through %s, and says so once', async (_name, faults) => {
+  const { run } = await watchThrough(faults);
+  expect(run).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
+  expect(run.stderr.match(/does not answer/g)).toHaveLength(1);
+  expect(run.stderr.match(/answers again/g)).toHaveLength(1);
+});
 
 test('a limited rate is respected: nothing is asked before the time that the server names', async () => {
   const { run, timesMs } = await watchThrough([page(429, { 'retry-after': '9' })]);
   expect(run.exitCode).toBe(0);
   expect((timesMs[3] ?? 0) - (timesMs[2] ?? 0)).toBeGreaterThanOrEqual(8900);
-}, 60_000);
+});
 
 test.each<[string, () => Fault]>([
   ['refuses connections', () => ({ kind: 'cut-before' })],
   ['shows a maintenance page', () => page(503)],
   ['shows a page with status 200', () => page(200)],
-])(
-  'a server that %s for longer than the outage time-out ends the wait with 9',
-  async (_name, fault) => {
-    const { run, id, tookMs } = await watchThrough(fault, ['--outage-timeout', '40s']);
-    expect(run).toMatchObject({ exitCode: 9, stdout: '' });
-    expect(run.stderr).toMatch(/^error: ClearML at \S+ did not answer/m);
-    expect(run.stderr).toMatch(new RegExp(`What runs goes on unwatched.*\\n.*${id}`));
-    expect(tookMs).toBeGreaterThan(25_000);
-    expect(tookMs).toBeLessThan(60_000);
-  },
-  60_000,
-);
+])('a server that %s for longer than the outage time-out ends the wait with 9', async (_name, fault) => {
+  const { run, id, tookMs } = await watchThrough(fault, ['--outage-timeout', '40s']);
+  expect(run).toMatchObject({ exitCode: 9, stdout: '' });
+  expect(run.stderr).toMatch(/^error: ClearML at \S+ did not answer/m);
+  expect(run.stderr).toMatch(new RegExp(`What runs goes on unwatched.*\\n.*${id}`));
+  expect(tookMs).toBeGreaterThan(25_000);
+  expect(tookMs).toBeLessThan(60_000);
+});
 
 test.each([
   [401, 22],
   [403, 20],
-])(
-  'refused credentials (%i/%i) end the wait at once with 8',
-  async (status, subcode) => {
-    const meta = {
-      id: 'x',
-      trx: 'x',
-      endpoint: {},
-      result_code: status,
-      result_subcode: subcode,
-      result_msg: 'no',
-    };
-    const { run, timesMs } = await watchThrough(() => ({
-      kind: 'answer',
-      status,
-      body: JSON.stringify({ meta, data: {} }),
-    }));
-    expect(run).toMatchObject({ exitCode: 8, stdout: '' });
-    expect(timesMs).toHaveLength(3);
-  },
-  60_000,
-);
+])('refused credentials (%i/%i) end the wait at once with 8', async (status, subcode) => {
+  const meta = {
+    id: 'x',
+    trx: 'x',
+    endpoint: {},
+    result_code: status,
+    result_subcode: subcode,
+    result_msg: 'no',
+  };
+  const { run, timesMs } = await watchThrough(() => ({
+    kind: 'answer',
+    status,
+    body: JSON.stringify({ meta, data: {} }),
+  }));
+  expect(run).toMatchObject({ exitCode: 8, stdout: '' });
+  expect(timesMs).toHaveLength(3);
+});
 
 test('a server that never answers leaves a task that may run: that is said, with the link', async () => {
   const id = await driver.createTask({ name: 'train' });
@@ -179,7 +166,7 @@ test('requests that are under way when another one is refused end with the progr
   const run = await runProgramProcess('check-task-running', { args: ids, env, cwd: folder });
   expect(run).toMatchObject({ exitCode: 8, stdout: '' });
   expect(run.stderr).toMatch(/^error: ClearML refused events\.get_task_log: not for you\n[^\n]*\n$/);
-}, 20_000);
+});
 
 /** What a signal comes to after which ClearML does not do what it is asked. */
 async function interrupt(

@@ -113,7 +113,7 @@ describe('killed at any of its requests, and then run again,', () => {
         ).toEqual([[stdout.trim(), 'queued']]);
       },
     );
-  }, 300_000);
+  });
 
   test('check gives the same result', async () => {
     await killEverywhere(
@@ -121,7 +121,7 @@ describe('killed at any of its requests, and then run again,', () => {
       async () => [await createEndedTask()],
       async ({ stdout }) => expect(stdout).toBe('completed\n'),
     );
-  }, 300_000);
+  });
 
   test('comment leaves one comment', async () => {
     await killEverywhere(
@@ -133,5 +133,5 @@ describe('killed at any of its requests, and then run again,', () => {
         ]);
       },
     );
-  }, 300_000);
+  });
 });

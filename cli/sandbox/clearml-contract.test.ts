@@ -495,7 +495,7 @@ beforeAll(async () => {
     const codes = compareCodes(recording, answer);
     differences.set(recording.name, [...codes, ...compare(recording, answer, clientIds, true)]);
   }
-}, 60_000);
+});
 
 afterAll(async () => {
   await sandbox.close();

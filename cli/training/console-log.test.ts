@@ -146,7 +146,7 @@ test('a long log does not fill the memory with what was seen', async () => {
   expect(await readTexts(reader)).toEqual(['more']);
   // The overlap only, not all again.
   expect(log.reads() - before).toBe(1);
-}, 20_000);
+});
 
 test.each<[string, string, string[]]>([
   ['one line', 'epoch 1\n', ['epoch 1']],

@@ -21,7 +21,7 @@ test.each([
 });
 
 test('a pattern of many stars takes no time', () => {
-  const began = performance.now();
+  const before = process.cpuUsage();
   expect(matchesPattern(`${'*a'.repeat(200)}b`, 'a'.repeat(5000))).toBe(false);
-  expect(performance.now() - began).toBeLessThan(2000);
+  expect(process.cpuUsage(before).user).toBeLessThan(2_000_000);
 });

@@ -1,175 +1,23 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { main } from '../create-stats-comment.ts';
-import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { expect, test } from '@jest/globals';
 import { startFaultProxy } from '../dev/fault-proxy.ts';
-import { createHurriedClock } from '../dev/hurried-clock.ts';
-import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
-import { createScratchRepository } from '../dev/scratch-repository.ts';
-import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
-import { type GithubSandbox, startGithubSandbox } from '../sandbox/github-server.ts';
-import { hashText } from '../training/pipeline.ts';
+import {
+  base,
+  clearml,
+  directory,
+  driver,
+  GATED,
+  github,
+  head,
+  judge,
+  later,
+  older,
+  setUpGates,
+  type Training,
+  train,
+  trainSeeds,
+} from './comment-gate-setup.ts';
 
-const repository = createScratchRepository();
-const older = repository.commit('Train', { 'train.py': 'a' });
-const base = repository.commit('Train more', { 'train.py': 'b' });
-repository.git('checkout', '--quiet', '-b', 'topic');
-const head = repository.commit('Train otherwise', { 'train.py': 'c' });
-repository.git('checkout', '--quiet', 'main');
-const later = repository.commit('Go on', { 'train.py': 'd' });
-const treeOf = (commit: string) => repository.git('rev-parse', `${commit}^{tree}`);
-
-let clearml: ClearmlSandbox;
-let github: GithubSandbox;
-let driver: ClearmlDriver;
-let project: string;
-let pipeline: string;
-let directory: string;
-
-beforeAll(async () => {
-  clearml = await startClearmlSandbox();
-  driver = createClearmlDriver(clearml.env);
-  project = (await driver.call('projects.create', { name: 'digits', description: '' })).id;
-  github = await startGithubSandbox({
-    gitDir: repository.directory,
-    pulls: [{ number: 7, headSha: head, headRef: 'topic', baseRef: 'main' }],
-  });
-});
-
-afterAll(async () => {
-  await Promise.all([clearml.close(), github.close()]);
-  repository.remove();
-});
-
-// Each test has its own pipeline and comment: the tasks of the others are none of its business.
-beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'gate-'));
-  pipeline = await hashText(directory);
-});
-
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
-
-interface Training {
-  readonly seed?: number;
-  readonly tags?: readonly string[];
-  /** Default: `test/accuracy`. */
-  readonly metric?: readonly [title: string, series: string];
-  readonly log?: readonly string[];
-  readonly end?: 'completed' | 'failed' | 'none';
-  readonly branch?: string;
-  readonly event?: string;
-  /** What the task says, where that is not the commit trained. */
-  readonly commit?: string;
-  readonly tree?: string;
-}
-
-async function train(commit: string, values: readonly number[], training: Training = {}): Promise<string> {
-  const { seed = 1, tags = [], metric = ['test', 'accuracy'], log = [], end = 'completed' } = training;
-  const isOwn = commit === head;
-  const task = await driver.createTask({
-    name: 'train',
-    project,
-    tags,
-    script: {
-      repository: 'https://github.com/acme/digits.git',
-      branch: training.branch ?? (isOwn ? 'topic' : 'main'),
-      version_num: training.commit ?? commit,
-    },
-    hyperparams: { Args: { seed: { section: 'Args', name: 'seed', value: String(seed) } } },
-    runtime: {
-      ci_key: `${commit} ${seed}`,
-      ci_pipeline: pipeline,
-      ci_code: training.tree ?? treeOf(commit),
-      ci_event: training.event ?? (isOwn ? 'pull_request' : 'push'),
-      ci_run: '42',
-    },
-  });
-  await driver.call('tasks.enqueue', { task, queue_name: 'default' });
-  await driver.startTask(task);
-  await driver.reportScalars(task, ...metric, values);
-  if (log.length > 0) await driver.logLines(task, log);
-  if (end === 'failed') await driver.failTask(task);
-  if (end === 'completed') await driver.completeTask(task);
-  return task;
-}
-
-/** One run a value, seeds counted from 1. */
-async function trainSeeds(commit: string, results: readonly number[], training: Training = {}) {
-  const tasks: string[] = [];
-  for (const [index, result] of results.entries())
-    tasks.push(await train(commit, [result], { ...training, seed: index + 1 }));
-  return tasks.join(' ');
-}
-
-const GATED = 'metrics: [{ metric: test/accuracy, goal: maximize, gate: fail }]';
-
-function prepareRun(tasks: string, settings: string, flags: readonly string[] = []) {
-  writeFileSync(join(directory, 'settings.yml'), settings);
-  return {
-    args: [tasks, '--config', 'settings.yml', '--comment-key', directory, ...flags],
-    env: {
-      ...clearml.env,
-      ...github.env,
-      PR_NUMBER: '7',
-      GITHUB_OUTPUT: join(directory, 'output'),
-    },
-    cwd: directory,
-  };
-}
-
-/** Runs the program; `body` is the comment, `verdict` and `metrics` are the outputs. */
-async function judge(
-  tasks: string,
-  settings = GATED,
-  flags: readonly string[] = [],
-  env: Readonly<Record<string, string>> = {},
-) {
-  const options = prepareRun(tasks, settings, flags);
-  rmSync(options.env.GITHUB_OUTPUT, { force: true });
-  const run = await runProgramHere(main, {
-    ...options,
-    env: { ...options.env, ...env },
-    clock: createHurriedClock(1),
-  });
-  return { ...run, ...readResult() };
-}
-
-function readResult() {
-  const outputs = readFileSync(join(directory, 'output'), 'utf8');
-  const read = (name: string) => new RegExp(`^${name}<<(\\S+)\\n([\\s\\S]*?)\\n\\1$`, 'm').exec(outputs)?.[2];
-  const { body = '' } = github.comments(7).at(-1) ?? {};
-  return { body, verdict: read('verdict'), metrics: JSON.parse(read('metrics') ?? '[]') };
-}
-
-test('three seeds that are worse than the base’s three are a regression: exit code 5, as a process', async () => {
-  await trainSeeds(older, [0.8, 0.81, 0.805]);
-  await trainSeeds(base, [0.9, 0.91, 0.905]);
-  const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
-  const { exitCode } = await runProgramProcess('create-stats-comment', prepareRun(tasks, GATED));
-  const { body, verdict, metrics } = readResult();
-  expect(exitCode).toBe(5);
-  expect(verdict).toBe('regression');
-  expect(metrics).toEqual([
-    {
-      metric: 'test/accuracy',
-      value: expect.closeTo(0.705),
-      baseline: expect.closeTo(0.905),
-      change: expect.closeTo(-0.2),
-      verdict: 'regression',
-    },
-  ]);
-  expect(body.split('\n')[1]).toBe(
-    '### **Regression**: `train`: `test/accuracy` **0.705**, -0.2 (worse) against `main`',
-  );
-  expect(body).toMatch(
-    /\| `test\/accuracy` \| \*\*regression\*\* \| 0\.705 \| 0\.905\u00a0±\u00a00\.0\d+ \| -0\.2 \| t-test, p\u00a0<\u00a00\.001, 3\u00a0runs\u00a0against\u00a03 \|/,
-  );
-  expect(body).toContain('Worse by 0.2; by chance, fewer than 0.1% of pull requests');
-  expect(body).toContain('t-test, 3 runs against 3 runs; runs of the same code differ by 0.005');
-  expect(body).toContain('The base’s commits, and this pull request last: `▅█▁`');
-});
+setUpGates();
 
 test('a metric that blocks is named before one that only warns', async () => {
   await trainSeeds(base, [0.9, 0.91, 0.905]);

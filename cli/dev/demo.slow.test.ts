@@ -154,7 +154,7 @@ test('real agents train five commits: the gate has no history at first, then blo
   expect(existsSync(join(CACHE, 'mermaid.js'))).toBe(true);
   expect(listLeftFiles()).toEqual([]);
   expect(listLeftProcesses()).toEqual([]);
-}, 600_000);
+});
 
 test('Ctrl-C while three agents train leaves no process and no file behind', async () => {
   let isSent = false;
@@ -170,7 +170,7 @@ test('Ctrl-C while three agents train leaves no process and no file behind', asy
   expect(output).not.toMatch(/^\s+at /m);
   expect(listLeftFiles()).toEqual([]);
   expect(listLeftProcesses()).toEqual([]);
-}, 300_000);
+});
 
 test('Ctrl-C that ends a git command is an interruption, not a failure of git', async () => {
   const programs = mkdtempSync(join(tmpdir(), 'demo-test-programs-'));
@@ -189,4 +189,4 @@ test('Ctrl-C that ends a git command is an interruption, not a failure of git', 
   } finally {
     rmSync(programs, { recursive: true, force: true });
   }
-}, 60_000);
+});

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { main } from '../create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
 import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
-import { createHurriedClock } from '../dev/hurried-clock.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere } from '../dev/program-run.ts';
 import { createScratchRepository } from '../dev/scratch-repository.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
@@ -111,7 +111,7 @@ async function report(
     args: [await trainTask(pipeline), '--json', '--no-gate', ...args],
     env: { ...clearml.env, ...github.env, PR_NUMBER: '7', ...env },
     cwd,
-    clock: createHurriedClock(1),
+    clock: createPatientClock(),
   });
   expect(run).toMatchObject({ exitCode: 0 });
   const body = github.comments(7)[0]?.body ?? '';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { startClearmlAgent } from './clearml-agent.ts';
 
-// The real agent is met in sandbox/real-clients.test.ts; here a stand-in for Python shows that nothing outlives it.
+// The real agent is met in sandbox/real-clients.slow.test.ts; here a stand-in for Python shows that nothing outlives it.
 
 let directory: string;
 let server: Server;

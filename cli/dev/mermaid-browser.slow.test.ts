@@ -15,7 +15,7 @@ beforeAll(async () => {
   if (!hasBrowser) return;
   browser = await openBrowser();
   page = await openMermaidPage(browser, '<!doctype html><body></body>', 'default');
-}, 60_000);
+});
 
 afterAll(() => browser?.close());
 
@@ -68,7 +68,7 @@ test('mermaid draws every series that a training may report, beside a baseline t
     return isBroken ? [`${name}: ${paths.join(' ') || 'no line'}`] : [];
   });
   expect(problems).toEqual([]);
-}, 60_000);
+});
 
 test.each([
   ['NaN', 'xychart-beta\n  line [1, NaN]'],

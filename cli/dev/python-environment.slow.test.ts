@@ -46,7 +46,7 @@ test('two callers at once share one environment, the next finds it, and a remove
   const fourth = await preparePythonEnvironment(options);
   expect(fourth).toEqual({ python: first.python, isReused: false });
   execFileSync(fourth.python, ['--version']);
-}, 120_000);
+});
 
 test('where pip fails, its last lines are shown and nothing stays behind', async () => {
   const options = withRequirements(`missing @ file://${directory}/missing.whl`);
@@ -56,7 +56,7 @@ test('where pip fails, its last lines are shown and nothing stays behind', async
     remedy: expect.stringContaining('package index'),
   });
   expect(readdirSync(join(directory, 'cache'))).toEqual([]);
-}, 120_000);
+});
 
 test('an aborted preparation ends and leaves nothing behind', async () => {
   const abort = new AbortController();
@@ -68,4 +68,4 @@ test('an aborted preparation ends and leaves nothing behind', async () => {
   });
   await expect(preparing).rejects.toBe(reason);
   expect(readdirSync(join(directory, 'cache'))).toEqual([]);
-}, 120_000);
+});

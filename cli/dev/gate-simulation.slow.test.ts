@@ -17,7 +17,7 @@ let rows: readonly Row[];
 
 beforeAll(() => {
   rows = simulateGate({ ...COUNTS, seed: 11 });
-}, 240_000);
+});
 
 /** Five binomial standard errors of a measured share: among the 120 cells a sound one leaves it once in 10,000 tests. */
 function errorOf(share: number, draws = DRAWS): number {
@@ -51,7 +51,7 @@ test('a gate whose p-values are half of what they should be would not stay there
   const [claimed] = simulateGate({ draws: 1, claimedDraws: CLAIMED_DRAWS, seed: 11, gateAlpha: 0.1 });
   expect(claimed?.isClaimed).toBe(true);
   expect(claimed?.falseAlarms.normal).toBeGreaterThan(0.05 + errorOf(0.05, CLAIMED_DRAWS));
-}, 120_000);
+});
 
 test('with 10 commits of 3 seeds it finds a loss of 2 sigma in three of four cases, on a moving base too', () => {
   const { power } = find(/this gate/, { commits: 10, runs: 3, seeds: 3, metrics: 1, anchor: 0 });

@@ -1,0 +1,148 @@
+import { describe, expect, test } from '@jest/globals';
+import { main } from '../check-task-running.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import { runProgramHere } from '../dev/program-run.ts';
+import { hashPipeline } from '../training/pipeline.ts';
+import {
+  check,
+  createQueuedTask,
+  createRunningTask,
+  createTask,
+  driver,
+  folder,
+  inActions,
+  launchedBy,
+  plan,
+  sandbox,
+  setUpChecks,
+  statusOf,
+} from './check-task-setup.ts';
+
+setUpChecks();
+
+describe('--abort', () => {
+  const named = plan(async () => {
+    const ids = [await createQueuedTask(), await createRunningTask(), await createTask()];
+    return { ids, run: await check(['--abort', ...ids, '--timeout', '5m', '--no-logs']) };
+  });
+  const inRun = plan(async () => {
+    const ids = [await createRunningTask(launchedBy('1000')), await createRunningTask(launchedBy('999'))];
+    return { ids, run: await check(['--abort', ids.join(' ')], { env: inActions() }) };
+  });
+  const env = { ...inActions('1001'), GITHUB_REPOSITORY: 'acme/digits', PR_NUMBER: '70' };
+  const ofPullRequest = plan(async () => {
+    const repository = 'github.com/acme/digits';
+    const pipeline = await hashPipeline({ repository, project: 'digits', taskName: 'train_model' });
+    const runtime = { ci_pipeline: pipeline, ci_pull_request: '70', ci_run: '1000', ci_launch: 'token' };
+    const ours = [await createQueuedTask({ runtime }), await createRunningTask({ runtime, tags: ['pr:70'] })];
+    const others = [
+      await createRunningTask({ runtime, tags: ['pr:70', 'pr:71'] }),
+      await createRunningTask({ runtime: { ...runtime, ci_pull_request: '71' } }),
+      await createRunningTask({ runtime: { ...runtime, ci_pipeline: 'f'.repeat(32) } }),
+      await createRunningTask({ tags: ['pr:70'] }),
+    ];
+    return { ours, others, run: await check(['--abort', '--json'], { env }) };
+  });
+
+  test('gives up after two minutes with 9, and gives the link', async () => {
+    const id = await createRunningTask();
+    await driver.call('workers.register', { worker: 'stubborn:abort' });
+    const report = { worker: 'stubborn:abort', task: id, timestamp: Date.now() };
+    await driver.call('workers.status_report', report);
+    const clock = createPatientClock();
+    const beganAtMs = clock.now();
+    const run = await runProgramHere(main, { args: ['--abort', id], env: sandbox.env, cwd: folder, clock });
+    expect(run).toMatchObject({ exitCode: 9, stdout: 'in_progress\n' });
+    expect(run.stderr).toContain(`error: not confirmed: ${id} may still run`);
+    expect(run.stderr).toContain(`/tasks/${id}/output/log`);
+    expect(clock.now() - beganAtMs).toBeGreaterThan(120_000);
+  });
+
+  test('ends the tasks that are named, wherever they are', async () => {
+    const { ids, run } = await named();
+    expect(run).toMatchObject({ exitCode: 0, stdout: 'created\nstopped\ncreated\n' });
+    expect(await Promise.all(ids.map(statusOf))).toEqual(['created', 'stopped', 'created']);
+  });
+
+  test('in Actions leaves what is not this run’s, and says so', async () => {
+    const { ids, run } = await inRun();
+    expect(run).toMatchObject({ exitCode: 0, stdout: 'stopped\nin_progress\n' });
+    expect(run.stderr).toContain(`task ${ids[1]} is left as it is`);
+  });
+
+  test('without ids ends every unfinished task of the pull request and pipeline, and no other', async () => {
+    const { ours, others, run } = await ofPullRequest();
+    expect(run.exitCode).toBe(0);
+    expect(await Promise.all(ours.map(statusOf))).toEqual(['created', 'stopped']);
+    expect(new Set(await Promise.all(others.map(statusOf)))).toEqual(new Set(['in_progress']));
+  });
+
+  const shared = plan(async () => {
+    const repository = 'github.com/acme/digits';
+    const pipeline = await hashPipeline({ repository, project: 'digits', taskName: 'train_model' });
+    const runtime = { ci_pipeline: pipeline, ci_pull_request: '81', ci_run: '1000', ci_launch: 'token' };
+    const tags = ['pr:81', 'pr:82'];
+    const id = await createRunningTask({ runtime, tags });
+    const ofPush = await createRunningTask({ runtime: { ci_pipeline: pipeline, ci_run: '9' }, tags });
+    const close = async (pullRequest: string) => ({
+      run: await check(['--abort'], { env: { ...env, PR_NUMBER: pullRequest } }),
+      tags: (await driver.getTask(id)).tags,
+      status: await statusOf(id),
+    });
+    return { id, ofPush, first: await close('81'), last: await close('82') };
+  });
+
+  test('a task that two pull requests share is ended by the second that closes', async () => {
+    const { id, ofPush, first, last } = await shared();
+    expect(first).toMatchObject({ tags: ['pr:82'], status: 'in_progress', run: { exitCode: 0 } });
+    expect(first.run.stderr).toContain(
+      `task ${id} is left as it is: another pull request, or a branch, uses it too`,
+    );
+    expect(last.run.stderr).toContain(
+      `task ${ofPush} is left as it is: it was not launched for a pull request`,
+    );
+    expect(last).toMatchObject({ status: 'stopped', run: { exitCode: 0 } });
+    expect(await statusOf(ofPush)).toBe('in_progress');
+  });
+
+  test('without ids and with nothing to end is done at once', async () => {
+    const args = ['--abort', '--json'];
+    const run = await runProgramHere(main, {
+      args,
+      env: { ...sandbox.env, ...env, PR_NUMBER: '72' },
+      cwd: folder,
+    });
+    expect(run).toMatchObject({ exitCode: 0, stdout: '{"tasks":[]}\n' });
+  });
+
+  test('without ids and without a pull request is a mistake', async () => {
+    const run = await runProgramHere(main, {
+      args: ['--abort'],
+      env: { ...sandbox.env, ...inActions() },
+      cwd: folder,
+    });
+    expect(run).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(run.stderr).toContain('PR_NUMBER');
+  });
+
+  test.each([
+    ['a number that is none', { PR_NUMBER: 'seven' }, 'PR_NUMBER is not the number of a pull request'],
+    [
+      'an event file that is not there',
+      { GITHUB_EVENT_PATH: '/no' },
+      'the event file that GITHUB_EVENT_PATH names',
+    ],
+  ])('names the keys and %s at once', async (_, env, text) => {
+    const run = await runProgramHere(main, { args: ['--abort'], env, cwd: folder });
+    expect(run.exitCode).toBe(2);
+    for (const wrong of ['CLEARML_API_ACCESS_KEY and', text]) expect(run.stderr).toContain(wrong);
+    expect(run.stderr).not.toContain('whose tasks');
+  });
+
+  test('without anything names the keys and the pull request at once', async () => {
+    const run = await runProgramHere(main, { args: ['--abort'], env: {}, cwd: folder });
+    expect(run.exitCode).toBe(2);
+    for (const name of ['CLEARML_API_ACCESS_KEY', 'CLEARML_API_SECRET_KEY', 'PR_NUMBER'])
+      expect(run.stderr).toContain(name);
+  });
+});

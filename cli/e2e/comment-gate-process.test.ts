@@ -1,0 +1,42 @@
+import { expect, test } from '@jest/globals';
+import { runProgramProcess } from '../dev/program-run.ts';
+import {
+  base,
+  GATED,
+  head,
+  older,
+  prepareRun,
+  readResult,
+  setUpGates,
+  trainSeeds,
+} from './comment-gate-setup.ts';
+
+setUpGates();
+
+test('three seeds that are worse than the base’s three are a regression: exit code 5, as a process', async () => {
+  await trainSeeds(older, [0.8, 0.81, 0.805]);
+  await trainSeeds(base, [0.9, 0.91, 0.905]);
+  const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
+  const { exitCode } = await runProgramProcess('create-stats-comment', prepareRun(tasks, GATED));
+  const { body, verdict, metrics } = readResult();
+  expect(exitCode).toBe(5);
+  expect(verdict).toBe('regression');
+  expect(metrics).toEqual([
+    {
+      metric: 'test/accuracy',
+      value: expect.closeTo(0.705),
+      baseline: expect.closeTo(0.905),
+      change: expect.closeTo(-0.2),
+      verdict: 'regression',
+    },
+  ]);
+  expect(body.split('\n')[1]).toBe(
+    '### **Regression**: `train`: `test/accuracy` **0.705**, -0.2 (worse) against `main`',
+  );
+  expect(body).toMatch(
+    /\| `test\/accuracy` \| \*\*regression\*\* \| 0\.705 \| 0\.905\u00a0±\u00a00\.0\d+ \| -0\.2 \| t-test, p\u00a0<\u00a00\.001, 3\u00a0runs\u00a0against\u00a03 \|/,
+  );
+  expect(body).toContain('Worse by 0.2; by chance, fewer than 0.1% of pull requests');
+  expect(body).toContain('t-test, 3 runs against 3 runs; runs of the same code differ by 0.005');
+  expect(body).toContain('The base’s commits, and this pull request last: `▅█▁`');
+});

@@ -1,0 +1,227 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import type { Clock } from '../shell/world.ts';
+import {
+  directory,
+  driver,
+  github,
+  HEAD,
+  makeEnv,
+  readOutputs,
+  replaceGithub,
+  run,
+  setUpComments,
+  startProxy,
+  trainTask,
+  writeSettings,
+} from './comment-setup.ts';
+
+setUpComments();
+
+describe('what comes of it', () => {
+  test('a dry run needs no token, prints the Markdown, posts nothing and writes no file', async () => {
+    const task = await trainTask();
+    const { GH_TOKEN: _, ...env } = makeEnv({ GITHUB_API_URL: 'http://127.0.0.1:9' });
+    const { exitCode, stdout } = await run([task, '--dry-run'], env);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('<!-- clearml-ci-cd comment:');
+    expect(stdout).toContain('`test_accuracy/accuracy`');
+    expect(() => readOutputs()).toThrow('ENOENT');
+    expect(() => readFileSync(join(directory, 'summary.md'))).toThrow('ENOENT');
+  });
+
+  test('--json prints the whole report and nothing else', async () => {
+    const task = await trainTask();
+    const { stdout } = await run([task, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      version: 1,
+      verdict: 'none',
+      pullRequest: { repository: 'acme/digits', number: 7, headCommit: HEAD },
+      commit: { id: HEAD, isCurrent: true },
+      tasks: [{ id: task, status: 'completed' }],
+    });
+  });
+
+  test.each([
+    ['failed', 'failed', 0],
+    ['failed', 'failed', 6],
+    ['in_progress', 'pending', 0],
+    ['in_progress', 'pending', 6],
+    ['queued', 'pending', 6],
+  ] as const)('a task that is %s is %s: exit code %i', async (status, verdict, exitCode) => {
+    const task = await trainTask(0.9, status);
+    writeSettings('metrics: [{ metric: test_accuracy/accuracy, goal: maximize, gate: fail }]');
+    const args = [task, '--config', 'settings.yml', ...(exitCode === 0 ? ['--no-gate'] : [])];
+    expect((await run(args)).exitCode).toBe(exitCode);
+    expect(readOutputs().verdict).toBe(verdict);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
+  test.each([
+    ['by us', { status_reason: 'aborted by workflow run 120' }, ': aborted by workflow run 120'],
+    ['by somebody', {}, ' by somebody'],
+  ])(
+    'a task that was taken out of the queue %s is stopped, not about to be queued',
+    async (_, body, words) => {
+      const task = await trainTask(0.9, 'queued');
+      await driver.call('tasks.dequeue', { task, ...body });
+      writeSettings('metrics: [{ metric: test_accuracy/accuracy, goal: maximize, gate: fail }]');
+      expect((await run([task, '--config', 'settings.yml'])).exitCode).toBe(6);
+      expect(readOutputs().verdict).toBe('failed');
+      expect(github.comments(7)[0]?.body).toContain(
+        `\`train digits\` stopped: \`the task was taken out of the queue${words}\``,
+      );
+    },
+  );
+
+  test('a task that nobody has queued yet is pending', async () => {
+    const task = await driver.createTask({ name: 'train' });
+    expect((await run([task])).exitCode).toBe(0);
+    expect(readOutputs().verdict).toBe('pending');
+    expect(github.comments(7)[0]?.body).toContain('`train` is not in a queue yet');
+  });
+
+  test('a token without the permission is exit 8, names it, and the report is in the summary and the outputs', async () => {
+    const task = await trainTask();
+    const { exitCode, stderr, stdout } = await run([task], makeEnv({ GH_TOKEN: github.readOnlyToken }));
+    expect(exitCode).toBe(8);
+    expect(stderr).toContain('pull-requests: write');
+    expect(stderr).toContain('fork');
+    expect(stdout).toBe('');
+    expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('test_accuracy');
+    expect(readOutputs()).toMatchObject({ verdict: 'none' });
+    expect(readOutputs()).not.toHaveProperty('comment-id');
+  });
+
+  test.each([
+    ['is locked', 'Unable to create comment because issue is locked.', 'Unlock it'],
+    [
+      'holds as many comments as GitHub takes',
+      'Commenting is disabled on issues with more than 2500 comments',
+      'delete some',
+    ],
+  ])(
+    'a conversation that %s is exit 8, and no permission is said to be missing',
+    async (_, message, advice) => {
+      const proxy = await startProxy(github.apiUrl, ({ method }) =>
+        method === 'POST' ? { kind: 'answer', status: 403, body: JSON.stringify({ message }) } : undefined,
+      );
+      const { exitCode, stderr } = await run([await trainTask()], makeEnv({ GITHUB_API_URL: proxy.url }));
+      expect(exitCode).toBe(8);
+      expect(stderr).toContain(message);
+      expect(stderr).toContain(advice);
+      expect(stderr).not.toContain('pull-requests: write');
+      expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('test_accuracy');
+    },
+  );
+
+  test.each([
+    ['an unknown token', { GH_TOKEN: 'ghp_unknown' }, 8, 'GH_TOKEN'],
+    ['another secret key', { CLEARML_API_SECRET_KEY: 'wrong' }, 8, 'CLEARML_API_SECRET_KEY'],
+    ['an unknown pull request', { PR_NUMBER: '8' }, 10, 'pull request 8'],
+    ['a GitHub that is not there', { GITHUB_API_URL: 'http://127.0.0.1:9' }, 9, 'GITHUB_API_URL'],
+    ['a ClearML that is not there', { CLEARML_API_HOST: 'http://127.0.0.1:9' }, 9, 'CLEARML_API_HOST'],
+    ['no access key', { CLEARML_API_ACCESS_KEY: '' }, 2, 'CLEARML_API_ACCESS_KEY'],
+    ['no token and no number', { GH_TOKEN: '', PR_NUMBER: '' }, 2, 'GH_TOKEN'],
+  ] as const)('%s', async (_, variables, exitCode, text) => {
+    const task = await trainTask();
+    const result = await run([task], makeEnv(variables));
+    expect(result).toMatchObject({ exitCode, stdout: '' });
+    expect(result.stderr).toContain(text);
+    expect(result.stderr).not.toContain('a bug of ours');
+  });
+
+  test('every variable that is missing is named at once', async () => {
+    const { exitCode, stderr } = await run(['a'.repeat(32)], {});
+    expect(exitCode).toBe(2);
+    expect(stderr.split('\n')).toEqual([
+      'error: CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set; GH_TOKEN (or GITHUB_TOKEN) is not set; GITHUB_REPOSITORY is not set (or give --repo); PR_NUMBER is not set (or give --pr), and no event names a pull request',
+      expect.stringMatching(/^Create credentials in ClearML .* put them into the environment/),
+      'Put them into the environment or into a .env file here (.env.example shows how). Or add --dry-run, which posts nothing.',
+      '',
+    ]);
+  });
+
+  test('what is malformed is named beside what is missing', async () => {
+    writeSettings('seeds: many\nqueu: gpu\n');
+    const { exitCode, stderr } = await run(
+      ['a'.repeat(32), '--baseline', 'branch:', '--repo', 'acme', '--config', 'settings.yml'],
+      {
+        PR_NUMBER: 'seven',
+        GITHUB_REPOSITORY: 'digits',
+        GITHUB_API_URL: 'api.github.com',
+        GITHUB_EVENT_PATH: '/no',
+      },
+    );
+    expect(exitCode).toBe(2);
+    for (const name of [
+      'CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set',
+      'the event file that GITHUB_EVENT_PATH names cannot be read',
+      'GH_TOKEN (or GITHUB_TOKEN) is not set',
+      '--repo is not of the form owner/name',
+      '--baseline',
+      'line 1: seeds',
+      'line 2: queu',
+    ])
+      expect(stderr).toContain(name);
+    expect(stderr).not.toMatch(/PR_NUMBER is not set|GITHUB_REPOSITORY is not set/);
+  });
+
+  test('every variable of GitHub’s that is malformed is named at once', async () => {
+    const { exitCode, stderr } = await run(
+      ['a'.repeat(32)],
+      makeEnv({
+        PR_NUMBER: 'seven',
+        GITHUB_REPOSITORY: 'digits',
+        GITHUB_API_URL: 'api.github.com',
+        GH_TOKEN: '',
+      }),
+    );
+    expect(exitCode).toBe(2);
+    expect(stderr.split('\n')[0]).toBe(
+      'error: GITHUB_REPOSITORY is not of the form owner/name; PR_NUMBER is not the number of a pull request; GITHUB_API_URL is not an http(s) URL; GH_TOKEN (or GITHUB_TOKEN) is not set',
+    );
+  });
+
+  test.each([
+    ['outside Actions', { PR_NUMBER: '' }, 'Put it into the environment '],
+    ['in Actions', { PR_NUMBER: '', GITHUB_ACTIONS: 'true' }, 'In a workflow give it to this step '],
+    ['in Actions without a token', { GH_TOKEN: '', GITHUB_ACTIONS: 'true' }, 'pass the job’s own token'],
+  ])('one that is missing alone is one, with where to put it %s', async (_, variables, remedy) => {
+    const { exitCode, stderr } = await run(['a'.repeat(32)], makeEnv(variables));
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(remedy);
+  });
+
+  test('a task that does not exist is exit 10, one that is not named exit 2', async () => {
+    const unknown = 'ab'.repeat(16);
+    expect(await run([unknown])).toMatchObject({ exitCode: 10, stderr: expect.stringContaining(unknown) });
+    expect((await run(['train'])).exitCode).toBe(10);
+    expect((await run([' '])).exitCode).toBe(2);
+    expect((await run([])).exitCode).toBe(2);
+  });
+
+  test('a rate limit that ends too late is exit 9, with the time to wait', async () => {
+    const task = await trainTask();
+    const clock: Clock = createPatientClock();
+    await replaceGithub({ requestsPerHour: 1, now: clock.now });
+    const began = clock.now();
+    const { exitCode, stderr } = await run([task], makeEnv(), clock);
+    expect(exitCode).toBe(9);
+    expect(stderr).toMatch(/rate limit .*\n.*Wait \d+ min/);
+    expect(clock.now() - began).toBeLessThan(60_000);
+  });
+
+  test('what GitHub answers too late is asked again', async () => {
+    const task = await trainTask();
+    let failed = 0;
+    const proxy = await startProxy(github.apiUrl, () =>
+      failed++ < 3 ? { kind: 'answer', status: 502, body: '<html>Bad gateway</html>' } : undefined,
+    );
+    const env = makeEnv({ GITHUB_API_URL: proxy.url });
+    expect((await run([task], env)).exitCode).toBe(0);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+});

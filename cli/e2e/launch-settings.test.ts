@@ -1,0 +1,160 @@
+import { readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import {
+  describePullRequest,
+  driver,
+  folder,
+  launch,
+  launchTask,
+  publish,
+  repository,
+  sandbox,
+  setSettings,
+  setUpLaunches,
+} from './launch-setup.ts';
+
+setUpLaunches();
+
+describe('settings', () => {
+  test('come from flags, then from the file; all reach the task', async () => {
+    await setSettings(
+      [
+        'project: From File',
+        'task-name: My Task',
+        'working-dir: ./sub/',
+        'entry-point: run.py',
+        'requirements: sub/req.txt',
+        'docker-image: python:3.11',
+        'docker-args: --ipc=host',
+        'params: { Args/lr: 0.1, General/depth: 3, plain: true }',
+        'tags: [team-a]',
+      ].join('\n'),
+    );
+    repository.commit('More', { 'sub/req.txt': 'numpy\n', 'sub/run.py': '' });
+    publish();
+    const task = await launchTask([
+      '--project',
+      'From Flag',
+      '--param',
+      'lr=0.2',
+      '--param',
+      'Args/text=a=b',
+      '--tag',
+      'team-b',
+    ]);
+    expect(task).toMatchObject({
+      name: 'My Task',
+      type: 'training',
+      status: 'queued',
+      script: { working_dir: 'sub', entry_point: 'run.py', requirements: { pip: 'numpy\n' } },
+      container: { image: 'python:3.11', arguments: '--ipc=host' },
+    });
+    const hyperparams = Object.entries(
+      task.hyperparams as Record<string, Record<string, { value: string }>>,
+    ).flatMap(([section, params]) =>
+      Object.entries(params).map(([name, { value }]) => `${section}/${name}=${value}`),
+    );
+    expect(hyperparams.sort()).toEqual([
+      'Args/lr=0.2',
+      'Args/plain=true',
+      'Args/text=a=b',
+      'General/depth=3',
+    ]);
+    expect(task.tags).toEqual(expect.arrayContaining(['ci', 'branch:main', 'team-a', 'team-b']));
+    const { projects } = await driver.call('projects.get_all', { id: [task.project] });
+    expect(projects[0].name).toBe('From Flag');
+  });
+
+  test('name the task after its program by default, the project after the repository', async () => {
+    repository.commit('More', { 'a/b/train.py': '' });
+    publish();
+    const task = await launchTask(['--working-dir', 'a/b', '--entry-point', 'train.py']);
+    expect(task.name).toBe('a/b/train');
+    expect((await driver.call('projects.get_all', { name: '^digits$' })).projects).toHaveLength(1);
+  });
+
+  test('--dry-run prints the documents, changes nothing and writes no output', async () => {
+    const output = join(folder, 'output');
+    const run = await launch(['--dry-run', '--param', 'lr=1'], { env: { GITHUB_OUTPUT: output } });
+    expect(run.exitCode).toBe(0);
+    const [document] = JSON.parse(run.stdout).tasks;
+    expect(await driver.listTasks()).toEqual([]);
+    expect((await driver.call('projects.get_all', { name: '^digits$' })).projects).toEqual([]);
+    await expect(readFile(output)).rejects.toThrow('ENOENT');
+
+    const task = await launchTask(['--param', 'lr=1']);
+    expect(task).toMatchObject({ ...document, project: task.project, tags: [...document.tags].sort() });
+    const again = await launch(['--dry-run', '--param', 'lr=1']);
+    expect(JSON.parse(again.stdout)).toEqual({ tasks: [{ id: task.id }] });
+  });
+
+  test('a requirements file must lie inside the checkout, links followed', async () => {
+    await writeFile(join(folder, 'secret'), 'runner secret');
+    await symlink(join(folder, 'secret'), join(repository.directory, 'req.txt'));
+    repository.commit('Link', {});
+    publish();
+    for (const [path, message] of [
+      ['req.txt', 'lies outside the checkout'],
+      ['../x', 'does not exist'],
+      ['no-such.txt', 'does not exist'],
+      ['.', 'is a folder, not a file'],
+    ] as const) {
+      const run = await launch(['--requirements', path]);
+      expect(run.exitCode).toBe(2);
+      expect(run.stderr).toContain(message);
+    }
+    expect(JSON.stringify(await driver.listTasks())).not.toContain('runner secret');
+  });
+
+  test('outputs and JSON name the task; stdout without --json is the id alone', async () => {
+    const output = join(folder, 'output');
+    const env = { ...(await describePullRequest(7)), GITHUB_OUTPUT: output };
+    const run = await launch(['--json'], { env });
+    const [task] = JSON.parse(run.stdout).tasks;
+    expect(JSON.parse(run.stdout)).toEqual({
+      tasks: [
+        {
+          id: expect.stringMatching(/^[0-9a-f]{32}$/),
+          url: expect.stringMatching(
+            new RegExp(`^${sandbox.webHost}/projects/[0-9a-f]{32}/tasks/${task.id}/output/log$`),
+          ),
+          seed: null,
+          reused: false,
+          queue: { name: 'default', position: 1, workers: 0 },
+        },
+      ],
+      superseded: [],
+    });
+    const lines = (await readFile(output, 'utf8'))
+      .split('\n')
+      .filter((line) => !/ghadelimiter_|^$/.test(line));
+    expect(lines).toEqual([task.id, task.id, task.url, 'false']);
+    const again = await launch([], { env: { ...env, GITHUB_OUTPUT: `${output}2` } });
+    expect(again.stdout).toBe(`${task.id}\n`);
+    expect(await readFile(`${output}2`, 'utf8')).toMatch(/reused<<(.*)\ntrue\n\1\n$/);
+  });
+});
+
+describe('findable', () => {
+  test('the task tells where it came from and who started it', async () => {
+    const env = await describePullRequest(7, { id: '4711', attempt: '2' });
+    const task = await launchTask([], env);
+    const commit = repository.git('rev-parse', 'HEAD');
+    expect(task.tags).toEqual(expect.arrayContaining(['ci', 'pr:7', 'branch:feature']));
+    expect(task.comment.split('\n')).toEqual([
+      'Pull request: https://github.com/acme/digits/pull/7',
+      `Commit: https://github.com/acme/digits/commit/${commit} (branch feature)`,
+      'Run: https://github.com/acme/digits/actions/runs/4711/attempts/2',
+      'Started by: octocat, event pull_request',
+    ]);
+    expect(task.runtime).toMatchObject({
+      ci_key: expect.stringMatching(/^[0-9a-f]{32}$/),
+      ci_code: repository.git('rev-parse', 'HEAD^{tree}'),
+      ci_pull_request: '7',
+      ci_run: '4711',
+      ci_attempt: '2',
+      ci_event: 'pull_request',
+    });
+  });
+});
