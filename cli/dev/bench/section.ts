@@ -27,7 +27,7 @@ export interface Results {
   readonly conditions: string;
 }
 
-/** The README's part between its marks: tables, pictures, and with what they were made. */
+/** The part of `cli/README.md` between its marks: tables, pictures, and with what they were made. */
 export function formatSection(results: Results): string {
   const { sides, starts, rounds, farMs, conditions } = results;
   return [

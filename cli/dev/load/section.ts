@@ -16,7 +16,7 @@ export function listCurves(loads: readonly MeasuredLoad[]): MeasuredLoad[] {
   return loads.filter(({ figures }) => figures.length > 1);
 }
 
-/** The README's part between its marks: each load at its largest, and how the cost grows up to there. */
+/** The part of `cli/README.md` between its marks: each load at its largest, and how the cost grows up to there. */
 export function formatLoadSection({ loads, repeats, conditions }: LoadResults): string {
   return [
     `Medians of ${repeats} runs of what a release runs, against the sandbox on the same machine: ${conditions}. Seconds are from the start to the end, the sandbox's own work and the pauses between two looks included; the processor's are the program's own, with all its threads. \`npm run load\` repeats it, and fails where a program does not do what the last column says, with exit code 0.`,
