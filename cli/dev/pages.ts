@@ -64,10 +64,16 @@ function findProblem(page: string, address: string, read: (page: string) => stri
   return listAnchors(read(target)).includes(anchor) ? undefined : 'names no heading of that page';
 }
 
+/** Many links lead to the same few pages. */
+const anchorsOfTexts = new Map<string, readonly string[]>();
+
 /** The anchors that GitHub gives a page's headings, in order. */
-function listAnchors(text: string): string[] {
+function listAnchors(text: string): readonly string[] {
+  const known = anchorsOfTexts.get(text);
+  if (known !== undefined) return known;
   const slugger = new GithubSlugger();
   const anchors: string[] = [];
+  anchorsOfTexts.set(text, anchors);
   visit(fromMarkdown(text), 'heading', (node) => {
     anchors.push(slugger.slug(toText(node)));
   });
