@@ -23,7 +23,7 @@ const DESCRIPTIONS: Readonly<Record<ProgramName, string>> = {
   'create-stats-comment': 'Reports ClearML tasks as one comment on a pull request and as the job summary.',
 };
 
-/** What each program hands to later steps; a test holds it to the README's table. */
+/** What each program hands to later steps; a test holds it to the tables of the programs' pages. */
 const OUTPUTS: Readonly<Record<ProgramName, Readonly<Record<string, string>>>> = {
   'launch-training-task': {
     'task-id': 'id of the (first) task',

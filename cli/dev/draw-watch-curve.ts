@@ -5,7 +5,7 @@ import { isEntry } from '../shell/entry.ts';
 // Draws how late a run's end is seen, and how often is looked for it, into .github/assets/watch-curve.svg:
 //   node --import tsx cli/dev/draw-watch-curve.ts
 
-/** Where the README shows it from. */
+/** Where `cli/check/README.md` shows it from. */
 export const WATCH_CURVE = new URL('../../.github/assets/watch-curve.svg', import.meta.url);
 
 const SHORTEST_S = 5;

@@ -15,7 +15,7 @@ import {
 } from './fault-matrix.ts';
 import { placeFaultRows } from './fault-table.ts';
 
-const README = new URL('../../README.md', import.meta.url);
+const README = new URL('../README.md', import.meta.url);
 const README_TABLE = /(?<=<!-- fault matrix -->\n\n)[\s\S]*?(?=\n\n<!-- end of fault matrix -->)/;
 const KINDS = `${Object.keys(FAULTS).length} faults × ${Object.keys(REPETITIONS).join(', ')}`;
 
@@ -38,7 +38,7 @@ interface SampledCell {
 
 /**
  * Makes the tests of one program: every cell of its scenarios in this process; a random sample of them as processes of
- * their own, meanwhile; and that the README's table shows what came of it. With WRITE_FAULT_MATRIX=1 it is written there.
+ * their own, meanwhile; and that the table in `cli/README.md` shows what came of it. With WRITE_FAULT_MATRIX=1 it is written there.
  */
 export function testFaultMatrix(
   scenarios: readonly Scenario[],
@@ -88,7 +88,7 @@ export function testFaultMatrix(
       expect(outcomes).toHaveLength(sampleSize);
     });
 
-    test('the README shows these numbers (WRITE_FAULT_MATRIX=1 npm test -- -i cli/fault-matrix writes them)', () => {
+    test('cli/README.md shows these numbers (WRITE_FAULT_MATRIX=1 npm test -- -i cli/e2e/fault-matrix writes them)', () => {
       const readme = readFileSync(README, 'utf8');
       const table = README_TABLE.exec(readme)?.[0] ?? '';
       const rows = plans.map(({ scenario, requests, broken, cells, results }) => ({

@@ -1,4 +1,4 @@
-/** What the README shows of a run whose requests were broken. */
+/** What `cli/README.md` shows of a run whose requests were broken. */
 export interface FaultTableRow {
   /** `program: what happens`. */
   readonly name: string;

@@ -103,11 +103,11 @@ describe('the rules of the peers', () => {
   });
 });
 
-describe("the README's table", () => {
+describe('the table in cli/gate/README.md', () => {
   let lines: string[];
 
   beforeAll(async () => {
-    const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+    const readme = await readFile(new URL('../gate/README.md', import.meta.url), 'utf8');
     const [, table = ''] =
       /<!-- npm run simulate-gate -- --write -->(.*?)<!-- end of simulate-gate -->/s.exec(readme) ?? [];
     lines = table.trim().split('\n');

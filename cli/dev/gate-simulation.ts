@@ -167,7 +167,7 @@ export function listBrokenClaims(
     });
 }
 
-/** The Markdown table that the README carries; numbers in percent. */
+/** The Markdown table that `cli/gate/README.md` carries; numbers in percent. */
 export function formatTable(rows: readonly Row[]): string {
   const header = ['rule', 'runs', 'metrics', ...NOISES, 'undecided', `finds ${WORSENED_BY} sigma`];
   const lines = rows.map(({ rule, design, isClaimed, falseAlarms, undecided, power }) => [

@@ -1,23 +1,34 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
 import { main as check } from '../check-task-running.ts';
 import { main as comment } from '../create-stats-comment.ts';
 import { main as launch } from '../launch-training-task.ts';
 import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS } from '../report/markdown.ts';
-import { ConfigSchema } from '../shell/config.ts';
+import { ConfigSchema, parseConfig } from '../shell/config.ts';
 import { EXIT_CODE_MEANINGS } from '../shell/failure.ts';
 import { makeReport, makeReportedTask } from './made-up-report.ts';
+import { listPages } from './pages.ts';
 import { runProgramHere } from './program-run.ts';
 
-const root = new URL('../../', import.meta.url);
-const readme = readFileSync(new URL('README.md', root), 'utf8');
+// What the pages tell is held to the code. That their links lead somewhere: links.test.ts.
 
-/** The README's text from a heading to the next one of the same or a higher rank. */
-function readSection(heading: string): string {
-  const start = readme.indexOf(`\n${heading}\n`);
-  if (start < 0) throw new Error(`the README has no heading "${heading}"`);
+const root = new URL('../../', import.meta.url);
+const readPage = (path: string) => readFileSync(new URL(path, root), 'utf8');
+const readme = readPage('README.md');
+
+const PROGRAMS = [
+  ['launch-training-task', launch, 'cli/launch/README.md'],
+  ['check-task-running', check, 'cli/check/README.md'],
+  ['create-stats-comment', comment, 'cli/report/README.md'],
+] as const;
+
+/** A page's text from a heading to the next one of the same or a higher rank. */
+function readSection(page: string, heading: string): string {
+  const start = `\n${page}`.indexOf(`\n${heading}\n`);
+  if (start < 0) throw new Error(`the page has no heading "${heading}"`);
   const rank = heading.indexOf(' ');
-  const rest = readme.slice(start + heading.length);
+  const rest = page.slice(start + heading.length);
   const end = rest.search(new RegExp(`\\n#{1,${rank}} `));
   return end < 0 ? rest : rest.slice(0, end);
 }
@@ -30,41 +41,79 @@ function listFirstCells(section: string): string[] {
     .map((line) => line.replaceAll('\\|', '¦').split('|')[1]?.replaceAll('¦', '|').trim() ?? '');
 }
 
-describe.each([
-  ['launch-training-task', launch],
-  ['check-task-running', check],
-  ['create-stats-comment', comment],
-] as const)('%s', (name, main) => {
-  test('has exactly the options that the README lists', async () => {
-    const { stdout } = await runProgramHere(main, { args: ['--help'], env: {} });
-    const offered = [...stdout.matchAll(/^ {2}(?:-\w, )?--([\w-]+)/gm)].map(([, option]) => option ?? '');
-    const documented = listFirstCells(readSection(`## ${name}`)).flatMap((cell) =>
-      [...cell.matchAll(/`--([\w-]+)/g)].map(([, option]) => option ?? ''),
+function listCode(text: string, code: RegExp): string[] {
+  return [...text.matchAll(code)].map(([, name]) => name ?? '');
+}
+
+describe('the README', () => {
+  test('is a page of at most 200 lines and 12 kB, without long lines', () => {
+    const lines = readme.split('\n');
+    expect(lines.length - 1).toBeLessThanOrEqual(200);
+    expect(statSync(new URL('README.md', root)).size).toBeLessThanOrEqual(12_288);
+    expect(lines.filter((line) => line.length > 200)).toEqual([]);
+  });
+
+  test('is the one that GitHub shows: it would take .github/README.md instead', () => {
+    expect(listPages()).not.toContain('.github/README.md');
+  });
+
+  test('lists the exit codes, with the meanings that the programs tell', () => {
+    const rows = readSection(readme, '## Outputs and exit codes').matchAll(/^\| (\d+) \| (.*) \|$/gm);
+    expect([...rows].map(([, code, meaning]) => [Number(code), meaning])).toEqual(
+      EXIT_CODE_MEANINGS.map(([code, meaning]) => [code, meaning]),
     );
-    expect(documented.sort()).toEqual(
-      offered.filter((option) => !['help', 'version'].includes(option)).sort(),
-    );
+  });
+
+  test('shows ten settings, in a file that the programs would take', () => {
+    const [, text = ''] = /```yaml\n([\s\S]*?)```/.exec(readSection(readme, '## Settings')) ?? [];
+    const settings: unknown = parse(text);
+    expect(parseConfig(settings)).toHaveProperty('config');
+    expect(Object.keys(settings as object)).toHaveLength(10);
   });
 });
 
-test('the exit codes are those that the README lists, with the same meanings', () => {
-  const rows = readSection('## Exit codes').matchAll(/^\| (\d+) \| (.*) \|$/gm);
-  expect([...rows].map(([, code, meaning]) => [Number(code), meaning])).toEqual(
-    EXIT_CODE_MEANINGS.map(([code, meaning]) => [code, meaning]),
-  );
+describe.each(PROGRAMS)('%s', (name, main, path) => {
+  const listOffered = async () => {
+    const { stdout } = await runProgramHere(main, { args: ['--help'], env: {} });
+    return listCode(stdout, /^ {2}(?:-\w, )?--([\w-]+)/gm);
+  };
+
+  test('has exactly the options that its page lists', async () => {
+    const documented = listFirstCells(readSection(readPage(path), '## Options')).flatMap((cell) =>
+      listCode(cell, /`--([\w-]+)/g),
+    );
+    const offered = (await listOffered()).filter((option) => !['help', 'version'].includes(option));
+    expect(documented.sort()).toEqual(offered.sort());
+  });
+
+  test('has the five options that the README lists', async () => {
+    const [part = ''] = readSection(readme, '## The programs')
+      .split(/\n(?=\*\*\[)/)
+      .filter((text) => text.startsWith(`**[${name}]`));
+    const listed = listFirstCells(part).flatMap((cell) => listCode(cell, /^`--([\w-]+)/g));
+    expect(listed).toHaveLength(5);
+    expect(await listOffered()).toEqual(expect.arrayContaining(listed));
+  });
+
+  test('has the outputs that the README lists', () => {
+    const outputs = listFirstCells(readSection(readPage(path), '## Outputs')).flatMap((cell) =>
+      listCode(cell, /`([\w-]+)`/g),
+    );
+    const row = readme.split('\n').find((line) => line.startsWith(`| \`${name}\` | `)) ?? '';
+    expect(listCode(row, /`([\w-]+)`/g).slice(1)).toEqual(outputs);
+  });
 });
 
-test('the settings are those that the README lists', () => {
-  const documented = listFirstCells(readSection('## Settings file')).flatMap((cell) =>
-    [...cell.matchAll(/`([\w-]+)`/g)].map(([, key]) => key ?? ''),
-  );
+test('the settings are those that templates/README.md lists', () => {
+  const section = readSection(readPage('templates/README.md'), '## Settings');
+  const documented = listFirstCells(section).flatMap((cell) => listCode(cell, /`([\w-]+)`/g));
   expect(documented.sort()).toEqual(Object.keys(ConfigSchema.pipe[1].entries).sort());
 });
 
-test('.env.example explains every variable of the README that can be set in it', () => {
-  const example = readFileSync(new URL('.env.example', root), 'utf8');
-  const documented = listFirstCells(readSection('## Variables')).flatMap((cell) =>
-    [...cell.matchAll(/`([A-Z_]+)`/g)].map(([, variable]) => variable ?? ''),
+test('.env.example explains every variable of cli/README.md that can be set in it', () => {
+  const example = readPage('.env.example');
+  const documented = listFirstCells(readSection(readPage('cli/README.md'), '## Variables')).flatMap((cell) =>
+    listCode(cell, /`([A-Z_]+)`/g),
   );
   expect(documented.length).toBeGreaterThan(20);
   const isRunners = (variable: string) =>
@@ -72,17 +121,15 @@ test('.env.example explains every variable of the README that can be set in it',
   expect(documented.filter((variable) => !isRunners(variable) && !example.includes(variable))).toEqual([]);
 });
 
-test('the placeholders of templates are those that the README lists', () => {
-  const documented = listFirstCells(readSection('### Templates')).flatMap((cell) =>
-    [...cell.matchAll(/\{\{([\w-]+)/g)].map(([, name]) => name ?? ''),
-  );
+test('the placeholders of templates are those that templates/README.md lists', () => {
+  const section = readSection(readPage('templates/README.md'), '## Templates');
+  const documented = listFirstCells(section).flatMap((cell) => listCode(cell, /\{\{([\w-]+)/g));
   expect(documented.sort()).toEqual([...PLACEHOLDERS, ...PLACEHOLDER_FUNCTIONS].sort());
 });
 
-test('the fields of --json are those that the README lists', () => {
-  const documented = listFirstCells(readSection('### The report as data')).flatMap((cell) =>
-    [...cell.matchAll(/`(\w+)/g)].map(([, field]) => field ?? ''),
-  );
+test('the fields of --json are those that cli/report/README.md lists', () => {
+  const section = readSection(readPage('cli/report/README.md'), '## The report as JSON');
+  const documented = listFirstCells(section).flatMap((cell) => listCode(cell, /`(\w+)/g));
   const report = makeReport([makeReportedTask()], [makeReportedTask({ id: '6'.repeat(32) })]);
   expect(documented.sort()).toEqual(Object.keys(report).sort());
 });

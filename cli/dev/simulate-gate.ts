@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { formatTable, listBrokenClaims, simulateGate } from './gate-simulation.ts';
 
-/** The README's table stands between these. */
+/** The table in `cli/gate/README.md` stands between these. */
 const BEGIN = '<!-- npm run simulate-gate -- --write -->';
 const END = '<!-- end of simulate-gate -->';
 
@@ -24,11 +24,12 @@ const table = formatTable(rows);
 process.stdout.write(`${table}\n`);
 
 if (values.write) {
-  const readme = new URL('../../README.md', import.meta.url);
+  const readme = new URL('../gate/README.md', import.meta.url);
   const text = await readFile(readme, 'utf8');
   const [before, rest] = text.split(BEGIN);
   const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`README.md has no ${BEGIN} … ${END}`);
+  if (before === undefined || after === undefined)
+    throw new Error(`cli/gate/README.md has no ${BEGIN} … ${END}`);
   await writeFile(readme, `${before}${BEGIN}\n\n${table}\n\n${END}${after}`);
 }
 

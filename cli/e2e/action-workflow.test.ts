@@ -31,16 +31,16 @@ test.each([...PROGRAM_NAMES])(
   },
 );
 
-/** The workflow that the README shows for it. */
+/** The workflow that `.github/WORKFLOW.md` shows for it. */
 function readWorkflow(): string {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const section = readme.slice(readme.indexOf('## Use it without copying'));
+  const page = readFileSync(new URL('../../.github/WORKFLOW.md', import.meta.url), 'utf8');
+  const section = page.slice(page.indexOf('## Use the actions'));
   const block = /```yaml\n([\s\S]*?)```/.exec(section)?.[1];
-  if (block === undefined) throw new Error('The README shows no workflow.');
+  if (block === undefined) throw new Error('.github/WORKFLOW.md shows no workflow.');
   return block;
 }
 
-describeOnNode24('the workflow of the README, in a repository that has no file of ours', () => {
+describeOnNode24('the workflow of .github/WORKFLOW.md, in a repository that has no file of ours', () => {
   let sandbox: Sandbox;
   let driver: ClearmlDriver;
   let workspace: string;

@@ -150,18 +150,20 @@ test("the runner's signal reaches an action, which ends what it waits for", asyn
   expect((await driver.getTask(id)).status).not.toBe('queued');
 });
 
-describe("an action's description", () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+/** The page of a program, in its room. */
+function readPage(program: (typeof PROGRAM_NAMES)[number]): string {
+  return readFileSync(new URL('README.md', new URL(`../${COMMANDS[program]}`, import.meta.url)), 'utf8');
+}
 
-  test.each([...PROGRAM_NAMES])('of %s has the outputs of the README’s table', (program) => {
-    const table = readme.slice(readme.indexOf('## Outputs'), readme.indexOf('## Exit codes'));
-    const rows = table.slice(table.indexOf(`| \`${program}\``)).split('\n');
-    const own = rows.filter(
-      (row, index) =>
-        rows.slice(1, index + 1).every((earlier) => !/^\| `/.test(earlier)) && row.startsWith('|'),
-    );
-    const named = own.flatMap((row) =>
-      [...(row.split('|')[2] ?? '').matchAll(/`([a-z-]+)`/g)].map(([, name]) => name),
+describe("an action's description", () => {
+  test.each([...PROGRAM_NAMES])('of %s has the outputs of its page’s table', (program) => {
+    const section =
+      readPage(program)
+        .split(/\n## /)
+        .find((text) => text.startsWith('Outputs\n')) ?? '';
+    const rows = section.split('\n').filter((line) => line.startsWith('| `'));
+    const named = rows.flatMap((row) =>
+      [...(row.split('|')[1] ?? '').matchAll(/`([a-z-]+)`/g)].map(([, name]) => name),
     );
     const action = parse(readFileSync(join(folder, program, 'action.yml'), 'utf8'));
     expect(named.length).toBeGreaterThan(2);
@@ -171,14 +173,13 @@ describe("an action's description", () => {
 });
 
 describe('the inputs of', () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  test.each([...PROGRAM_NAMES])('%s are the arguments and options of the README’s table', (program) => {
-    const section = readme.slice(readme.indexOf(`\n## ${program}\n`)).split(/\n## /)[1] ?? '';
-    const options = section.split('\n').flatMap((line) => {
+  test.each([...PROGRAM_NAMES])('%s are the arguments and options of its page’s table', (program) => {
+    const page = readPage(program);
+    const options = page.split('\n').flatMap((line) => {
       const cell = /^\| (`--[^|]*(?:\\\|[^|]*)*) \|/.exec(line)?.[1] ?? '';
       return [...cell.matchAll(/`--(?:no-)?([a-z-]+)/g)].map(([, name]) => name ?? '');
     });
-    const usage = /^`[a-z-]+ ([^`]*)`/m.exec(section)?.[1] ?? '';
+    const usage = /^`[a-z-]+ ([^`]*)`$/m.exec(page)?.[1] ?? '';
     const positional = [...usage.matchAll(/[[<]([a-z-]+)(…?)/g)].map(([, name, more]) =>
       more === '' ? name : `${name}s`,
     );

@@ -662,18 +662,18 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
   );
 });
 
-/** The shell commands that a section of the README tells to run, one text a block. */
+/** The shell commands that a section of `.github/WORKFLOW.md` tells to run, one text a block. */
 function readCommands(heading: string): string[] {
-  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-  const section = readme.slice(readme.indexOf(`\n${heading}\n`)).split(/\n#{2,3} /)[1] ?? '';
+  const page = readFileSync(join(ROOT, '.github/WORKFLOW.md'), 'utf8');
+  const section = page.slice(page.indexOf(`\n${heading}\n`)).split(/\n#{2,3} /)[1] ?? '';
   return [...section.matchAll(/^( *)```sh\n([\s\S]*?)\n\1```$/gm)].map(([, indent = '', block = '']) =>
     block.replaceAll(`\n${indent}`, '\n').slice(indent.length),
   );
 }
 
-describe('another repository, with the programs copied into it as the README says,', () => {
-  const [copy = '', addDependencies = ''] = readCommands('## Use it in your repository');
-  const [addPipeline = ''] = readCommands('### Several pipelines in one repository');
+describe('another repository, with the programs copied into it as .github/WORKFLOW.md says,', () => {
+  const [copy = '', addDependencies = ''] = readCommands('## Copy it into your repository');
+  const [addPipeline = ''] = readCommands('## Several pipelines in one repository');
   const settings = 'entry-point: train.py\nmetrics:\n  - metric: loss/test\n    goal: minimize\n';
   const reportLoss = (loss: number) => async (driver: ClearmlDriver, task: string) => {
     await driver.reportScalars(task, 'loss', 'test', [loss]);
@@ -713,7 +713,9 @@ describe('another repository, with the programs copied into it as the README say
     runCommands(copy);
     addPullRequest(repository, { '.github/clearml-ci.yml': settings });
     const files = repository.git('ls-files').split('\n');
-    expect(files.filter((path) => /test|dev\/|sandbox|fixtures|node_modules/.test(path))).toEqual([]);
+    expect(files.filter((path) => /test|dev\/|sandbox|e2e|fixtures|README|node_modules/.test(path))).toEqual(
+      [],
+    );
     expect(files).toEqual(expect.arrayContaining(['templates/comment.md', 'cli/LICENSE']));
     const manifest = JSON.parse(readFileSync(join(repository.directory, 'package.json'), 'utf8'));
     expect(manifest).not.toHaveProperty('scripts');

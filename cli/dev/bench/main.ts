@@ -15,7 +15,7 @@ import { createSides, packRelease, type Side, STEPS, type Step } from './sides.t
 import { measureStartup } from './startup.ts';
 
 // Compares these programs with the Python scripts that they replace, against the same sandbox, and writes what it found
-// into the README and .github/assets:
+// into cli/README.md and .github/assets:
 //   npm run bench                          five rounds; a quarter of an hour
 //   npm run bench -- --rounds 1 --starts 3 --no-write
 

@@ -27,11 +27,15 @@ export interface Results {
   readonly conditions: string;
 }
 
-/** The README's part between its marks: tables, pictures, and with what they were made. */
+/** The part of `cli/README.md` between its marks: tables, pictures, and with what they were made. */
 export function formatSection(results: Results): string {
   const { sides, starts, rounds, farMs, conditions } = results;
   return [
-    `Medians of ${rounds} rounds in turns, lowest to highest in brackets, against the same servers (the sandbox, through a counting proxy) on the same machine: ${conditions}. Every round installs anew, from warm caches of npm and pip and a local archive of the release: what a runner downloads comes on top, the more the larger. Setting up Python or Node.js is not counted; the actions need neither. The original reports from a thread here; with the SDK's default, a process, its launch took 7 s and more, and once hung for 5 minutes. \`npm run bench\` repeats it.`,
+    `Medians of ${rounds} rounds, lowest to highest in brackets. All sides run in turns against the same servers (the sandbox, behind a counting proxy) on one machine: ${conditions}. \`npm run bench\` repeats it.`,
+    '',
+    '- Every round installs anew, from warm caches of npm and pip and a local archive of the release. On a runner the download comes on top, more for the larger sides.',
+    '- Setting up Python or Node.js is not counted; the actions need neither.',
+    "- The original reports from a thread here. With the SDK's default, a process, its launch took 7 s and more, and once hung for 5 minutes.",
     '',
     `![Seconds that each way adds to a training: installation and three steps](${locatePicture('bench.svg')})`,
     '',
@@ -56,9 +60,9 @@ export function formatSection(results: Results): string {
       ...details(sides, 'start to first request', ({ startSeconds }) => startSeconds * 1000, ' ms'),
     ]),
     '',
-    `Requests, connections and traffic (both ways, headers included) are those of ClearML and GitHub together. The comment here looks for its baseline on the base branch and updates what it posted before; the original's lists the last values in a new comment. A wait's end was measured with runs of ${results.runSeconds.join(', ')} seconds.`,
+    `Requests, connections and traffic (both ways, headers included) are those of ClearML and GitHub together. The comment here finds its baseline on the base branch and updates what it posted before. The original's lists the last values in a new comment. The end of a wait was measured with runs of ${results.runSeconds.join(', ')} seconds.`,
     '',
-    `Start-up with warm caches, ${starts[0]?.empty.length ?? 0} starts each: milliseconds to the first request, and how many times an empty TypeScript file that is run the same way.`,
+    `Start-up with warm caches, ${starts[0]?.empty.length ?? 0} starts each: milliseconds to the first request, and the ratio to an empty TypeScript file that runs the same way.`,
     '',
     ...formatTable([
       ['', 'empty file', ...STEPS],

@@ -9,7 +9,7 @@ import { type MeasuredLoad, measureLoad } from './measurement.ts';
 import { drawGrowthPicture } from './picture.ts';
 import { formatLoadSection, listCurves } from './section.ts';
 
-// Puts loads on the programs, looks whether they do what they should, and writes what it cost into the README and
+// Puts loads on the programs, looks whether they do what they should, and writes what it cost into cli/README.md and
 // .github/assets:
 //   npm run load                          three runs of each; some minutes
 //   npm run load -- --repeats 1 --no-write

@@ -16,20 +16,22 @@ export function listCurves(loads: readonly MeasuredLoad[]): MeasuredLoad[] {
   return loads.filter(({ figures }) => figures.length > 1);
 }
 
-/** The README's part between its marks: each load at its largest, and how the cost grows up to there. */
+/** The part of `cli/README.md` between its marks: each load at its largest, and how the cost grows up to there. */
 export function formatLoadSection({ loads, repeats, conditions }: LoadResults): string {
   return [
-    `Medians of ${repeats} runs of what a release runs, against the sandbox on the same machine: ${conditions}. Seconds are from the start to the end, the sandbox's own work and the pauses between two looks included; the processor's are the program's own, with all its threads. \`npm run load\` repeats it, and fails where a program does not do what the last column says, with exit code 0.`,
+    `Medians of ${repeats} runs of a release's programs against the sandbox on the same machine: ${conditions}. Seconds run from the start to the end, with the sandbox's own work and the pauses between two looks. Processor seconds are the program's own, with all its threads. \`npm run load\` repeats it, and fails if a program does not do what the last column says with exit code 0.`,
     '',
     ...formatTable(
       [
-        ['', 'seconds', 'of the processor', 'memory at the peak', 'requests', 'what came of it'],
+        ['', 'seconds', 'processor seconds', 'peak memory', 'requests', 'result'],
         ...loads.flatMap(formatRow),
       ],
       (column) => column > 0 && column < 5,
     ),
     '',
-    `How it grows: ${listCurves(loads).flatMap(describeGrowth).join('; ')}.`,
+    'How it grows:',
+    '',
+    ...listCurves(loads).flatMap(describeGrowth),
     '',
     `![Seconds of the processor and memory of a wait by its tasks and by the lines of the log, of a report by its metrics and by the points of a curve](${locatePicture('load.svg')})`,
   ].join('\n');
@@ -56,6 +58,6 @@ function describeGrowth({ load: { unit }, figures }: MeasuredLoad): string[] {
   if (before === undefined || last === undefined) return [];
   const times = (pick: (of: LoadFigures) => number) => formatNumber(pick(last) / pick(before));
   return [
-    `${formatNumber(last.size / before.size)} times as many ${unit}, ${format(last.size)} of them, take ${times(({ processorSeconds }) => processorSeconds)} times the work and ${times(({ peakMib }) => peakMib)} times the memory`,
+    `- ${formatNumber(last.size / before.size)} times as many ${unit}, ${format(last.size)} of them, take ${times(({ processorSeconds }) => processorSeconds)} times the work and ${times(({ peakMib }) => peakMib)} times the memory`,
   ];
 }

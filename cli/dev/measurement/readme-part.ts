@@ -4,22 +4,22 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** A picture of the README, below the repository's root. */
+/** A picture's address in `cli/README.md`. */
 export function locatePicture(name: string): string {
-  return join('.github', 'assets', name);
+  return `../.github/assets/${name}`;
 }
 
 export function writePicture(name: string, picture: string): void {
-  writeFileSync(join(ROOT, locatePicture(name)), picture);
+  writeFileSync(join(ROOT, 'cli', locatePicture(name)), picture);
 }
 
-/** Puts a text between the README's marks `<!-- NAME -->` and `<!-- /NAME -->`. @throws Error where they are missing */
+/** Puts a text between the marks `<!-- NAME -->` and `<!-- /NAME -->` of `cli/README.md`. @throws Error if they are missing */
 export function writeReadmePart(name: string, text: string): void {
-  const path = join(ROOT, 'README.md');
+  const path = join(ROOT, 'cli', 'README.md');
   const readme = readFileSync(path, 'utf8');
   const marked = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(<!-- /${name} -->)`);
   if (!marked.test(readme))
-    throw new Error(`README.md has no place for it: <!-- ${name} --> … <!-- /${name} -->`);
+    throw new Error(`cli/README.md has no place for it: <!-- ${name} --> … <!-- /${name} -->`);
   writeFileSync(
     path,
     readme.replace(marked, (_, begin: string, end: string) => `${begin}${text}\n${end}`),
