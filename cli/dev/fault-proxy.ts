@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { NO_TIME_LIMITS } from '../sandbox/http-limits.ts';
 import { systemClock } from '../shell/process.ts';
 import type { Clock } from '../shell/world.ts';
 import { noteHungConnection } from './requests-under-way.ts';
@@ -79,7 +80,7 @@ export async function startFaultProxy(
   const closing = new AbortController();
   const base = new URL(target);
 
-  const server = createServer((incoming, outgoing) => {
+  const server = createServer(NO_TIME_LIMITS, (incoming, outgoing) => {
     const chunks: Buffer[] = [];
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
     incoming.on('end', async () => {

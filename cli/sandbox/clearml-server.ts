@@ -5,6 +5,7 @@ import { createCredentials } from './clearml-auth.ts';
 import { createStore } from './clearml-store.ts';
 import { renderWebPage } from './clearml-web-page.ts';
 import { createFilesServer } from './files-server.ts';
+import { NO_TIME_LIMITS } from './http-limits.ts';
 
 /** A running ClearML server for tests and demonstrations: API, web page and files server on loopback, state in memory. */
 export interface ClearmlSandbox {
@@ -49,7 +50,7 @@ async function shutDown(server: Server): Promise<void> {
 function serve(
   answer: (request: { message: IncomingMessage; body: Buffer }, response: ServerResponse) => void,
 ): Server {
-  return createServer((message, response) => {
+  return createServer(NO_TIME_LIMITS, (message, response) => {
     receive(message).then(
       (body) => answer({ message, body }, response),
       () => response.destroy(),

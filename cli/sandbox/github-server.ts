@@ -24,6 +24,7 @@ import {
   type Permissions,
   type UserRole,
 } from './github-tokens.ts';
+import { NO_TIME_LIMITS } from './http-limits.ts';
 
 /** One request as it came in, before anything was checked. */
 export interface SandboxRequest {
@@ -139,8 +140,8 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
     permissions: { contents: 'read', issues: 'read', 'pull-requests': 'read', statuses: 'read' },
   });
 
-  const api = createServer();
-  const web = createServer();
+  const api = createServer(NO_TIME_LIMITS);
+  const web = createServer(NO_TIME_LIMITS);
   const [apiOrigin, serverUrl] = await Promise.all([listen(api), listen(web)]);
   const apiUrl = `${apiOrigin}${apiPath}`;
   const since = time();
