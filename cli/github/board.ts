@@ -20,7 +20,7 @@ const CommentsSchema = v.array(CommentSchema);
 const UserSchema = v.object({ login: v.string() });
 
 /** The conversation of one pull request, and who speaks in it. */
-export interface Conversation {
+interface Conversation {
   readonly octokit: Octokit;
   readonly owner: string;
   readonly repo: string;

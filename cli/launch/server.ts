@@ -71,7 +71,7 @@ async function ensureProject(ask: Ask, name: string): Promise<string> {
 }
 
 async function findQueue({ client, signal }: Ask, nameOrId: string): Promise<Queue | undefined> {
-  const find = async (filter: TaskFilter): Promise<Queue[]> =>
+  const find = async (filter: Readonly<Record<string, unknown>>): Promise<Queue[]> =>
     (await findQueues(client, filter, { signal })).map(({ id, name, entries, workers }) => ({
       id,
       name,

@@ -1,7 +1,7 @@
 import type { Clock } from './world.ts';
 
 /** How long some work may take, and who else may end it. */
-export interface TimeLimit {
+interface TimeLimit {
   readonly clock: Clock;
   readonly timeoutMs: number;
   /** Why the work's signal is aborted when the time is up. */
