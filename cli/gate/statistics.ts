@@ -1,3 +1,5 @@
+import jstat from 'jstat';
+
 /** What the gate asks of probability theory. Degrees of freedom need not be whole. */
 export interface Statistics {
   /** P(T >= t) for Student's t: the one-sided p-value. */
@@ -30,8 +32,8 @@ export interface SeenLoss {
  * right to 1e-7. @stdlib's t is 246 packages, 27 MB and 130 ms; lib-r-math.js 3.9 MB and 120 ms; simple-statistics has
  * no t distribution (Node 20, 2 cores).
  */
-export async function loadStatistics(): Promise<Statistics> {
-  const { jStat } = (await import('jstat')).default;
+export function loadStatistics(): Statistics {
+  const { jStat } = jstat;
   // A report asks for the same few critical values again and again, a simulation a million times.
   const criticalT = remember((probability: number, df: number) => -jStat.studentt.inv(probability, df));
   const spreads = remember((_: number, df: number) => listSpreads((p) => jStat.chisquare.inv(p, df) / df));

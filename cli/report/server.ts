@@ -16,8 +16,8 @@ import { isMonitor, isSingleValueTitle, type Metric, nameMetric, sortMetrics } f
 import { HISTORY_EVENTS, RUNTIME_KEYS } from '../training/task.ts';
 import { type Curve, cleanCurve } from './drawing/curve.ts';
 import { type Plot, parsePlot } from './drawing/plot.ts';
+import { MANY_METRICS, type MetricName, type ReportServer } from './ports.ts';
 import type { Model, ReportedTask } from './reported-task.ts';
-import { MANY_METRICS, type MetricName, type ReportServer } from './sources.ts';
 
 /** A page of `get_all`; the server caps larger ones silently (recordings 324-326). */
 const PAGE_SIZE = 500;

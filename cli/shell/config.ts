@@ -261,8 +261,8 @@ export type Config = v.InferOutput<typeof ConfigSchema>;
 /** One entry of `metrics`: how a metric counts. */
 export type MetricRule = v.InferOutput<typeof MetricSchema>;
 
-/** What the pull request is compared with: one of `baseline`, or its only one. */
-export type BaselineRule = Exclude<NonNullable<Config['baseline']>, readonly unknown[]>;
+/** One baseline that is asked for: one of `baseline`, or its only one. */
+export type BaselineRule = Exclude<NonNullable<Config['baseline']>, 'none' | readonly unknown[]>;
 
 export interface ConfigIssue {
   /** Keys and indices from the root to the place. */

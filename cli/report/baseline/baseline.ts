@@ -1,5 +1,5 @@
 import type { Ancestor, ListedCommit } from '../../github/client.ts';
-import type { Config } from '../../shell/config.ts';
+import type { BaselineRule, Config } from '../../shell/config.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { isHistoryMark, listMarkedCommits } from '../../training/history-mark.ts';
 import {
@@ -14,9 +14,6 @@ import type { ReportedTask } from '../reported-task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
 
-/** One baseline that is asked for. */
-export type BaselineRule = Exclude<ConfiguredBaseline, 'none' | readonly unknown[]>;
-
 /** The baselines that are asked for: the one that the report shows first, fixed anchors of the gate after it. */
 export function listBaselineRules(configured: ConfiguredBaseline): readonly BaselineRule[] {
   if (configured === 'none') return [];
@@ -25,6 +22,11 @@ export function listBaselineRules(configured: ConfiguredBaseline): readonly Base
 
 /** What a report compares with. */
 export type Baseline = FoundBaseline | MissingBaseline;
+
+/** The tasks to compare with, if there are any. */
+export function listBaselineTasks(baseline: Baseline): readonly ReportedTask[] {
+  return baseline.kind === 'found' ? baseline.tasks : [];
+}
 
 /** Tasks to compare with, and where they come from. */
 export interface FoundBaseline {
@@ -85,6 +87,8 @@ export interface MissingBaseline {
   readonly commitsSearched: number;
   /** Only where that is the reason. */
   readonly unfinished?: UnfinishedCommit | undefined;
+  /** What GitHub said, where it was the reason. */
+  readonly failure?: Failure | undefined;
 }
 
 /** The base branch's history is looked through this far. */
@@ -180,7 +184,7 @@ export function selectBranchBaseline(
     commit: nearest.commit,
     commitsBehind: nearest.commitsBehind,
     passedOver: (byPosition.get(nearest.commitsBehind)?.length ?? 0) - nearest.tasks.length,
-    isSameTraining: isSameTraining(nearest.tasks, search),
+    isSameTraining: areOfOwnTraining(nearest.tasks, search),
     unfinished:
       unfinished !== undefined && unfinished.commitsBehind <= nearest.commitsBehind ? unfinished : undefined,
     history,
@@ -316,7 +320,7 @@ function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => bo
 }
 
 /** Whether all tasks under test are the same training as these, but for the seed. */
-function isSameTraining(
+function areOfOwnTraining(
   tasks: readonly ReportedTask[],
   { own, seedParam }: Pick<BaselineSearch, 'own' | 'seedParam'>,
 ): boolean {
@@ -456,7 +460,7 @@ export function selectTagBaseline(
     commit: newest.script.commit,
     commitsBehind: undefined,
     passedOver: tagged.length - tasks.length,
-    isSameTraining: isSameTraining(tasks, { own, seedParam }),
+    isSameTraining: areOfOwnTraining(tasks, { own, seedParam }),
     unfinished: undefined,
     history: [],
   };
