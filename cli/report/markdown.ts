@@ -153,7 +153,7 @@ function estimateRows({ metrics }: Report): number {
   return Math.ceil(SUMMARY_MAX_BYTES / (names / Math.max(1, metrics.length) + ROW_BYTES));
 }
 
-interface Limits {
+interface Fitting {
   readonly room: Room;
   readonly cuts: ReadonlyArray<Partial<Room>>;
   readonly fits: (text: string) => boolean;
@@ -161,14 +161,14 @@ interface Limits {
   readonly isWhole: boolean;
 }
 
-function renderWithin(report: Report, render: RenderTemplate, limits: Limits): string | undefined {
+function renderWithin(report: Report, render: RenderTemplate, fitting: Fitting): string | undefined {
   const functions = createFunctions(report);
-  const writeOthers = createTableCutter(report, limits.room);
-  let room = limits.room;
-  for (const cut of [{}, ...limits.cuts]) {
+  const writeOthers = createTableCutter(report, fitting.room);
+  let room = fitting.room;
+  for (const cut of [{}, ...fitting.cuts]) {
     room = { ...room, ...cut, moreMetrics: Math.min(room.moreMetrics, cut.moreMetrics ?? room.moreMetrics) };
-    const text = render(createView(report, room, limits.isWhole, writeOthers), functions);
-    if (limits.fits(text)) return text;
+    const text = render(createView(report, room, fitting.isWhole, writeOthers), functions);
+    if (fitting.fits(text)) return text;
   }
   return undefined;
 }

@@ -17,7 +17,7 @@ export function writeMetrics(metrics: readonly ReportMetric[], { baseline, phase
   if (!hasOwn && !hasBaseline) return '';
   const own = isFinal ? (hasBaseline ? 'This pull request' : 'Value') : 'So far';
   const columns: ReadonlyArray<Column & { readonly isShown: boolean; of(metric: ReportMetric): Phrase }> = [
-    { title: words('Metric'), isShown: true, of: nameMetric },
+    { title: words('Metric'), isShown: true, of: nameWithPick },
     { title: words(own), align: 'right', isShown: hasOwn, of: composeValue },
     { title: nameBaseline(baseline), align: 'right', isShown: hasBaseline, of: composeBaseline },
     { title: words('Change'), isShown: hasBaseline && isFinal, of: composeChange },
@@ -34,7 +34,7 @@ export function writeMetrics(metrics: readonly ReportMetric[], { baseline, phase
   );
 }
 
-function nameMetric({ metric, pick }: ReportMetric): Phrase {
+function nameWithPick({ metric, pick }: ReportMetric): Phrase {
   return pick === 'last' ? phrase`${metric}` : phrase`${metric} (${words(pick)})`;
 }
 

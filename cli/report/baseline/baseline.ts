@@ -244,11 +244,9 @@ function leaveOutTrials(
 
 /** Whether a task has another's settings; what its training has not said yet, as long as it is under way, may be anything. */
 function isTrainedAlike(task: ReportedTask, other: ReportedTask, seedParam: string): boolean {
-  const settings = listSettings(task, seedParam);
+  if (!isUnderWay(task.status)) return haveSameSettings(task, other, seedParam);
   const others = listSettings(other, seedParam);
-  return isUnderWay(task.status)
-    ? [...settings].every(([name, value]) => others.get(name) === value)
-    : countDifferences(settings, others) === 0;
+  return [...listSettings(task, seedParam)].every(([name, value]) => others.get(name) === value);
 }
 
 /** The tasks that belong to a commit, by how far behind the first ancestor it lies; the nearest first. */
@@ -299,11 +297,7 @@ function selectNearest(
   const base = tasks.filter((task) => !(isOwn(task) && isTrainedFor(task, pullRequest)));
   if (base.length > 0) return base;
   const isAsUsual = (task: ReportedTask) =>
-    older.some(
-      (other) =>
-        !isOwn(other) &&
-        countDifferences(listSettings(task, seedParam), listSettings(other, seedParam)) === 0,
-    );
+    older.some((other) => !isOwn(other) && haveSameSettings(task, other, seedParam));
   return tasks.every(isAsUsual) ? tasks : [];
 }
 
@@ -331,7 +325,7 @@ function areOfOwnTraining(
   return (
     first !== undefined &&
     own.some(isKnown) &&
-    own.every((task) => countDifferences(listSettings(task, seedParam), listSettings(first, seedParam)) === 0)
+    own.every((task) => haveSameSettings(task, first, seedParam))
   );
 }
 
@@ -399,6 +393,10 @@ function listSettings(task: ReportedTask, seedParam: string): Map<string, string
   const settings = new Map(Object.entries(task.params).filter(([name]) => name !== seedParam));
   settings.set('image', task.image ?? '');
   return settings;
+}
+
+function haveSameSettings(a: ReportedTask, b: ReportedTask, seedParam: string): boolean {
+  return countDifferences(listSettings(a, seedParam), listSettings(b, seedParam)) === 0;
 }
 
 function countDifferences(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): number {
@@ -483,7 +481,7 @@ function differOnlyInSeed(a: ReportedTask, b: ReportedTask, seedParam: string): 
     a.runtime[RUNTIME_KEYS.pipeline] === b.runtime[RUNTIME_KEYS.pipeline] &&
     !a.script.hasDiff &&
     !b.script.hasDiff &&
-    countDifferences(listSettings(a, seedParam), listSettings(b, seedParam)) === 0
+    haveSameSettings(a, b, seedParam)
   );
 }
 
