@@ -88,6 +88,7 @@ export function makeReport(
   return buildReport(
     {
       tasks,
+      ranked: rankMetrics(tasks, []),
       pullRequest: {
         headCommit: '3'.repeat(40),
         baseBranch: 'main',
@@ -95,7 +96,6 @@ export function makeReport(
       failure: undefined,
       isCurrent: true,
       baseline,
-      baselineFailure: undefined,
       anchors: [],
       consoles: new Map(),
       unread: [],
@@ -107,7 +107,6 @@ export function makeReport(
       ...fields,
     },
     {
-      rank: (all) => rankMetrics(all, []),
       rules: [],
       gate: undefined,
       settings: undefined,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test as jestTest } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { drawChart } from '../report/drawing/chart.ts';
-import { type Curve, cleanCurve, loadDownsample } from '../report/drawing/curve.ts';
+import { type Curve, cleanCurve } from '../report/drawing/curve.ts';
 import { drawMermaid, findBrowser, openBrowser, openMermaidPage } from './mermaid-browser.ts';
 
 let browser: Browser;
@@ -47,12 +47,11 @@ const NASTY: ReadonlyArray<readonly [string, Curve]> = [
 ];
 
 test('mermaid draws every series that a training may report, beside a baseline too', async () => {
-  const downsample = await loadDownsample();
   const baseline = { curve: makeCurve(40, (at) => at / 3), color: '#9A6700' };
   const charts = NASTY.flatMap(([name, curve]) =>
     [[{ curve, color: '#0969DA' }], [baseline, { curve, color: '#0969DA' }]].map((lines) => ({
       name,
-      text: drawChart(lines, 'iteration', downsample)?.mermaid ?? '',
+      text: drawChart(lines)?.mermaid ?? '',
     })),
   );
   const drawings = await drawMermaid(

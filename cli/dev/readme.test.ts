@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { main as check } from '../check-task-running.ts';
 import { main as comment } from '../create-stats-comment.ts';
 import { main as launch } from '../launch-training-task.ts';
-import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS } from '../report/markdown.ts';
+import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS } from '../report/template.ts';
 import { ConfigSchema, parseConfig } from '../shell/config.ts';
 import { EXIT_CODE_MEANINGS } from '../shell/failure.ts';
 import { makeReport, makeReportedTask } from './made-up-report.ts';

@@ -9,12 +9,9 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { loadDownsample } from '../report/drawing/curve.ts';
-import { PLACEHOLDER_FUNCTIONS, PLACEHOLDERS, renderComment, renderSummary } from '../report/markdown.ts';
+import { renderComment, renderSummary } from '../report/markdown.ts';
 import type { Report } from '../report/report.ts';
-import { compileTemplate } from '../report/template.ts';
-import { readCommentTemplate, readSummaryTemplate } from '../report/template-file.ts';
-import { loadMarkdownWriter } from '../text/markdown.ts';
+import { readTemplates } from '../report/template.ts';
 import { drawPictures } from './report-picture.ts';
 
 /** The Markdown of a file. */
@@ -22,16 +19,10 @@ async function readMarkdown(file: string, isSummary: boolean): Promise<string> {
   const text = readFileSync(file, 'utf8');
   if (!file.endsWith('.json')) return text;
   const report = JSON.parse(text) as Report;
-  const renderer = { writer: await loadMarkdownWriter(), downsample: await loadDownsample() };
-  const known = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
+  const templates = await readTemplates('.', undefined);
   return isSummary
-    ? renderSummary(report, await compileTemplate(await readSummaryTemplate(), known), renderer)
-    : renderComment(
-        report,
-        'key',
-        await compileTemplate(await readCommentTemplate('.', undefined), known),
-        renderer,
-      );
+    ? renderSummary(report, templates.summary)
+    : renderComment(report, 'key', templates.comment);
 }
 
 const { values, positionals } = parseArgs({

@@ -2,31 +2,14 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { renderGithubMarkdown } from '../dev/github-markdown.ts';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
 import type { Comparison, MetricJudgement } from '../gate/data.ts';
-import { loadDownsample } from '../report/drawing/curve.ts';
+import type { ReportSettings } from '../report/base-settings.ts';
 import type { Plot } from '../report/drawing/plot.ts';
-import type { ReportSettings } from '../report/gate-settings.ts';
-import {
-  PLACEHOLDER_FUNCTIONS,
-  PLACEHOLDERS,
-  type Renderer,
-  renderComment,
-  renderSummary,
-} from '../report/markdown.ts';
+import { renderComment, renderSummary } from '../report/markdown.ts';
 import type { Report } from '../report/report.ts';
-import { compileTemplate, type RenderTemplate } from '../report/template.ts';
-import { readCommentTemplate } from '../report/template-file.ts';
-import { loadMarkdownWriter } from '../text/markdown.ts';
+import { compileTemplate, readTemplates } from '../report/template.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
 
-const KNOWN = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
-
-let renderer: Renderer;
-let comment: RenderTemplate;
-
-beforeAll(async () => {
-  renderer = { writer: await loadMarkdownWriter(), downsample: await loadDownsample() };
-  comment = await compileTemplate(await readCommentTemplate('.', undefined), KNOWN);
-});
+const { comment } = await readTemplates('.', undefined);
 
 /** mulberry32: the same hostile names at every run. */
 function createRandom(seed: number): () => number {
@@ -325,11 +308,9 @@ describe('whatever the training calls things', () => {
     ['comment on a failure', makeFailedReport],
   ])('the %s has the structure that we meant, by GitHub’s own parser', async (_, make) => {
     const name = createNames(42);
-    const hostile = Array.from({ length: REPORTS }, () =>
-      renderComment(make(name), name(), comment, renderer),
-    );
+    const hostile = Array.from({ length: REPORTS }, () => renderComment(make(name), name(), comment));
     const [expected, ...rendered] = await renderGithubMarkdown([
-      renderComment(make(makePlainName), 'key', comment, renderer),
+      renderComment(make(makePlainName), 'key', comment),
       ...hostile,
     ]);
     const withoutMarker = (html: string) => toSkeleton(html).replace(/^<!--.*-->\n/, '');
@@ -337,12 +318,9 @@ describe('whatever the training calls things', () => {
   });
 
   test('the same holds for values in a template of one’s own, in a table too', async () => {
-    const template = await compileTemplate(
-      {
-        name: 'own.md',
-        text: 'Name {{name}} on {{branch}} {{{name}}}\n\n| a | b |\n| - | - |\n| {{name}} | {{branch}} |\n\n- {{name}}\n',
-      },
-      KNOWN,
+    const template = compileTemplate(
+      'own.md',
+      'Name {{name}} on {{branch}} {{{name}}}\n\n| a | b |\n| - | - |\n| {{name}} | {{branch}} |\n\n- {{name}}\n',
     );
     const name = createNames(7);
     // No more than the template shows.
@@ -351,8 +329,8 @@ describe('whatever the training calls things', () => {
       return makeReport([makeReportedTask({ name: makeName(), script: { ...script, branch: makeName() } })]);
     };
     const [expected, ...rendered] = await renderGithubMarkdown([
-      renderSummary(makeSmallReport(makePlainName), template, renderer),
-      ...Array.from({ length: 300 }, () => renderSummary(makeSmallReport(name), template, renderer)),
+      renderSummary(makeSmallReport(makePlainName), template),
+      ...Array.from({ length: 300 }, () => renderSummary(makeSmallReport(name), template)),
     ]);
     for (const html of rendered) expect(toSkeleton(html)).toBe(toSkeleton(expected ?? ''));
   });

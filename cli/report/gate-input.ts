@@ -1,48 +1,55 @@
 import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from '../gate/data.ts';
 import { assignRole, isAboutTime } from '../gate/metric-rules.ts';
 import { doubtValue, needsConsole, type ValueOrigin } from '../gate/suspicious-value.ts';
-import type { MetricRule } from '../shell/config.ts';
+import type { BaselineRule, MetricRule } from '../shell/config.ts';
 import type { Metric, MetricPick } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
-import type { Baseline, BaselineRule, FoundBaseline } from './baseline/baseline.ts';
+import type { Baseline, FoundBaseline } from './baseline/baseline.ts';
 import { type Curves, restoreExtremes } from './drawing/curve.ts';
+import { isPattern } from './metrics.ts';
+import type { ConsoleEnd } from './ports.ts';
 import type { ReportedTask } from './reported-task.ts';
-import type { GateQuestions, ReportSources } from './sources.ts';
 
 /** Whether any metric is gated: only then anything is asked or loaded for a gate. */
 export function hasGate(rules: readonly MetricRule[]): boolean {
   return rules.some(({ gate }) => gate !== 'off');
 }
 
-/** What a gate asks for beyond what the report does; undefined where nothing is gated. */
-export function listGateQuestions(rules: readonly MetricRule[]): GateQuestions | undefined {
-  if (!hasGate(rules)) return undefined;
-  return {
-    hasPatterns: rules.some(({ gate, metric }) => gate !== 'off' && /[*?]/.test(metric)),
-    needsConsole: (task, curves) =>
-      listGatedMetrics(task, rules).some(({ metric, pick }) =>
-        needsConsole({
-          value: metric[pick],
-          pick,
-          series: readSeries(metric, task, curves),
-        }),
-      ),
-  };
+/** Whether gated metrics are named by patterns: then nobody knows all their names. */
+export function hasGatedPatterns(rules: readonly MetricRule[]): boolean {
+  return rules.some(({ gate, metric }) => gate !== 'off' && isPattern(metric));
 }
 
-/** What the settings say of the gate. */
-export interface GateSettings {
-  readonly rules: readonly MetricRule[];
-  readonly alpha: number;
-  /** In the order of the sources' baselines. */
-  readonly baselineRules: readonly BaselineRule[];
-  readonly seedParam: string;
+/** Whether a task's console must be read to judge it. */
+export function needsConsoleOf(task: ReportedTask, rules: readonly MetricRule[], curves: Curves): boolean {
+  return listGatedMetrics(task, rules).some(({ metric, pick }) =>
+    needsConsole({ value: metric[pick], pick, series: readSeries(metric, task, curves) }),
+  );
 }
 
 /** What is judged, of what a report is made of. */
+export interface JudgedSources {
+  readonly tasks: readonly ReportedTask[];
+  readonly baseline: Baseline;
+  readonly anchors: readonly Baseline[];
+  readonly curves: Curves;
+  readonly consoles: ReadonlyMap<string, ConsoleEnd>;
+}
+
+/** Turns it into what the gate takes. */
 export function prepareGateInput(
-  sources: Pick<ReportSources, 'tasks' | 'baseline' | 'anchors' | 'curves' | 'consoles'>,
-  { rules, alpha, baselineRules, seedParam }: GateSettings,
+  sources: JudgedSources,
+  {
+    rules,
+    baselineRules,
+    seedParam,
+  }: {
+    readonly rules: readonly MetricRule[];
+    /** In the order of the sources' baselines. */
+    readonly baselineRules: readonly BaselineRule[];
+    readonly seedParam: string;
+  },
+  alpha: number,
 ): GateInput {
   const toRun = (task: ReportedTask): GateRun => ({
     task: task.id,
@@ -73,7 +80,7 @@ export function prepareGateInput(
       const baseline = baselines[index];
       return baseline === undefined
         ? []
-        : (describeBaseline(baseline, rule, { toRun, runs: sources.tasks.length }) ?? []);
+        : (toGateBaseline(baseline, rule, { toRun, runs: sources.tasks.length }) ?? []);
     }),
   };
 }
@@ -94,7 +101,7 @@ function listGatedMetrics(
 function measureAll(
   gated: ReturnType<typeof listGatedMetrics>,
   task: ReportedTask,
-  sources: Pick<ReportSources, 'curves' | 'consoles'>,
+  sources: Pick<JudgedSources, 'curves' | 'consoles'>,
 ): Map<string, GateValue> {
   const values = new Map<string, GateValue>();
   for (const { metric, pick } of gated) {
@@ -108,7 +115,7 @@ function measure(
   metric: Metric,
   pick: MetricPick,
   task: ReportedTask,
-  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
+  { curves, consoles }: Pick<JudgedSources, 'curves' | 'consoles'>,
 ): GateValue {
   const value = metric[pick];
   const origin: ValueOrigin = { value, pick, first: metric.first, min: metric.min, max: metric.max };
@@ -145,7 +152,7 @@ function isWaitedFor(baseline: FoundBaseline, runs: number): boolean {
 }
 
 /** undefined where nobody asked for a baseline. */
-function describeBaseline(
+function toGateBaseline(
   baseline: Baseline,
   rule: BaselineRule,
   { toRun, runs }: { readonly toRun: (task: ReportedTask) => GateRun; readonly runs: number },

@@ -1,7 +1,8 @@
 import type { Comparison, GateRule, MetricJudgement, MetricVerdict } from '../gate/data.ts';
 import { countRuns, explainComparison, explainReason, explainRule } from '../gate/words.ts';
+import type { Column } from '../text/markdown.ts';
 import { formatNumber, formatPair } from '../text/number-format.ts';
-import { type Phrase, phrase, words } from '../text/phrase.ts';
+import { type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import { drawSparkline } from './drawing/curve.ts';
 import type { Report } from './report.ts';
 
@@ -30,7 +31,7 @@ function verdictOf({ metric, comparison }: GateRow): MetricVerdict {
 }
 
 /** The head of the table. More columns would not fit into GitHub's. */
-export const GATE_COLUMNS: ReadonlyArray<{ readonly title: Phrase; readonly align?: 'right' }> = [
+export const GATE_COLUMNS: readonly Column[] = [
   { title: words('Gated metric') },
   { title: words('Verdict') },
   { title: words('This pull request'), align: 'right' },
@@ -95,7 +96,7 @@ function composeVerdict(row: GateRow): Phrase {
   const text = verdict === 'none' ? 'not compared' : verdict;
   const force = row.metric.gate === 'warn' ? ' (warns only)' : '';
   return verdict === 'regression' || verdict === 'undecided'
-    ? phrase`${{ strong: words(text) }}${words(force)}`
+    ? phrase`${strong(text)}${words(force)}`
     : words(`${text}${force}`);
 }
 

@@ -1,34 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import { beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
-import { loadMarkdownWriter } from '../text/markdown.ts';
 import type { QueueState } from '../training/task-life.ts';
-import { loadDownsample } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
-import {
-  COMMENT_MAX_LENGTH,
-  PLACEHOLDER_FUNCTIONS,
-  PLACEHOLDERS,
-  type Renderer,
-  renderComment,
-  renderSummary,
-  SUMMARY_MAX_BYTES,
-} from './markdown.ts';
+import { COMMENT_MAX_LENGTH, renderComment, renderSummary, SUMMARY_MAX_BYTES } from './markdown.ts';
 import type { Report } from './report.ts';
-import { compileTemplate, type RenderTemplate } from './template.ts';
-import { readCommentTemplate, readSummaryTemplate } from './template-file.ts';
+import { compileTemplate, readTemplates } from './template.ts';
 
-const KNOWN = { names: PLACEHOLDERS, functions: PLACEHOLDER_FUNCTIONS };
-
-let renderer: Renderer;
-let comment: RenderTemplate;
-let summary: RenderTemplate;
-
-beforeAll(async () => {
-  renderer = { writer: await loadMarkdownWriter(), downsample: await loadDownsample() };
-  comment = await compileTemplate(await readCommentTemplate('.', undefined), KNOWN);
-  summary = await compileTemplate(await readSummaryTemplate(), KNOWN);
-});
+const { comment, summary } = await readTemplates('.', undefined);
 
 describe('room', () => {
   function makeLargeReport(): Report {
@@ -60,7 +39,7 @@ describe('room', () => {
   }
 
   test('a comment fits, leads with what tells most, and says what is left out and where it is', () => {
-    const text = renderComment(makeLargeReport(), 'key', comment, renderer);
+    const text = renderComment(makeLargeReport(), 'key', comment);
     expect(text.length).toBeLessThanOrEqual(COMMENT_MAX_LENGTH);
     expect(text.length).toBeGreaterThan(COMMENT_MAX_LENGTH / 3);
     expect(text).toContain('Compared with');
@@ -70,16 +49,14 @@ describe('room', () => {
   });
 
   test('the job summary holds all metrics, and fits too', () => {
-    const text = renderSummary(makeLargeReport(), summary, renderer);
+    const text = renderSummary(makeLargeReport(), summary);
     expect(new TextEncoder().encode(text).length).toBeLessThanOrEqual(SUMMARY_MAX_BYTES);
     expect(text.match(/^\| `metric m/gm)).toHaveLength(3000);
   });
 
-  test('a template that is too long by itself is the user’s mistake', async () => {
-    const template = await compileTemplate({ name: 'own.md', text: 'x'.repeat(70_000) }, KNOWN);
-    expect(() => renderComment(makeReport([makeReportedTask()]), 'key', template, renderer)).toThrow(
-      'too long',
-    );
+  test('a template that is too long by itself is the user’s mistake', () => {
+    const template = compileTemplate('own.md', 'x'.repeat(70_000));
+    expect(() => renderComment(makeReport([makeReportedTask()]), 'key', template)).toThrow('too long');
   });
 });
 
@@ -93,7 +70,7 @@ test('a waiting task shows the base’s numbers, no column of its own, and a que
     const [metric] = makeReport([baseline], [baseline]).metrics;
     if (metric === undefined) throw new Error('no metric');
     const missed = { ...metric, value: null, values: [null], sparkline: '' };
-    return renderComment({ ...report, metrics: [missed], leadingMetrics: 1 }, 'key', comment, renderer);
+    return renderComment({ ...report, metrics: [missed], leadingMetrics: 1 }, 'key', comment);
   };
   const text = render([]);
   expect(text).toContain('| Metric | `main` |\n| - | -: |\n| `test/accuracy` | 0.5 |');
@@ -112,7 +89,7 @@ test.each([
     ['unreached', ', but others of `main` have'],
   ] as const) {
     const baseline = { kind: 'missing', reason, branch: 'main', commitsSearched } as const;
-    const text = renderComment(makeReport([makeReportedTask()], [], { baseline }), 'key', comment, renderer);
+    const text = renderComment(makeReport([makeReportedTask()], [], { baseline }), 'key', comment);
     expect(text).toContain(`No baseline: ${expected}${rest}`);
   }
 });
@@ -121,7 +98,7 @@ describe('the log of a failure', () => {
   function readExcerpt(lines: readonly string[]): string | undefined {
     const task = makeReportedTask({ status: 'failed' });
     const report = makeReport([task], [], { log: { taskId: task.id, isWhole: true, lines } });
-    return /```text\n([\s\S]*?)\n```/.exec(renderComment(report, 'key', comment, renderer))?.[1];
+    return /```text\n([\s\S]*?)\n```/.exec(renderComment(report, 'key', comment))?.[1];
   }
 
   test('begins with what the training printed, and leaves out what the SDK says of itself', async () => {
@@ -155,7 +132,7 @@ test('several tasks are listed by their seeds, in order, else by number, and not
       params: seed === undefined ? {} : { 'Args/seed': seed },
     });
   const leadOf = (seeds: ReadonlyArray<string | undefined>) =>
-    renderComment(makeReport(seeds.map((seed, index) => taskOf(index, seed))), 'key', comment, renderer)
+    renderComment(makeReport(seeds.map((seed, index) => taskOf(index, seed))), 'key', comment)
       .replaceAll(/\]\([^)]*\)/g, ']')
       .split('\n')[3];
   expect(leadOf(['10', '9', '1'])).toMatch(/: seeds \[`1`\], \[`9`\], \[`10`\] · /);

@@ -4,6 +4,7 @@ import type { MetricRule } from '../shell/config.ts';
 import { type Metric, type MetricPick, sortMetrics } from '../training/metrics.ts';
 import { isSuccess } from '../training/task.ts';
 import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './drawing/curve.ts';
+import type { MetricName } from './ports.ts';
 import type { ReportedTask } from './reported-task.ts';
 
 /** A metric of the code under test beside the baseline's. */
@@ -52,6 +53,11 @@ const DEFAULT_CHARTS = 4;
 const MAX_CHARTS = 12;
 const SPARKLINE_BARS = 12;
 
+/** Whether a rule's name stands for any number of metrics. */
+export function isPattern(metric: string): boolean {
+  return /[*?]/.test(metric);
+}
+
 /** A metric with what is known of it before any value is looked at. */
 export interface RankedMetric {
   readonly metric: Metric;
@@ -84,12 +90,10 @@ export function rankMetrics(
  * What ClearML would find the metrics by that the rules name, their old names included. Where a name holds several
  * slashes nobody knows which one parts title and series: all are tried.
  */
-export function listNamedMetrics(
-  rules: readonly MetricRule[],
-): Array<Pick<Metric, 'name' | 'title' | 'series'>> {
+export function listNamedMetrics(rules: readonly MetricRule[]): MetricName[] {
   const names = rules.flatMap(({ metric, was }) => [metric, ...(was === undefined ? [] : [was])]);
   return [...new Set(names)]
-    .filter((name) => !/[*?]/.test(name))
+    .filter((name) => !isPattern(name))
     .flatMap((name) =>
       [...name.matchAll(/\//g)].map(({ index }) => ({
         name,
@@ -134,7 +138,7 @@ export function describeMetrics(sources: MetricSources): {
   );
   // One that is named and that nobody reported is missed: it stands where it would have stood.
   const missed = [
-    ...rules.filter(({ metric }) => !/[*?]/.test(metric)).map(({ metric }) => metric),
+    ...rules.filter(({ metric }) => !isPattern(metric)).map(({ metric }) => metric),
     ...sources.judgements.map(({ metric }) => metric),
   ];
   const missing = [...new Set(missed)]

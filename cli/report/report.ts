@@ -1,6 +1,5 @@
 import type { GateResult, MetricJudgement } from '../gate/data.ts';
 import type { MetricRule } from '../shell/config.ts';
-import type { Failure } from '../shell/failure.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
 import type { Metric } from '../training/metrics.ts';
@@ -13,7 +12,8 @@ import {
   wasTakenBack,
 } from '../training/task.ts';
 import { isWorkerLost } from '../training/task-life.ts';
-import type { Baseline, UnfinishedCommit } from './baseline/baseline.ts';
+import type { ReportSettings } from './base-settings.ts';
+import { type Baseline, listBaselineTasks, type UnfinishedCommit } from './baseline/baseline.ts';
 import {
   compareEnvironments,
   compareParams,
@@ -23,8 +23,7 @@ import {
   type ParamDifference,
 } from './comparability.ts';
 import type { Plot } from './drawing/plot.ts';
-import type { ReportSettings } from './gate-settings.ts';
-import { describeMetrics, type RankedMetric, type ReportCurve, type ReportMetric } from './metrics.ts';
+import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
 import type { ReportSources } from './sources.ts';
 
@@ -209,8 +208,6 @@ export interface ReportBaseline {
 
 /** What a report is made with, besides its sources. */
 export interface ReportContext {
-  /** Ranks the metrics of the tasks by the rules. */
-  readonly rank: (tasks: readonly ReportedTask[]) => readonly RankedMetric[];
   readonly rules: readonly MetricRule[];
   /** What the gate says; undefined where nothing is gated. */
   readonly gate: { readonly alpha: number; readonly result: GateResult } | undefined;
@@ -230,7 +227,7 @@ export interface ReportContext {
 /** Puts the report together. */
 export function buildReport(sources: ReportSources, context: ReportContext): Report {
   const { tasks, baseline } = sources;
-  const compared = baseline.kind === 'found' ? baseline.tasks : [];
+  const compared = listBaselineTasks(baseline);
   const [first] = tasks;
   const [other] = compared;
   const { metrics, leadingMetrics, curves } = describeMetrics({
@@ -238,7 +235,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     baselineTasks: compared,
     curves: sources.curves,
     rules: context.rules,
-    ranked: context.rank(tasks),
+    ranked: sources.ranked,
     judgements: context.gate?.result.metrics ?? [],
   });
   return {
@@ -250,8 +247,8 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     commit: describeCommit(sources, context),
     tasks: tasks.map((task) => describeTask(task, sources, context)),
     failure: describeFailure(sources, context),
-    baseline: describeBaseline(sources.baseline, sources.baselineFailure, context),
-    anchors: sources.anchors.map((anchor) => describeBaseline(anchor, undefined, context)),
+    baseline: describeBaseline(sources.baseline, context),
+    anchors: sources.anchors.map((anchor) => ({ ...describeBaseline(anchor, context), problem: null })),
     metrics,
     leadingMetrics,
     gate:
@@ -378,7 +375,7 @@ function measureProgress(task: ReportedTask, baseline: Baseline): ReportProgress
   if (task.status !== 'in_progress') return null;
   const percent = Number(task.runtime.progress);
   if (percent > 0 && percent <= 100) return { share: percent / 100, by: 'training' };
-  const length = baseline.kind === 'found' ? (baseline.tasks[0]?.iteration ?? 0) : 0;
+  const length = listBaselineTasks(baseline)[0]?.iteration ?? 0;
   return length > 0 ? { share: Math.min(1, task.iteration / length), by: 'baseline' } : null;
 }
 
@@ -484,44 +481,25 @@ function describeUnfinished(
   };
 }
 
-function describeBaseline(
-  baseline: Baseline,
-  failure: Failure | undefined,
-  context: ReportContext,
-): ReportBaseline {
-  if (baseline.kind === 'missing') {
-    return {
-      kind: 'missing',
-      by: null,
-      reason: baseline.reason,
-      problem: failure?.message ?? null,
-      name: baseline.branch ?? null,
-      commit: null,
-      commitUrl: null,
-      event: null,
-      commitsBehind: null,
-      commitsSearched: baseline.commitsSearched,
-      passedOver: 0,
-      isSameTraining: false,
-      unfinished: describeUnfinished(baseline.unfinished, context),
-      tasks: [],
-    };
-  }
+function describeBaseline(baseline: Baseline, context: ReportContext): ReportBaseline {
+  const found = baseline.kind === 'found' ? baseline : undefined;
+  const missing = baseline.kind === 'missing' ? baseline : undefined;
+  const tasks = listBaselineTasks(baseline);
   return {
-    kind: 'found',
-    by: baseline.by,
-    reason: null,
-    problem: null,
-    name: baseline.name,
-    commit: baseline.commit ?? null,
-    commitUrl: formatCommitUrl(baseline.commit, context),
-    event: baseline.tasks[0]?.runtime[RUNTIME_KEYS.event] ?? null,
-    commitsBehind: baseline.commitsBehind ?? null,
-    commitsSearched: null,
-    passedOver: baseline.passedOver,
-    isSameTraining: baseline.isSameTraining,
+    kind: baseline.kind,
+    by: found?.by ?? null,
+    reason: missing?.reason ?? null,
+    problem: missing?.failure?.message ?? null,
+    name: found?.name ?? missing?.branch ?? null,
+    commit: found?.commit ?? null,
+    commitUrl: formatCommitUrl(found?.commit, context),
+    event: tasks[0]?.runtime[RUNTIME_KEYS.event] ?? null,
+    commitsBehind: found?.commitsBehind ?? null,
+    commitsSearched: missing?.commitsSearched ?? null,
+    passedOver: found?.passedOver ?? 0,
+    isSameTraining: found?.isSameTraining ?? false,
     unfinished: describeUnfinished(baseline.unfinished, context),
-    tasks: baseline.tasks.map((task) => ({
+    tasks: tasks.map((task) => ({
       id: task.id,
       url: context.urlOf(task),
       seed: task.params[context.seedParam] ?? null,

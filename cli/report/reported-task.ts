@@ -1,3 +1,4 @@
+import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Metric } from '../training/metrics.ts';
 import type { TaskStatus } from '../training/task.ts';
 
@@ -54,4 +55,26 @@ export interface Artifact {
 export interface Model {
   readonly id: string;
   readonly name: string;
+}
+
+/**
+ * The tasks with these ids, in their order.
+ *
+ * @param what they are, for the failure
+ * @throws Failure (not found) naming those that ClearML does not have
+ */
+export function pickTasks(
+  found: ReadonlyMap<string, ReportedTask>,
+  ids: readonly string[],
+  what: string,
+): ReportedTask[] {
+  const missing = ids.filter((id) => !found.has(id));
+  if (missing.length > 0) {
+    throw new Failure(`ClearML has no ${what} ${missing.join(', ')}`, {
+      exitCode: EXIT_CODES.notFound,
+      remedy:
+        'It was deleted, or it is in another workspace or on another server than the credentials (CLEARML_API_HOST) belong to.',
+    });
+  }
+  return ids.flatMap((id) => found.get(id) ?? []);
 }

@@ -21,8 +21,8 @@ import { isMonitor, nameMetric, sortMetrics } from '../training/metrics.ts';
 import { HISTORY_EVENTS, RUNTIME_KEYS } from '../training/task.ts';
 import { type Curve, type Curves, cleanCurve } from './drawing/curve.ts';
 import { type Plot, parsePlot } from './drawing/plot.ts';
+import { type ConsoleEnd, MANY_METRICS, type MetricName, type ReportServer } from './ports.ts';
 import type { Model, ReportedTask } from './reported-task.ts';
-import { type ConsoleEnd, MANY_METRICS, type MetricName, type ReportServer } from './sources.ts';
 
 /** A task with 10,000 metrics is a document of some 16 MB. Three such attempts fit into the time that there is. */
 const LARGE_ANSWER_TIMEOUT_MS = 12_000;

@@ -1,11 +1,12 @@
 import { expect, test } from '@jest/globals';
 import { makeMetric, makeReportedTask } from '../dev/made-up-report.ts';
 import type { CodeHost, ListedCommit } from '../github/client.ts';
+import type { MetricRule } from '../shell/config.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
-
+import type { ReportServer, SourceServers } from './ports.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { collectSources, type ReportServer, type SourceOptions } from './sources.ts';
+import { completeSources, gatherSources, readSubject, type SourceOptions } from './sources.ts';
 
 const HEAD = '3'.repeat(40);
 const PIPELINE = 'p'.repeat(32);
@@ -33,11 +34,15 @@ const OPTIONS: SourceOptions = {
   expected: { baseBranch: 'main', headCommit: HEAD, headBranch: undefined },
   pullRequest: 7,
   hasPaths: false,
-  missedMetrics: [],
-  rankMetrics: (tasks) => tasks.flatMap(({ metrics }) => metrics),
-  gate: undefined,
+  rules: [],
   settingsPath: undefined,
 };
+
+/** Everything a report needs. */
+async function collectSources(options: SourceOptions, servers: SourceServers) {
+  const gathered = await gatherSources(await readSubject(options, servers), options, servers);
+  return completeSources(gathered, options.rules, servers).whole;
+}
 
 function makeServer(tasks: readonly ReportedTask[], overrides: Partial<ReportServer> = {}): ReportServer {
   return {
@@ -113,7 +118,9 @@ function makeListeningServer(tasks: readonly ReportedTask[], onBranch: readonly 
   };
 }
 
-const GATE = { hasPatterns: false, needsConsole: () => false };
+const GATED: readonly MetricRule[] = [
+  { metric: 'loss/train', goal: 'minimize', value: 'last', tolerance: 0, gate: 'fail' },
+];
 
 test('first parents that are spread over pages are followed, with two questions to ClearML', async () => {
   const far = launchedTask({ id: '6'.repeat(32) }, 'main25');
@@ -131,13 +138,12 @@ test('first parents that are spread over pages are followed, with two questions 
 test('further pages are not asked for where the first has a task', async () => {
   const host = makeHost(200);
   const { server, asked } = makeListeningServer([launchedTask({ id: '6'.repeat(32) }, 'main9')]);
-  await collectSources({ ...OPTIONS, gate: GATE }, { clearml: server, github: Promise.resolve(host) });
+  await collectSources({ ...OPTIONS, rules: GATED }, { clearml: server, github: Promise.resolve(host) });
   expect(host.pages).toEqual(['main']);
   expect(asked).toHaveLength(1);
 });
 
 test('a branch that was trained only in pull requests, merged since, has a history out of reach', async () => {
-  const gate = { hasPatterns: false, needsConsole: () => false };
   const ask = async (found: ReportedTask) => {
     const host = makeHost(60, { compareCommits: async () => comparisonWith('main30') }, 100);
     const asked: string[][] = [];
@@ -148,7 +154,7 @@ test('a branch that was trained only in pull requests, merged since, has a histo
       },
     });
     const { baseline } = await collectSources(
-      { ...OPTIONS, gate },
+      { ...OPTIONS, rules: GATED },
       { clearml, github: Promise.resolve(host) },
     );
     expect(asked[0]).toContain('main29');
@@ -190,7 +196,7 @@ test.each([
     const ask = async (onBranch: readonly ReportedTask[]) => {
       const { server, asked } = makeListeningServer([], onBranch);
       const { baseline } = await collectSources(
-        { ...OPTIONS, gate: GATE },
+        { ...OPTIONS, rules: GATED },
         { clearml: server, github: Promise.resolve(makeHost(length)) },
       );
       expect(asked.map((question) => question.codes)).toEqual(codes);
@@ -241,8 +247,7 @@ test('a refusal of the commits is no failure of the report; one of the pull requ
   });
   expect(sources).toMatchObject({
     failure: refusal,
-    baselineFailure: refusal,
-    baseline: { kind: 'missing', reason: 'no-github' },
+    baseline: { kind: 'missing', reason: 'no-github', failure: refusal },
     isCurrent: undefined,
   });
 });

@@ -1,82 +1,34 @@
-import type { CodeHost, ListedCommit, PullRequest } from '../github/client.ts';
-import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
-import type { Metric } from '../training/metrics.ts';
-import { isEnded, isSuccess, RUNTIME_KEYS } from '../training/task.ts';
+import type { CodeHost, PullRequest } from '../github/client.ts';
+import type { BaselineRule, MetricRule } from '../shell/config.ts';
+import { type Failure, type Settled, settle } from '../shell/failure.ts';
+import { isEnded, isSuccess, tagPullRequest } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
-import {
-  type Baseline,
-  type BaselineRule,
-  listCodeIds,
-  type MissingBaseline,
-  selectTagBaseline,
-} from './baseline/baseline.ts';
-import { type BranchHistory, findBranchBaseline } from './baseline/branch-baseline.ts';
+import { type Baseline, listBaselineTasks, listCodeIds } from './baseline/baseline.ts';
+import { type BaselineQuestion, findBaseline } from './baseline/find-baseline.ts';
+import { type Histories, openHistories } from './baseline/histories.ts';
 import type { Curves } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
-import type { ReportedTask } from './reported-task.ts';
-
-/** What ClearML finds a metric by. */
-export type MetricName = Pick<Metric, 'name' | 'title' | 'series'>;
-
-/** What a report asks of ClearML. */
-export interface ReportServer {
-  /** The tasks with these ids, those that exist. */
-  readTasks(ids: readonly string[]): Promise<ReadonlyMap<string, ReportedTask>>;
-  /** The newest 500 tasks of a pipeline by commit or code id that have completed or may yet, with the metrics that are named. */
-  findTasksByCode(search: {
-    readonly codeIds: readonly string[];
-    /** Those of this branch too, whatever their code. */
-    readonly branch: string | undefined;
-    readonly pipeline: string;
-    readonly projectId: string | undefined;
-    /** `all` where patterns gate: nobody knows the names. */
-    readonly metrics: readonly MetricName[] | 'all';
-  }): Promise<readonly ReportedTask[]>;
-  /** As far as they may count for a branch, the newest 500 completed tasks of a pipeline on it or by code id; without metrics. */
-  findTasksByBranch(search: {
-    readonly branch: string;
-    readonly codeIds: readonly string[];
-    readonly pipeline: string;
-    readonly projectId: string | undefined;
-  }): Promise<readonly ReportedTask[]>;
-  /** The newest completed tasks with the tag, in the project, with the metrics that are named. */
-  findTasksByTag(search: {
-    readonly tag: string;
-    readonly projectId: string;
-    readonly metrics: readonly MetricName[] | 'all';
-  }): Promise<readonly ReportedTask[]>;
-  readCurves(tasks: readonly ReportedTask[], metrics: readonly MetricName[]): Promise<Curves>;
-  /** The end of a task's console, oldest line first. */
-  readLogEnd(taskId: string): Promise<ConsoleEnd>;
-  /** A task's console from its beginning, as far as a report can wait for it. */
-  readConsole(taskId: string): Promise<ConsoleEnd>;
-  readQueues(ids: readonly string[]): Promise<ReadonlyMap<string, QueueState>>;
-  /** The tables and matrices that a task reported. */
-  readPlots(taskId: string): Promise<readonly Plot[]>;
-}
+import { hasGate, hasGatedPatterns, needsConsoleOf } from './gate-input.ts';
+import { listNamedMetrics, type RankedMetric, rankMetrics } from './metrics.ts';
+import { type ConsoleEnd, MANY_METRICS, type MetricName, type SourceServers } from './ports.ts';
+import { pickTasks, type ReportedTask } from './reported-task.ts';
 
 /** Of the baseline's metrics at most this many are asked for: a task can have thousands. */
-export const MAX_COMPARED_METRICS = 300;
+const MAX_COMPARED_METRICS = 300;
 /** Curves and sparklines for at most this many metrics. */
-export const MAX_CURVES = 40;
-/** A task with more metrics than this is a large document; its plots are left to ClearML's own page. */
-export const MANY_METRICS = 1000;
+const MAX_CURVES = 40;
 /** Consoles are read of at most this many tasks. */
 const MAX_CONSOLES = 20;
 
-/** A task's console or a part of it, oldest line first. */
-export interface ConsoleEnd {
-  readonly lines: readonly string[];
-  readonly isWhole: boolean;
-}
-
 /** Parts of a report that are left out where ClearML does not answer about them. */
-export type Unread = 'curves' | 'details';
+type Unread = 'curves' | 'details';
 
 /** Everything a report is made of. */
 export interface ReportSources {
   /** In the order asked for. */
   readonly tasks: readonly ReportedTask[];
+  /** Their metrics, in the order of their importance. */
+  readonly ranked: readonly RankedMetric[];
   /** undefined where GitHub was not asked, or did not tell. */
   readonly pullRequest: PullRequest | undefined;
   /** Why GitHub did not tell: then it will not take a comment either. */
@@ -85,8 +37,6 @@ export interface ReportSources {
   readonly isCurrent: boolean | undefined;
   /** What the report compares with: the first baseline asked for. */
   readonly baseline: Baseline;
-  /** Why the baseline could not be looked for. */
-  readonly baselineFailure: Failure | undefined;
   /** What ClearML did not tell, and a report can do without. */
   readonly unread: readonly Unread[];
   /** The other baselines asked for, in their order. */
@@ -118,12 +68,8 @@ export interface SourceOptions {
   readonly pullRequest: number | undefined;
   /** The event's own head was launched, and only some files decide: then a tree tells nothing. */
   readonly hasPaths: boolean;
-  /** Metrics that the settings name, for a baseline that has some which the tasks have not. */
-  readonly missedMetrics: readonly MetricName[];
-  /** All metrics in the order of their importance. */
-  readonly rankMetrics: (tasks: readonly ReportedTask[]) => readonly MetricName[];
-  /** What a gate asks for beyond that; undefined where nothing is gated. */
-  readonly gate: GateQuestions | undefined;
+  /** How metrics count. */
+  readonly rules: readonly MetricRule[];
   /** The settings file, relative to the repository's root; undefined where it lies outside. */
   readonly settingsPath: string | undefined;
 }
@@ -136,132 +82,100 @@ export interface ExpectedCode {
   readonly headBranch: string | undefined;
 }
 
-/** What the gate asks for beyond what the report does. */
-export interface GateQuestions {
-  /** Some gated metrics are named by patterns: of the base's tasks all metrics are wanted, to miss one that is gone. */
-  readonly hasPatterns: boolean;
-  /** Whether a task's console must be read to judge it. */
-  readonly needsConsole: (task: ReportedTask, curves: Curves) => boolean;
+/** What the first answers told: which tasks, and which pull request. */
+export interface Subject {
+  readonly tasks: readonly ReportedTask[];
+  /** With those that baselines name, by id. */
+  readonly found: ReadonlyMap<string, ReportedTask>;
+  /** undefined where nobody could be asked. */
+  readonly pull: Settled<PullRequest> | undefined;
+  /** What is to be compared with the base branch, a branch or a commit; undefined where nobody knows it. */
+  readonly head: string | undefined;
+  readonly baseBranch: string | undefined;
+  readonly histories: Histories | undefined;
+  readonly baseSettings: Promise<BaseSettings> | undefined;
 }
 
-/** Whom is asked; GitHub only where there is a token. */
-export interface SourceServers {
-  readonly clearml: ReportServer;
-  readonly github: Promise<CodeHost> | undefined;
-}
+/**
+ * Asks for the tasks, for those that baselines name, and for the pull request; where an event names its base branch, for
+ * that branch's history and settings at the same time.
+ *
+ * @throws Failure (not found) naming the tasks that do not exist
+ */
+export async function readSubject(options: SourceOptions, servers: SourceServers): Promise<Subject> {
+  const { baselineRules, expected, taskIds } = options;
+  const { clearml, github } = servers;
+  const histories = github === undefined ? undefined : openHistories(github);
+  const branches =
+    expected === undefined
+      ? []
+      : baselineRules.filter(isBranchRule).map((rule) => rule.branch ?? expected.baseBranch);
+  if (expected !== undefined) beginSearches(histories, branches, expected.headBranch ?? expected.headCommit);
+  const expectedSettings = readBaseSettings(options, servers, expected?.baseBranch);
 
-type Settled<T> = { readonly value: T } | { readonly failure: Failure };
-
-/** What GitHub knows of branches; each question is asked once. */
-interface Histories {
-  /** Asks already for what will be searched. */
-  begin(branches: readonly string[], head: string): void;
-  /** @param head a branch or a commit */
-  search(branch: string, head: string): Promise<Settled<BranchHistory>>;
-  /** The tree of a commit that was compared with a branch. */
-  findTree(commit: string): Promise<string | undefined>;
-}
-
-function openHistories(github: Promise<CodeHost>): Histories {
-  const lists = new Map<string, Promise<readonly ListedCommit[]>>();
-  const searches = new Map<string, Promise<Settled<BranchHistory>>>();
-  const listCommits = (branch: string) => {
-    const list = lists.get(branch) ?? github.then((host) => host.listCommits(branch));
-    lists.set(branch, list);
-    return list;
-  };
-  const read = async (branch: string, head: string): Promise<BranchHistory> => {
-    const [comparison, commits] = await Promise.all([
-      github.then((host) => host.compareCommits(branch, head)),
-      listCommits(branch),
-    ]);
-    return { comparison, listed: new Map(commits.map((commit) => [commit.commit, commit])) };
-  };
-  const search = (branch: string, head: string) => {
-    const key = JSON.stringify([branch, head]);
-    const begun = searches.get(key) ?? settle(read(branch, head));
-    searches.set(key, begun);
-    return begun;
-  };
+  const baselineIds = baselineRules.flatMap((rule) => ('task' in rule ? [rule.task] : []));
+  const [found, { pull, head }] = await Promise.all([
+    clearml.readTasks([...new Set([...taskIds, ...baselineIds])]),
+    readPullRequest(options, github, histories, branches),
+  ]);
+  const tasks = pickTasks(found, taskIds, 'task');
+  const pullRequest = pull !== undefined && 'value' in pull ? pull.value : undefined;
+  const baseBranch = pullRequest?.baseBranch ?? expected?.baseBranch;
   return {
-    search,
-    begin(branches, head) {
-      // Nobody may come to wait for it, where the tasks can't be had.
-      for (const branch of branches) search(branch, head).catch(() => undefined);
-    },
-    async findTree(commit) {
-      for (const search of searches.values()) {
-        const found = await search;
-        const compared = 'value' in found ? found.value.comparison?.head : undefined;
-        if (compared?.commit === commit) return compared.tree;
-      }
-      return undefined;
-    },
+    tasks,
+    found,
+    pull,
+    head: head ?? pullRequest?.headCommit ?? tasks[0]?.script.commit,
+    baseBranch,
+    histories,
+    // The event's base branch is not asked for again; a pull request that was given another one meanwhile is.
+    baseSettings:
+      baseBranch === expected?.baseBranch ? expectedSettings : readBaseSettings(options, servers, baseBranch),
   };
 }
 
 /**
- * Asks for everything a report needs but what `completeSources` does, independent questions together: tasks, pull request
- * and history; then baseline and details.
+ * Asks for everything else a report needs but what `completeSources` does, independent questions together: baselines and
+ * details.
  *
  * @returns sources without curves and consoles
- * @throws Failure (not found) naming the tasks that do not exist, the baseline's included
+ * @throws Failure (not found) naming the baseline that does not exist
  */
 export async function gatherSources(
+  subject: Subject,
   options: SourceOptions,
-  { clearml, github }: SourceServers,
+  servers: SourceServers,
 ): Promise<ReportSources> {
-  const { baselineRules, expected } = options;
-  const branchRules = baselineRules.filter(isBranchRule);
-  const baselineIds = baselineRules.flatMap((rule) => ('task' in rule ? [rule.task] : []));
-
-  const histories = github === undefined ? undefined : openHistories(github);
-  const branches =
-    expected === undefined ? [] : branchRules.map((rule) => rule.branch ?? expected.baseBranch);
-  if (expected !== undefined) histories?.begin(branches, expected.headBranch ?? expected.headCommit);
-  const askBase = (branch: string | undefined) =>
-    github === undefined || branch === undefined || options.settingsPath === undefined
-      ? undefined
-      : readBaseSettings(github, options.settingsPath, branch);
-  const expectedSettings = askBase(expected?.baseBranch);
-  // As with the history: an unexpected error is told by whoever waits for it, if anybody does.
-  expectedSettings?.catch(() => undefined);
-
-  const [found, { pull, head: comparedHead }] = await Promise.all([
-    clearml.readTasks([...new Set([...options.taskIds, ...baselineIds])]),
-    readPullRequest(options, { github, histories, branches }),
-  ]);
-  const tasks = pickTasks(found, options.taskIds, 'task');
-  const pullRequest = pull !== undefined && 'value' in pull ? pull.value : undefined;
-  const baseBranch = pullRequest?.baseBranch ?? expected?.baseBranch;
-  const head = comparedHead ?? pullRequest?.headCommit ?? tasks[0]?.script.commit;
-
-  const metrics = options.rankMetrics(tasks);
-  const answer = (rule: BaselineRule) => {
-    const branch = isBranchRule(rule) ? (rule.branch ?? baseBranch) : undefined;
-    const search =
-      branch === undefined || head === undefined ? undefined : () => histories?.search(branch, head);
-    return findBaseline(
-      { rule, branch, baseBranch, search, found, tasks, metrics, options },
-      { clearml, github },
-    );
+  const { tasks, found, pull, head, baseBranch, histories } = subject;
+  const { baselineRules, pullRequest, rules, seedParam } = options;
+  const ranked = rankMetrics(tasks, rules);
+  const compared = ranked.slice(0, MAX_COMPARED_METRICS).map(({ metric }) => metric);
+  const metrics = hasGatedPatterns(rules) ? 'all' : [...compared, ...listNamedMetrics(rules)];
+  const question: BaselineQuestion = {
+    own: tasks,
+    found,
+    pullRequest,
+    seedParam,
+    baseBranch,
+    head,
+    histories,
+    metrics,
+    isGated: hasGate(rules),
   };
-  const [[first, ...others], details, isCurrent, baseSettings] = await Promise.all([
-    Promise.all(baselineRules.map(answer)),
-    settle(readDetails(tasks, clearml)),
-    decideCurrent(tasks, pullRequest, options, { github, histories }),
-    // The event's base branch is not asked for again; a pull request that was given another one meanwhile is.
-    baseBranch === expected?.baseBranch ? expectedSettings : askBase(baseBranch),
+  const [[baseline = NO_BASELINE, ...anchors], details, isCurrent, baseSettings] = await Promise.all([
+    Promise.all(baselineRules.map((rule) => findBaseline(rule, question, servers))),
+    settle(readDetails(tasks, servers)),
+    decideCurrent(subject, options, servers),
+    subject.baseSettings,
   ]);
-  const { baseline, failure: baselineFailure } = first ?? NO_BASELINE;
   return {
     tasks,
-    pullRequest,
+    ranked,
+    pullRequest: pull !== undefined && 'value' in pull ? pull.value : undefined,
     failure: pull !== undefined && 'failure' in pull ? pull.failure : undefined,
     isCurrent,
     baseline,
-    baselineFailure,
-    anchors: others.map((other) => other.baseline),
+    anchors,
     consoles: new Map(),
     curves: new Map(),
     ...('value' in details ? details.value : NO_DETAILS),
@@ -278,25 +192,24 @@ export async function gatherSources(
  */
 export function completeSources(
   gathered: ReportSources,
-  options: Pick<SourceOptions, 'rankMetrics' | 'gate'>,
-  clearml: ReportServer,
+  rules: readonly MetricRule[],
+  servers: SourceServers,
 ): { readonly lack: 'nothing' | 'curves' | 'judgement'; readonly whole: Promise<ReportSources> } {
   const { tasks, baseline, anchors } = gathered;
-  const tasksOf = (one: Baseline) => (one.kind === 'found' ? one.tasks : []);
-  const metrics = listCurves(tasks, options.rankMetrics(tasks));
-  const judged = [...tasks, ...[baseline, ...anchors].flatMap(tasksOf)];
-  const consoles = listConsoles(judged, options.gate, gathered.curves);
+  const metrics = listCurves(gathered);
+  const judged = [...tasks, ...[baseline, ...anchors].flatMap(listBaselineTasks)];
+  const consoles = listConsoles(judged, rules, gathered.curves);
   const read = async (): Promise<ReportSources> => {
     const [curves, texts] = await Promise.all([
-      settle(readCurves([...tasks, ...tasksOf(baseline)], metrics, clearml)),
-      readConsoles(consoles, clearml),
+      settle(readCurves([...tasks, ...listBaselineTasks(baseline)], metrics, servers)),
+      readConsoles(consoles, servers),
     ]);
     const isRead = 'value' in curves;
     // A curve can cast a doubt on a number that nothing else speaks against.
-    const further = isRead ? listConsoles(judged, options.gate, curves.value) : [];
+    const further = isRead ? listConsoles(judged, rules, curves.value) : [];
     const more = await readConsoles(
       further.filter((id) => !consoles.includes(id)),
-      clearml,
+      servers,
     );
     return {
       ...gathered,
@@ -309,15 +222,7 @@ export function completeSources(
   return { lack, whole: read() };
 }
 
-/** Everything a report needs. */
-export async function collectSources(options: SourceOptions, servers: SourceServers): Promise<ReportSources> {
-  return completeSources(await gatherSources(options, servers), options, servers.clearml).whole;
-}
-
-const NO_BASELINE: BaselineAnswer = {
-  baseline: { kind: 'missing', reason: 'off', branch: undefined, commitsSearched: 0 },
-  failure: undefined,
-};
+const NO_BASELINE: Baseline = { kind: 'missing', reason: 'off', branch: undefined, commitsSearched: 0 };
 
 function isBranchRule(
   rule: BaselineRule,
@@ -325,20 +230,17 @@ function isBranchRule(
   return !('task' in rule) && !('tag' in rule);
 }
 
-function pickTasks(
-  found: ReadonlyMap<string, ReportedTask>,
-  ids: readonly string[],
-  what: string,
-): ReportedTask[] {
-  const missing = ids.filter((id) => !found.has(id));
-  if (missing.length > 0) {
-    throw new Failure(`ClearML has no ${what} ${missing.join(', ')}`, {
-      exitCode: EXIT_CODES.notFound,
-      remedy:
-        'It was deleted, or it is in another workspace or on another server than the credentials (CLEARML_API_HOST) belong to.',
-    });
-  }
-  return ids.flatMap((id) => found.get(id) ?? []);
+/** Asks already for what will be searched. */
+function beginSearches(histories: Histories | undefined, branches: readonly string[], head: string): void {
+  for (const branch of branches)
+    if (histories !== undefined) void keepForLater(histories.search(branch, head));
+}
+
+/** For an answer that is awaited later, unless another one ends the program before. */
+function keepForLater<T>(promise: Promise<T>): Promise<T> {
+  // Awaited below; this keeps an early rejection from being reported as unhandled.
+  promise.catch(() => undefined);
+  return promise;
 }
 
 /**
@@ -349,16 +251,10 @@ function pickTasks(
  */
 async function readPullRequest(
   { expected, pullRequest: number }: SourceOptions,
-  {
-    github,
-    histories,
-    branches,
-  }: {
-    readonly github: Promise<CodeHost> | undefined;
-    readonly histories: Histories | undefined;
-    readonly branches: readonly string[];
-  },
-): Promise<{ readonly pull: Settled<PullRequest> | undefined; readonly head: string | undefined }> {
+  github: Promise<CodeHost> | undefined,
+  histories: Histories | undefined,
+  branches: readonly string[],
+): Promise<Pick<Subject, 'pull' | 'head'>> {
   const head = expected?.headCommit;
   if (github === undefined || number === undefined) return { pull: undefined, head };
   const [branch] = branches;
@@ -369,7 +265,7 @@ async function readPullRequest(
       return { pull: { value: { headCommit, baseBranch } }, head: headBranch };
     }
     // The branch has moved on, or is gone: what was compared is not what was trained.
-    histories.begin(branches, headCommit);
+    beginSearches(histories, branches, headCommit);
   }
   return { pull: await settle(github.then((host) => host.readPullRequest(number))), head };
 }
@@ -378,123 +274,17 @@ async function readPullRequest(
  * The settings of the base branch as it is now, not as the pull request found it: they are what will hold after the merge,
  * and a branch off an old commit with a looser gate is to be told too.
  */
-async function readBaseSettings(
-  github: Promise<CodeHost>,
-  path: string,
-  branch: string,
-): Promise<BaseSettings> {
-  const text = await settle(github.then((host) => host.readFile(path, branch)));
-  return 'failure' in text ? { branch, failure: text.failure } : { branch, text: text.value };
-}
-
-interface BaselineQuestion {
-  readonly rule: BaselineRule;
-  readonly branch: string | undefined;
-  /** What the pull request is to be merged into. */
-  readonly baseBranch: string | undefined;
-  /** Asks for the branch's history: only whoever waits for the answer calls it. */
-  readonly search: (() => Promise<Settled<BranchHistory>> | undefined) | undefined;
-  readonly found: ReadonlyMap<string, ReportedTask>;
-  readonly tasks: readonly ReportedTask[];
-  readonly metrics: readonly MetricName[];
-  readonly options: SourceOptions;
-}
-
-interface BaselineAnswer {
-  readonly baseline: Baseline;
-  readonly failure: Failure | undefined;
-}
-
-async function findBaseline(
-  question: BaselineQuestion,
-  { clearml, github }: SourceServers,
-): Promise<BaselineAnswer> {
-  const { rule, found, tasks } = question;
-  if ('task' in rule) {
-    const [task] = pickTasks(found, [rule.task], 'baseline task');
-    if (task === undefined) throw new Error('pickTasks left out a task');
-    const baseline: Baseline = {
-      kind: 'found',
-      by: 'task',
-      tasks: [task],
-      name: task.name,
-      commit: task.script.commit,
-      commitsBehind: undefined,
-      passedOver: 0,
-      isSameTraining: false,
-      unfinished: undefined,
-      history: [],
-    };
-    return { baseline, failure: undefined };
-  }
-  if ('tag' in rule) {
-    const projectId = tasks[0]?.projectId;
-    const tagged =
-      projectId === undefined
-        ? []
-        : await clearml.findTasksByTag({ tag: rule.tag, projectId, metrics: listCompared(question) });
-    const { pullRequest, seedParam } = question.options;
-    const baseline = selectTagBaseline(tagged, {
-      tag: rule.tag,
-      own: tasks,
-      pullRequest,
-      branch: question.baseBranch,
-      seedParam,
-    });
-    if (baseline !== undefined) return { baseline, failure: undefined };
-    throw new Failure(
-      `no completed task of the project that could be the baseline carries the tag "${rule.tag}"`,
-      {
-        exitCode: EXIT_CODES.notFound,
-        remedy: `${
-          tagged.length === 0
-            ? ''
-            : 'Those with uncommitted changes, of another pipeline, by workflow_dispatch, or of a pull request that no push to the base branch has found merged do not count. '
-        }Put the tag on the task to compare with, in ClearML’s web page, or name another baseline.`,
-      },
-    );
-  }
-  return searchBranch(question, { clearml, github });
-}
-
-async function searchBranch(
-  { branch, search, tasks, ...question }: BaselineQuestion,
-  { clearml, github }: SourceServers,
-): Promise<BaselineAnswer> {
-  const missing = (reason: MissingBaseline['reason'], failure?: Failure): BaselineAnswer => ({
-    baseline: { kind: 'missing', reason, branch, commitsSearched: 0 },
-    failure,
-  });
-  if (github === undefined) return missing('no-github');
-  const pipeline = tasks[0]?.runtime[RUNTIME_KEYS.pipeline];
-  if (pipeline === undefined) return missing('no-pipeline');
-  const history = await search?.();
-  if (branch === undefined || history === undefined) return missing('no-branch');
-  if ('failure' in history) return missing('no-github', history.failure);
-  const { gate, pullRequest, seedParam } = question.options;
-  return findBranchBaseline(
-    {
-      branch,
-      pipeline,
-      history: history.value,
-      tasks,
-      pullRequest,
-      seedParam,
-      metrics: listCompared(question),
-      isGated: gate !== undefined,
-    },
-    clearml,
-    github,
-  );
-}
-
-/** The metrics that a baseline is asked for. */
-function listCompared({
-  metrics,
-  options,
-}: Pick<BaselineQuestion, 'metrics' | 'options'>): readonly MetricName[] | 'all' {
-  if (options.gate?.hasPatterns === true) return 'all';
-  return [...metrics.slice(0, MAX_COMPARED_METRICS), ...options.missedMetrics];
+function readBaseSettings(
+  { settingsPath: path }: SourceOptions,
+  { github }: SourceServers,
+  branch: string | undefined,
+): Promise<BaseSettings> | undefined {
+  if (github === undefined || branch === undefined || path === undefined) return undefined;
+  const read = async (): Promise<BaseSettings> => {
+    const text = await settle(github.then((host) => host.readFile(path, branch)));
+    return 'failure' in text ? { branch, failure: text.failure } : { branch, text: text.value };
+  };
+  return keepForLater(read());
 }
 
 const NO_DETAILS: Pick<ReportSources, 'log' | 'queues' | 'plots'> = {
@@ -506,7 +296,7 @@ const NO_DETAILS: Pick<ReportSources, 'log' | 'queues' | 'plots'> = {
 /** One question more, by what a reader wants to know of tasks in this state. */
 async function readDetails(
   tasks: readonly ReportedTask[],
-  clearml: ReportServer,
+  { clearml }: SourceServers,
 ): Promise<Pick<ReportSources, 'log' | 'queues' | 'plots'>> {
   const failed = tasks.find(({ status }) => isEnded(status) && !isSuccess(status));
   if (failed !== undefined) {
@@ -524,22 +314,18 @@ async function readDetails(
 
 /** Whether the pull request's newest commit holds the code that was trained: the same commit, or the same tree. */
 async function decideCurrent(
-  tasks: readonly ReportedTask[],
-  pullRequest: PullRequest | undefined,
+  { tasks: [task], pull, histories }: Subject,
   { expected, hasPaths, pullRequest: number }: SourceOptions,
-  {
-    github,
-    histories,
-  }: { readonly github: Promise<CodeHost> | undefined; readonly histories: Histories | undefined },
+  { github }: SourceServers,
 ): Promise<boolean | undefined> {
-  const [task] = tasks;
-  if (task === undefined || pullRequest === undefined || github === undefined) return undefined;
-  const head = pullRequest.headCommit;
+  if (task === undefined || github === undefined || number === undefined) return undefined;
+  if (pull === undefined || 'failure' in pull) return undefined;
+  const head = pull.value.headCommit;
   if (task.script.commit === head) return true;
   const codeIds = listCodeIds(task);
   // Where only some files decide, their hash can't be made from what GitHub tells; but the event's own launch found the
   // task by that hash.
-  if (hasPaths && expected?.headCommit === head && task.tags.includes(`pr:${number}`)) return true;
+  if (hasPaths && expected?.headCommit === head && task.tags.includes(tagPullRequest(number))) return true;
   const known = await histories?.findTree(head);
   if (known !== undefined) return codeIds.includes(known);
   const tree = await settle(github.then((host) => host.readTree(head)));
@@ -549,18 +335,17 @@ async function decideCurrent(
 /** Tasks with numbers that only the console can tell from a NaN. */
 function listConsoles(
   tasks: readonly ReportedTask[],
-  gate: GateQuestions | undefined,
+  rules: readonly MetricRule[],
   curves: Curves,
 ): string[] {
-  if (gate === undefined) return [];
-  const wanted = tasks.filter((task) => isSuccess(task.status) && gate.needsConsole(task, curves));
+  const wanted = tasks.filter((task) => isSuccess(task.status) && needsConsoleOf(task, rules, curves));
   return [...new Set(wanted.map(({ id }) => id))].slice(0, MAX_CONSOLES);
 }
 
 /** A console that can't be had leaves its task's zeros doubted. */
 async function readConsoles(
   ids: readonly string[],
-  clearml: ReportServer,
+  { clearml }: SourceServers,
 ): Promise<ReadonlyMap<string, ConsoleEnd>> {
   const consoles = await Promise.all(
     ids.map(async (id) => {
@@ -572,19 +357,20 @@ async function readConsoles(
 }
 
 /** The metrics that have a curve, the most important. */
-function listCurves(tasks: readonly ReportedTask[], metrics: readonly MetricName[]): MetricName[] {
+function listCurves({ tasks, ranked }: Pick<ReportSources, 'tasks' | 'ranked'>): MetricName[] {
   const withCurve = new Set(
     tasks.flatMap((task) =>
       task.metrics.filter(({ count, isSingle }) => count > 1 && !isSingle).map(({ name }) => name),
     ),
   );
+  const metrics = ranked.map(({ metric }) => metric);
   return metrics.filter(({ name }) => withCurve.has(name)).slice(0, MAX_CURVES);
 }
 
 async function readCurves(
   tasks: readonly ReportedTask[],
   metrics: readonly MetricName[],
-  clearml: ReportServer,
+  { clearml }: SourceServers,
 ): Promise<Curves> {
   const all = [...new Map(tasks.map((task) => [task.id, task])).values()];
   return metrics.length === 0 ? new Map() : clearml.readCurves(all, metrics);

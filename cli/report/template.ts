@@ -1,22 +1,92 @@
-import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import mustache from 'mustache';
+import { describeReadError, EXIT_CODES, Failure } from '../shell/failure.ts';
+import { readNamedFile, readOwnFile } from '../shell/files.ts';
+
+/** The names that a template may use. */
+export const PLACEHOLDERS = [
+  'heading',
+  'lead',
+  'notices',
+  'cause',
+  'log',
+  'gate',
+  'metrics',
+  'more-metrics',
+  'more-metrics-count',
+  'legend',
+  'curves',
+  'more-curves',
+  'more-curves-count',
+  'params',
+  'environment',
+  'differences-count',
+  'plots',
+  'plots-count',
+  'details',
+  'left-out',
+  'name',
+  'status',
+  'verdict',
+  'commit',
+  'branch',
+  'task-id',
+  'task-url',
+  'baseline-name',
+] as const;
+
+/** Placeholders that take a name: `{{metric: title/series}}`. */
+export const PLACEHOLDER_FUNCTIONS = ['metric', 'baseline', 'change', 'param'] as const;
 
 /**
  * What a template can show: each name with its Markdown, which is safe wherever it stands, and empty where there is
  * nothing to show.
  */
-export type TemplateView = Readonly<Record<string, string>>;
+export type TemplateView = Readonly<Record<(typeof PLACEHOLDERS)[number], string>>;
 
 /** Placeholders with an argument: `{{metric: test_accuracy/accuracy}}`. */
-export type TemplateFunctions = Readonly<Record<string, (argument: string) => string>>;
-
-export interface Template {
-  /** As a person would find the file. */
-  readonly name: string;
-  readonly text: string;
-}
+export type TemplateFunctions = Readonly<
+  Record<(typeof PLACEHOLDER_FUNCTIONS)[number], (argument: string) => string>
+>;
 
 /** A template that was read and found good. */
 export type RenderTemplate = (view: TemplateView, functions: TemplateFunctions) => string;
+
+/** The comment's and the job summary's. */
+export interface Templates {
+  readonly comment: RenderTemplate;
+  readonly summary: RenderTemplate;
+}
+
+/**
+ * Reads the templates; that of the comment is the user's own where a path is given.
+ *
+ * @throws Failure (usage) when it can't be read or used
+ */
+export async function readTemplates(cwd: string, path: string | undefined): Promise<Templates> {
+  const comment = 'templates/comment.md';
+  const summary = 'templates/summary.md';
+  return {
+    comment:
+      path === undefined
+        ? compileTemplate(comment, readOwnFile(comment))
+        : await readUsersTemplate(cwd, path),
+    summary: compileTemplate(summary, readOwnFile(summary)),
+  };
+}
+
+async function readUsersTemplate(cwd: string, name: string): Promise<RenderTemplate> {
+  try {
+    return compileTemplate(name, await readNamedFile(cwd, name));
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw new Failure(`the template ${name} ${describeReadError(cause)}`, {
+      exitCode: EXIT_CODES.usage,
+      remedy:
+        'Give --template a file relative to the working directory; templates/comment.md is one to start from.',
+      cause,
+    });
+  }
+}
 
 /** Begins the names that calls have inside Mustache: a sign for private use, which nobody types. */
 const CALL_PREFIX = '\ue000';
@@ -26,16 +96,12 @@ const CALL = /\{\{\{?\s*([a-z][a-z-]*)\s*:\s*([^{}\n]*?)\s*\}?\}\}/g;
  * Reads a Mustache template: `{{name}}`, `{{name: argument}}`, and `{{#name}}…{{/name}}`, which is shown only where
  * `name` has something to show (`{{^name}}…{{/name}}`: only where not).
  *
- * @param known the names of the view and of its functions
+ * @param template as a person would find the file
  * @throws Failure (usage) when the template is malformed or asks for a name that does not exist
  */
-export async function compileTemplate(
-  template: Template,
-  known: { readonly names: readonly string[]; readonly functions: readonly string[] },
-): Promise<RenderTemplate> {
-  const { default: mustache } = await import('mustache');
+export function compileTemplate(template: string, source: string): RenderTemplate {
   const calls: Array<{ readonly name: string; readonly argument: string }> = [];
-  const text = template.text.replace(CALL, (_, name: string, argument: string) => {
+  const text = source.replace(CALL, (_, name: string, argument: string) => {
     calls.push({ name, argument });
     return `{{${CALL_PREFIX}${calls.length}}}`;
   });
@@ -43,23 +109,22 @@ export async function compileTemplate(
   try {
     tokens = mustache.parse(text);
   } catch (cause) {
-    throw failTemplate(template, cause instanceof Error ? cause.message : String(cause), known);
+    throw failTemplate(template, cause instanceof Error ? cause.message : String(cause));
   }
+  const placeholders: readonly string[] = PLACEHOLDERS;
+  const functionNames: readonly string[] = PLACEHOLDER_FUNCTIONS;
   const unknown = [
-    ...listNames(tokens).filter((name) => !known.names.includes(name) && !name.startsWith(CALL_PREFIX)),
-    ...calls.filter(({ name }) => !known.functions.includes(name)).map(({ name }) => `${name}:`),
+    ...listNames(tokens).filter((name) => !placeholders.includes(name) && !name.startsWith(CALL_PREFIX)),
+    ...calls.filter(({ name }) => !functionNames.includes(name)).map(({ name }) => `${name}:`),
   ];
   if (unknown.length > 0) {
-    throw failTemplate(
-      template,
-      `there is no placeholder ${[...new Set(unknown)].map((name) => `{{${name}}}`).join(', ')}`,
-      known,
-    );
+    const names = [...new Set(unknown)].map((name) => `{{${name}}}`).join(', ');
+    throw failTemplate(template, `there is no placeholder ${names}`);
   }
   return (view, functions) => {
     const results = calls.map(({ name, argument }, index) => [
       `${CALL_PREFIX}${index + 1}`,
-      functions[name]?.(argument) ?? '',
+      functions[name as keyof TemplateFunctions](argument),
     ]);
     const rendered = mustache.render(text, { ...view, ...Object.fromEntries(results) }, undefined, {
       // Everything in the view is Markdown that is safe already.
@@ -82,13 +147,11 @@ function listNames(tokens: unknown): string[] {
   });
 }
 
-function failTemplate(
-  template: Template,
-  what: string,
-  known: { readonly names: readonly string[]; readonly functions: readonly string[] },
-): Failure {
-  return new Failure(`the template ${template.name} cannot be used: ${what}`, {
+function failTemplate(template: string, what: string): Failure {
+  const names = PLACEHOLDERS.map((name) => `{{${name}}}`).join(', ');
+  const functions = PLACEHOLDER_FUNCTIONS.map((name) => `{{${name}: …}}`).join(', ');
+  return new Failure(`the template ${template} cannot be used: ${what}`, {
     exitCode: EXIT_CODES.usage,
-    remedy: `Placeholders are ${known.names.map((name) => `{{${name}}}`).join(', ')}, and with an argument ${known.functions.map((name) => `{{${name}: …}}`).join(', ')}.`,
+    remedy: `Placeholders are ${names}, and with an argument ${functions}.`,
   });
 }

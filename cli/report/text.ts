@@ -1,7 +1,7 @@
 import { EXIT_CODES } from '../shell/failure.ts';
 import { formatDuration } from '../text/duration.ts';
 import { formatChange, formatNumber, formatPair, formatPercentChange } from '../text/number-format.ts';
-import { joinPhrases, type Phrase, phrase, words } from '../text/phrase.ts';
+import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import { formatPlace } from '../training/cause.ts';
 import type { TaskStatus } from '../training/task.ts';
 import { findDecisive, judgeEffect, type ReportMetric } from './metrics.ts';
@@ -29,9 +29,10 @@ export function composeHeading(report: Report): Phrase {
     case 'failed':
     case 'stopped': {
       const word = failure?.kind === 'timeout' ? 'timed out' : phase;
+      // Of the cause's words some are the training's own, and ours hold names: all of it is quoted.
       return failure === null
         ? phrase`${name} ${words(word)}`
-        : phrase`${name} ${words(word)}: ${describeCauseBriefly(report)}`;
+        : phrase`${name} ${words(word)}: ${failure.message}`;
     }
     case 'queued':
       return phrase`${name} is waiting${describePlace(report.tasks)}`;
@@ -41,7 +42,7 @@ export function composeHeading(report: Report): Phrase {
       return phrase`${name} is not in a queue yet`;
     case 'completed': {
       const verdict = nameVerdict(report);
-      const judged = verdict === '' ? [] : phrase`${{ strong: words(verdict) }}${describeForce(report)}: `;
+      const judged = verdict === '' ? [] : phrase`${strong(verdict)}${describeForce(report)}: `;
       const leading = pickLeading(report);
       if (leading === undefined) return phrase`${judged}${name} completed`;
       return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report)}${countFurther(report)}`;
@@ -93,29 +94,23 @@ function countFurther({ gate, verdict }: Report): Phrase {
 
 /** `0.9722, +0.0111 (better) against main`: against the baseline that the verdict is due to, where there are several. */
 function composeResult(metric: ReportMetric, { baseline, gate }: Report): Phrase {
-  if (metric.value === null) return words(`was ${describeAbsence(metric)}`);
+  if (metric.value === null) return words(`was ${explainNoValue(metric)}`);
   const judged = gate?.metrics.find(({ metric: name }) => name === metric.metric);
   const decisive = judged === undefined ? undefined : findDecisive(judged);
   const anchor = decisive === judged?.comparisons[0] ? undefined : decisive;
   const base = anchor === undefined ? metric.baseline : anchor.base;
-  if (base === null || metric.change === null) return [{ strong: words(formatNumber(metric.value)) }];
+  if (base === null || metric.change === null) return strong(formatNumber(metric.value));
   const pair = formatPair(metric.value, base);
   const effect = judgeEffect(metric.value - base, metric.goal ?? undefined);
   const isTold = effect === 'better' || effect === 'worse';
   const change = metric.value === base ? 'unchanged' : `${pair.change}${isTold ? ` (${effect})` : ''}`;
   const name = anchor === undefined ? nameBaseline(baseline) : phrase`${anchor.baseline}`;
-  return phrase`${{ strong: words(pair.value) }}, ${words(change)} against ${name}`;
+  return phrase`${strong(pair.value)}, ${words(change)} against ${name}`;
 }
 
 /** The baseline in a word: its branch or tag. */
 export function nameBaseline(baseline: ReportBaseline): Phrase {
   return baseline.by === 'task' || baseline.name === null ? words('the baseline') : phrase`${baseline.name}`;
-}
-
-function describeCauseBriefly({ failure }: Report): Phrase {
-  if (failure === null) return [];
-  // Quoted where it is the training's own text; our own words otherwise hold names too, so all of it is.
-  return phrase`${failure.message}`;
 }
 
 function describePlace(tasks: readonly ReportTask[]): Phrase {
@@ -131,20 +126,16 @@ function describeProgress(tasks: readonly ReportTask[]): Phrase {
   const { progress, iteration } = running;
   const at = iteration > 0 ? `, iteration ${iteration}` : '';
   if (progress === null) return words(at);
-  const share = formatShare(progress.share);
+  const share = `${Math.round(progress.share * 100)}%`;
   return words(
     progress.by === 'training' ? `: ${share} done${at}` : `${at}, about ${share} of the baseline’s length`,
   );
 }
 
-function formatShare(share: number): string {
-  return `${Math.round(share * 100)}%`;
-}
-
 /** The lines below the heading: state and commit, then what it is compared with. */
 export function composeLead(report: Report): Phrase[] {
   return [
-    joinPhrases([describeTasks(report.tasks), describeCommit(report)], ' \u00b7 '),
+    joinPhrases([describeTasks(report.tasks), nameTrainedCommit(report)], ' \u00b7 '),
     composeBaselineLine(report),
     ...report.anchors.map((baseline) => composeBaselineLine({ ...report, baseline })),
     composeChangedParams(report),
@@ -157,8 +148,8 @@ function describeTasks(tasks: readonly ReportTask[]): Phrase {
   if (tasks.length === 1) {
     return joinPhrases(
       [
-        phrase`${{ strong: words(capitalize(STATUS_WORDS[first.status])) }}${describeDuration(first)}${describeWorker(first)}`,
-        phrase`${{ link: first.url, text: words('task in ClearML') }}`,
+        phrase`${strong(capitalize(STATUS_WORDS[first.status]))}${describeDuration(first)}${describeWorker(first)}`,
+        link(first.url, 'task in ClearML'),
         first.isReused ? words('launched by an earlier run and reused') : [],
       ],
       ' \u00b7 ',
@@ -171,7 +162,7 @@ function describeTasks(tasks: readonly ReportTask[]): Phrase {
     counts.size === 1
       ? `${tasks.length} tasks ${[...counts.keys()][0]}`
       : [...counts].map(([word, count]) => `${count} ${word}`).join(', ');
-  return phrase`${{ strong: words(capitalize(states)) }}${describeLongest(tasks)}: ${listTasks(tasks)}`;
+  return phrase`${strong(capitalize(states))}${describeLongest(tasks)}: ${listTasks(tasks)}`;
 }
 
 /** More than this many tasks are counted, not listed. */
@@ -186,18 +177,9 @@ function listTasks(tasks: ReadonlyArray<Pick<ReportTask, 'url' | 'seed'>>): Phra
     : tasks;
   const links = order
     .slice(0, MAX_LISTED_TASKS)
-    .map(
-      ({ url, seed }, index): Phrase => [
-        { link: url, text: isSeeded ? phrase`${seed ?? ''}` : words(`task ${index + 1}`) },
-      ],
-    );
+    .map(({ url, seed }, index) => link(url, isSeeded ? phrase`${seed}` : `task ${index + 1}`));
   const rest = tasks.length > links.length ? [words(`${tasks.length - links.length} more`)] : [];
   return phrase`${words(isSeeded ? 'seeds ' : '')}${joinPhrases([...links, ...rest], ', ')}`;
-}
-
-/** ` (seed 3)`, quoted; nothing where there is none. */
-export function describeSeed(seed: string | null): Phrase {
-  return seed === null ? [] : phrase` (seed ${seed})`;
 }
 
 function describeDuration({ durationSeconds, status }: ReportTask): Phrase {
@@ -219,10 +201,12 @@ function describeWorker({ worker }: ReportTask): Phrase {
   return worker === null ? [] : phrase` on ${worker}`;
 }
 
-function describeCommit({ commit }: Report): Phrase {
-  if (commit === null) return [];
-  const id = phrase`${commit.id.slice(0, 10)}`;
-  return phrase`commit ${commit.url === null ? id : [{ link: commit.url, text: id }]}`;
+function nameTrainedCommit({ commit }: Report): Phrase {
+  return commit === null ? [] : phrase`commit ${nameCommit(commit.id, commit.url)}`;
+}
+
+function nameCommit(id: string, url: string | null): Phrase {
+  return link(url, phrase`${id.slice(0, 10)}`);
 }
 
 /** What the result is compared with; empty where nothing is and nobody asked for it. */
@@ -233,21 +217,17 @@ function composeBaselineLine({
 }: Pick<Report, 'baseline' | 'commit' | 'phase'>): Phrase {
   const [first] = baseline.tasks;
   if (baseline.kind === 'missing' || first === undefined) return [];
-  const tasks =
-    baseline.tasks.length === 1
-      ? phrase`${{ link: first.url, text: words('its task') }}`
-      : listTasks(baseline.tasks);
+  const tasks = baseline.tasks.length === 1 ? link(first.url, 'its task') : listTasks(baseline.tasks);
   const isDue = phase === 'draft' || phase === 'queued' || phase === 'running';
   const compared = words(isDue ? 'To be compared with' : 'Compared with');
-  const id = phrase`${(baseline.commit ?? '').slice(0, 10)}`;
-  const linked = baseline.commitUrl === null ? id : phrase`${{ link: baseline.commitUrl, text: id }}`;
-  if (baseline.by === 'task')
-    return phrase`${compared} the task ${{ link: first.url, text: phrase`${baseline.name ?? ''}` }}`;
+  const linked = nameCommit(baseline.commit ?? '', baseline.commitUrl);
+  const name = phrase`${baseline.name ?? ''}`;
+  if (baseline.by === 'task') return phrase`${compared} the task ${link(first.url, name)}`;
   if (baseline.by === 'tag') {
     const { passedOver } = baseline;
     const others = `, the newest with it (${passedOver} more ${passedOver === 1 ? 'carries' : 'carry'} it)`;
     const at = baseline.commit === null ? [] : phrase` at ${linked}`;
-    return phrase`${compared} the tag ${baseline.name ?? ''}${at}${describeLaunch(baseline)}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
+    return phrase`${compared} the tag ${name}${at}${describeLaunch(baseline)}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
   }
   const behind = baseline.commitsBehind ?? 0;
   const where =
@@ -255,7 +235,7 @@ function composeBaselineLine({
       ? words(commit === null ? '' : ', where the pull request branched off')
       : words(`, ${behind} ${behind === 1 ? 'commit' : 'commits'} before the pull request branched off`);
   const relation = baseline.isSameTraining ? words('The same code and settings as') : compared;
-  return phrase`${relation} ${baseline.name ?? ''} at ${linked}${where}: ${tasks}`;
+  return phrase`${relation} ${name} at ${linked}${where}: ${tasks}`;
 }
 
 function describeLaunch({ event }: ReportBaseline): Phrase {
@@ -270,12 +250,16 @@ const PARAMS_IN_LEAD = 3;
 function composeChangedParams({ params, phase }: Report): Phrase {
   if (params.length === 0 || params.length > PARAMS_IN_LEAD || phase === 'queued' || phase === 'draft')
     return [];
-  const side = (value: string | null) => (value === null ? words('not set') : phrase`${value}`);
   const changes = params.map(
     ({ param, value, baseline }) =>
-      phrase`${param.replace(/^Args\//, '')} ${side(baseline)} \u2192 ${side(value)}`,
+      phrase`${param.replace(/^Args\//, '')} ${composeSetting(baseline)} \u2192 ${composeSetting(value)}`,
   );
   return phrase`Changed: ${joinPhrases(changes, ', ')}`;
+}
+
+/** A value that somebody sets, quoted. */
+export function composeSetting(value: string | null): Phrase {
+  return value === null ? words('not set') : phrase`${value}`;
 }
 
 /** A warning with the changes that it is about. */
@@ -297,11 +281,8 @@ export function composeSettingsWarning(
   const { branch, kind, changes, isGated, problem } = settings;
   if (kind === 'unknown') {
     if (!isGated) return undefined;
-    const why = phrase`${problem ?? ''}`;
-    return {
-      title: phrase`${{ strong: words('Whether this pull request changes what it is judged by is not known:') }} ${why}.`,
-      changes: [],
-    };
+    const what = 'Whether this pull request changes what it is judged by is not known:';
+    return { title: phrase`${strong(what)} ${problem ?? ''}.`, changes: [] };
   }
   const title =
     kind === 'new'
@@ -309,20 +290,12 @@ export function composeSettingsWarning(
       : isGated
         ? phrase`This pull request is judged by other settings than ${branch} has.`
         : phrase`This pull request has another project or task name than ${branch}.`;
-  const side = (value: string | null) => (value === null ? words('not set') : phrase`${value}`);
-  const rest = changes.length - limit;
-  return {
-    title: phrase`${{ strong: title }}`,
-    changes: [
-      ...changes
-        .slice(0, limit)
-        .map(
-          ({ metric, setting, base, value }) =>
-            phrase`${metric === null ? [] : phrase`${metric} `}${words(setting)}: ${side(base)} \u2192 ${side(value)}`,
-        ),
-      ...(rest > 0 ? [words(`${rest} more`)] : []),
-    ],
-  };
+  const shown = changes.slice(0, limit).map(({ metric, setting, base, value }) => {
+    const of = metric === null ? [] : phrase`${metric} `;
+    return phrase`${of}${words(setting)}: ${composeSetting(base)} \u2192 ${composeSetting(value)}`;
+  });
+  const rest = changes.length - shown.length;
+  return { title: strong(title), changes: rest > 0 ? [...shown, words(`${rest} more`)] : shown };
 }
 
 /** What a reader must know before trusting the numbers. The most important first. */
@@ -332,20 +305,20 @@ export function composeNotices(report: Report): Phrase[] {
   if (commit?.isCurrent === false) {
     const head = pullRequest?.headCommit;
     notices.push(
-      phrase`${{ strong: words('This is about an older commit.') }} The pull request is at ${(head ?? '').slice(0, 10)} by now.`,
+      phrase`${strong('This is about an older commit.')} The pull request is at ${(head ?? '').slice(0, 10)} by now.`,
     );
   }
   if (environment.length > 0) {
     const aspects = environment.map(({ aspect }) => aspect).join(', ');
     const also = params.length === 0 ? '' : ', and params';
     notices.push(
-      phrase`${{ strong: words('The two are not quite comparable.') }} Different: ${words(aspects + also)}. Details below.`,
+      phrase`${strong('The two are not quite comparable.')} Different: ${words(aspects + also)}. Details below.`,
     );
   }
   const idle = report.tasks.find(({ queue }) => queue?.workers === 0)?.queue;
   if (idle !== undefined && idle !== null) {
     notices.push(
-      phrase`${{ strong: words('No worker serves the queue') }} ${idle.name}: nothing starts before one does.`,
+      phrase`${strong('No worker serves the queue')} ${idle.name}: nothing starts before one does.`,
     );
   }
   notices.push(...explainMissingBaseline(report), ...explainUnfinished(report));
@@ -400,29 +373,29 @@ function explainUnfinished({ baseline, phase }: Report): Phrase[] {
   const { unfinished, commitsBehind } = baseline;
   const [task] = unfinished?.tasks ?? [];
   if (unfinished === null || task === undefined || phase !== 'completed') return [];
-  const id = phrase`${unfinished.commit.slice(0, 10)}`;
-  const commit = unfinished.commitUrl === null ? id : [{ link: unfinished.commitUrl, text: id }];
+  const commit = nameCommit(unfinished.commit, unfinished.commitUrl);
   const name = phrase`${baseline.name ?? 'the base branch'}`;
-  const link = phrase`${{ link: task.url, text: words('task') }}`;
+  const running = link(task.url, 'task');
   const what =
-    commitsBehind === unfinished.commitsBehind
-      ? phrase`${{ strong: words('The base commit is not trained to the end.') }} Further runs of ${commit} are under way: ${link}.`
-      : phrase`${{ strong: words('A base commit is still being trained.') }} ${name} at ${commit} lies nearer than what this is compared with: ${link}.`;
-  const first = phrase`${{ strong: words('No baseline yet.') }} ${name} at ${commit} is still being trained: ${link}.`;
-  return [phrase`${baseline.kind === 'missing' ? first : what} Run this job again when that has ended.`];
+    baseline.kind === 'missing'
+      ? phrase`${strong('No baseline yet.')} ${name} at ${commit} is still being trained: ${running}.`
+      : commitsBehind === unfinished.commitsBehind
+        ? phrase`${strong('The base commit is not trained to the end.')} Further runs of ${commit} are under way: ${running}.`
+        : phrase`${strong('A base commit is still being trained.')} ${name} at ${commit} lies nearer than what this is compared with: ${running}.`;
+  return [phrase`${what} Run this job again when that has ended.`];
 }
 
 /** A number was reported, but it is no measurement: a NaN that arrived as 0, say. */
-function describeAbsence({ values }: ReportMetric): string {
+function explainNoValue({ values }: ReportMetric): string {
   return values.some((value) => value !== null) ? 'not measured' : 'not reported';
 }
 
 /** A metric's own cell. */
 export function composeValue(metric: ReportMetric): Phrase {
-  if (metric.value === null) return words(describeAbsence(metric));
+  if (metric.value === null) return words(explainNoValue(metric));
   const text =
     metric.baseline === null ? formatNumber(metric.value) : formatPair(metric.value, metric.baseline).value;
-  return phrase`${{ strong: words(text) }}${describeSpread(metric.spread, metric.values)}`;
+  return phrase`${strong(text)}${describeSpread(metric.spread, metric.values)}`;
 }
 
 /** The baseline’s cell. */
@@ -451,7 +424,7 @@ export function composeChange(metric: ReportMetric): Phrase {
   const mark = metric.effect === null ? '' : MARKS[metric.effect];
   const text = `${formatChange(metric.change)}${percent === undefined ? '' : ` (${percent})`}`;
   if (mark === '') return words(text);
-  return phrase`${words(text)} ${metric.effect === 'worse' ? [{ strong: words(mark) }] : words(mark)}`;
+  return phrase`${words(text)} ${metric.effect === 'worse' ? strong(mark) : words(mark)}`;
 }
 
 /** What the heading does not say: where it happened, and what to do next. */
@@ -460,13 +433,8 @@ export function composeCause({ failure }: Report): Phrase {
   const place = formatPlace(failure)
     .trim()
     .replace(/^\(|\)$/g, '');
-  const where =
-    place === ''
-      ? []
-      : failure.placeUrl === null
-        ? phrase` in ${place}`
-        : phrase` in ${{ link: failure.placeUrl, text: phrase`${place}` }}`;
-  return phrase`${{ strong: phrase`${words(KIND_WORDS[failure.kind])}` }}${where}. ${words(failure.advice)}`;
+  const where = place === '' ? [] : phrase` in ${link(failure.placeUrl, phrase`${place}`)}`;
+  return phrase`${strong(KIND_WORDS[failure.kind])}${where}. ${words(failure.advice)}`;
 }
 
 const KIND_WORDS = {

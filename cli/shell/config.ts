@@ -260,6 +260,9 @@ export type Config = v.InferOutput<typeof ConfigSchema>;
 /** One entry of `metrics`: how a metric counts. */
 export type MetricRule = v.InferOutput<typeof MetricSchema>;
 
+/** One baseline that is asked for: one of `baseline`, or its only one. */
+export type BaselineRule = Exclude<NonNullable<Config['baseline']>, 'none' | readonly unknown[]>;
+
 export interface ConfigIssue {
   /** Keys and indices from the root to the place. */
   readonly path: ReadonlyArray<string | number>;

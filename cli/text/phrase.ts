@@ -13,28 +13,38 @@ export type PhrasePart =
 
 /**
  * Makes a phrase of a template: a text that is filled in is a quotation and becomes code, a number is written as it is,
- * a phrase or a part is joined in.
+ * a phrase is joined in, and what is not known is left out.
  */
 export function phrase(
   texts: TemplateStringsArray,
-  ...values: ReadonlyArray<string | number | Phrase | PhrasePart>
+  ...values: ReadonlyArray<string | number | Phrase | null | undefined>
 ): Phrase {
   const parts: PhrasePart[] = [];
   for (const [index, text] of texts.entries()) {
     if (text !== '') parts.push(text);
     const value = values[index];
-    if (value === undefined || index >= values.length) continue;
+    if (value === undefined || value === null) continue;
     if (typeof value === 'number') parts.push(String(value));
     else if (typeof value === 'string') parts.push({ code: value });
-    else if (isPhrase(value)) parts.push(...value);
-    else parts.push(value);
+    else parts.push(...value);
   }
   return parts;
 }
 
-/** Our own words as a part to fill in: not quoted. */
+/** Our own words as a phrase: not quoted. */
 export function words(text: string): Phrase {
   return text === '' ? [] : [text];
+}
+
+/** In bold; a text is in our own words. */
+export function strong(text: string | Phrase): Phrase {
+  return [{ strong: typeof text === 'string' ? words(text) : text }];
+}
+
+/** A link to an address that we made ourselves, where there is one; a text is in our own words. */
+export function link(address: string | null, text: string | Phrase): Phrase {
+  const shown = typeof text === 'string' ? words(text) : text;
+  return address === null ? shown : [{ link: address, text: shown }];
 }
 
 /** Joins phrases with a separator, leaving out empty ones. */
@@ -42,19 +52,4 @@ export function joinPhrases(phrases: readonly Phrase[], separator: string): Phra
   return phrases
     .filter((one) => one.length > 0)
     .flatMap((one, index) => (index === 0 ? one : [separator, ...one]));
-}
-
-/** The phrase without any marks, for places that show plain text. */
-export function toPlainText(parts: Phrase): string {
-  return parts
-    .map((part) => {
-      if (typeof part === 'string') return part;
-      if ('code' in part) return part.code;
-      return toPlainText('strong' in part ? part.strong : part.text);
-    })
-    .join('');
-}
-
-function isPhrase(value: Phrase | PhrasePart): value is Phrase {
-  return Array.isArray(value);
 }

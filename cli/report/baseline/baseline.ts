@@ -1,5 +1,5 @@
 import type { Ancestor, ListedCommit } from '../../github/client.ts';
-import type { Config } from '../../shell/config.ts';
+import type { BaselineRule, Config } from '../../shell/config.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { isHistoryMark, listMarkedCommits } from '../../training/history-mark.ts';
 import {
@@ -14,9 +14,6 @@ import type { ReportedTask } from '../reported-task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
 
-/** One baseline that is asked for. */
-export type BaselineRule = Exclude<ConfiguredBaseline, 'none' | readonly unknown[]>;
-
 /** The baselines that are asked for: the one that the report shows first, fixed anchors of the gate after it. */
 export function listBaselineRules(configured: ConfiguredBaseline): readonly BaselineRule[] {
   if (configured === 'none') return [];
@@ -25,6 +22,11 @@ export function listBaselineRules(configured: ConfiguredBaseline): readonly Base
 
 /** What a report compares with. */
 export type Baseline = FoundBaseline | MissingBaseline;
+
+/** The tasks to compare with, if there are any. */
+export function listBaselineTasks(baseline: Baseline): readonly ReportedTask[] {
+  return baseline.kind === 'found' ? baseline.tasks : [];
+}
 
 /** Tasks to compare with, and where they come from. */
 export interface FoundBaseline {
@@ -85,6 +87,8 @@ export interface MissingBaseline {
   readonly commitsSearched: number;
   /** Only where that is the reason. */
   readonly unfinished?: UnfinishedCommit | undefined;
+  /** What GitHub said, where it was the reason. */
+  readonly failure?: Failure | undefined;
 }
 
 /** The base branch's history is looked through this far. */
@@ -180,7 +184,7 @@ export function selectBranchBaseline(
     commit: nearest.commit,
     commitsBehind: nearest.commitsBehind,
     passedOver: (byPosition.get(nearest.commitsBehind)?.length ?? 0) - nearest.tasks.length,
-    isSameTraining: isSameTraining(nearest.tasks, search),
+    isSameTraining: areOfOwnTraining(nearest.tasks, search),
     unfinished:
       unfinished !== undefined && unfinished.commitsBehind <= nearest.commitsBehind ? unfinished : undefined,
     history,
@@ -240,11 +244,9 @@ function leaveOutTrials(
 
 /** Whether a task has another's settings; what its training has not said yet, as long as it is under way, may be anything. */
 function isTrainedAlike(task: ReportedTask, other: ReportedTask, seedParam: string): boolean {
-  const settings = listSettings(task, seedParam);
+  if (!isUnderWay(task.status)) return haveSameSettings(task, other, seedParam);
   const others = listSettings(other, seedParam);
-  return isUnderWay(task.status)
-    ? [...settings].every(([name, value]) => others.get(name) === value)
-    : countDifferences(settings, others) === 0;
+  return [...listSettings(task, seedParam)].every(([name, value]) => others.get(name) === value);
 }
 
 /** The tasks that belong to a commit, by how far behind the first ancestor it lies; the nearest first. */
@@ -295,11 +297,7 @@ function selectNearest(
   const base = tasks.filter((task) => !(isOwn(task) && isTrainedFor(task, pullRequest)));
   if (base.length > 0) return base;
   const isAsUsual = (task: ReportedTask) =>
-    older.some(
-      (other) =>
-        !isOwn(other) &&
-        countDifferences(listSettings(task, seedParam), listSettings(other, seedParam)) === 0,
-    );
+    older.some((other) => !isOwn(other) && haveSameSettings(task, other, seedParam));
   return tasks.every(isAsUsual) ? tasks : [];
 }
 
@@ -316,7 +314,7 @@ function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => bo
 }
 
 /** Whether all tasks under test are the same training as these, but for the seed. */
-function isSameTraining(
+function areOfOwnTraining(
   tasks: readonly ReportedTask[],
   { own, seedParam }: Pick<BaselineSearch, 'own' | 'seedParam'>,
 ): boolean {
@@ -325,9 +323,7 @@ function isSameTraining(
   const isKnown = ({ id, runtime }: ReportedTask) => ids.has(id) || keys.has(runtime[RUNTIME_KEYS.key] ?? '');
   const [first] = own;
   return (
-    first !== undefined &&
-    own.some(isKnown) &&
-    own.every((task) => countDifferences(listSettings(task, seedParam), listSettings(first, seedParam)) === 0)
+    first !== undefined && own.some(isKnown) && own.every((task) => haveSameSettings(task, first, seedParam))
   );
 }
 
@@ -397,6 +393,10 @@ function listSettings(task: ReportedTask, seedParam: string): Map<string, string
   return settings;
 }
 
+function haveSameSettings(a: ReportedTask, b: ReportedTask, seedParam: string): boolean {
+  return countDifferences(listSettings(a, seedParam), listSettings(b, seedParam)) === 0;
+}
+
 function countDifferences(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): number {
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => a.get(name) !== b.get(name)).length;
 }
@@ -456,7 +456,7 @@ export function selectTagBaseline(
     commit: newest.script.commit,
     commitsBehind: undefined,
     passedOver: tagged.length - tasks.length,
-    isSameTraining: isSameTraining(tasks, { own, seedParam }),
+    isSameTraining: areOfOwnTraining(tasks, { own, seedParam }),
     unfinished: undefined,
     history: [],
   };
@@ -479,7 +479,7 @@ function differOnlyInSeed(a: ReportedTask, b: ReportedTask, seedParam: string): 
     a.runtime[RUNTIME_KEYS.pipeline] === b.runtime[RUNTIME_KEYS.pipeline] &&
     !a.script.hasDiff &&
     !b.script.hasDiff &&
-    countDifferences(listSettings(a, seedParam), listSettings(b, seedParam)) === 0
+    haveSameSettings(a, b, seedParam)
   );
 }
 

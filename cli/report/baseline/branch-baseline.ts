@@ -1,7 +1,8 @@
-import type { Ancestor, CodeHost, CommitComparison, ListedCommit } from '../../github/client.ts';
-import { type Failure, settle } from '../../shell/failure.ts';
+import type { Ancestor, CodeHost, ListedCommit } from '../../github/client.ts';
+import { settle } from '../../shell/failure.ts';
+import { RUNTIME_KEYS } from '../../training/task.ts';
+import type { SourceServers } from '../ports.ts';
 import type { ReportedTask } from '../reported-task.ts';
-import type { MetricName, ReportServer } from '../sources.ts';
 import {
   type Baseline,
   findUnfinished,
@@ -11,31 +12,11 @@ import {
   selectBranchBaseline,
   walkFirstParents,
 } from './baseline.ts';
+import type { BaselineQuestion } from './find-baseline.ts';
+import type { BranchHistory } from './histories.ts';
 
 /** A branch of merge commits has its first parents spread over several pages. */
 const MAX_COMMIT_PAGES = 4;
-
-/** What GitHub told at once: the newest commits that the branch reaches, and where the pull request branched off. */
-export interface BranchHistory {
-  readonly comparison: CommitComparison | undefined;
-  /** The branch's newest commit first. */
-  readonly listed: ReadonlyMap<string, ListedCommit>;
-}
-
-export interface BranchQuestion {
-  readonly branch: string;
-  readonly pipeline: string;
-  readonly history: BranchHistory;
-  /** The code under test. */
-  readonly tasks: readonly ReportedTask[];
-  /** The pull request under test. */
-  readonly pullRequest: number | undefined;
-  readonly seedParam: string;
-  /** Of the base's tasks, what is compared. */
-  readonly metrics: readonly MetricName[] | 'all';
-  /** A gate must know whether there is no history at all, or none within reach. */
-  readonly isGated: boolean;
-}
 
 /**
  * Looks for the tasks of the nearest base commit, and for those of the history behind it.
@@ -45,60 +26,57 @@ export interface BranchQuestion {
  * lists, and for a gate whether the branch was ever trained.
  */
 export async function findBranchBaseline(
-  question: BranchQuestion,
-  clearml: Pick<ReportServer, 'findTasksByCode' | 'findTasksByBranch'>,
-  github: Promise<CodeHost>,
-): Promise<{ readonly baseline: Baseline; readonly failure: Failure | undefined }> {
-  const { branch, pipeline, history, tasks, pullRequest, seedParam, metrics, isGated } = question;
-  const missing = (reason: MissingBaseline['reason'], commitsSearched = 0, failure?: Failure) => {
-    const baseline: MissingBaseline = { kind: 'missing', reason, branch, commitsSearched };
-    return { baseline, failure };
-  };
-  if (history.comparison === undefined) return missing('no-ancestor');
-  const { mergeBase, head } = history.comparison;
-  const sought = { pipeline, branch, own: tasks, pullRequest, head: head.commit, seedParam };
-  const where = { pipeline, projectId: tasks[0]?.projectId };
+  branch: string | undefined,
+  question: BaselineQuestion,
+  { clearml, github }: SourceServers,
+): Promise<Baseline> {
+  const missing = (reason: MissingBaseline['reason'], fields: Partial<MissingBaseline> = {}) =>
+    ({ kind: 'missing', reason, branch, commitsSearched: 0, ...fields }) as const;
+  const { own, head, histories, metrics, isGated } = question;
+  const pipeline = own[0]?.runtime[RUNTIME_KEYS.pipeline];
+  if (github === undefined || histories === undefined) return missing('no-github');
+  if (pipeline === undefined) return missing('no-pipeline');
+  if (branch === undefined || head === undefined) return missing('no-branch');
+  const history = await histories.search(branch, head);
+  if ('failure' in history) return missing('no-github', { failure: history.failure });
+  const { comparison, listed } = history.value;
+  if (comparison === undefined) return missing('no-ancestor');
 
-  const newest = history.listed;
-  const hasMergeBase = newest.has(mergeBase);
-  const near = hasMergeBase ? { value: newest } : await settle(listOn(github, newest, mergeBase, 1));
-  if ('failure' in near) return missing('no-github', 0, near.failure);
+  const { mergeBase } = comparison;
+  const search = { ...question, pipeline, branch, head: comparison.head.commit };
+  const where = { pipeline, projectId: own[0]?.projectId };
+  const hasMergeBase = listed.has(mergeBase);
+  const near = hasMergeBase ? { value: listed } : await settle(listOn(github, listed, mergeBase, 1));
+  if ('failure' in near) return missing('no-github', { failure: near.failure });
   const first = walkFirstParents(mergeBase, near.value, MAX_ANCESTORS).chain;
   const candidates: ReportedTask[] = [];
   if (first.length > 0) {
     const codeIds = listIds(first);
     candidates.push(...(await clearml.findTasksByCode({ ...where, codeIds, branch: undefined, metrics })));
-    const baseline = selectBranchBaseline(first, candidates, sought);
-    if (baseline !== undefined) return { baseline, failure: undefined };
+    const baseline = selectBranchBaseline(first, candidates, search);
+    if (baseline !== undefined) return baseline;
   }
+
   const pagesLeft = MAX_COMMIT_PAGES - (hasMergeBase ? 1 : 2);
   const far = await settle(listOn(github, near.value, mergeBase, pagesLeft));
-  if ('failure' in far) return missing('no-github', first.length, far.failure);
+  if ('failure' in far) return missing('no-github', { commitsSearched: first.length, failure: far.failure });
   const { chain } = walkFirstParents(mergeBase, far.value, MAX_ANCESTORS);
   const rest = listIds(chain.slice(first.length));
-  const later = isGated ? listLater(newest, chain) : [];
+  const later = isGated ? listLater(listed, chain) : [];
   if (rest.length > 0) {
     const codeIds = [...new Set([...rest, ...listIds(later)])];
-    candidates.push(
-      ...(await clearml.findTasksByCode({
-        ...where,
-        codeIds,
-        branch: isGated ? branch : undefined,
-        metrics,
-      })),
-    );
+    const onBranch = isGated ? branch : undefined;
+    candidates.push(...(await clearml.findTasksByCode({ ...where, codeIds, branch: onBranch, metrics })));
   } else if (isGated) {
     candidates.push(...(await clearml.findTasksByBranch({ ...where, branch, codeIds: listIds(later) })));
   }
-  const baseline = selectBranchBaseline(chain, candidates, sought);
-  if (baseline !== undefined) return { baseline, failure: undefined };
-  const unfinished = findUnfinished(chain, candidates, sought);
-  if (unfinished !== undefined) {
-    const { baseline: none, failure } = missing('unfinished', chain.length);
-    return { baseline: { ...none, unfinished }, failure };
-  }
-  const isTrained = isGated && isBranchTrained(later, candidates, sought);
-  return missing(isTrained ? 'unreached' : 'no-task', chain.length);
+  const baseline = selectBranchBaseline(chain, candidates, search);
+  if (baseline !== undefined) return baseline;
+  const commitsSearched = chain.length;
+  const unfinished = findUnfinished(chain, candidates, search);
+  if (unfinished !== undefined) return missing('unfinished', { commitsSearched, unfinished });
+  const isTrained = isGated && isBranchTrained(later, candidates, search);
+  return missing(isTrained ? 'unreached' : 'no-task', { commitsSearched });
 }
 
 /** Lists on from where the known first parents end, until there are enough of them, but not more than some pages. */

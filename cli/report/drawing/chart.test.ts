@@ -1,8 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { drawChart } from './chart.ts';
-import { type Curve, loadDownsample } from './curve.ts';
-
-const downsample = await loadDownsample();
+import type { Curve } from './curve.ts';
 
 function makeCurve(from: number, to: number, valueAt = (at: number) => at): Curve {
   const x = Array.from({ length: to - from + 1 }, (_, index) => from + index);
@@ -10,11 +8,7 @@ function makeCurve(from: number, to: number, valueAt = (at: number) => at): Curv
 }
 
 function draw(...curves: readonly Curve[]) {
-  return drawChart(
-    curves.map((curve) => ({ curve, color: '#000000' })),
-    'iteration',
-    downsample,
-  );
+  return drawChart(curves.map((curve) => ({ curve, color: '#000000' })));
 }
 
 function linesOf(mermaid: string): number[][] {

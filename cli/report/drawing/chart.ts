@@ -1,4 +1,5 @@
-import { type Curve, type Downsample, resampleCurve } from './curve.ts';
+import type { Curve } from './curve.ts';
+import { resampleCurve } from './resample.ts';
 
 /** One picture: curves on the same axes, the one in front last. */
 export interface ChartLine {
@@ -33,67 +34,63 @@ const SHORTEST_SHARE = 0.5;
  *
  * @returns undefined where there is nothing to draw: no line with two points
  */
-export function drawChart(
-  lines: readonly ChartLine[],
-  xTitle: string,
-  downsample: Downsample,
-): Chart | undefined {
+export function drawChart(lines: readonly ChartLine[]): Chart | undefined {
   const ends = lines.map(({ curve }) => [curve.x[0] ?? 0, curve.x.at(-1) ?? 0] as const);
   const isDrawable = (index: number) => (lines[index]?.curve.x.length ?? 0) >= 2 && spanOf(ends[index]) > 0;
   const front = lines.length - 1;
   if (!isDrawable(front)) return undefined;
   const longest = Math.max(...ends.map(spanOf));
   // The one in front is always drawn; where it is the short one, the others are cut to it.
-  const drawn = lines
-    .map((line, index) => ({ line, index }))
-    .filter(
-      ({ index }) =>
-        index === front ||
-        (isDrawable(index) && spanOf(ends[index]) >= Math.min(longest, spanOf(ends[front])) * SHORTEST_SHARE),
-    );
-  const from = Math.max(...drawn.map(({ index }) => ends[index]?.[0] ?? 0));
-  const to = Math.min(...drawn.map(({ index }) => ends[index]?.[1] ?? 0));
+  const least = Math.min(longest, spanOf(ends[front])) * SHORTEST_SHARE;
+  const isDrawn = lines.map(
+    (_, index) => index === front || (isDrawable(index) && spanOf(ends[index]) >= least),
+  );
+  const from = Math.max(...ends.filter((_, index) => isDrawn[index]).map(([start]) => start));
+  const to = Math.min(...ends.filter((_, index) => isDrawn[index]).map(([, end]) => end));
   if (!(to > from)) {
     // They have no iterations in common.
-    const alone = drawChart(lines.slice(front), xTitle, downsample);
+    const alone = drawChart(lines.slice(front));
     return alone && { ...alone, omitted: [...lines.keys()].slice(0, front) };
   }
-
-  const longestLine = Math.max(...drawn.map(({ line }) => countWithin(line.curve, from, to)));
+  const drawn = lines.filter((_, index) => isDrawn[index]);
+  const longestLine = Math.max(...drawn.map(({ curve }) => countWithin(curve, from, to)));
   const count = Math.max(2, Math.min(POINTS, longestLine));
-  const series = drawn.map(({ line }) => ({
-    color: line.color,
-    values: resampleCurve(line.curve, { from, to }, count, downsample),
-  }));
-  const all = series.flatMap(({ values }) => values);
-  const exponent = chooseExponent(all);
-  const { low, high } = chooseRange(all.map((value) => scale(value, exponent)));
-  const number = (value: number) => formatPlain(value);
+  const series = drawn.map(({ curve }) => resampleCurve(curve, { from, to }, count));
+  const exponent = chooseExponent(series.flat());
+  const scaled = series.map((values) => values.map((value) => scale(value, exponent)));
+  const colors = drawn.map(({ color }) => color);
   return {
-    mermaid: [
-      '---',
-      'config:',
-      '  xyChart:',
-      `    width: ${WIDTH}`,
-      `    height: ${HEIGHT}`,
-      '    xAxis: { labelFontSize: 12, titleFontSize: 12 }',
-      '    yAxis: { labelFontSize: 12 }',
-      '  themeVariables:',
-      '    xyChart:',
-      `      plotColorPalette: "${series.map(({ color }) => color).join(', ')}"`,
-      '---',
-      'xychart-beta',
-      `  x-axis "${xTitle}" ${number(from)} --> ${number(to)}`,
-      `  y-axis ${number(low)} --> ${number(high)}`,
-      ...series.map(
-        ({ values }) => `  line [${values.map((value) => number(scale(value, exponent))).join(', ')}]`,
-      ),
-    ].join('\n'),
+    mermaid: writeMermaid(scaled, colors, { from, to }),
     exponent,
     from,
     to,
-    omitted: lines.map((_, index) => index).filter((index) => !drawn.some((one) => one.index === index)),
+    omitted: [...lines.keys()].filter((index) => !isDrawn[index]),
   };
+}
+
+function writeMermaid(
+  series: ReadonlyArray<readonly number[]>,
+  colors: readonly string[],
+  { from, to }: { readonly from: number; readonly to: number },
+): string {
+  const { low, high } = chooseRange(series.flat());
+  return [
+    '---',
+    'config:',
+    '  xyChart:',
+    `    width: ${WIDTH}`,
+    `    height: ${HEIGHT}`,
+    '    xAxis: { labelFontSize: 12, titleFontSize: 12 }',
+    '    yAxis: { labelFontSize: 12 }',
+    '  themeVariables:',
+    '    xyChart:',
+    `      plotColorPalette: "${colors.join(', ')}"`,
+    '---',
+    'xychart-beta',
+    `  x-axis "iteration" ${formatPlain(from)} --> ${formatPlain(to)}`,
+    `  y-axis ${formatPlain(low)} --> ${formatPlain(high)}`,
+    ...series.map((values) => `  line [${values.map(formatPlain).join(', ')}]`),
+  ].join('\n');
 }
 
 function spanOf(ends: readonly [number, number] | undefined): number {

@@ -1,16 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Metric } from '../../training/metrics.ts';
-import {
-  averageCurves,
-  type Curve,
-  cleanCurve,
-  drawSparkline,
-  loadDownsample,
-  resampleCurve,
-  restoreExtremes,
-} from './curve.ts';
-
-const downsample = await loadDownsample();
+import { averageCurves, type Curve, cleanCurve, drawSparkline, restoreExtremes } from './curve.ts';
+import { resampleCurve } from './resample.ts';
 
 function makeCurve(length: number, valueAt: (index: number) => number): Curve {
   const x = Array.from({ length }, (_, index) => index);
@@ -22,7 +13,7 @@ describe('a resampled curve', () => {
     const curve = makeCurve(30_000, (index) =>
       index === 12_345 ? 9 : index === 20_001 ? -7 : Math.sin(index / 3000),
     );
-    const values = resampleCurve(curve, { from: 0, to: 29_999 }, 60, downsample);
+    const values = resampleCurve(curve, { from: 0, to: 29_999 }, 60);
     expect(values).toHaveLength(60);
     expect(Math.max(...values)).toBe(9);
     expect(Math.min(...values)).toBe(-7);
@@ -34,12 +25,12 @@ describe('a resampled curve', () => {
 
   test('is the curve itself where it fits', () => {
     const curve = makeCurve(30, (index) => index ** 2);
-    expect(resampleCurve(curve, { from: 0, to: 29 }, 30, downsample)).toEqual(curve.y);
+    expect(resampleCurve(curve, { from: 0, to: 29 }, 30)).toEqual(curve.y);
   });
 
   test('places irregular iterations where they belong', () => {
     const curve = { x: [0, 1, 2, 100], y: [0, 1, 2, 100] };
-    const values = resampleCurve(curve, { from: 0, to: 100 }, 11, downsample);
+    const values = resampleCurve(curve, { from: 0, to: 100 }, 11);
     for (const [index, value] of values.entries())
       expect(Math.abs(value - index * 10)).toBeLessThanOrEqual(10);
   });
@@ -48,7 +39,7 @@ describe('a resampled curve', () => {
     ['an empty one', { x: [], y: [] }],
     ['one point', { x: [3], y: [1] }],
   ])('is nothing for %s', (_, curve) => {
-    expect(resampleCurve(curve, { from: 3, to: 3 }, 10, downsample)).toEqual([]);
+    expect(resampleCurve(curve, { from: 3, to: 3 }, 10)).toEqual([]);
   });
 });
 

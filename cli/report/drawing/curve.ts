@@ -48,7 +48,7 @@ export function averageCurves(curves: readonly Curve[]): Curve {
 }
 
 /** Value at an iteration, on the straight line between the two neighbours. */
-function interpolate({ x, y }: Curve, at: number): number {
+export function interpolate({ x, y }: Curve, at: number): number {
   let low = 0;
   let high = x.length - 1;
   while (high - low > 1) {
@@ -60,84 +60,6 @@ function interpolate({ x, y }: Curve, at: number): number {
   if (at <= x0 || x1 === x0) return y0;
   if (at >= x1) return y1;
   return y0 + ((y1 - y0) * (at - x0)) / (x1 - x0);
-}
-
-/** So many points between each two that are shown are looked at. */
-const OVERSAMPLING = 8;
-
-/** Picks the points that show the shape best. */
-export type Downsample = (points: Array<[number, number]>, count: number) => ArrayLike<[number, number]>;
-
-/** Largest-Triangle-Three-Buckets (Steinarsson 2013), loaded on the first call. */
-export async function loadDownsample(): Promise<Downsample> {
-  const { LTTB } = await import('downsample');
-  return (points, count) => LTTB(points, count) as ArrayLike<[number, number]>;
-}
-
-/**
- * The curve at `count` equally spaced iterations from `from` to `to`, chosen so that its shape stays, its smallest and
- * its largest value included. A chart that can place points nowhere else shows each less than one step from where it was.
- */
-export function resampleCurve(
-  curve: Curve,
-  range: { readonly from: number; readonly to: number },
-  count: number,
-  downsample: Downsample,
-): number[] {
-  const span = range.to - range.from;
-  if (curve.x.length === 0 || !(span > 0) || count < 2) return [];
-  const step = span / (count - 1);
-  // Every point of the curve takes part, and between them enough others that all steps are as full.
-  const known = curve.x
-    .map((at, index): [number, number] => [at, curve.y[index] ?? 0])
-    .filter(([at]) => at >= range.from && at <= range.to);
-  if (known.length <= count && areEquallySpaced(known, step)) return known.map(([, value]) => value);
-  const fineCount = (count - 1) * OVERSAMPLING + 1;
-  const fine = Array.from({ length: fineCount }, (_, index): [number, number] => {
-    const at = range.from + (span * index) / (fineCount - 1);
-    return [at, interpolate(curve, at)];
-  });
-  for (const extreme of pickFarthest(known, step / OVERSAMPLING, fine)) fine[extreme.index] = extreme.point;
-  const shown = Array.from(downsample(fine, count), ([, value]) => value);
-  return keepExtremes(shown, fine, range.from, step);
-}
-
-function areEquallySpaced(points: ReadonlyArray<[number, number]>, step: number): boolean {
-  return points.every(
-    ([at], index) => index === 0 || Math.abs(at - (points[index - 1]?.[0] ?? 0) - step) < step * 1e-6,
-  );
-}
-
-/** Of the points that fall to the same place of a fine grid, the one that is farthest from the line through the grid. */
-function pickFarthest(
-  known: ReadonlyArray<[number, number]>,
-  fineStep: number,
-  fine: ReadonlyArray<[number, number]>,
-): Array<{ readonly index: number; readonly point: [number, number] }> {
-  const start = fine[0]?.[0] ?? 0;
-  const farthest = new Map<number, { distance: number; value: number }>();
-  for (const [at, value] of known) {
-    const index = Math.round((at - start) / fineStep);
-    const distance = Math.abs(value - (fine[index]?.[1] ?? value));
-    if (distance > (farthest.get(index)?.distance ?? -1)) farthest.set(index, { distance, value });
-  }
-  return [...farthest]
-    .filter(([index]) => index > 0 && index < fine.length - 1)
-    .map(([index, { value }]) => ({ index, point: [fine[index]?.[0] ?? 0, value] }));
-}
-
-function keepExtremes(
-  shown: number[],
-  fine: ReadonlyArray<[number, number]>,
-  from: number,
-  step: number,
-): number[] {
-  const result = [...shown];
-  for (const isBetter of [(a: number, b: number) => a < b, (a: number, b: number) => a > b]) {
-    const extreme = fine.reduce((best, point) => (isBetter(point[1], best[1]) ? point : best));
-    if (!result.includes(extreme[1])) result[Math.round((extreme[0] - from) / step)] = extreme[1];
-  }
-  return result;
 }
 
 const BARS = ['\u2581', '\u2582', '\u2583', '\u2584', '\u2585', '\u2586', '\u2587', '\u2588'];

@@ -1,12 +1,15 @@
 import { DEFAULT_ALPHA } from '../gate/data.ts';
-import type { Config, MetricRule } from '../shell/config.ts';
-import { Failure, settle } from '../shell/failure.ts';
+import type { BaselineRule, Config, MetricRule } from '../shell/config.ts';
+import { parseConfigText } from '../shell/config-file.ts';
+import { Failure, type Settled, settle } from '../shell/failure.ts';
 import { matchesPattern } from '../text/pattern.ts';
 import { DEFAULT_SEED_PARAM, type Names, resolveNames } from '../training/names.ts';
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
-import { type BaselineRule, DEFAULT_BASELINE, listBaselineRules } from './baseline/baseline.ts';
+import { DEFAULT_BASELINE, listBaselineRules, listBaselineTasks } from './baseline/baseline.ts';
 import { hasGate } from './gate-input.ts';
+import { isPattern } from './metrics.ts';
+import type { Options } from './options.ts';
 import type { BaseSettings, ReportSources } from './sources.ts';
 
 /** A setting that differs from the base branch's. Values as people write them; null for one that is not set. */
@@ -48,20 +51,6 @@ export interface SettingsQuestion {
   readonly metrics: Iterable<string>;
 }
 
-/** How the settings that a report is made with compare with the base branch's, and what that takes. */
-export interface SettingsContext {
-  /** The file, relative to the repository's root; undefined where it lies outside. */
-  readonly path: string | undefined;
-  readonly own: Config;
-  /** Reads the text of a settings file, whose name is for its failures. */
-  readonly parse: (name: string, text: string) => Promise<Config>;
-  /** `owner/name` */
-  readonly repository: string | undefined;
-  /** No trailing slash. */
-  readonly serverUrl: string;
-  readonly isBaselineGiven: boolean;
-}
-
 /**
  * How the settings compare with those of the base branch. A new file is told where it gates something.
  *
@@ -69,14 +58,15 @@ export interface SettingsContext {
  */
 export async function describeSettings(
   { tasks, baseline, baseSettings }: Pick<ReportSources, 'tasks' | 'baseline' | 'baseSettings'>,
-  context: SettingsContext,
+  options: Options,
 ): Promise<ReportSettings | undefined> {
-  const { path, own } = context;
+  const { config: own, flags } = options;
+  const path = options.sources.settingsPath;
   if (baseSettings === undefined || path === undefined) return undefined;
   const { branch } = baseSettings;
   const isOwnGated = hasGate(own.metrics ?? []);
   const place = { path, branch, problem: null, changes: [] };
-  const found = await readFoundSettings(`${path} of ${branch}`, baseSettings, context.parse);
+  const found = await readFoundSettings(`${path} of ${branch}`, baseSettings);
   if ('failure' in found) {
     const [problem = ''] = found.failure.message.split('\n');
     return { ...place, kind: 'unknown', isGated: isOwnGated, problem };
@@ -84,27 +74,24 @@ export async function describeSettings(
   const base = found.value ?? {};
   const isGated = isOwnGated || hasGate(base.metrics ?? []);
   if (found.value === undefined && !isGated) return { ...place, kind: 'same', isGated };
-  const compared = baseline.kind === 'found' ? baseline.tasks : [];
   const changes = compareSettings({
     own,
     base,
     branch,
-    names: await readNames(base, tasks[0]?.runtime[RUNTIME_KEYS.pipeline], context),
-    isBaselineGiven: context.isBaselineGiven,
-    metrics: [...tasks, ...compared].flatMap(({ metrics }) => metrics.map(({ name }) => name)),
+    names: await readNames(base, tasks[0]?.runtime[RUNTIME_KEYS.pipeline], options),
+    isBaselineGiven: flags.baseline !== undefined,
+    metrics: [...tasks, ...listBaselineTasks(baseline)].flatMap(({ metrics }) =>
+      metrics.map(({ name }) => name),
+    ),
   });
   const kind = changes.length === 0 ? 'same' : found.value === undefined ? 'new' : 'changed';
   return { ...place, kind, isGated, changes };
 }
 
 /** No value where there is no such file. */
-async function readFoundSettings(
-  name: string,
-  found: BaseSettings,
-  parse: SettingsContext['parse'],
-): Promise<{ readonly value: Config | undefined } | { readonly failure: Failure }> {
+async function readFoundSettings(name: string, found: BaseSettings): Promise<Settled<Config | undefined>> {
   if ('failure' in found) return found;
-  return found.text === undefined ? { value: undefined } : settle(parse(name, found.text));
+  return found.text === undefined ? { value: undefined } : settle(parseConfigText(name, found.text));
 }
 
 /**
@@ -115,12 +102,13 @@ async function readFoundSettings(
 async function readNames(
   base: Config,
   pipeline: string | undefined,
-  { own, repository, serverUrl }: SettingsContext,
+  { config: own, github, target }: Options,
 ): Promise<SettingsQuestion['names']> {
+  const repository = target.pullRequest?.repository;
   try {
     const resolve = (config: Config) => resolveNames({}, config, { repository }, undefined);
     const names = { own: resolve(own), base: resolve(base) };
-    const where = identifyPipelineRepository(repository, serverUrl, undefined);
+    const where = identifyPipelineRepository(repository, github.serverUrl, undefined);
     return (await hashPipeline({ repository: where, ...names.own })) === pipeline ? names : undefined;
   } catch (error) {
     // No name, or one that ClearML would refuse: no task has it.
@@ -220,7 +208,7 @@ function compareRules({ own, base, metrics }: SettingsQuestion): SettingsChange[
 
 /** The rule that decides a metric; for a pattern, which stands for many, the one that is written so. */
 function decide(metric: string, rules: readonly MetricRule[]): MetricRule | undefined {
-  return /[*?]/.test(metric)
+  return isPattern(metric)
     ? rules.find((rule) => rule.metric === metric)
     : rules.find((rule) => matchesPattern(rule.metric, metric));
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { parseConfig } from '../shell/config.ts';
-import { compareSettings, type SettingsQuestion } from './gate-settings.ts';
+import { compareSettings, type SettingsQuestion } from './base-settings.ts';
 
 function configOf(content: unknown) {
   const parsed = parseConfig(content);

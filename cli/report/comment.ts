@@ -1,0 +1,179 @@
+import { DEFAULT_ALPHA } from '../gate/data.ts';
+import { judgeGate } from '../gate/judge.ts';
+import {
+  defaultCommentKey,
+  formatMarker,
+  type Placement,
+  type PullRequestComment,
+  placeComment,
+} from '../github/comments.ts';
+import { writeOutputs, writeSummary } from '../github/runner-files.ts';
+import { EXIT_CODES, type ExitCode, type Settled, takeSettled } from '../shell/failure.ts';
+import type { Session } from '../shell/program.ts';
+import { formatTaskUrl } from '../training/task.ts';
+import { describeSettings, type ReportSettings } from './base-settings.ts';
+import type { Connection } from './connection.ts';
+import { hasGate, prepareGateInput } from './gate-input.ts';
+import { renderComment, renderSummary } from './markdown.ts';
+import { findDecisive } from './metrics.ts';
+import type { Options } from './options.ts';
+import { MANY_METRICS } from './ports.ts';
+import { buildReport, type Report } from './report.ts';
+import { completeSources, type ReportSources } from './sources.ts';
+import type { Templates } from './template.ts';
+
+export { readTemplates } from './template.ts';
+
+/** What the report of a run is made with. */
+export interface Publication {
+  readonly options: Options;
+  readonly session: Session;
+  readonly connection: Connection;
+  readonly templates: Templates;
+}
+
+interface Written {
+  readonly report: Report;
+  /** The comment's. */
+  readonly text: string;
+  readonly exitCode: ExitCode;
+}
+
+/**
+ * Asks for the rest, judges, and puts the report where it is read: as the comment, the job summary, outputs and the
+ * result.
+ *
+ * @param existing the pull request's comments; undefined where nothing is to be posted
+ */
+export async function publishReport(
+  gathered: ReportSources,
+  existing: Settled<readonly PullRequestComment[]> | undefined,
+  publication: Publication,
+): Promise<ExitCode> {
+  const { options, session, connection, templates } = publication;
+  const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
+  const settings = describeSettings(gathered, options);
+  const written = Promise.all([whole, settings]).then(([sources, compared]) => {
+    connection.beginPosting();
+    return writeReport(sources, compared, publication);
+  });
+  // A new comment need not wait for the curves: it gets them while the others are looked through once more.
+  const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
+  const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
+    const listed = takeSettled(comments);
+    if (gathered.failure !== undefined) throw gathered.failure;
+    const compared = await settings;
+    return placeReport(listed, written, publication, {
+      key: chooseKey(gathered, options),
+      draft: hasDraft ? () => writeReport(gathered, compared, publication).text : undefined,
+    });
+  };
+  const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
+  const { report, text, exitCode } = await written;
+
+  // With thousands of metrics a document of some MB: only for whoever wants it.
+  const tell = (short: string) =>
+    session.voice.result(options.flags.json === true ? JSON.stringify(report, undefined, 2) : short);
+  if (placing === undefined) {
+    tell(text);
+    if (gathered.failure !== undefined) throw gathered.failure;
+    return exitCode;
+  }
+  await writeSummary(session, renderSummary(report, templates.summary));
+  const [placed] = await placing;
+  const outputs = { verdict: report.verdict, metrics: formatMetricsOutput(report) };
+  if (placed.status === 'rejected') {
+    // What is known is not lost with the comment.
+    await writeOutputs(session, outputs);
+    throw placed.reason;
+  }
+  const { comment } = placed.value;
+  tellPlacement(placed.value, publication);
+  await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id), ...outputs });
+  tell(comment.url);
+  return exitCode;
+}
+
+/** Judges the sources, and makes the report and the comment's text of them. */
+function writeReport(
+  sources: ReportSources,
+  settings: ReportSettings | undefined,
+  { options, session, connection, templates }: Publication,
+): Written {
+  const { access, config, flags, github, target } = options;
+  const { rules, seedParam } = options.sources;
+  const alpha = config.alpha ?? DEFAULT_ALPHA;
+  const result = hasGate(rules) ? judgeGate(prepareGateInput(sources, options.sources, alpha)) : undefined;
+  const report = buildReport(sources, {
+    rules,
+    gate: result === undefined ? undefined : { alpha, result },
+    settings,
+    pullRequest: target.pullRequest,
+    githubUrl: github.serverUrl,
+    runId: github.runId,
+    seedParam,
+    webHost: access.webHost,
+    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
+    nowMs: session.clock.now(),
+  });
+  const text = renderComment(report, chooseKey(sources, options), templates.comment);
+  return {
+    report,
+    text: session.redact(text),
+    exitCode: result !== undefined && flags.gate ? result.exitCode : EXIT_CODES.done,
+  };
+}
+
+function chooseKey({ tasks }: Pick<ReportSources, 'tasks'>, { flags, github }: Options): string {
+  const { workflow, job } = github;
+  return flags.commentKey ?? defaultCommentKey({ workflow, job, taskName: tasks[0]?.name ?? '' });
+}
+
+/** Puts the text into the pull request's comment. */
+async function placeReport(
+  existing: readonly PullRequestComment[],
+  written: Promise<Written>,
+  { connection, session }: Publication,
+  { key, draft }: { readonly key: string; readonly draft: (() => string) | undefined },
+): Promise<Placement> {
+  if (connection.board === undefined) throw new Error('nobody said where the comment goes');
+  return placeComment(await connection.board, {
+    // What stands for a secret in the text does in its marker too.
+    marker: session.redact(formatMarker(key)),
+    text: written.then(({ text }) => text),
+    draft,
+    existing,
+    clock: session.clock,
+    giveUpAtMs: connection.postUntilMs,
+    signal: connection.signal,
+  });
+}
+
+function tellPlacement({ isNew, lateAuthor }: Placement, { options, session }: Publication): void {
+  const number = options.target.pullRequest?.number;
+  session.voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
+  if (lateAuthor === undefined) return;
+  session.voice.warn(
+    `only by writing another comment it was found out that the token writes as ${lateAuthor}: give --comment-author '${lateAuthor}', and the one that is there is updated at once`,
+  );
+}
+
+/** A job's outputs hold 1 MB in all; later steps want the metrics that count. */
+const MAX_METRICS_IN_OUTPUT = 1000;
+
+function formatMetricsOutput({ metrics, gate }: Report): string {
+  const judgements = new Map(gate?.metrics.map((judgement) => [judgement.metric, judgement]));
+  return JSON.stringify(
+    metrics.slice(0, MAX_METRICS_IN_OUTPUT).map(({ metric, value, baseline, change, verdict }) => {
+      const judgement = judgements.get(metric);
+      const decisive = judgement === undefined ? undefined : findDecisive(judgement);
+      return {
+        metric,
+        value,
+        baseline: decisive?.base ?? baseline,
+        change: decisive?.change ?? change,
+        verdict,
+      };
+    }),
+  );
+}

@@ -1,0 +1,78 @@
+import { type ClearmlClient, createClearmlClient } from '../clearml/client.ts';
+import { createGithubClient } from '../github/client.ts';
+import type { CommentBoard } from '../github/comments.ts';
+import { readPackageVersion } from '../shell/files.ts';
+import { createHttp } from '../shell/http.ts';
+import type { Session } from '../shell/program.ts';
+import type { Options } from './options.ts';
+import type { SourceServers } from './ports.ts';
+import { createReportServer } from './server.ts';
+
+/** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */
+const ASK_MS = 40_000;
+const POST_MS = 47_000;
+
+/** Who is asked and written to, and for how long. */
+export interface Connection {
+  readonly servers: SourceServers;
+  readonly clearml: ClearmlClient;
+  /** The pull request's comments; undefined where nothing is posted. */
+  readonly board: Promise<CommentBoard> | undefined;
+  /** Aborted by an interruption, or once it is closed. */
+  readonly signal: AbortSignal;
+  /** When it is no use to post any more; ms since 1970. */
+  readonly postUntilMs: number;
+  /** From here on there is time to post. */
+  beginPosting(): void;
+  close(): Promise<void>;
+}
+
+/** Opens the connections to ClearML and, where there is a token, to GitHub. */
+export function connect({ access, flags, github, target }: Options, session: Session): Connection {
+  const { clock, interruption, random, redact, voice } = session;
+  const { pullRequest, token } = target;
+  const end = new AbortController();
+  const signal = AbortSignal.any([interruption, end.signal]);
+  const beganAtMs = clock.now();
+  let giveUpAtMs = beganAtMs + ASK_MS;
+  const http = createHttp(session.env, clock);
+  const shared = {
+    http,
+    clock,
+    redact,
+    random,
+    giveUpAt: () => giveUpAtMs,
+    onRetry: (reason: string) => voice.say(`${reason}; trying again`),
+  };
+  const clearml = createClearmlClient({ ...shared, access });
+  const client =
+    token === undefined || pullRequest === undefined
+      ? undefined
+      : createGithubClient({
+          ...shared,
+          apiUrl: github.apiUrl,
+          token,
+          repository: pullRequest.repository,
+          version: readPackageVersion(),
+          commentAuthor: flags.commentAuthor,
+          signal,
+        });
+  return {
+    servers: { clearml: createReportServer(clearml, signal), github: client },
+    clearml,
+    board:
+      flags.dryRun === true || pullRequest === undefined
+        ? undefined
+        : client?.then((opened) => opened.openBoard(pullRequest.number)),
+    signal,
+    postUntilMs: beganAtMs + POST_MS,
+    beginPosting() {
+      giveUpAtMs = beganAtMs + POST_MS;
+    },
+    async close() {
+      // Where one question failed others may still be asked.
+      end.abort();
+      await http.close();
+    },
+  };
+}

@@ -1,0 +1,194 @@
+import {
+  type GithubRun,
+  isRepositoryName,
+  namesPullRequest,
+  parsePullRequestNumber,
+  readEventFile,
+  readGithubRun,
+} from '../github/event.ts';
+import type { Config } from '../shell/config.ts';
+import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
+import { type ClearmlAccess, type Environment, isActions, readClearmlAccess } from '../shell/environment.ts';
+import { checkAll, EXIT_CODES, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { readPackageVersion } from '../shell/files.ts';
+import { identifyRepository } from '../shell/git-url.ts';
+import { Command, formatHelpEnd, readFlags, type Session } from '../shell/program.ts';
+import { DEFAULT_SEED_PARAM } from '../training/names.ts';
+import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
+import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
+import type { ExpectedCode, SourceOptions } from './sources.ts';
+
+interface Flags {
+  readonly pr?: string;
+  readonly repo?: string;
+  readonly baseline?: string;
+  readonly template?: string;
+  readonly commentKey?: string;
+  readonly commentAuthor?: string;
+  readonly gate: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+  readonly config?: string;
+}
+
+/** All that decides what a run does. */
+export interface Options {
+  readonly flags: Flags;
+  readonly access: ClearmlAccess;
+  readonly github: GithubRun;
+  readonly config: Config;
+  readonly target: Target;
+  readonly sources: SourceOptions;
+}
+
+/** Where the comment goes. */
+export interface Target {
+  readonly token: string | undefined;
+  readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
+}
+
+/** The arguments and options. */
+export function createCommand(): Command {
+  return new Command('create-stats-comment')
+    .description(
+      'Reports ClearML tasks, in whatever state, as one comment on a pull request and as the job summary.',
+    )
+    .argument('<task-id...>', 'tasks to report; one argument may hold several ids separated by blanks')
+    .option('--pr <number>', 'the pull request (default: PR_NUMBER, else the event’s)')
+    .option('--repo <owner/name>', 'its repository (default: GITHUB_REPOSITORY)')
+    .option(
+      '--baseline <id|branch:NAME|tag:NAME|none>',
+      'what to compare with (default: the pull request’s base branch)',
+    )
+    .option('--template <file>', 'template of the comment (default: templates/comment.md of this package)')
+    .option('--comment-key <text>', 'tells this comment from others (default: workflow, job and task name)')
+    .option('--comment-author <login>', 'whose comments the token writes, where GitHub does not say')
+    .option('--no-gate', 'judge, but never object: exit 0')
+    .option('--dry-run', 'print the comment; post nothing, write no output and no summary')
+    .option('--json', 'print the whole report as one JSON document')
+    .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
+    .version(readPackageVersion())
+    .addHelpText(
+      'after',
+      formatHelpEnd([
+        'create-stats-comment 1f7b0c3d5e9a4c6b8d2f1a3b5c7d9e0f --repo acme/digits --pr 7',
+        'create-stats-comment "$TASK_IDS" --no-gate',
+        'create-stats-comment "$TASK_ID" --dry-run --json',
+      ]),
+    );
+}
+
+/**
+ * Reads arguments, variables, settings and the event.
+ *
+ * @throws Failure (usage) naming every mistake in them
+ */
+export async function readOptions(command: Command, { env, cwd, voice }: Session): Promise<Options> {
+  const flags = readFlags<Flags>(command);
+  const taskIds = readTaskIds(command.args);
+  requireTaskIds(taskIds);
+  const [settings, event] = await Promise.all([
+    settle(readConfigFile(cwd, flags.config, voice.say)),
+    settle(readEventFile(env)),
+  ]);
+  const [access, github, , baseline, config] = checkAll(
+    () => readClearmlAccess(env),
+    () => readGithubRun(env, takeSettled(event)),
+    () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value)),
+    () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
+    () => takeSettled(settings),
+  );
+  const target = readTarget(flags, github, env);
+  return {
+    flags,
+    access,
+    github,
+    config,
+    target,
+    sources: {
+      taskIds,
+      baselineRules: listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE),
+      seedParam: config['seed-param'] ?? DEFAULT_SEED_PARAM,
+      expected: readExpectedCode(github, target.pullRequest),
+      pullRequest: target.pullRequest?.number,
+      hasPaths: config.paths !== undefined,
+      rules: config.metrics ?? [],
+      settingsPath: locateConfigFile(cwd, flags.config),
+    },
+  };
+}
+
+/** Where the comment goes. */
+function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
+  const number = flags.pr === undefined ? github.pullRequest : parsePullRequestNumber(flags.pr);
+  const repository = flags.repo ?? github.repository;
+  return {
+    token: readToken(env),
+    pullRequest: repository === undefined || number === undefined ? undefined : { repository, number },
+  };
+}
+
+function readToken(env: Environment): string | undefined {
+  return env.GH_TOKEN ?? env.GITHUB_TOKEN;
+}
+
+/**
+ * Whether the options name well where the comment goes, and whether anything does. A dry run needs none of it.
+ *
+ * @throws Failure (usage) naming everything that is missing or malformed, but for the variables' form
+ */
+function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean): void {
+  checkAll(
+    () => {
+      if (flags.pr === undefined || parsePullRequestNumber(flags.pr) !== undefined) return;
+      throw new Failure('--pr is not the number of a pull request', {
+        exitCode: EXIT_CODES.usage,
+        remedy: 'Give a whole number, as in --pr 7.',
+      });
+    },
+    () => {
+      if (flags.repo === undefined || isRepositoryName(flags.repo)) return;
+      throw new Failure('--repo is not of the form owner/name', {
+        exitCode: EXIT_CODES.usage,
+        remedy: 'Give it as in --repo acme/digits.',
+      });
+    },
+    () => {
+      const hasToken = readToken(env) !== undefined;
+      const missing = [
+        ...(hasToken ? [] : ['GH_TOKEN (or GITHUB_TOKEN) is not set']),
+        ...((flags.repo ?? env.GITHUB_REPOSITORY) === undefined
+          ? ['GITHUB_REPOSITORY is not set (or give --repo)']
+          : []),
+        ...(flags.pr === undefined && !isPullRequestNamed
+          ? ['PR_NUMBER is not set (or give --pr), and no event names a pull request']
+          : []),
+      ];
+      if (missing.length === 0 || flags.dryRun === true) return;
+      throw new Failure(missing.join('; '), {
+        exitCode: EXIT_CODES.usage,
+        remedy: `${explainSetting(env, missing.length, !hasToken)} Or add --dry-run, which posts nothing.`,
+      });
+    },
+  );
+}
+
+function explainSetting(env: Environment, missing: number, lacksToken: boolean): string {
+  const what = missing === 1 ? 'it' : 'them';
+  if (!isActions(env))
+    return `Put ${what} into the environment or into a .env file here (.env.example shows how).`;
+  return lacksToken
+    ? 'In a workflow pass the job’s own token to this step: GH_TOKEN under `env`.'
+    : `In a workflow give ${what} to this step under \`env\`.`;
+}
+
+/** Base branch and head as the event names them: GitHub need not be asked first. Only of the pull request that is meant. */
+function readExpectedCode(github: GithubRun, target: Target['pullRequest']): ExpectedCode | undefined {
+  const { baseBranch, code, eventName, eventPullRequest, repository, serverUrl } = github;
+  if (eventPullRequest !== target?.number || repository !== target?.repository) return undefined;
+  if (baseBranch === undefined) return undefined;
+  if (code === undefined || code instanceof Failure) return undefined;
+  if (eventName?.startsWith('pull_request') !== true) return undefined;
+  const isOwnBranch = identifyRepository(code.cloneUrl) === identifyRepository(`${serverUrl}/${repository}`);
+  return { baseBranch, headCommit: code.commit, headBranch: isOwnBranch ? code.branch : undefined };
+}
