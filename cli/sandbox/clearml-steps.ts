@@ -29,8 +29,13 @@ export function takeSteps<T>(steps: Steps<T>, atGap: AtGap): T | Promise<T> {
     const step = steps.next();
     if (step.done) return step.value;
     const pause = atGap(step.value);
-    if (pause) return pause.then(() => takeSteps(steps, atGap));
+    if (pause) return takeStepsAfter(pause, steps, atGap);
   }
+}
+
+async function takeStepsAfter<T>(pause: Promise<unknown>, steps: Steps<T>, atGap: AtGap): Promise<T> {
+  await pause;
+  return takeSteps(steps, atGap);
 }
 
 /** A gap of a request to an endpoint, as `atGap` of the sandbox hears of it. */
