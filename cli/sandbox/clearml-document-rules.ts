@@ -3,8 +3,8 @@ import { hyperparamItem, scriptFields } from './clearml-fields.ts';
 import { invalidValue } from './clearml-query.ts';
 import { type Data, isObject } from './clearml-request.ts';
 
-// What a real server refuses of a task's document, after apiserver/database/fields.py and model/task/task.py of clearml-server 2.3.0 and the
-// recordings that are named. Where a document has several mistakes of one field, all are told, as there.
+// What a real server refuses of a task's document, after apiserver/database/fields.py and model/task/task.py of clearml-server 2.3.0 and
+// the recordings that are named. Where a document has several mistakes of one field, all are told, as there.
 
 /** Mistakes by name, as deep as the document. */
 interface Mistakes {
@@ -38,13 +38,9 @@ export function readMap(data: Data, field: string): Record<string, unknown> | un
   if (value === undefined || value === null) return undefined;
   if (isObject(value)) return value;
   if (value === '' || (Array.isArray(value) && value.length === 0)) throw invalidDocument(field, noDict);
-  const iterable = typeof value === 'string' || Array.isArray(value);
-  throw invalidValue(
-    iterable ? 'dictionary update sequence element #0 has a wrong length' : 'expecting dict',
-    {
-      field,
-    },
-  );
+  const isSequence = typeof value === 'string' || Array.isArray(value);
+  const reason = isSequence ? 'dictionary update sequence element #0 has a wrong length' : 'expecting dict';
+  throw invalidValue(reason, { field });
 }
 
 /** Keys of a free map: none empty, none that begins `$`, at any depth (recording 354). */

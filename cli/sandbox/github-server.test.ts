@@ -306,8 +306,16 @@ describe('refusals beside permissions', () => {
   });
 
   test('a commit takes 1,000 statuses of one context', async () => {
-    const addresses = { apiUrl: 'http://127.0.0.1', serverUrl: 'http://127.0.0.1', repository: 'acme/digits' };
-    const answers = createAnswerBuilder({ ...addresses, defaultBranch: 'main', since: '2026-11-01T00:00:00Z' });
+    const addresses = {
+      apiUrl: 'http://127.0.0.1',
+      serverUrl: 'http://127.0.0.1',
+      repository: 'acme/digits',
+    };
+    const answers = createAnswerBuilder({
+      ...addresses,
+      defaultBranch: 'main',
+      since: '2026-11-01T00:00:00Z',
+    });
     const time = () => '2026-11-01T00:00:00Z';
     const handlers = createStatusHandlers({ ...addresses, history: undefined, answers, time });
     const post = async (context: string) =>
