@@ -41,7 +41,11 @@ export const accountEndpoints: Endpoints = {
   },
   // A token is valid for 30 days unless told otherwise, and for a year at most (recordings 004, 011).
   'auth.login': endpoint([1, 0], ({ data, createToken }) => ({
-    token: createToken(wholeNumber(data, 'expiration_sec', 30 * daySeconds, 365 * daySeconds)),
+    token: createToken(
+      wholeNumber(data, 'expiration_sec', 30 * daySeconds, {
+        maximum: 365 * daySeconds,
+      }),
+    ),
   })),
   'auth.logout': endpoint([2, 2], ({ token, revokeToken }) => {
     if (token !== undefined) revokeToken(token);

@@ -9,6 +9,7 @@ import {
   type Endpoints,
   newestVersion,
 } from './clearml-endpoint.ts';
+import { taskQueueEndpoints } from './clearml-enqueue.ts';
 import { ClearmlApiError, serverTripped } from './clearml-error.ts';
 import { eventEndpoints } from './clearml-events.ts';
 import { modelEndpoints } from './clearml-models.ts';
@@ -16,6 +17,7 @@ import { projectEndpoints } from './clearml-projects.ts';
 import { parsePythonJson } from './clearml-python.ts';
 import { queueEndpoints } from './clearml-queues.ts';
 import { type Data, isObject } from './clearml-request.ts';
+import type { RequestGap } from './clearml-steps.ts';
 import { createId, type Store, user } from './clearml-store.ts';
 import { taskLifecycleEndpoints } from './clearml-task-lifecycle.ts';
 import { stopSilentTasks } from './clearml-task-status.ts';
@@ -31,6 +33,7 @@ export const clearmlEndpoints: Endpoints = {
   ...queueEndpoints,
   ...taskEndpoints,
   ...taskLifecycleEndpoints,
+  ...taskQueueEndpoints,
   ...workerEndpoints,
 };
 
@@ -173,7 +176,7 @@ function send(
 
 /** The API: from a request to its reply. */
 export interface ClearmlApi {
-  answer(request: ReceivedRequest, response: ServerResponse): void;
+  answer(request: ReceivedRequest, response: ServerResponse): Promise<void>;
 }
 
 /** The header, or else the cookie that auth.login has set. */
@@ -184,11 +187,19 @@ function authorizationOf(message: IncomingMessage): string | undefined {
 
 const watchIntervalMs = 15 * 60 * 1000;
 
-/** An API over a store. `onRequest` hears of every request to an endpoint that was understood, before it is carried out. */
+/** What the API tells its owner. */
+export interface ApiListeners {
+  /** Hears of every request to an endpoint that was understood, before it is carried out. */
+  readonly onRequest?: (request: { endpoint: string; body: unknown }) => void;
+  /** Asked between the steps of a request; a promise holds it there until it is settled. */
+  readonly atGap?: (gap: RequestGap) => Promise<unknown> | undefined;
+}
+
+/** An API over a store. */
 export function createClearmlApi(
   store: Store,
   credentials: Credentials,
-  onRequest: (request: { endpoint: string; body: unknown }) => void,
+  { onRequest, atGap }: ApiListeners,
 ): ClearmlApi {
   let watchedAtMs = store.nowMs();
 
@@ -217,7 +228,7 @@ export function createClearmlApi(
       );
     }
     const { data, lines } = parseBody(request);
-    onRequest({ endpoint: name, body: lines ?? data });
+    onRequest?.({ endpoint: name, body: lines ?? data });
     if (store.nowMs() - watchedAtMs >= watchIntervalMs) {
       watchedAtMs = store.nowMs();
       stopSilentTasks(store);
@@ -234,6 +245,7 @@ export function createClearmlApi(
       token,
       createToken: credentials.createToken,
       revokeToken: credentials.revokeToken,
+      atGap: (gap) => atGap?.({ ...gap, endpoint: name }),
     });
     if (name === 'auth.login') setCookie(response, (result as { token: string }).token);
     if (name === 'auth.logout') setCookie(response, '');
@@ -241,7 +253,7 @@ export function createClearmlApi(
   };
 
   return {
-    answer(request, response) {
+    async answer(request, response) {
       const { message } = request;
       const encoding = message.headers['content-encoding'];
       if (encoding) {
@@ -271,7 +283,9 @@ export function createClearmlApi(
       let text = 'OK';
       let data: unknown = {};
       try {
-        data = carryOut(request, info, response);
+        const result = carryOut(request, info, response);
+        // Awaited only where it must be: until then nothing comes in between.
+        data = result instanceof Promise ? await result : result;
       } catch (error) {
         const refusal = error instanceof ClearmlApiError ? error : serverTripped(String(error));
         status = refusal.code;

@@ -1,22 +1,24 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { clearmlEndpoints } from './clearml-api.ts';
 import { hashName } from './clearml-last-metrics.ts';
+import { endpointOf, IdMap, type Recording, readRecordings } from './clearml-recordings.ts';
 import {
-  type Answer,
-  endpointOf,
-  findDifferences,
-  IdMap,
-  type Recording,
-  readRecordings,
-  sendRaw,
-} from './clearml-recordings.ts';
+  basic,
+  callEndpoint,
+  compareAnswer,
+  performSteps,
+  replayRecording,
+  type Step,
+} from './clearml-replay.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from './clearml-server.ts';
 
 // The sandbox is held to what a real clearml-server 2.3.0 answered: `session` is one session in order, replayed as one, with the sandbox's
-// ids in the place of the recorded ones; `clients` is what the real Python SDK and agent sent, one of each shape. Status, result code,
+// ids in the place of the recorded ones (a second session is in a test of its own); `clients` is what the real Python SDK and agent sent,
+// one of each shape. Status, result code,
 // subcode, message and headers are the same, and so is `data`: names, types, and values but for times and what follows from them.
 
 const session = readRecordings('session');
+const secondSession = readRecordings('second-session');
 const clients = readRecordings('clients');
 
 /** Recordings that are not replayed. */
@@ -44,19 +46,6 @@ const shapeOnly: Readonly<Record<string, string>> = {
   '173-events-scalar-metrics-iter-histogram-timestamp':
     'its buckets follow from the milliseconds of the recording',
 };
-
-/** Fields of which only the type counts: they follow from the clock, the machine or the run of the agent. */
-const typeOnly = new Set([
-  'token',
-  'scroll_id',
-  'timestamp',
-  'last_timestamp',
-  'last_update', // of metric_stats, in milliseconds
-  'active_duration',
-  'running_time',
-  'access_key',
-  'secret_key',
-]);
 
 const taskBody = {
   type: 'training',
@@ -87,13 +76,6 @@ const taskBody = {
 const queue = 'aa871e5285324ad996be2cf7e14ae2d0';
 const defaultQueue = '9a2b6c93188d45448dbe62bc3f085a99';
 const worker = 'peer-worker:cpu:0';
-
-/** A call that the recordings leave out, in recorded ids; `id` is the recorded id of what it creates. */
-interface Step {
-  readonly endpoint: string;
-  readonly body: Record<string, unknown> | Record<string, unknown>[];
-  readonly id?: string;
-}
 
 function create(id: string, name: string): Step {
   return { endpoint: 'tasks.create', body: { ...taskBody, name }, id };
@@ -335,33 +317,9 @@ let sandbox: ClearmlSandbox;
 let clockMs = Date.parse('2026-11-24T06:37:42.001Z');
 const differences = new Map<string, string[]>();
 
-function basic(key: string, secret: string): string {
-  return `Basic ${Buffer.from(`${key}:${secret}`).toString('base64')}`;
-}
-
-async function call(endpoint: string, body: Step['body']): Promise<Answer> {
-  const lines = Array.isArray(body);
-  return sendRaw(`${sandbox.apiHost}/v2.34/${endpoint}`, {
-    method: 'POST',
-    headers: {
-      'content-type': lines ? 'application/json-lines' : 'application/json',
-      authorization: basic(sandbox.accessKey, sandbox.secretKey),
-    },
-    body: lines ? body.map((line) => JSON.stringify(line)).join('\n') : JSON.stringify(body),
-  });
-}
-
-async function perform(steps: readonly Step[], ids: IdMap): Promise<void> {
-  for (const { endpoint, body, id } of steps) {
-    const answer = await call(endpoint, JSON.parse(ids.translate(JSON.stringify(body))) as Step['body']);
-    if (answer.status !== 200) throw new Error(`${endpoint}: ${JSON.stringify(answer.body)}`);
-    const created = (answer.body as { data: { id?: string } }).data.id;
-    if (id !== undefined && created !== undefined) ids.learn(id, created);
-  }
-}
-
 async function login(lifetimeSeconds?: number): Promise<string> {
-  const answer = await call(
+  const answer = await callEndpoint(
+    sandbox,
     'auth.login',
     lifetimeSeconds === undefined ? {} : { expiration_sec: lifetimeSeconds },
   );
@@ -384,59 +342,6 @@ async function authorizationFor({ name, request }: Recording, tokens: { valid: s
   if (number === '024' || number === '025') return `Bearer ${tokens.other}`;
   if (given.includes('redacted: Basic')) return basic(sandbox.accessKey, sandbox.secretKey);
   return given.includes('redacted') ? `Bearer ${tokens.valid}` : given;
-}
-
-/** The bytes of a recorded body; JSON was recorded parsed. */
-function bodyOf({ name, request }: Recording, ids: IdMap): string | Buffer | undefined {
-  const { body, headers } = request;
-  const number = name.slice(0, 3);
-  if (number === '053' || number === '054') return Buffer.from(String(body), 'latin1');
-  if (number === '048') return JSON.stringify(body);
-  if (body === null) return headers['content-type'] === undefined ? undefined : 'null';
-  return ids.translate(typeof body === 'string' ? body : JSON.stringify(body));
-}
-
-async function replay(
-  recording: Recording,
-  ids: IdMap,
-  tokens: { valid: string; other: string },
-): Promise<Answer> {
-  const authorization = await authorizationFor(recording, tokens);
-  return sendRaw(`${sandbox.apiHost}${ids.translate(recording.request.path)}`, {
-    method: recording.request.method,
-    headers: { ...recording.request.headers, ...(authorization !== undefined && { authorization }) },
-    body: bodyOf(recording, ids),
-  });
-}
-
-/** The parts of an answer that were recorded, without the id of the exchange. */
-function comparable(answer: Answer): unknown {
-  const { body } = answer;
-  if (typeof body !== 'object' || body === null) return body;
-  const { meta, data } = body as { meta: Record<string, unknown>; data: unknown };
-  const { id, trx, error_stack: _stack, error_data: _data, ...rest } = meta;
-  return { meta: { ...rest, ...(trx !== id && { trx }) }, data };
-}
-
-function compare(recording: Recording, answer: Answer, ids: IdMap, shape: boolean): string[] {
-  const { status, headers } = recording.response;
-  const header = (name: string) =>
-    answer.headers[name] === headers[name] ? [] : [`header ${name}: ${answer.headers[name]} came`];
-  return [
-    ...(answer.status === status ? [] : [`HTTP ${status} was recorded, ${answer.status} came`]),
-    ...Object.keys(headers).flatMap(header),
-    ...findDifferences(recording.response.body, comparable(answer), ids, { typeOnly, shapeOnly: shape }),
-  ];
-}
-
-/** The result codes alone, for comparisons of shape. */
-function compareCodes(recording: Recording, answer: Answer): string[] {
-  const codes = (body: unknown) => {
-    const meta = (body as { meta?: Record<string, unknown> } | null)?.meta;
-    return JSON.stringify([meta?.result_code, meta?.result_subcode, meta?.endpoint]);
-  };
-  const recorded = codes(recording.response.body);
-  return recorded === codes(answer.body) ? [] : [`${recorded} was recorded, ${codes(answer.body)} came`];
 }
 
 const agentQueue = 'd334258fe72c44b687c960bb8ab7ed56';
@@ -482,18 +387,17 @@ beforeAll(async () => {
   for (const recording of session) {
     const { name } = recording;
     if (name in skipped) continue;
-    await perform(before[name.slice(0, 3)] ?? [], ids);
-    const answer = await replay(recording, ids, tokens);
+    await performSteps(sandbox, before[name.slice(0, 3)] ?? [], ids);
+    const answer = await replayRecording(sandbox, recording, ids, await authorizationFor(recording, tokens));
     const shape = name in shapeOnly || agentRuns.test(name);
-    const codes = compareCodes(recording, answer);
-    differences.set(name, [...codes, ...compare(recording, answer, ids, shape)]);
+    differences.set(name, compareAnswer(recording, answer, ids, shape));
   }
   const clientIds = new IdMap();
   for (const recording of clients) {
-    await perform(beforeClient[recording.name] ?? [], clientIds);
-    const answer = await replay(recording, clientIds, tokens);
-    const codes = compareCodes(recording, answer);
-    differences.set(recording.name, [...codes, ...compare(recording, answer, clientIds, true)]);
+    await performSteps(sandbox, beforeClient[recording.name] ?? [], clientIds);
+    const authorization = await authorizationFor(recording, tokens);
+    const answer = await replayRecording(sandbox, recording, clientIds, authorization);
+    differences.set(recording.name, compareAnswer(recording, answer, clientIds, true));
   }
 });
 
@@ -516,7 +420,9 @@ describe('what the real SDK and agent send', () => {
 
 describe('what the contract covers', () => {
   const recorded = new Set(
-    [...session, ...clients].filter(({ name }) => !(name in skipped)).flatMap((one) => endpointOf(one) ?? []),
+    [...session, ...secondSession, ...clients]
+      .filter(({ name }) => !(name in skipped))
+      .flatMap((one) => endpointOf(one) ?? []),
   );
 
   test('every endpoint of the sandbox has a recording, or its source is named', () => {
@@ -533,7 +439,7 @@ describe('what the contract covers', () => {
 
   test('the recorded endpoints that the sandbox leaves out are these', () => {
     const all = new Set(
-      [...session, ...clients]
+      [...session, ...secondSession, ...clients]
         .filter(({ response }) => response.status !== 404)
         .flatMap((one) => endpointOf(one) ?? []),
     );
@@ -549,11 +455,14 @@ describe('what the contract covers', () => {
 });
 
 test('tasks.stop_many stops each task it knows and lists the others as failed', async () => {
-  const created = await call('tasks.create', { name: 'one of many', type: 'training' });
+  const created = await callEndpoint(sandbox, 'tasks.create', { name: 'one of many', type: 'training' });
   const { id } = (created.body as { data: { id: string } }).data;
-  await call('tasks.started', { task: id });
+  await callEndpoint(sandbox, 'tasks.started', { task: id });
   const unknown = '0'.repeat(32);
-  const answer = await call('tasks.stop_many', { ids: [id, unknown], status_reason: 'superseded' });
+  const answer = await callEndpoint(sandbox, 'tasks.stop_many', {
+    ids: [id, unknown],
+    status_reason: 'superseded',
+  });
   const { failed, succeeded } = (answer.body as { data: { failed: object[]; succeeded: object[] } }).data;
   expect(succeeded).toMatchObject([{ id, fields: { status: 'stopped', status_reason: 'superseded' } }]);
   expect(failed).toMatchObject([{ id: unknown, error: { codes: [400, 101] } }]);

@@ -1,4 +1,5 @@
 import type { Data } from './clearml-request.ts';
+import { type AtGap, type Steps, takeSteps } from './clearml-steps.ts';
 import type { Store } from './clearml-store.ts';
 
 /** An API version, as [major, minor]. */
@@ -31,9 +32,11 @@ export interface Call {
   /** Makes a token for the sandbox's user. */
   readonly createToken: (lifetimeSeconds: number) => string;
   readonly revokeToken: (token: string) => void;
+  /** Asked between the steps of a request that has several. */
+  readonly atGap: AtGap;
 }
 
-/** What an endpoint does; what it returns is the reply's `data`. */
+/** What an endpoint does; what it returns, or promises, is the reply's `data`. */
 export interface Endpoint {
   /** The versions in which the endpoint changed, oldest first: "actual_version" is the newest that is not above the one asked for. */
   readonly versions: readonly [ApiVersion, ...ApiVersion[]];
@@ -50,4 +53,9 @@ export type Endpoints = Readonly<Record<string, Endpoint>>;
 /** An endpoint with a single version. */
 export function endpoint(version: ApiVersion, handle: (call: Call) => unknown): Endpoint {
   return { versions: [version], handle };
+}
+
+/** An endpoint with a single version whose work another request may come into. */
+export function steppedEndpoint(version: ApiVersion, handle: (call: Call) => Steps<unknown>): Endpoint {
+  return { versions: [version], handle: (call) => takeSteps(handle(call), call.atGap) };
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Call, type Endpoints, endpoint } from './clearml-endpoint.ts';
-import { ClearmlApiError, invalidField } from './clearml-error.ts';
+import { ClearmlApiError, invalidField, invalidRequest, serverTripped } from './clearml-error.ts';
 import { addEvents } from './clearml-event-intake.ts';
 import { pageOfLogs, type StoredEvent } from './clearml-event-log.ts';
 import {
@@ -27,7 +27,11 @@ import {
 import { getTasks, type Store, type TaskDocument } from './clearml-store.ts';
 
 const pageLimit = 10_000;
+/** Of points in one answer of events.scalar_metrics_iter_raw. */
+const rawPointsLimit = 200_000;
 const samplesLimit = 6000;
+/** Of tasks whose curves one request asks for (recordings 341, 342). */
+const tasksLimit = 100;
 const endOfScroll = 'FFFF';
 const orders = ['asc', 'desc'] as const;
 const keys = ['iter', 'timestamp', 'iso_time'] as const;
@@ -44,7 +48,7 @@ function readMetrics(data: Data): MetricChoice {
 
 function readCurveOptions(data: Data): { samples: number; key: ScalarKey; choice: MetricChoice } {
   return {
-    samples: wholeNumber(data, 'samples', 2000, samplesLimit),
+    samples: wholeNumber(data, 'samples', 2000, { minimum: 1, maximum: samplesLimit }),
     key: choice(data, 'key', keys, 'scalarkeyenum', 'iter'),
     choice: readMetrics(data),
   };
@@ -72,6 +76,16 @@ function invalidScroll(): ClearmlApiError {
     100,
     "General data error (BadRequestError(400, 'illegal_argument_exception', 'Cannot parse scroll id'))",
   );
+}
+
+/** What the search engine says to a page of more than 10,000 (recording 361). */
+function tooLargeWindow(size: number): ClearmlApiError {
+  const text =
+    `Result window is too large, from + size must be less than or equal to: [${pageLimit}] but was [${size}]. ` +
+    'See the scroll api for a more efficient way to request large data sets. ' +
+    'This limit can be set by changing the [index.max_result_window] index level setting.';
+  const reason = `BadRequestError(400, 'search_phase_execution_exception', '${text}')`;
+  return new ClearmlApiError(500, 100, `General data error (${reason})`);
 }
 
 /** A page of sorted events from a position on, for the endpoints that scroll through the search engine (recordings 178-181). */
@@ -122,6 +136,8 @@ function eventsOfType(store: Store, task: TaskDocument, type: string): StoredEve
 /** The plots of the last iterations of each metric and variant, by name, newest first (recordings 189-191). */
 function lastPlots(store: Store, task: TaskDocument, data: Data): StoredEvent[] {
   const iterations = wholeNumber(data, 'iters', 1);
+  // Recording 363.
+  if (iterations === 0) throw serverTripped('integer division or modulo by zero');
   const chosen = readMetrics(data);
   const plots = eventsOfType(store, task, 'plot').filter((plot) =>
     isChosen(chosen, plot.metric, plot.variant),
@@ -138,7 +154,7 @@ function lastPlots(store: Store, task: TaskDocument, data: Data): StoredEvent[] 
 
 /** Samples by task and iteration, for events.plots and events.debug_images (recordings 194, 195). */
 function samplesByIteration({ store, data }: Call, type: string) {
-  const count = wholeNumber(data, 'iters', 1);
+  const count = wholeNumber(data, 'iters', 1, { minimum: 1 });
   const taskIds = optionalObjects(data, 'metrics').map((item) => requiredText(item, 'task'));
   const metrics = getTasks(store, taskIds).map((task) => {
     const events = eventsOfType(store, task, type);
@@ -165,7 +181,9 @@ function pageByKey(
   descending: boolean,
   data: Data,
 ) {
-  const size = wholeNumber(data, 'batch_size', field === 'iter' ? pageLimit : 500, pageLimit);
+  const given = wholeNumber(data, 'batch_size', field === 'iter' ? pageLimit : 500);
+  if (given < 0) throw invalidRequest('batch_size should be non negative number');
+  const size = Math.min(given || pageLimit, rawPointsLimit);
   const scrollId = optionalText(data, 'scroll_id');
   const scroll = scrollId === undefined ? undefined : decodeScroll(scrollId);
   const sorted = [...events].sort(compareBy(field, descending));
@@ -228,9 +246,9 @@ export const eventEndpoints: Endpoints = {
         return scrollThrough(order === 'asc' ? logs : [...logs].reverse(), data, Math.min(size, pageLimit));
       }
       const earlier = flag(data, 'navigate_earlier', true);
-      const from = data.from_timestamp;
-      const fromMs = typeof from === 'number' ? from : undefined;
-      const page = pageOfLogs(logs, { earlier, fromMs, size: Math.min(size, pageLimit) });
+      const fromMs = wholeNumber(data, 'from_timestamp', undefined);
+      if (size > pageLimit) throw tooLargeWindow(size);
+      const page = pageOfLogs(logs, { earlier, fromMs, size });
       if (order !== undefined && (order === 'asc') === earlier) page.reverse();
       return { events: page, returned: page.length, total: logs.length };
     },
@@ -244,7 +262,7 @@ export const eventEndpoints: Endpoints = {
   'events.multi_task_scalar_metrics_iter_histogram': endpoint([1, 0], ({ store, data }) => {
     const options = readCurveOptions(data);
     const metrics: Tree<Curve> = {};
-    for (const task of getTasks(store, requiredTexts(data, 'tasks'))) {
+    for (const task of getTasks(store, requiredTexts(data, 'tasks', tasksLimit))) {
       for (const [metric, variants] of Object.entries(drawCurves(store.events.get(task.id), options))) {
         for (const [variant, curve] of Object.entries(variants)) {
           setAt(metrics, [metric, variant, task.id], { ...curve, name: task.name });
@@ -264,14 +282,14 @@ export const eventEndpoints: Endpoints = {
       isChosen(chosen, event.metric, event.variant),
     );
     const { page, total, scrollId } = pageByKey(events, field, false, data);
-    const variants: Record<string, { y: unknown[] } & Record<string, unknown[]>> = {};
+    const variants = new Map<string, { y: unknown[] } & Record<string, unknown[]>>();
     for (const event of page) {
-      const points = variants[event.variant] ?? { y: [], [key]: [] };
+      const points = variants.get(event.variant) ?? { y: [], [key]: [] };
       points.y.push(event.value);
       points[key]?.push(key === 'iso_time' ? new Date(event.timestamp).toISOString() : event[field]);
-      variants[event.variant] = points;
+      variants.set(event.variant, points);
     }
-    return { returned: page.length, total, scroll_id: scrollId, variants };
+    return { returned: page.length, total, scroll_id: scrollId, variants: Object.fromEntries(variants) };
   }),
   'events.get_scalar_metric_data': endpoint([1, 0], ({ store, data }) => {
     const task = theTask(store, data);

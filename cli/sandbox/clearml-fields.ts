@@ -87,9 +87,9 @@ export const taskCollection: Collection = {
     'execution.queue',
     'models.input.model',
   ],
-  ranges: ['started', 'active_duration', 'last_metrics.*', 'last_iteration'],
+  ranges: ['created', 'started', 'active_duration', 'last_metrics.*', 'last_iteration'],
   values: ['runtime.*'],
-  times: ['status_changed', 'last_update'],
+  times: ['status_changed', 'last_update', 'last_change'],
   numericOrder: ['execution.parameters.', 'last_metrics.', 'hyperparams.'],
 };
 

@@ -1,5 +1,5 @@
 import { type Endpoints, endpoint } from './clearml-endpoint.ts';
-import { ClearmlApiError, invalidRequest } from './clearml-error.ts';
+import { ClearmlApiError, invalidRequest, serverTripped } from './clearml-error.ts';
 import { projectCollection } from './clearml-fields.ts';
 import { findDocuments, projectDocument, requestedFields } from './clearml-query.ts';
 import { type Data, flag, optionalText, optionalTexts, requiredText } from './clearml-request.ts';
@@ -18,12 +18,31 @@ function findProjectByName(store: Store, name: string): ProjectDocument | undefi
   return undefined;
 }
 
-/** A project and the ones it is in: `a/b/c` lies in `a/b`, which lies in `a`. */
+const depthLimit = 10;
+const partMinimum = 3;
+
+/** The name as the server keeps and compares it: parts trimmed, empty ones dropped (recordings 346-350); blank ones are not empty. */
+function readProjectName(text: string): string {
+  const parts = text.split('/').filter((part) => part !== '');
+  if (parts.length > depthLimit) {
+    throw new ClearmlApiError(400, 409, 'Project path exceed the maximum allowed depth', {
+      max_depth: String(depthLimit),
+    });
+  }
+  return parts.map((part) => part.trim()).join('/');
+}
+
+/** A project and the ones it is in: `a/b/c` lies in `a/b`, which lies in `a`. A part that is new has three characters (351, 352). */
 function ensureProject(store: Store, name: string, fields: Record<string, unknown> = {}): ProjectDocument {
   const existing = findProjectByName(store, name);
   if (existing) return existing;
   const parts = name.split('/');
-  const parent = parts.length > 1 ? ensureProject(store, parts.slice(0, -1).join('/')) : undefined;
+  if ((parts.at(-1) ?? '').length < partMinimum) throw invalidRequest('Project name cannot be blank');
+  const location = parts.slice(0, -1).join('/');
+  const parent = parts.length > 1 ? ensureProject(store, readProjectName(location)) : undefined;
+  if (parent && parent.name !== location) {
+    throw serverTripped(`Project location ${location} does not match parent name ${parent.name}`);
+  }
   const now = timeText(store);
   if (parent) parent.last_update = now;
   const project: ProjectDocument = {
@@ -106,11 +125,11 @@ export const projectEndpoints: Endpoints = {
     if (data.name === undefined || data.name === null) {
       throw new ClearmlApiError(400, 11, 'Missing required fields', { missing: '(name)' });
     }
-    const parts = requiredText(data, 'name')
-      .split('/')
-      .map((part) => part.trim());
-    const name = parts.filter((part) => part !== '').join('/');
-    if (name.length < 3) throw invalidRequest('Project name cannot be blank');
+    const given = requiredText(data, 'name');
+    const name = readProjectName(given);
+    if (given.split('/').every((part) => part === '')) {
+      throw new ClearmlApiError(400, 407, 'Invalid project name', { name: given });
+    }
     if (findProjectByName(store, name)) {
       throw new ClearmlApiError(400, 801, 'Project with the same name already exists', {
         name,

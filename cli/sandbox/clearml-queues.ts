@@ -2,8 +2,9 @@ import { compareVersions, type Endpoints, endpoint } from './clearml-endpoint.ts
 import { ClearmlApiError, invalidDocument } from './clearml-error.ts';
 import { queueCollection } from './clearml-fields.ts';
 import { findDocuments, projectDocument, requestedFields } from './clearml-query.ts';
-import { type Data, optionalText, optionalTexts, requiredText } from './clearml-request.ts';
+import { type Data, flag, optionalText, optionalTexts, requiredText } from './clearml-request.ts';
 import { company, getQueue, insertQueue, type QueueDocument, type Store, timeText } from './clearml-store.ts';
+import { changeStatus, removeFromQueue } from './clearml-task-status.ts';
 import { liveWorkers } from './clearml-workers.ts';
 
 /** The queue of this very name, if there is one. */
@@ -12,15 +13,29 @@ export function findQueueByName(store: Store, name: string): QueueDocument | und
   return undefined;
 }
 
-/** The queue tagged `default`. */
+/** 400/703: the queue is not there, or it has no entry of the task, or has one where none should be (recording 328). */
+export function notInQueue(id: string, task: string): ClearmlApiError {
+  return new ClearmlApiError(400, 703, 'Invalid queue id or task not in queue', {
+    task,
+    id,
+    company: company.id,
+  });
+}
+
+/** The queue tagged `default` (400/707 and 400/708 are from the server's apierrors/errors.conf). */
 export function getDefaultQueue(store: Store): QueueDocument {
   const queues = [...store.queues.values()].filter((queue) => queue.system_tags.includes('default'));
   if (queues.length > 1) {
     const ids = queues.map((queue) => queue.id).join(', ');
-    throw new ClearmlApiError(400, 704, 'More than one queue marked as default', { queues: `(${ids})` });
+    throw new ClearmlApiError(
+      400,
+      708,
+      'More than one queue is tagged as the default queue for this company',
+      { queues: `(${ids})` },
+    );
   }
   const queue = queues[0];
-  if (!queue) throw new ClearmlApiError(400, 703, 'No queue is tagged as the default queue for this company');
+  if (!queue) throw new ClearmlApiError(400, 707, 'No queue is tagged as the default queue for this company');
   return queue;
 }
 
@@ -94,5 +109,24 @@ export const queueEndpoints: Endpoints = {
     queue.entries = queue.entries.slice(1);
     queue.last_update = timeText(store);
     return { entry };
+  }),
+  // Takes out the entry alone; the task's status follows only where that is asked for (recordings 336, 337).
+  'queues.remove_task': endpoint([2, 4], ({ store, data }) => {
+    const id = requiredText(data, 'queue');
+    const taskId = requiredText(data, 'task');
+    const queue = store.queues.get(id);
+    if (!queue || !removeFromQueue(store, queue, taskId)) throw notInQueue(id, taskId);
+    const task = store.tasks.get(taskId);
+    if (flag(data, 'update_task_status') && task?.execution.queue === id) {
+      changeStatus(store, task, {
+        status: task.enqueue_status ?? 'created',
+        reason: `Task was removed from the queue ${id}`,
+        force: true,
+        fields: { enqueue_status: null },
+      });
+      const { queue: _queue, ...execution } = task.execution;
+      task.execution = execution;
+    }
+    return { removed: 1 };
   }),
 };

@@ -34,16 +34,24 @@ export function flag(data: Data, field: string, fallback = false): boolean {
   return value;
 }
 
-/** A whole number within bounds; left out it is the fallback (recording 174: 400/12 beyond the maximum). */
-export function wholeNumber(
+/** What Python's int() makes of a value: fractions are cut off, digits in a text are read; `undefined` where it refuses. */
+function toInt(value: unknown): number | undefined {
+  if (typeof value === 'boolean') return Number(value);
+  if (typeof value === 'string') return /^\s*[-+]?\d+\s*$/.test(value) ? Number(value) : undefined;
+  return typeof value === 'number' && Number.isFinite(value) ? Math.trunc(value) : undefined;
+}
+
+/** A whole number within bounds; left out it is the fallback (recordings 174, 344, 362: else 400/12). */
+export function wholeNumber<Fallback extends number | undefined>(
   data: Data,
   field: string,
-  fallback: number,
-  maximum = Number.MAX_SAFE_INTEGER,
-): number {
-  const value = data[field];
-  if (value === undefined || value === null) return fallback;
-  if (typeof value !== 'number' || !Number.isInteger(value)) throw wrongType(field, 'int', value);
+  fallback: Fallback,
+  { minimum = -Number.MAX_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER } = {},
+): number | Fallback {
+  if (data[field] === undefined || data[field] === null) return fallback;
+  const value = toInt(data[field]);
+  if (value === undefined) throw wrongType(field, 'int', data[field]);
+  if (value < minimum) throw invalidField(field, `: '${value}' is lower than minimum ('${minimum}')..`);
   if (value > maximum) throw invalidField(field, `: '${value}' is bigger than maximum ('${maximum}')..`);
   return value;
 }
@@ -63,11 +71,14 @@ export function choice<T extends string>(
   return found;
 }
 
-/** A list of texts that must be there. */
-export function requiredTexts(data: Data, field: string): string[] {
-  const value = data[field];
-  if (value === undefined || value === null) throw invalidField(field, '. field is required!');
-  return texts(value, field);
+/** A list of one text at least, and of so many at most (recordings 342, 343, 359: else 400/12). Left out it counts as empty. */
+export function requiredTexts(data: Data, field: string, maximum = Number.POSITIVE_INFINITY): string[] {
+  const given = optionalTexts(data, field);
+  const refuse = (bound: string) =>
+    invalidField(field, `: value '${pythonRepr(given)}' length is ${bound}..`);
+  if (given.length === 0) throw refuse("lower than allowed minimum '1'");
+  if (given.length > maximum) throw refuse(`bigger than allowed maximum '${maximum}'`);
+  return given;
 }
 
 /** A list of texts; left out it is empty. */

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createClearmlApi } from './clearml-api.ts';
+import { type ApiListeners, createClearmlApi } from './clearml-api.ts';
 import { createCredentials } from './clearml-auth.ts';
 import { createStore } from './clearml-store.ts';
 import { renderWebPage } from './clearml-web-page.ts';
@@ -48,7 +48,10 @@ async function shutDown(server: Server): Promise<void> {
 
 /** Serves requests received in full; a client that goes away before that gets no answer. */
 function serve(
-  answer: (request: { message: IncomingMessage; body: Buffer }, response: ServerResponse) => void,
+  answer: (
+    request: { message: IncomingMessage; body: Buffer },
+    response: ServerResponse,
+  ) => void | Promise<void>,
 ): Server {
   return createServer(NO_TIME_LIMITS, (message, response) => {
     receive(message).then(
@@ -58,17 +61,17 @@ function serve(
   });
 }
 
-/**
- * Starts the sandbox on free ports. It holds one queue, `default`, as a fresh server does. `now` (ms since 1970) is the server's clock;
- * `onRequest` hears of each API request before it is carried out, `body` as parsed.
- */
-export async function startClearmlSandbox(
-  options: { now?: () => number; onRequest?: (request: { endpoint: string; body: unknown }) => void } = {},
-): Promise<ClearmlSandbox> {
+export interface ClearmlSandboxOptions extends ApiListeners {
+  /** The server's clock, in ms since 1970. */
+  readonly now?: () => number;
+}
+
+/** Starts the sandbox on free ports. It holds one queue, `default`, as a fresh server does. */
+export async function startClearmlSandbox(options: ClearmlSandboxOptions = {}): Promise<ClearmlSandbox> {
   const nowMs = options.now ?? Date.now;
   const store = createStore(nowMs);
   const credentials = createCredentials(nowMs);
-  const api = createClearmlApi(store, credentials, options.onRequest ?? (() => {}));
+  const api = createClearmlApi(store, credentials, options);
   const files = createFilesServer(credentials);
   const apiServer = serve(api.answer);
   const filesServer = serve(files.answer);

@@ -177,6 +177,12 @@ export function getTasks(store: Store, ids: readonly string[]): TaskDocument[] {
   return tasks as TaskDocument[];
 }
 
+/** The tasks, or 400/101 with the ids that nobody has (recording 360). */
+export function getWritableTasks(store: Store, ids: readonly string[]): TaskDocument[] {
+  const missing = ids.filter((id) => !store.tasks.has(id));
+  return getTasks(store, missing.length > 0 ? [...new Set(missing)] : ids);
+}
+
 /** The queue, or 400/701 (recording 069). */
 export function getQueue(store: Store, id: string): QueueDocument {
   const queue = store.queues.get(id);

@@ -1,7 +1,15 @@
-import { ClearmlApiError, invalidDocument, invalidField, invalidRequest } from './clearml-error.ts';
-import { hyperparamItem, scriptFields } from './clearml-fields.ts';
+import {
+  checkContainer,
+  checkKeys,
+  readConfiguration,
+  readHyperparams,
+  readMap,
+  readScript,
+  readTags,
+} from './clearml-document-rules.ts';
+import { invalidDocument, invalidField, invalidRequest } from './clearml-error.ts';
 import { invalidValue } from './clearml-query.ts';
-import { type Data, isObject, optionalObject, optionalText, requiredText } from './clearml-request.ts';
+import { type Data, optionalObject, optionalText, requiredText } from './clearml-request.ts';
 import { company, createId, type Store, type TaskDocument, timeText, user } from './clearml-store.ts';
 
 const taskTypes = [
@@ -40,48 +48,8 @@ export type TaskFields = Partial<
   >
 > & { comment?: string };
 
-function sortedTags(data: Data, field: 'tags' | 'system_tags'): string[] | undefined {
-  const value = data[field];
-  if (value === undefined || value === null) return undefined;
-  if (!Array.isArray(value))
-    throw invalidDocument(field, 'Only lists and tuples may be used in a list field');
-  return [...value.map(String)].sort();
-}
-
 function checkName(name: string): void {
   if (name.trim().length < 3) throw invalidDocument('name', 'String value is too short');
-}
-
-/** Values are texts: a number is refused, not converted (recording 095). */
-function checkItems(field: string, sections: Record<string, unknown>): void {
-  for (const [section, items] of Object.entries(sections)) {
-    if (!isObject(items)) throw invalidDocument(field, `Only dictionaries may be used in a DictField`);
-    for (const [name, item] of Object.entries(items)) {
-      if (!isObject(item)) throw invalidDocument(field, 'Invalid embedded document instance');
-      for (const [key, value] of Object.entries(item)) {
-        if (!Object.hasOwn(hyperparamItem, key)) {
-          throw new ClearmlApiError(400, 12, 'Validation error', { document: 'ParamsItem', field: key });
-        }
-        if (value !== null && typeof value !== 'string') {
-          const reason = `{'${section}': {'${name}': {'${key}': ValidationError(StringField only accepts string values,)}}}`;
-          throw invalidDocument(field, reason);
-        }
-      }
-    }
-  }
-}
-
-function readScript(data: Data): Record<string, unknown> | undefined {
-  const script = optionalObject(data, 'script');
-  if (!script) return undefined;
-  const fields: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(script)) {
-    if (!scriptFields.includes(field)) {
-      throw new ClearmlApiError(400, 12, 'Validation error', { document: 'Script', field });
-    }
-    if (value !== null) fields[field] = typeof value === 'string' && field !== 'diff' ? value.trim() : value;
-  }
-  return fields;
 }
 
 function checkReference(exists: boolean, kind: string, field: string, id: string): void {
@@ -99,17 +67,17 @@ export function readTaskFields(store: Store, data: Data): TaskFields {
   if (type !== undefined && !taskTypes.includes(type)) {
     throw invalidField('type', `: value '${type}' is not a valid choice..`);
   }
-  if (name !== undefined) fields.name = name;
+  if (name !== undefined) fields.name = name.trim();
   if (type !== undefined) fields.type = type;
   const comment = optionalText(data, 'comment');
   if (comment !== undefined) fields.comment = comment;
   const project = optionalText(data, 'project');
   const parent = optionalText(data, 'parent');
-  const script = readScript(data);
-  if (script) fields.script = script;
-  const tags = sortedTags(data, 'tags');
+  const script = optionalObject(data, 'script');
+  if (script) fields.script = readScript(script);
+  const tags = readTags(data, 'tags');
   if (tags) fields.tags = tags;
-  const systemTags = sortedTags(data, 'system_tags');
+  const systemTags = readTags(data, 'system_tags');
   if (systemTags) fields.system_tags = systemTags;
   if (project) {
     checkReference(store.projects.has(project), 'Project', 'project', project);
@@ -120,20 +88,25 @@ export function readTaskFields(store: Store, data: Data): TaskFields {
     fields.parent = parent;
   }
   if (name !== undefined) checkName(name);
-  const hyperparams = optionalObject(data, 'hyperparams');
-  if (hyperparams) {
-    checkItems('hyperparams', hyperparams);
-    fields.hyperparams = hyperparams as TaskFields['hyperparams'] & object;
-  }
+  const hyperparams = readMap(data, 'hyperparams');
+  if (hyperparams) fields.hyperparams = readHyperparams(hyperparams);
+  const configuration = readMap(data, 'configuration');
+  if (configuration) fields.configuration = readConfiguration(configuration);
   const execution = optionalObject(data, 'execution');
   if (execution) fields.execution = execution;
   const outputDestination = optionalText(data, 'output_dest');
   if (outputDestination !== undefined) fields.output = { destination: outputDestination };
   const models = optionalObject(data, 'models');
   if (models) fields.models = models as TaskFields['models'] & object;
-  for (const field of ['configuration', 'runtime', 'container'] as const) {
-    const value = optionalObject(data, field);
-    if (value) fields[field] = value;
+  const container = readMap(data, 'container');
+  if (container) {
+    checkContainer(container);
+    fields.container = container;
+  }
+  const runtime = readMap(data, 'runtime');
+  if (runtime) {
+    checkKeys('runtime', runtime);
+    fields.runtime = runtime;
   }
   return fields;
 }

@@ -1,12 +1,11 @@
-import { type Endpoint, type Endpoints, endpoint } from './clearml-endpoint.ts';
-import { ClearmlApiError, invalidRequest, wrongStatus } from './clearml-error.ts';
-import { findQueueByName, getDefaultQueue, isWatched } from './clearml-queues.ts';
-import { type Data, flag, isObject, optionalText, requiredText, requiredTexts } from './clearml-request.ts';
+import { eachTask } from './clearml-batch.ts';
+import { type Endpoint, type Endpoints, endpoint, steppedEndpoint } from './clearml-endpoint.ts';
+import { ClearmlApiError, wrongStatus } from './clearml-error.ts';
+import { type Data, flag, isObject, requiredText, requiredTexts } from './clearml-request.ts';
+import type { Steps } from './clearml-steps.ts';
 import {
-  getQueue,
   getTask,
-  getTasks,
-  insertQueue,
+  getWritableTasks,
   type Store,
   type TaskDocument,
   type TaskStatus,
@@ -17,6 +16,7 @@ import {
   changeStatus,
   checkStatusChange,
   dequeueTask,
+  readReasons,
   removeFromAllQueues,
   type StatusReply,
   stopTask,
@@ -24,81 +24,21 @@ import {
   updateProgressTime,
 } from './clearml-task-status.ts';
 
-/** What most status endpoints read. */
-function readReasons(data: Data) {
-  return {
-    reason: optionalText(data, 'status_reason'),
-    message: optionalText(data, 'status_message'),
-    force: flag(data, 'force'),
-  };
+/** The task, and what its status was when the request read it. */
+function* loadTask(store: Store, data: Data): Steps<{ task: TaskDocument; loaded: TaskStatus }> {
+  const task = getTask(store, requiredText(data, 'task'));
+  const loaded = task.status;
+  yield { task: task.id, done: 'task loaded' };
+  return { task, loaded };
 }
 
 /** tasks.failed and its like; `ends` sets the time of completion (recordings 232, 236, 245; not for `closed`, 249). */
 function statusEndpoint(status: TaskStatus, ends: boolean): Endpoint {
-  return endpoint([1, 0], ({ store, data }) =>
-    changeStatus(store, getTask(store, requiredText(data, 'task')), {
-      status,
-      ...readReasons(data),
-      ...(ends && { fields: { completed: timeText(store) } }),
-    }),
-  );
-}
-
-/** Tasks of which some may fail: failures are listed, not thrown (recordings 269, 270). */
-function eachTask(ids: readonly string[], change: (id: string) => Record<string, unknown>) {
-  const succeeded: Record<string, unknown>[] = [];
-  const failed: Record<string, unknown>[] = [];
-  for (const id of ids) {
-    try {
-      succeeded.push({ id, ...change(id) });
-    } catch (error) {
-      if (!(error instanceof ClearmlApiError)) throw error;
-      const { code, subcode, message, details } = error;
-      failed.push({ id, error: { codes: [code, subcode], msg: message, data: details } });
-    }
-  }
-  return { failed, succeeded };
-}
-
-/** The queue that a request names; a name that nobody has makes a queue, without a word (recording 115). */
-function resolveQueue(store: Store, data: Data): string {
-  const id = optionalText(data, 'queue');
-  const name = optionalText(data, 'queue_name');
-  if (id && name) throw invalidRequest('Either queue id or queue name should be provided');
-  if (name) return (findQueueByName(store, name) ?? insertQueue(store, name, [], [])).id;
-  return id || getDefaultQueue(store).id;
-}
-
-/** Puts a task into a queue, and out of all others. Where that fails the task keeps a trace of the attempt (recording 118). */
-function enqueueTask(store: Store, taskId: string, queueId: string, data: Data): StatusReply {
-  const task = getTask(store, taskId);
-  const before = task.status;
-  const reply = changeStatus(store, task, {
-    status: 'queued',
-    ...readReasons(data),
-    fields: { enqueue_status: before },
+  return steppedEndpoint([1, 0], function* ({ store, data }) {
+    const { task, loaded } = yield* loadTask(store, data);
+    const fields = ends ? { completed: timeText(store) } : {};
+    return changeStatus(store, task, { status, loaded, ...readReasons(data), fields });
   });
-  try {
-    const queue = getQueue(store, queueId);
-    if (queue.entries.some((entry) => entry.task === task.id)) {
-      throw new ClearmlApiError(400, 706, 'Failed adding task to queue since task is already queued', {
-        task: task.id,
-      });
-    }
-    removeFromAllQueues(store, task.id, queue.id);
-    queue.entries.push({ task: task.id, added: timeText(store) });
-    queue.last_update = timeText(store);
-  } catch (error) {
-    changeStatus(store, task, {
-      status: before,
-      reason: 'failed enqueueing',
-      force: true,
-      fields: { enqueue_status: null },
-    });
-    throw error;
-  }
-  task.execution = { ...task.execution, queue: queueId };
-  return { updated: reply.updated, fields: { ...reply.fields, 'execution.queue': queueId } };
 }
 
 function deleteEvents(store: Store, task: TaskDocument): void {
@@ -107,7 +47,7 @@ function deleteEvents(store: Store, task: TaskDocument): void {
 
 function resetTask(store: Store, task: TaskDocument, force: boolean): StatusReply {
   if (task.status === 'published' && !force) throw wrongStatus({ task_id: task.id, status: task.status });
-  if (!force) checkStatusChange(task, 'created');
+  if (!force) checkStatusChange(task.status, 'created');
   removeFromAllQueues(store, task.id);
   deleteEvents(store, task);
   const reply = changeStatus(store, task, { status: 'created', reason: 'reset', message: 'reset', force });
@@ -144,47 +84,19 @@ function publishTask(
 
 /** What changes a task's status, or ends it. */
 export const taskLifecycleEndpoints: Endpoints = {
-  'tasks.enqueue': endpoint([1, 0], ({ store, data }) => {
-    const taskId = requiredText(data, 'task');
-    const queueId = resolveQueue(store, data);
-    const { updated, fields } = enqueueTask(store, taskId, queueId, data);
-    return {
-      fields,
-      ...(flag(data, 'verify_watched_queue') && { queue_watched: isWatched(store, queueId) }),
-      queued: 1,
-      updated,
-    };
-  }),
-  'tasks.enqueue_many': endpoint([1, 0], ({ store, data }) => {
-    const ids = requiredTexts(data, 'ids');
-    const queueId = resolveQueue(store, data);
-    const reply = eachTask(ids, (id) => ({ ...enqueueTask(store, id, queueId, data), queued: true }));
-    return {
-      ...reply,
-      ...(flag(data, 'verify_watched_queue') && { queue_watched: isWatched(store, queueId) }),
-    };
-  }),
-  'tasks.dequeue': endpoint([1, 0], ({ store, data }) => {
-    const task = getTask(store, requiredText(data, 'task'));
-    // The agent takes a task out of its queue this way and keeps it running (clients/agent/tasks.dequeue.json).
-    const status = optionalText(data, 'new_status') as TaskStatus | undefined;
-    return { dequeued: 1, ...dequeueTask(store, task, { status, ...readReasons(data) }) };
-  }),
-  'tasks.dequeue_many': endpoint([1, 0], ({ store, data }) =>
-    eachTask(requiredTexts(data, 'ids'), (id) => {
-      const task = store.tasks.get(id);
-      // An unknown id counts as dequeued (recording 270).
-      const reply = task ? dequeueTask(store, task, readReasons(data)) : { updated: 0, fields: {} };
-      return { dequeued: true, ...reply };
-    }),
-  ),
-  'tasks.started': endpoint([1, 0], ({ store, data }) => {
-    const task = getTask(store, requiredText(data, 'task'));
+  // From any status that a run may follow, and from one that is already running; the first start stays.
+  'tasks.started': steppedEndpoint([1, 0], function* ({ store, data }) {
+    const id = requiredText(data, 'task');
+    if (!store.tasks.has(id)) throw new ClearmlApiError(400, 10, 'Invalid object id', { task: 'None' });
+    const { task, loaded } = yield* loadTask(store, data);
+    const goesOn = loaded === 'in_progress' && task.started !== undefined;
     const reply = changeStatus(store, task, {
       status: 'in_progress',
+      loaded,
       ...readReasons(data),
-      ...(task.started === undefined && { fields: { started: timeText(store) } }),
+      ...(!goesOn && { fields: { started: timeText(store) } }),
     });
+    if (!goesOn) for (const field of ['completed', 'active_duration']) delete task[field];
     return { ...reply, started: reply.updated };
   }),
   'tasks.ping': endpoint([1, 0], ({ store, data }) => {
@@ -192,24 +104,28 @@ export const taskLifecycleEndpoints: Endpoints = {
     updateProgressTime(store, task);
     return {};
   }),
-  'tasks.stop': endpoint([1, 0], ({ store, data }) =>
+  'tasks.stop': steppedEndpoint([1, 0], ({ store, data }) =>
     stopTask(store, getTask(store, requiredText(data, 'task')), readReasons(data)),
   ),
-  'tasks.stop_many': endpoint([1, 0], ({ store, data }) =>
-    eachTask(requiredTexts(data, 'ids'), (id) => ({
-      ...stopTask(store, getTask(store, id), readReasons(data)),
-      stopped: true,
-    })),
-  ),
+  'tasks.stop_many': steppedEndpoint([1, 0], function* ({ store, data }) {
+    return yield* eachTask(requiredTexts(data, 'ids'), function* (id) {
+      return { ...(yield* stopTask(store, getTask(store, id), readReasons(data))), stopped: true };
+    });
+  }),
   'tasks.stopped': statusEndpoint('stopped', true),
   'tasks.failed': statusEndpoint('failed', true),
   'tasks.close': statusEndpoint('closed', false),
-  'tasks.completed': endpoint([2, 2], ({ store, data }) => {
-    const task = getTask(store, requiredText(data, 'task'));
+  'tasks.completed': steppedEndpoint([2, 2], function* ({ store, data }) {
+    const { task, loaded } = yield* loadTask(store, data);
     const change = readReasons(data);
     const publish = flag(data, 'publish');
     const completed = timeText(store);
-    const reply = changeStatus(store, task, { status: 'completed', ...change, fields: { completed } });
+    const reply = changeStatus(store, task, {
+      status: 'completed',
+      loaded,
+      ...change,
+      fields: { completed },
+    });
     if (!publish) return { ...reply, published: 0 };
     publishTask(store, task, { force: true });
     return { fields: { ...reply.fields, status: 'published' }, published: 1, updated: 1 };
@@ -233,15 +149,29 @@ export const taskLifecycleEndpoints: Endpoints = {
     }
     removeFromAllQueues(store, task.id);
     deleteEvents(store, task);
+    const children = [...store.tasks.values()].filter((child) => child.parent === task.id);
+    for (const child of children) child.parent = `__DELETED__${task.id}`;
     store.tasks.delete(task.id);
     touchProject(store, task.project);
-    return { deleted: true, updated_children: 0, updated_models: 0, deleted_models: 0, urls: null };
+    return {
+      deleted: true,
+      updated_children: children.length,
+      updated_models: 0,
+      deleted_models: 0,
+      urls: null,
+    };
   }),
-  'tasks.archive': endpoint([1, 0], ({ store, data }) => {
-    const tasks = getTasks(store, requiredTexts(data, 'tasks'));
+  // A queued task leaves its queues, a running one ends (recordings 268, 364, 365).
+  'tasks.archive': steppedEndpoint([1, 0], function* ({ store, data }) {
+    const tasks = getWritableTasks(store, requiredTexts(data, 'tasks'));
+    const { reason, message } = readReasons(data);
     for (const task of tasks) {
-      const { reason, message } = readReasons(data);
-      dequeueTask(store, task, { reason, message });
+      try {
+        yield* dequeueTask(store, task, { reason, message, fromAllQueues: true, statusIfRunning: 'stopped' });
+      } catch (error) {
+        // Where another change came first, only the tag is set.
+        if (!(error instanceof ClearmlApiError)) throw error;
+      }
       Object.assign(task, {
         status_message: message ?? '',
         status_reason: reason ?? '',

@@ -1,4 +1,6 @@
-import { wrongStatus } from './clearml-error.ts';
+import { ClearmlApiError, wrongStatus } from './clearml-error.ts';
+import { type Data, flag, optionalText } from './clearml-request.ts';
+import type { Steps } from './clearml-steps.ts';
 import {
   type QueueDocument,
   type Store,
@@ -22,14 +24,30 @@ const successors: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
   unknown: [],
 };
 
+/** Whether a text is one of the ten statuses. */
+export function isTaskStatus(text: string): text is TaskStatus {
+  return Object.hasOwn(successors, text);
+}
+
 /** A status change as an endpoint wants it. */
 export interface StatusChange {
   readonly status: TaskStatus;
   readonly reason?: string | undefined;
   readonly message?: string | undefined;
   readonly force?: boolean | undefined;
+  /** What the status was when the request read the task; default: what it is now. */
+  readonly loaded?: TaskStatus | undefined;
   /** Other fields set in the same step and named in the reply. */
   readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+/** What most status endpoints read. */
+export function readReasons(data: Data) {
+  return {
+    reason: optionalText(data, 'status_reason'),
+    message: optionalText(data, 'status_message'),
+    force: flag(data, 'force'),
+  };
 }
 
 /** What the status endpoints answer. */
@@ -38,16 +56,28 @@ export interface StatusReply {
   fields: Record<string, unknown>;
 }
 
-/** Refuses a status that may not follow the task's (400/110). The same status again is allowed (recordings 131, 226, 239). */
-export function checkStatusChange(task: TaskDocument, status: TaskStatus): void {
-  if (status !== task.status && !successors[task.status].includes(status)) {
-    throw wrongStatus({ current_status: task.status, new_status: status }, 'Invalid status change');
+/** Refuses a status that may not follow another (400/110). The same status again is allowed (recordings 131, 226, 239). */
+export function checkStatusChange(from: TaskStatus, to: TaskStatus): void {
+  if (to !== from && !successors[from].includes(to)) {
+    throw wrongStatus({ current_status: from, new_status: to }, 'Invalid status change');
   }
 }
 
-/** Changes the status. Reason and message are overwritten in any case: so the agent's start-up erases a "stopping". */
+/**
+ * Changes the status, where it is still the one that the request had loaded (else 400/121, with `force` too: recordings 327, 339, 340).
+ * Reason and message are overwritten in any case: so the agent's start-up erases a "stopping".
+ */
 export function changeStatus(store: Store, task: TaskDocument, change: StatusChange): StatusReply {
-  if (!change.force) checkStatusChange(task, change.status);
+  const loaded = change.loaded ?? task.status;
+  if (!change.force) checkStatusChange(loaded, change.status);
+  if (task.status !== loaded || !store.tasks.has(task.id)) {
+    throw new ClearmlApiError(
+      400,
+      121,
+      'Failed changing task status. probably someone changed it before you',
+      { task_id: task.id, current_status: loaded, new_status: change.status },
+    );
+  }
   const now = timeText(store);
   const fields: Record<string, unknown> = {
     status: change.status,
@@ -89,22 +119,40 @@ export function removeFromAllQueues(store: Store, taskId: string, exceptQueueId?
   }
 }
 
+/** Takes a queued task out of the queue that it names, where it is in there. */
+function removeFromOwnQueue(store: Store, taskId: string, loaded: TaskStatus, queueId: unknown): void {
+  const queue = loaded === 'queued' ? store.queues.get(String(queueId)) : undefined;
+  if (queue) removeFromQueue(store, queue, taskId);
+}
+
+/** How a task is dequeued. */
+export interface Dequeuing {
+  readonly status?: TaskStatus | undefined;
+  /** What a running task becomes, in place of `status`. */
+  readonly statusIfRunning?: TaskStatus | undefined;
+  readonly reason?: string | undefined;
+  readonly message?: string | undefined;
+  readonly fromAllQueues?: boolean | undefined;
+}
+
 /**
- * Takes the task out of its queues. A queued task becomes again what it was before it was enqueued (recordings 248, 270), a running one
- * as well: the server does not tell them apart; any other is left as it is (127).
+ * Takes a queued task out of its queue. It becomes again what it was before it was enqueued (recordings 248, 270), a running one as well:
+ * the server does not tell them apart. Any other is left as it is, and so is its entry in a queue (127, 334, 335).
  */
-export function dequeueTask(
-  store: Store,
-  task: TaskDocument,
-  change: { status?: TaskStatus | undefined; reason?: string | undefined; message?: string | undefined },
-): StatusReply {
-  removeFromAllQueues(store, task.id);
-  if (task.status !== 'queued' && task.status !== 'in_progress') return { updated: 0, fields: {} };
+export function* dequeueTask(store: Store, task: TaskDocument, change: Dequeuing): Steps<StatusReply> {
+  const { status: loaded, enqueue_status: before, execution } = task;
+  yield { task: task.id, done: 'task loaded' };
+  removeFromOwnQueue(store, task.id, loaded, execution.queue);
+  if (change.fromAllQueues) removeFromAllQueues(store, task.id);
+  if (loaded !== 'queued' && loaded !== 'in_progress') return { updated: 0, fields: {} };
+  yield { task: task.id, done: 'entry removed' };
+  const ifRunning = loaded === 'in_progress' ? change.statusIfRunning : undefined;
   return changeStatus(store, task, {
-    status: change.status ?? task.enqueue_status ?? 'created',
+    status: ifRunning ?? change.status ?? before ?? 'created',
     reason: change.reason,
     message: change.message,
     force: true,
+    loaded,
     fields: { enqueue_status: null },
   });
 }
@@ -119,22 +167,25 @@ export function isRunByWorker(store: Store, task: TaskDocument): boolean {
 
 /**
  * Stops a task: at once where no worker runs it, was queued, or is run by hand (recordings 224, 227); else only `status_message` becomes
- * "stopping", for the worker to see (315).
+ * "stopping", for the worker to see (315). Its children go on (366-370).
  */
-export function stopTask(
+export function* stopTask(
   store: Store,
   task: TaskDocument,
   options: { reason?: string | undefined; force: boolean },
-): StatusReply {
-  const queued = task.status === 'queued';
+): Steps<StatusReply> {
+  const { status: loaded, execution } = task;
+  const queued = loaded === 'queued';
   const atOnce = queued || task.system_tags.includes('development') || !isRunByWorker(store, task);
-  if (atOnce && !options.force) checkStatusChange(task, 'stopped');
-  if (queued) removeFromAllQueues(store, task.id);
+  yield { task: task.id, done: 'task loaded' };
+  removeFromOwnQueue(store, task.id, loaded, execution.queue);
+  if (queued) yield { task: task.id, done: 'entry removed' };
   return changeStatus(store, task, {
-    status: atOnce ? 'stopped' : task.status,
+    status: atOnce ? 'stopped' : loaded,
     reason: options.reason,
     message: atOnce ? `Stopped by ${user.name}` : 'stopping',
     force: options.force,
+    loaded,
   });
 }
 

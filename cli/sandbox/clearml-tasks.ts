@@ -1,3 +1,4 @@
+import { escapeKey } from './clearml-document-rules.ts';
 import { type Call, type Endpoints, endpoint } from './clearml-endpoint.ts';
 import { ClearmlApiError, unknownTask, wrongStatus } from './clearml-error.ts';
 import { projectCollection, queueCollection, taskCollection } from './clearml-fields.ts';
@@ -9,6 +10,7 @@ import {
   isObject,
   optionalObject,
   optionalObjects,
+  optionalText,
   optionalTexts,
   requiredText,
   requiredTexts,
@@ -18,6 +20,7 @@ import {
   type Document,
   getTask,
   getTasks,
+  getWritableTasks,
   type Store,
   type TaskDocument,
   timeText,
@@ -32,17 +35,18 @@ import {
 } from './clearml-task-document.ts';
 import { markChanged, touchProject } from './clearml-task-status.ts';
 
-/** Editing wants status `created`, with force `in_progress` too (recordings 209, 210). */
+/** Editing wants status `created`, with force `queued` and `in_progress` too (recordings 209, 210). */
 function getEditableTask(store: Store, id: string, force: boolean): TaskDocument {
   const task = getTask(store, id);
-  if (task.status !== 'created' && !(force && task.status === 'in_progress')) {
+  const running = task.status === 'queued' || task.status === 'in_progress';
+  if (task.status !== 'created' && !(force && running)) {
     throw wrongStatus({ expected: 'created', status: task.status });
   }
   return task;
 }
 
-/** Changing only these leaves last_update alone (recordings 135, 201-203 against 206, 217). */
-const namingFields = ['name', 'comment', 'tags', 'system_tags', 'project'];
+/** Changing only these leaves last_update alone (recordings 135, 201-203 against 206, 217); the Kubernetes glue writes the message. */
+const namingFields = ['name', 'comment', 'tags', 'system_tags', 'project', 'status_message'];
 
 function applyFields(store: Store, task: TaskDocument, fields: TaskFields) {
   if (Object.keys(fields).length === 0) return { fields: {}, updated: 0 };
@@ -221,10 +225,12 @@ export const taskEndpoints: Endpoints = {
     const task = store.tasks.get(id);
     if (!task) throw unknownTask({ id });
     const allowed = Object.fromEntries(namingFields.map((field) => [field, data[field]]));
-    return applyFields(store, task, readTaskFields(store, allowed));
+    const message = optionalText(data, 'status_message');
+    const fields = readTaskFields(store, allowed);
+    return applyFields(store, task, { ...fields, ...(message !== undefined && { status_message: message }) });
   }),
   'tasks.update_tags': endpoint([1, 0], ({ store, data }) => {
-    const tasks = getTasks(store, requiredTexts(data, 'ids'));
+    const tasks = getWritableTasks(store, requiredTexts(data, 'ids'));
     const add = optionalTexts(data, 'add_tags');
     const remove = optionalTexts(data, 'remove_tags');
     checkTags(add, remove);
@@ -290,12 +296,14 @@ export const taskEndpoints: Endpoints = {
     markChanged(store, task);
     return { fields: {}, updated: 1 };
   }),
-  // Runs on a running task without force (recording 216).
+  // Goes as with force, whatever is asked (recording 216). Keys are escaped as in the database and shown so.
   'tasks.edit_runtime': endpoint([1, 0], ({ store, data }) => {
-    const task = getEditableTask(store, requiredText(data, 'task'), flag(data, 'force', true));
-    const runtime = { ...task.runtime, ...optionalObject(data, 'add_or_update') };
-    for (const name of optionalTexts(data, 'remove')) delete runtime[name];
-    task.runtime = runtime;
+    const task = getEditableTask(store, requiredText(data, 'task'), true);
+    const added = Object.entries(optionalObject(data, 'add_or_update') ?? {});
+    const removed = optionalTexts(data, 'remove').map(escapeKey);
+    if (added.length + removed.length === 0) return { updated: 0 };
+    const kept = Object.entries(task.runtime).filter(([name]) => !removed.includes(name));
+    task.runtime = Object.fromEntries([...kept, ...added.map(([name, value]) => [escapeKey(name), value])]);
     markChanged(store, task);
     return { updated: 1 };
   }),

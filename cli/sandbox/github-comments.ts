@@ -43,9 +43,9 @@ function checkMayChange(comment: Comment, holder: TokenHolder): void {
 function checkCommentBody(body: unknown): string {
   const text = String(body);
   const refuse = (message: string): Refusal =>
-    new Refusal(422, 'Validation Failed', [
-      { resource: 'IssueComment', code: 'unprocessable', field: 'data', message },
-    ]);
+    new Refusal(422, 'Validation Failed', {
+      errors: [{ resource: 'IssueComment', code: 'unprocessable', field: 'data', message }],
+    });
   if (text.trim() === '') throw refuse('Body cannot be blank');
   if ([...text].length > COMMENT_MAX_CHARACTERS) {
     throw refuse(`Body is too long (maximum is ${COMMENT_MAX_CHARACTERS} characters)`);

@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Octokit } from '@octokit/rest';
 import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
+import { createAnswerBuilder } from './github-answers.ts';
+import type { Call } from './github-call.ts';
 import { loadGithubDescription } from './github-description.ts';
 import {
   type GithubSandbox,
@@ -8,6 +10,7 @@ import {
   type SandboxRequest,
   startGithubSandbox,
 } from './github-server.ts';
+import { createStatusHandlers } from './github-statuses.ts';
 
 const HEAD_SHA = '1'.repeat(40);
 const PULL = { number: 7, headSha: HEAD_SHA, headRef: 'topic', baseRef: 'main' };
@@ -260,6 +263,73 @@ describe('tokens', () => {
     expect((await clientOf(sandbox).rateLimit.get()).data.rate.used).toBe(2);
     clock += 3_600_000;
     expect((await send(sandbox, '/repos/acme/digits')).status).toBe(200);
+  });
+});
+
+describe('refusals beside permissions', () => {
+  test('tokens of apps are long, with dots, on github.com, and short on GitHub Enterprise Server', async () => {
+    const [here, enterprise] = await Promise.all([start(), start({ apiPath: '/api/v3' })]);
+    expect(here.token).toMatch(/^ghs_[\w-]+\.[\w-]+\.[\w-]+$/);
+    expect(here.token.length).toBeGreaterThan(450);
+    expect((await send(here, '/repos/acme/digits')).status).toBe(200);
+    expect(here.addApp('other[bot]')).toContain('.');
+    expect(here.addUser('octocat')).toHaveLength(40);
+    expect(enterprise.token).toHaveLength(40);
+  });
+
+  test('an archived repository is read, and refuses every write', async () => {
+    const sandbox = await start({ isArchived: true });
+    const client = clientOf(sandbox);
+    expect((await client.repos.get(here)).data.archived).toBe(true);
+    const refusal = { status: 403, message: 'Repository was archived so is read-only.' };
+    const creating = client.issues.createComment({ ...here, issue_number: 7, body: 'no' });
+    expect(await refusalOf(creating)).toEqual(refusal);
+    expect((await client.issues.listComments({ ...here, issue_number: 7 })).data).toEqual([]);
+  });
+
+  test.each([
+    ['without Retry-After', {}, 403, null],
+    ['with it', { retryAfterSeconds: 7, status: 429 as const }, 429, '7'],
+  ])('the secondary rate limit refuses %s while requests are left', async (_title, limit, status, after) => {
+    let isLimited = true;
+    const secondaryLimit = ({ method }: SandboxRequest) =>
+      isLimited && method === 'POST' ? limit : undefined;
+    const sandbox = await start({ secondaryLimit });
+    const init = { method: 'POST', body: '{"body":"x"}' };
+    const answer = await send(sandbox, commentsPath, init);
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([status, after]);
+    expect(answer.body.message).toMatch(/^You have exceeded a secondary rate limit\./);
+    expect(Number(answer.headers.get('x-ratelimit-remaining'))).toBeGreaterThan(0);
+    expect((await send(sandbox, commentsPath)).status).toBe(200);
+    isLimited = false;
+    expect((await send(sandbox, commentsPath, init)).status).toBe(201);
+  });
+
+  test('a commit takes 1,000 statuses of one context', async () => {
+    const addresses = {
+      apiUrl: 'http://127.0.0.1',
+      serverUrl: 'http://127.0.0.1',
+      repository: 'acme/digits',
+    };
+    const answers = createAnswerBuilder({
+      ...addresses,
+      defaultBranch: 'main',
+      since: '2026-11-01T00:00:00Z',
+    });
+    const time = () => '2026-11-01T00:00:00Z';
+    const handlers = createStatusHandlers({ ...addresses, history: undefined, answers, time });
+    const post = async (context: string) =>
+      handlers['repos/create-commit-status']?.({
+        values: { sha: HEAD_SHA },
+        body: { state: 'success', context },
+        holder: { kind: 'job', login: 'github-actions[bot]', permissions: {} },
+      } as unknown as Call);
+    for (let index = 0; index < 1000; index++) await post('train');
+    await expect(post('train')).rejects.toMatchObject({
+      status: 422,
+      details: { errors: [{ message: 'This SHA and context has reached the maximum number of statuses.' }] },
+    });
+    expect((await post('other'))?.status).toBe(201);
   });
 });
 

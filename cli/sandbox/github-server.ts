@@ -15,7 +15,7 @@ import { createCommitHandlers } from './github-commits.ts';
 import { loadGithubDescription, type Operation } from './github-description.ts';
 import { renderPage } from './github-pages.ts';
 import { createPullStore, type SandboxPull } from './github-pulls.ts';
-import { notFound, Refusal } from './github-refusal.ts';
+import { archived, notFound, Refusal, type SecondaryLimit, secondaryLimitRefusal } from './github-refusal.ts';
 import { createStatusHandlers } from './github-statuses.ts';
 import {
   checkPermission,
@@ -42,6 +42,8 @@ export interface GithubSandboxOptions {
   readonly defaultBranch?: string;
   /** A private repository refuses reads too where the token lacks the permission; a public one only writes. */
   readonly isPrivate?: boolean;
+  /** An archived repository refuses every write. */
+  readonly isArchived?: boolean;
   readonly pulls?: readonly SandboxPull[];
   /** Oldest first. */
   readonly comments?: readonly EarlierComment[];
@@ -53,6 +55,8 @@ export interface GithubSandboxOptions {
   readonly permissions?: Permissions;
   /** Default 1000, what GITHUB_TOKEN has an hour and repository. */
   readonly requestsPerHour?: number;
+  /** Asked at each request that may be made: what it gives is how the secondary rate limit refuses it. Default: it refuses none. */
+  readonly secondaryLimit?: (request: SandboxRequest) => SecondaryLimit | undefined;
   /** Path before every API path, such as `/api/v3` of GitHub Enterprise Server; default none. */
   readonly apiPath?: string;
   /** Milliseconds since 1970. */
@@ -128,7 +132,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
     options.history ??
     (options.gitDir === undefined ? undefined : openGitHistory(options.gitDir, defaultBranch));
 
-  const tokens = createTokenBook(options.requestsPerHour ?? 1000, now);
+  const tokens = createTokenBook(options.requestsPerHour ?? 1000, now, apiPath === '');
   const comments = listEarlierComments(options.comments ?? [], now());
   const time = (): string => formatGithubTime(now());
 
@@ -167,7 +171,11 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
     },
     'repos/get': () => ({
       status: 200,
-      body: { ...answers.repository(repository), private: options.isPrivate === true },
+      body: {
+        ...answers.repository(repository),
+        private: options.isPrivate === true,
+        archived: options.isArchived === true,
+      },
     }),
     'repos/get-collaborator-permission-level': ({ values }) => {
       const login = String(values.username);
@@ -217,6 +225,8 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
       throw new Refusal(403, 'API rate limit exceeded for installation.');
     }
     tokens.spend(secret);
+    const secondary = options.secondaryLimit?.(describeRequest(request, text, url));
+    if (secondary !== undefined) throw secondaryLimitRefusal(secondary);
 
     const match = description.findOperation(method, path);
     const handler = match === undefined ? undefined : handlers[match.operation.id];
@@ -236,6 +246,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
     }
     checkPermission(operation.id, holder, options.isPrivate === true);
     const body = parseBody(request, text, operation);
+    if (options.isArchived === true && operation.method !== 'GET') throw archived();
     return {
       ...(await handler({ operation, values: checked.values, body, holder, repositoryId, url })),
       operation,
@@ -271,12 +282,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
   const serveApi = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '/', apiOrigin);
     const text = await readText(request);
-    options.onRequest?.({
-      method: request.method ?? 'GET',
-      path: url.pathname,
-      query: Object.fromEntries(url.searchParams),
-      body: text === '' ? undefined : parseOrKeep(text),
-    });
+    options.onRequest?.(describeRequest(request, text, url));
     let answer: Answer & { operation?: Operation };
     try {
       answer = await answerCall(request, text, url);
@@ -285,16 +291,17 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
       const match = isPercentEncoded(url.pathname)
         ? description.findOperation(request.method ?? 'GET', url.pathname.slice(apiPath.length))
         : undefined;
-      const documentationUrl = match?.operation.documentationUrl ?? 'https://docs.github.com/rest';
-      const errors = error.errors === undefined ? {} : { errors: error.errors };
+      const { errors, headers, documentationUrl } = error.details;
       answer = {
         status: error.status,
         body: {
           message: error.message,
-          ...errors,
-          documentation_url: documentationUrl,
+          ...(errors !== undefined && { errors }),
+          documentation_url:
+            documentationUrl ?? match?.operation.documentationUrl ?? 'https://docs.github.com/rest',
           status: String(error.status),
         },
+        ...(headers !== undefined && { headers }),
         ...(match === undefined ? {} : { operation: match.operation }),
       };
     }
@@ -402,6 +409,15 @@ function isPercentEncoded(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+function describeRequest(request: IncomingMessage, text: string, url: URL): SandboxRequest {
+  return {
+    method: request.method ?? 'GET',
+    path: url.pathname,
+    query: Object.fromEntries(url.searchParams),
+    body: text === '' ? undefined : parseOrKeep(text),
+  };
 }
 
 async function readText(request: IncomingMessage): Promise<string> {

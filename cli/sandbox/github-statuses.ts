@@ -4,6 +4,14 @@ import { answerPage, type Handlers, linkHeader, pageOf } from './github-call.ts'
 import { notFound, Refusal } from './github-refusal.ts';
 
 const DESCRIPTION_MAX_CHARACTERS = 140;
+/** Of a commit and context. */
+const STATUSES_MAX = 1000;
+
+function refuseStatus(error: Record<string, string>): Refusal {
+  return new Refusal(422, 'Validation Failed', {
+    errors: [{ resource: 'Status', code: 'custom', ...error }],
+  });
+}
 
 export interface StatusHandlersOptions {
   readonly apiUrl: string;
@@ -38,9 +46,12 @@ export function createStatusHandlers(options: StatusHandlersOptions): Handlers {
       const text = typeof body.description === 'string' ? body.description : null;
       if (text !== null && [...text].length > DESCRIPTION_MAX_CHARACTERS) {
         const message = `description is too long (maximum is ${DESCRIPTION_MAX_CHARACTERS} characters)`;
-        throw new Refusal(422, 'Validation Failed', [
-          { resource: 'Status', code: 'custom', field: 'description', message },
-        ]);
+        throw refuseStatus({ field: 'description', message });
+      }
+      const context = typeof body.context === 'string' ? body.context : 'default';
+      const earlier = statusesOf(sha ?? String(values.sha)).filter((status) => status.context === context);
+      if (earlier.length >= STATUSES_MAX) {
+        throw refuseStatus({ message: 'This SHA and context has reached the maximum number of statuses.' });
       }
       const id = 40_000_000_000 + statuses.length;
       const document: StatusDocument = {
@@ -51,7 +62,7 @@ export function createStatusHandlers(options: StatusHandlersOptions): Handlers {
         state: String(body.state),
         description: text,
         target_url: typeof body.target_url === 'string' ? body.target_url : null,
-        context: typeof body.context === 'string' ? body.context : 'default',
+        context,
         created_at: time(),
         updated_at: time(),
         creator: answers.user(holder.login),

@@ -77,6 +77,18 @@ export function checkPermission(operationId: string, holder: TokenHolder, isPriv
   if (!isGranted) throw new Refusal(403, 'Resource not accessible by integration');
 }
 
+/**
+ * A token's text. Those of apps, a job's among them, are a JWT of about 520 characters on github.com since May 2026, of varying length and
+ * with dots; on GitHub Enterprise Server they stay as short as a person's.
+ */
+function createTokenText(prefix: string, isLong: boolean): string {
+  if (!isLong) return `${prefix}_${randomBytes(18).toString('hex')}`;
+  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const header = part({ alg: 'RS256', typ: 'JWT', kid: randomBytes(8).toString('hex') });
+  const claims = part({ jti: randomBytes(16 + ((randomBytes(1)[0] ?? 0) % 16)).toString('hex') });
+  return `${prefix}_${header}.${claims}.${randomBytes(256).toString('base64url')}`;
+}
+
 /** The tokens that the sandbox gave out, and how many requests each has left. */
 export interface TokenBook {
   /** Makes a token with the prefix of its kind (`ghs` for a job's, `ghp` for a person's). */
@@ -88,7 +100,11 @@ export interface TokenBook {
   spend(token: string): void;
 }
 
-export function createTokenBook(requestsPerHour: number, now: () => number): TokenBook {
+export function createTokenBook(
+  requestsPerHour: number,
+  now: () => number,
+  hasLongAppTokens: boolean,
+): TokenBook {
   const holders = new Map<string, TokenHolder>();
   const windows = new Map<string, { count: number; resetMs: number }>();
   const windowOf = (token: string): { count: number; resetMs: number } => {
@@ -100,7 +116,7 @@ export function createTokenBook(requestsPerHour: number, now: () => number): Tok
   };
   return {
     add(prefix, holder) {
-      const token = `${prefix}_${randomBytes(18).toString('hex')}`;
+      const token = createTokenText(prefix, hasLongAppTokens && holder.kind === 'job');
       holders.set(token, holder);
       return token;
     },

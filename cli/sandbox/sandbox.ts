@@ -1,4 +1,4 @@
-import { type ClearmlSandbox, startClearmlSandbox } from './clearml-server.ts';
+import { type ClearmlSandbox, type ClearmlSandboxOptions, startClearmlSandbox } from './clearml-server.ts';
 import { type GithubSandbox, type GithubSandboxOptions, startGithubSandbox } from './github-server.ts';
 
 /** Both halves of the sandbox, running. */
@@ -11,7 +11,7 @@ export interface Sandbox {
 }
 
 export interface SandboxOptions {
-  readonly clearml?: NonNullable<Parameters<typeof startClearmlSandbox>[0]>;
+  readonly clearml?: ClearmlSandboxOptions;
   readonly github?: GithubSandboxOptions;
 }
 
