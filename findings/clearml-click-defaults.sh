@@ -33,9 +33,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 REMOTE = sys.argv.pop(1) == "remote"
-HYPERPARAMS = {
-    "Args": {"lr": {"section": "Args", "name": "lr", "value": "0.5"}} if sys.argv.pop(1) == "lr" else {},
-}
+HYPERPARAMS = (
+    {"Args": {"lr": {"section": "Args", "name": "lr", "value": "0.5"}}} if sys.argv.pop(1) == "lr" else {}
+)
 
 # What a ClearML server answers, as far as one run of one task asks for it.
 TASK = {
