@@ -1,10 +1,10 @@
+import type { AbortOutcome } from '../clearml/abort.ts';
 import type { Session } from '../shell/program.ts';
 import { formatAgentCommand } from '../training/agent-command.ts';
 import type { TaskStatus } from '../training/task.ts';
 import type { LaunchResult } from './create-and-enqueue.ts';
 import type { LaunchPlan } from './plan.ts';
 import type { Survey } from './survey.ts';
-import type { endSuperseded } from './withdrawal.ts';
 
 /** The task's page. */
 export type UrlOf = (task: { readonly id: string; readonly projectId: string | undefined }) => string;
@@ -57,12 +57,12 @@ export function tellTasks({ tasks }: LaunchResult, plan: LaunchPlan, urlOf: UrlO
 
 /** Says which tasks of older commits were ended. */
 export function tellSuperseded(
-  { ended, unconfirmed, why }: Awaited<ReturnType<typeof endSuperseded>>,
+  { ended, unconfirmed, lastError }: AbortOutcome,
   plan: LaunchPlan,
   { voice }: Session,
 ): void {
   for (const id of ended) voice.say(`Ended task ${id} of an older commit${explainSuperseding(plan)}`);
-  const reason = why === undefined ? '' : ` (${why})`;
+  const reason = lastError === undefined ? '' : ` (${lastError.message})`;
   for (const id of unconfirmed)
     voice.warn(`not confirmed: superseded task ${id} of an older commit may still run${reason}`);
 }

@@ -1,4 +1,4 @@
-import { abortTasks, createAbortServer } from '../clearml/abort.ts';
+import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abort.ts';
 import { type ClearmlClient, createClearmlClient, type Reach } from '../clearml/client.ts';
 import { releaseTasks } from '../clearml/release.ts';
 import { findTasks, readTasks, runInParallel, type TaskOf } from '../clearml/tasks.ts';
@@ -91,19 +91,13 @@ function isCreatedBy({ token }: Launch, task: FoundTask | undefined): boolean {
 /**
  * Ends the tasks that a launch makes pointless, or gives them up where others use them too. Reads them again first:
  * another pull request may use one by now.
- *
- * @returns what came of each: `ended`, or `unconfirmed` with why
  */
 export async function endSuperseded(
   { superseded, givenUp }: LaunchResult,
   { plan, clock, deadlineMs: launchDeadlineMs }: Launch,
   reach: Reach,
   signal: AbortSignal,
-): Promise<{
-  readonly ended: readonly string[];
-  readonly unconfirmed: readonly string[];
-  readonly why: string | undefined;
-}> {
+): Promise<AbortOutcome> {
   const { pullRequest = 0, runId } = plan.run;
   const deadlineMs = Math.max(launchDeadlineMs, clock.now() + CLEAN_UP_MS);
   const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
@@ -117,15 +111,12 @@ export async function endSuperseded(
       ...present.filter((task) => isSuperseded(task, plan)).map((task) => task.id),
       ...(await releaseTasks(client, shared, pullRequest, signal)),
     ];
-    if (ids.length === 0) return { ended: [], unconfirmed: [], why: undefined };
     const by = runId === undefined ? 'a newer launch' : `run ${runId}`;
     const reason = `superseded by ${by}: commit ${plan.code.commit.slice(0, 10)} of pull request ${pullRequest}`;
-    const options = { clock, reason, deadlineMs, signal };
-    const { ended, unconfirmed, lastError } = await abortTasks(createAbortServer(client), ids, options);
-    return { ended, unconfirmed, why: lastError?.message };
+    return await abortTasks(createAbortServer(client), ids, { clock, reason, deadlineMs, signal });
   } catch (error) {
     // The launch itself has succeeded: an old task that can't be ended is only worth a warning.
     if (!(error instanceof Failure)) throw error;
-    return { ended: [], unconfirmed: ids, why: error.message };
+    return { ended: [], unconfirmed: ids, lastError: error };
   }
 }
