@@ -18,7 +18,7 @@ export class Failure extends Error {
   }
 }
 
-/** A failure of whoever called the program: a wrong option, setting, variable or file. */
+/** A mistake in the usage or the configuration. */
 export function failUsage(message: string, remedy: string, cause?: unknown): Failure {
   return new Failure(message, { exitCode: EXIT_CODES.usage, remedy, cause });
 }
