@@ -1,43 +1,44 @@
-import * as v from 'valibot';
 import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abort.ts';
-import { type ClearmlClient, createClearmlClient } from '../clearml/client.ts';
+import { type ClearmlClient, createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
 import { releaseTasks } from '../clearml/release.ts';
+import { findTasks, type TaskFilter } from '../clearml/tasks.ts';
 import { type GithubRun, namesPullRequest, readEventFile, readGithubRun } from '../github/event.ts';
 import { createCheckoutReader } from '../github/git.ts';
 import type { Config } from '../shell/config.ts';
 import { readConfigFile } from '../shell/config-file.ts';
-import { type ClearmlAccess, isActions, readClearmlAccess } from '../shell/environment.ts';
-import { checkAll, EXIT_CODES, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
-import { createHttp, type Http } from '../shell/http.ts';
+import { isActions, readClearmlAccess } from '../shell/environment.ts';
+import {
+  checkAll,
+  EXIT_CODES,
+  type ExitCode,
+  Failure,
+  failUsage,
+  settle,
+  takeSettled,
+} from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { resolveNames } from '../training/names.ts';
-import { isOfPullRequest, isOursToAbort, isUsedByPullRequest } from '../training/ownership.ts';
+import {
+  isOfPullRequest,
+  isOursToAbort,
+  isUsedByPullRequest,
+  type PullRequestTasks,
+} from '../training/ownership.ts';
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
 import { formatTaskUrl, isEnded, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { beginLife, observeTask, type WatchedTask } from '../training/task-life.ts';
+import { createHastyClient } from './early-end.ts';
 import { type CheckFlags, listWaitingOptions, resolveCheckOptions } from './options.ts';
 import { type CheckedTask, describeChecked, tellResult } from './result.ts';
 import { createWatchServer } from './server.ts';
-import { failUnknown, type WatchServer } from './watch.ts';
+import { failUnknown } from './watch.ts';
 
-/** As long as `--abort` goes on. */
+/** How long `--abort` keeps trying. */
 const ABORT_TIMEOUT_MS = 2 * 60_000;
-/** A request that ends something is tried again by us, with a new look before. */
-const END_REQUEST_TIMEOUT_MS = 3000;
-
-const FoundSchema = v.object({
-  tasks: v.array(
-    v.object({
-      id: v.string(),
-      tags: v.optional(v.array(v.string()), []),
-      runtime: v.optional(v.record(v.string(), v.unknown()), {}),
-    }),
-  ),
-});
 
 /** `--abort`: ends tasks instead of waiting for them. */
 export async function abort(ids: readonly string[], flags: CheckFlags, session: Session): Promise<ExitCode> {
-  const { env, cwd, clock, voice } = session;
+  const { env, cwd, voice } = session;
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),
     settle(readEventFile(env)),
@@ -49,18 +50,14 @@ export async function abort(ids: readonly string[], flags: CheckFlags, session: 
     () => resolveCheckOptions(flags, 'value' in settings ? settings.value : {}),
     () => takeSettled(settings),
   );
-  const http = createHttp(env, clock);
-  try {
-    const idle = listWaitingOptions(flags);
-    if (idle.length > 0)
-      voice.say(`${idle.join(', ')} changes nothing here: --abort does not wait for the training`);
-    const { tasks, failure } = await abortUntilEnded({ ids, flags, config, run, access, http }, session);
-    await tellResult(tasks, flags, session);
-    if (failure !== undefined) throw failure;
-    return EXIT_CODES.done;
-  } finally {
-    await http.close();
-  }
+  const idle = listWaitingOptions(flags);
+  if (idle.length > 0) voice.say(`ignoring ${idle.join(', ')}: --abort does not wait for the training`);
+  const { tasks, failure } = await useClearml(access, session, (reach) =>
+    abortUntilEnded({ ids, flags, config, run, reach }, session),
+  );
+  await tellResult(tasks, flags, session);
+  if (failure !== undefined) throw failure;
+  return EXIT_CODES.done;
 }
 
 interface AbortInput {
@@ -69,30 +66,18 @@ interface AbortInput {
   readonly flags: CheckFlags;
   readonly config: Config;
   readonly run: GithubRun;
-  readonly access: ClearmlAccess;
-  readonly http: Http;
+  readonly reach: Reach;
 }
 
-/** A pull request's tasks, those of one pipeline. */
-interface PullRequestTasks {
-  readonly pipeline: string;
-  readonly pullRequest: number;
-}
-
-/** Ends tasks and makes sure that they have ended. `failure`: what could not be done. */
+/** Ends tasks and confirms that they have ended. `failure`: what could not be done. */
 async function abortUntilEnded(
   input: AbortInput,
   session: Session,
 ): Promise<{ readonly tasks: readonly CheckedTask[]; readonly failure: Failure | undefined }> {
-  const { clock, voice, redact, random, interruption: signal } = session;
-  const { access, http } = input;
+  const { clock, voice, interruption: signal } = session;
+  const { reach } = input;
   const deadlineMs = clock.now() + ABORT_TIMEOUT_MS;
-  const reach = { access, http, clock, redact, random };
   const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
-  const hastyClient = createClearmlClient({
-    ...reach,
-    giveUpAt: (beganAtMs) => beganAtMs + END_REQUEST_TIMEOUT_MS,
-  });
   const server = createWatchServer(client);
   const pipeline = await resolvePipeline(input, session);
   const ids = input.ids.length > 0 ? input.ids : await findUnfinished(client, pipeline, signal);
@@ -101,52 +86,44 @@ async function abortUntilEnded(
     return { tasks: [], failure: undefined };
   }
   const found = await server.readTasks(ids, signal);
-  const ours = await chooseOurs(found, pipeline, input, { client, server, session });
+  const ours = await chooseOurs(found, pipeline, input, client, session);
   const why = { clock, reason: describeReason(input.run), deadlineMs, signal };
-  const outcome: AbortOutcome =
-    ours.length === 0
-      ? { ended: [], unconfirmed: [], lastError: undefined }
-      : await abortTasks(createAbortServer(hastyClient), ours, why);
+  const outcome = await abortTasks(createAbortServer(createHastyClient(reach)), ours, why);
   const latest = await server.readTasks(ids, signal).catch(() => found);
   const tasks = ids.flatMap((id) => {
     const task = latest.get(id) ?? found.get(id);
     if (task === undefined) return [];
-    const url = formatTaskUrl(access.webHost, task, client.apiVersion);
+    const url = formatTaskUrl(reach.access.webHost, task, client.apiVersion);
     return [describeTask(task, url, clock.now())];
   });
   for (const task of tasks)
     if (outcome.ended.includes(task.id)) voice.say(`Task ${task.id} has ended: ${task.status}`);
   const unknown = ids.filter((id) => !found.has(id));
-  const failure =
-    outcome.unconfirmed.length > 0
-      ? failUnconfirmed(outcome, tasks)
-      : unknown.length > 0
-        ? failUnknown(unknown)
-        : undefined;
-  return { tasks, failure };
+  if (outcome.unconfirmed.length > 0) return { tasks, failure: failUnconfirmed(outcome, tasks) };
+  return { tasks, failure: unknown.length > 0 ? failUnknown(unknown) : undefined };
 }
 
 function describeTask(task: WatchedTask, url: string, nowMs: number): CheckedTask {
   const life = beginLife(task.id, nowMs);
   observeTask(life, task, nowMs);
-  return describeChecked(life, { url, cause: undefined, nowMs });
+  return describeChecked(life, url, undefined, nowMs);
 }
 
-/** Which of the tasks are to be ended; says why the others are not. */
+/** Chooses the tasks to end, and says why the others go on. */
 async function chooseOurs(
   found: ReadonlyMap<string, WatchedTask>,
   pipeline: PullRequestTasks | undefined,
   { ids, run }: AbortInput,
-  { client, server, session }: { client: ClearmlClient; server: WatchServer; session: Session },
+  client: ClearmlClient,
+  { env, voice, interruption: signal }: Session,
 ): Promise<string[]> {
-  const { env, voice, interruption: signal } = session;
   const isNamed = ids.length > 0;
   const mayEnd = async ({ status, origin }: WatchedTask): Promise<boolean> => {
     if (isEnded(status)) return true;
     if (pipeline !== undefined && isOfPullRequest(origin, pipeline)) return true;
     if (!isNamed) return false;
-    // Whoever names a task at a keyboard means it.
-    return !isActions(env) || isOursToAbort(origin, run, () => server.readUserId(signal));
+    // A person who names a task at a keyboard means it.
+    return !isActions(env) || isOursToAbort(origin, run, () => createWatchServer(client).readUserId(signal));
   };
   const ours: string[] = [];
   const left: WatchedTask[] = [];
@@ -154,23 +131,18 @@ async function chooseOurs(
     if (await mayEnd(task)) ours.push(task.id);
     else left.push(task);
   }
-  // A pull request that is done with a task that others use takes its tag off: the last one ends it.
-  const released =
-    isNamed || pipeline === undefined
-      ? []
-      : await releaseTasks(
-          client,
-          left
-            .filter(({ origin }) => origin.tags.includes(tagPullRequest(pipeline.pullRequest)))
-            .map(({ id }) => id),
-          pipeline.pullRequest,
-          signal,
-        );
-  for (const task of left) {
-    if (!released.includes(task.id))
-      voice.warn(`task ${task.id} is left as it is: ${explainLeaving(task, isNamed)}`);
+  // Each pull request takes its tag off a shared task. The last one to do so ends it.
+  const { pullRequest } = pipeline ?? {};
+  if (!isNamed && pullRequest !== undefined) {
+    const shared = left.filter(({ origin }) => origin.tags.includes(tagPullRequest(pullRequest)));
+    const sharedIds = shared.map(({ id }) => id);
+    ours.push(...(await releaseTasks(client, sharedIds, pullRequest, signal)));
   }
-  return [...ours, ...released];
+  for (const task of left) {
+    if (!ours.includes(task.id))
+      voice.warn(`leaving task ${task.id} alone: ${explainLeaving(task, isNamed)}`);
+  }
+  return ours;
 }
 
 function failUnconfirmed({ unconfirmed, lastError }: AbortOutcome, tasks: readonly CheckedTask[]): Failure {
@@ -179,7 +151,7 @@ function failUnconfirmed({ unconfirmed, lastError }: AbortOutcome, tasks: readon
     `not confirmed: ${unconfirmed.join(', ')} may still run${lastError === undefined ? '' : ` (${lastError.message})`}`,
     {
       exitCode: EXIT_CODES.unavailable,
-      remedy: `Look at it in ClearML and abort it there:\n${urls.join('\n')}`,
+      remedy: `Open it in ClearML and abort it there:\n${urls.join('\n')}`,
       cause: lastError,
     },
   );
@@ -188,35 +160,32 @@ function failUnconfirmed({ unconfirmed, lastError }: AbortOutcome, tasks: readon
 /** @throws Failure (usage) where neither tasks nor a pull request are named */
 function requirePullRequest(ids: readonly string[], isPullRequestNamed: boolean): void {
   if (ids.length > 0 || isPullRequestNamed) return;
-  throw new Failure('whose tasks to abort is not said', {
-    exitCode: EXIT_CODES.usage,
-    remedy: 'Give task ids, or set PR_NUMBER: then every unfinished task of that pull request is aborted.',
-  });
+  throw failUsage(
+    '--abort needs task ids or a pull request',
+    'Give task ids, or set PR_NUMBER to abort every unfinished task of that pull request.',
+  );
 }
 
-/** The pull request and pipeline whose tasks are meant; undefined where tasks are named and it is not known. */
+/** The pull request and pipeline whose tasks are meant; undefined where the ids alone say which. */
 async function resolvePipeline(
   { ids, flags, config, run }: AbortInput,
-  session: Session,
+  { cwd, interruption }: Session,
 ): Promise<PullRequestTasks | undefined> {
-  const { pullRequest } = run;
+  const { code, pullRequest, repository } = run;
   if (pullRequest === undefined) return undefined;
+  const readRemote = async () => (await createCheckoutReader(cwd, interruption).readCheckout()).cloneUrl;
   try {
     const cloneUrl =
-      (run.code instanceof Failure ? undefined : run.code?.cloneUrl) ??
-      (run.repository === undefined ? await readRemote(session) : undefined);
-    const { project, taskName } = resolveNames(flags, config, run, cloneUrl);
-    const repository = identifyPipelineRepository(run.repository, run.serverUrl, cloneUrl);
-    return { pipeline: await hashPipeline({ repository, project, taskName }), pullRequest };
+      (code instanceof Failure ? undefined : code?.cloneUrl) ??
+      (repository === undefined ? await readRemote() : undefined);
+    const names = resolveNames(flags, config, run, cloneUrl);
+    const pipelineRepository = identifyPipelineRepository(repository, run.serverUrl, cloneUrl);
+    return { pipeline: await hashPipeline({ repository: pipelineRepository, ...names }), pullRequest };
   } catch (error) {
-    // Who names tasks need not be in a repository.
+    // Tasks can be named from anywhere, a repository or not.
     if (ids.length > 0 && error instanceof Failure) return undefined;
     throw error;
   }
-}
-
-async function readRemote({ cwd, interruption }: Session): Promise<string> {
-  return (await createCheckoutReader(cwd, interruption).readCheckout()).cloneUrl;
 }
 
 async function findUnfinished(
@@ -225,36 +194,24 @@ async function findUnfinished(
   signal: AbortSignal,
 ): Promise<string[]> {
   if (of === undefined) return [];
-  const find = async (filter: Readonly<Record<string, unknown>>): Promise<string[]> => {
-    const { tasks } = await client.call(
-      'tasks.get_all',
-      {
-        status: ['queued', 'in_progress'],
-        [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline,
-        ...filter,
-        only_fields: ['id', 'tags', 'runtime'],
-        page: 0,
-        page_size: 500,
-      },
-      FoundSchema,
-      { isRepeatable: true, signal },
-    );
-    // A filter that the server does not know finds everything.
-    return tasks
-      .filter((task) => task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline)
-      .filter((task) => isUsedByPullRequest(task, of.pullRequest))
-      .map(({ id }) => id);
-  };
-  // Those launched for it, and those that it has reused.
+  const unfinished = { status: ['queued', 'in_progress'], [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline };
+  const find = (filter: TaskFilter) =>
+    findTasks(client, { ...unfinished, ...filter }, ['tags', 'runtime'], { signal });
+  // Tasks launched for the pull request, and tasks that it reuses.
   const found = await Promise.all([
     find({ [`runtime.${RUNTIME_KEYS.pullRequest}`]: String(of.pullRequest) }),
     find({ tags: [tagPullRequest(of.pullRequest)] }),
   ]);
-  return [...new Set(found.flat())];
+  // The server ignores a filter that it does not know, and then finds everything.
+  const ours = found
+    .flat()
+    .filter((task) => task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline)
+    .filter((task) => isUsedByPullRequest(task, of.pullRequest));
+  return [...new Set(ours.map(({ id }) => id))];
 }
 
 function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {
-  if (isNamed) return 'it was not launched by this run, or another pull request uses it too';
+  if (isNamed) return 'this run did not launch it, or another pull request uses it too';
   return origin.runtime[RUNTIME_KEYS.pullRequest] === undefined
     ? 'it was not launched for a pull request'
     : 'another pull request, or a branch, uses it too';

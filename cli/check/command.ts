@@ -1,9 +1,8 @@
-import { ClearmlRefusal, createClearmlClient } from '../clearml/client.ts';
+import { ClearmlRefusal, createClearmlClient, useClearml } from '../clearml/client.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess } from '../shell/environment.ts';
 import { checkAll, type ExitCode, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
-import { createHttp } from '../shell/http.ts';
 import { Command, formatHelpEnd, Option, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
@@ -17,18 +16,18 @@ import { beginWatch } from './watch.ts';
 export function createCommand(): Command {
   return new Command('check-task-running')
     .description('Waits until ClearML tasks have ended, shows their log, and says why one failed.')
-    .argument('[task-id...]', 'tasks to wait for; one argument may hold several ids separated by blanks')
+    .argument('[task-id...]', 'tasks to wait for; one argument may hold several ids separated by spaces')
     .option(
       '--timeout <duration>',
-      'how long each task may run, from its start, or from our first look at it if that is later (default: 1h)',
+      'how long each task may run, from its start, or from the first look at it if that is later (default: 1h)',
     )
     .option(
       '--queue-timeout <duration>',
-      'how long a task may wait while no worker serves the queue, or one that serves it stands idle (default: 30m)',
+      'how long a task may wait while no worker serves the queue, or one that serves it is idle (default: 30m)',
     )
-    .option('--poll-interval <duration>', 'fixed pause between two looks (default: grows with the time)')
+    .option('--poll-interval <duration>', 'fixed pause between two looks (default: adaptive)')
     .addOption(
-      new Option('--on-timeout <what>', 'what becomes of a task that timed out (default: abort)').choices([
+      new Option('--on-timeout <what>', 'what happens to a task that times out (default: abort)').choices([
         'abort',
         'leave',
       ]),
@@ -36,14 +35,14 @@ export function createCommand(): Command {
     .addOption(
       new Option(
         '--on-interrupt <what>',
-        'what becomes of the tasks on a signal (default: abort; leave for Ctrl-C at a terminal)',
+        'what happens to the tasks on a signal (default: abort; leave for Ctrl-C at a terminal)',
       ).choices(['abort', 'leave']),
     )
     .option('--logs', "show the tasks' consoles (default)")
-    .option('--no-logs', 'do not; of a task that failed the last lines are shown all the same')
+    .option('--no-logs', 'show only the last lines of a task that failed')
     .option(
       '--outage-timeout <duration>',
-      'how long ClearML may stay without an answer (default: 10m); a minute at most if it never answered',
+      'how long ClearML may stay silent (default: 10m); one minute if it never answered',
     )
     .option(
       '--abort',
@@ -77,15 +76,14 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 }
 
 async function beginToWait(ids: readonly string[], flags: CheckFlags, session: Session): Promise<ExitCode> {
-  const { env, cwd, clock, redact, random, interruption: signal } = session;
+  const { env, cwd, clock, random, interruption: signal } = session;
   const settings = await settle(readConfigFile(cwd, flags.config, session.voice.say));
   const [access, options] = checkAll(
     () => readClearmlAccess(env),
     () => resolveCheckOptions(flags, 'value' in settings ? settings.value : {}),
     () => takeSettled(settings),
   );
-  const http = createHttp(env, clock);
-  try {
+  return useClearml(access, session, async (reach) => {
     const out = createLiveConsole(session);
     const patience = createPatience({
       clock,
@@ -93,20 +91,14 @@ async function beginToWait(ids: readonly string[], flags: CheckFlags, session: S
       say: out.warn,
       isAnswer: (failure) => failure instanceof ClearmlRefusal,
     });
-    const reach = { access, http, clock, redact, random };
-    const client = createClearmlClient({
-      ...reach,
-      giveUpAt: patience.giveUpAt,
-      onRetry: patience.noteTrouble,
-    });
+    const { giveUpAt, noteTrouble: onRetry } = patience;
+    const client = createClearmlClient({ ...reach, giveUpAt, onRetry });
     const server = createWatchServer(client);
     const watch = beginWatch(ids, options, { server, patience, clock, random, signal });
     // Loaded while the first answer is under way.
     const { waitForTasks } = await import('./wait.ts');
-    return await waitForTasks(watch, { flags, options, reach, client, out, session });
-  } finally {
-    await http.close();
-  }
+    return waitForTasks(watch, { flags, options, reach, client, out, session });
+  });
 }
 
 /** Runs the program; the exit code is what it gives. */

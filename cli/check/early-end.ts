@@ -1,8 +1,8 @@
-import { abortTasks, createAbortServer } from '../clearml/abort.ts';
-import { type ClearmlClientOptions, createClearmlClient } from '../clearml/client.ts';
-import type { ClearmlAccess } from '../shell/environment.ts';
+import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abort.ts';
+import { type ClearmlClient, createClearmlClient, type Reach } from '../clearml/client.ts';
 import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import type { Interruption, Session } from '../shell/program.ts';
+import { withTimeLimit } from '../shell/time-limit.ts';
 import { formatDuration } from '../text/duration.ts';
 import { isOursToAbort } from '../training/ownership.ts';
 import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
@@ -11,23 +11,19 @@ import type { LiveConsole } from './live-console.ts';
 import type { CheckOptions } from './options.ts';
 import { createWatchServer } from './server.ts';
 
-/** From a signal to our end: the runner kills us 10 s after its first one. */
+/** Time for everything after a signal: the runner kills us 10 s after its first one. */
 const INTERRUPT_TIMEOUT_MS = 9000;
-/** Of which the question how the tasks are now may take this long. */
+/** How much of it the first look at the tasks may take. */
 const FRESH_LOOK_TIMEOUT_MS = 3000;
-/** The question how they are in the end has what is left, and at least this. */
+/** The last look at the tasks has the rest of the time, and at least this. */
 const LAST_LOOK_TIMEOUT_MS = 500;
-/** For tasks that timed out: nobody is in a hurry. */
+/** For tasks that timed out: there is no hurry. */
 const END_TIMEOUT_MS = 2 * 60_000;
-/** A request that ends something is tried again by us, with a new look before. */
 const END_REQUEST_TIMEOUT_MS = 3000;
-/** A request has at least this long, however late it is. */
+/** The least time that a request gets, however late it is. */
 const SHORTEST_ATTEMPT_MS = 1000;
 
-/** How ClearML is reached, by clients that give up at different times. */
-export type Reach = Omit<ClearmlClientOptions, 'giveUpAt' | 'onRetry'> & { readonly access: ClearmlAccess };
-
-/** What it takes to end tasks, and to tell of it. */
+/** What ending tasks, and reporting it, needs. */
 export interface EndingTools {
   readonly options: CheckOptions;
   readonly reach: Reach;
@@ -38,15 +34,12 @@ export interface EndingTools {
 }
 
 /** What came of an attempt to end tasks. */
-interface EndingReport {
-  readonly ended: readonly string[];
-  readonly unconfirmed: readonly string[];
-  /** Not ours to end, and why. */
+interface EndingReport extends AbortOutcome {
+  /** Tasks that are not ours to end, and why. */
   readonly left: ReadonlyArray<{ readonly id: string; readonly why: string }>;
-  readonly lastError: Failure | undefined;
 }
 
-/** A task's time-out has passed: ends it, where the options say so and it is ours. */
+/** Ends a task whose time-out has passed, where the options say so and the task is ours. */
 export async function endOverdue(
   life: TaskLife,
   timeout: 'timeout' | 'queue-timeout',
@@ -57,7 +50,7 @@ export async function endOverdue(
   const what = timeout === 'timeout' ? 'run time-out' : 'queue time-out';
   const passed = `the ${what} of ${formatDuration(limit)} has passed for task ${life.id}`;
   if (options.onTimeout === 'leave' || life.task === undefined) {
-    out.warn(`${passed}: it is left as it is (--on-timeout leave): ${urlOf(life)}`);
+    out.warn(`${passed}: leaving it alone (--on-timeout leave): ${urlOf(life)}`);
     return;
   }
   out.say(`${passed}: ending it`);
@@ -65,7 +58,7 @@ export async function endOverdue(
   tellEnding(await endOurs([life.task], why, tools), [life], tools);
 }
 
-/** A signal came: ends what is ours within the time the runner gives us. Then looks once more how the tasks are. */
+/** After a signal: ends what is ours in the time that the runner gives us, then reads the tasks once more. */
 export async function endInterrupted(
   interruption: Interruption,
   lives: readonly TaskLife[],
@@ -89,7 +82,7 @@ async function endUnfinished(
   if (unfinished.length === 0) return;
   const isPerson = session.isAttended && name === 'SIGINT';
   if ((options.onInterrupt ?? (isPerson ? 'leave' : 'abort')) === 'leave') {
-    out.say(`Not watching any more; what runs goes on:\n${unfinished.map(urlOf).join('\n')}`);
+    out.say(`No longer watching; these tasks go on:\n${unfinished.map(urlOf).join('\n')}`);
     return;
   }
   out.say(`Interrupted by ${name}: ending ${unfinished.map(({ id }) => id).join(', ')}`);
@@ -97,12 +90,12 @@ async function endUnfinished(
   const tasks = unfinished.flatMap(({ task }) => (task === undefined || isOver(task) ? [] : [task]));
   const timeoutMs = deadlineMs - session.clock.now();
   const report = await endOurs(tasks, { reason: `CI run interrupted by ${name}`, timeoutMs }, tools);
-  // Nobody can say whose a task is that was never seen.
+  // A task that was never read may be ours or not.
   const unseen = isAnswered ? [] : unfinished.filter(({ task }) => task === undefined).map(({ id }) => id);
   tellEnding({ ...report, unconfirmed: [...report.unconfirmed, ...unseen] }, unfinished, tools);
 }
 
-/** The wait ends early and nothing can be done about the tasks: the server does not do what is asked. */
+/** The wait ends with an error of the server, so the tasks can't be ended. Says which ones go on. */
 export function tellLeft(
   error: unknown,
   lives: readonly TaskLife[],
@@ -112,36 +105,31 @@ export function tellLeft(
   const unfinished = lives.filter(({ task }) => (task === undefined ? isSilent : !isOver(task)));
   if (unfinished.length === 0) return;
   out.say(
-    `What runs goes on unwatched; running this step again waits for it:\n${unfinished.map(urlOf).join('\n')}`,
+    `These tasks go on unwatched. Run this step again to wait for them:\n${unfinished.map(urlOf).join('\n')}`,
   );
 }
 
-/** Looks how the tasks are now; where that can't be found out in time (`false`), they stay as last seen. */
+/** Reads the tasks again. Without an answer in time (`false`) they stay as last seen. */
 async function lookFresh(
   lives: readonly TaskLife[],
   timeoutMs: number,
   { reach }: Pick<EndingTools, 'reach'>,
 ): Promise<boolean> {
-  const limit = new AbortController();
-  const alarm = new AbortController();
-  void reach.clock.sleep(timeoutMs, alarm.signal).then(
-    () => limit.abort(),
-    () => undefined,
-  );
+  const ids = lives.map(({ id }) => id);
+  const server = createWatchServer(createHastyClient(reach));
+  const limit = { clock: reach.clock, timeoutMs, reason: new Error('the time for a look is up') };
   try {
-    const ids = lives.map(({ id }) => id);
-    const tasks = await createWatchServer(createHastyClient(reach)).readTasks(ids, limit.signal);
+    const tasks = await withTimeLimit(limit, (signal) => server.readTasks(ids, signal));
     for (const life of lives) life.task = tasks.get(life.id) ?? life.task;
     return true;
   } catch {
-    // Ending them tells what is wrong with the server.
+    // Ending the tasks reports what is wrong with the server.
     return false;
-  } finally {
-    alarm.abort();
   }
 }
 
-function createHastyClient(reach: Reach) {
+/** A client for requests that end something: they give up early, and we repeat them after a new look. */
+export function createHastyClient(reach: Reach): ClearmlClient {
   return createClearmlClient({ ...reach, giveUpAt: (beganAtMs) => beganAtMs + END_REQUEST_TIMEOUT_MS });
 }
 
@@ -150,8 +138,8 @@ function isOver({ status }: WatchedTask): boolean {
 }
 
 /**
- * Ends those tasks that are ours to end, and leaves the others. A Failure is none to throw: whoever ends tasks has a reason
- * for it that comes first. What could not be asked, or done, is unconfirmed.
+ * Ends those tasks that are ours to end, and leaves the others. Never throws a Failure: the reason for ending them comes
+ * first. What could not be asked, or done, is unconfirmed.
  */
 async function endOurs(
   tasks: readonly WatchedTask[],
@@ -162,13 +150,10 @@ async function endOurs(
   const runId = session.env.GITHUB_RUN_ID;
   const signal = why.signal ?? AbortSignal.timeout(why.timeoutMs);
   const deadlineMs = clock.now() + why.timeoutMs;
-  // Without it nothing can be ended: there is no other question that the time is kept for.
+  // Without this answer no task can be ended, so it may take almost all of the time.
   const asker = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs - SHORTEST_ATTEMPT_MS });
   let userId: Promise<string> | undefined;
-  const readUser = () => {
-    userId ??= createWatchServer(asker).readUserId(signal);
-    return userId;
-  };
+  const readUser = () => (userId ??= createWatchServer(asker).readUserId(signal));
   const answers = await Promise.all(
     tasks.map(async (task) => ({
       task,
@@ -181,12 +166,10 @@ async function endOurs(
     .map(({ task }) => ({ id: task.id, why: explainLeaving(task, runId) }));
   const unclear = answers.flatMap(({ task, answer }) => ('failure' in answer ? [task.id] : []));
   const [unread] = answers.flatMap(({ answer }) => ('failure' in answer ? [answer.failure] : []));
-  if (ours.length === 0) return { ended: [], unconfirmed: unclear, left, lastError: unread };
   const server = createAbortServer(createHastyClient(reach));
   const outcome = await settle(abortTasks(server, ours, { ...why, deadlineMs, clock }));
-  if ('failure' in outcome)
-    return { ended: [], unconfirmed: [...ours, ...unclear], left, lastError: outcome.failure };
-  const { ended, unconfirmed, lastError } = outcome.value;
+  const { ended, unconfirmed, lastError } =
+    'value' in outcome ? outcome.value : { ended: [], unconfirmed: ours, lastError: outcome.failure };
   return { ended, unconfirmed: [...unconfirmed, ...unclear], left, lastError: lastError ?? unread };
 }
 
@@ -204,12 +187,9 @@ function tellEnding(
   lives: readonly TaskLife[],
   { out, urlOf }: EndingTools,
 ): void {
-  for (const id of ended) out.say(`Task ${id} has ended`);
   const error = lastError === undefined ? '' : ` (${lastError.message})`;
-  for (const id of unconfirmed) {
-    const life = lives.find((other) => other.id === id);
-    const place = life === undefined ? id : urlOf(life);
-    out.warn(`not confirmed: task ${id} may still run${error}; look at ${place}`);
-  }
-  for (const { id, why } of left) out.warn(`task ${id} is left as it is: ${why}`);
+  for (const id of ended) out.say(`Task ${id} has ended`);
+  for (const life of unconfirmed.flatMap((id) => lives.filter((other) => other.id === id)))
+    out.warn(`not confirmed: task ${life.id} may still run${error}; look at ${urlOf(life)}`);
+  for (const { id, why } of left) out.warn(`leaving task ${id} alone: ${why}`);
 }

@@ -8,13 +8,13 @@ export interface LiveConsole {
   say(text: string): void;
   warn(text: string): void;
   annotate: Voice['annotate'];
-  /** Lines of a task's console, as they are. In Actions they come in a group that can be folded. */
+  /** Lines of a task's console, unchanged. In Actions they come in a group that folds. */
   printLog(title: string, lines: readonly string[]): void;
-  /** The same without a group: to be seen at once. */
+  /** The same without a group, so that they are seen at once. */
   printTail(lines: readonly string[]): void;
-  /** What is going on: drawn over on a terminal, else a line when something has changed, at most one every 30 s. */
+  /** Shows the progress: redrawn in place on a terminal, else a line per change, at most one every 30 s. */
   showProgress(progress: Progress | undefined): void;
-  /** There is a live line to be kept up to date. */
+  /** Whether there is a live line to redraw. */
   readonly isLive: boolean;
   /** Leaves the terminal and the runner as they were. */
   close(): void;
@@ -25,12 +25,12 @@ const CLEAR_LINE = '\r\u001b[2K';
 
 type Surroundings = Pick<Session, 'voice' | 'env' | 'clock'>;
 
-/** What stands on the screen. */
+/** What the screen shows. */
 interface Screen {
   readonly voice: Voice;
   /** Empty where there is none. */
   liveLine: string;
-  /** The group that the runner folds, while it is open. Between its commands the runner obeys nothing. */
+  /** The group that is open. Inside it the runner obeys no commands. */
   openGroup: { readonly title: string; readonly token: string } | undefined;
 }
 
@@ -91,7 +91,7 @@ function redrawLine({ voice, liveLine }: Screen): void {
   if (liveLine !== '') voice.draw(liveLine);
 }
 
-/** Everything that is not the log comes outside its group, where commands work. */
+/** Writes what is not the log outside the log's group, where commands work. */
 function writeOutside(screen: Screen, write: () => void): void {
   closeGroup(screen);
   clearLine(screen);

@@ -1,5 +1,5 @@
 import type { Config } from '../shell/config.ts';
-import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
+import { checkAll, failUsage } from '../shell/failure.ts';
 import { parseDurationMs } from '../text/duration.ts';
 
 /** The options of `check-task-running`, as they were given. */
@@ -25,10 +25,10 @@ export interface CheckOptions {
   readonly pollIntervalMs: number | undefined;
   readonly outageTimeoutMs: number;
   readonly onTimeout: 'abort' | 'leave';
-  /** Undefined where it was left open: a person at a terminal only stops watching. */
+  /** Undefined where it was not given: Ctrl-C at a terminal then only stops watching. */
   readonly onInterrupt: 'abort' | 'leave' | undefined;
   readonly showsLogs: boolean;
-  /** Patterns of the metrics whose last values are told while a task runs. */
+  /** Patterns of the metrics whose last values are shown while a task runs. */
   readonly metrics: readonly string[];
 }
 
@@ -37,7 +37,7 @@ const DEFAULT_QUEUE_TIMEOUT_MS = 30 * 60_000;
 const DEFAULT_OUTAGE_TIMEOUT_MS = 10 * 60_000;
 const MIN_POLL_INTERVAL_MS = 100;
 
-/** @throws Failure (usage) naming each duration that is none */
+/** @throws Failure (usage) naming each duration that is malformed */
 export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOptions {
   const [timeoutMs, queueTimeoutMs, pollIntervalMs, outageTimeoutMs] = checkAll(
     () => readDurationMs('--timeout', flags.timeout),
@@ -62,7 +62,7 @@ function readPollIntervalMs(text: string | undefined): number | undefined {
   if (ms === undefined || ms >= MIN_POLL_INTERVAL_MS) return ms;
   throw failUsage(
     `--poll-interval ${text} is too short`,
-    `Give at least ${MIN_POLL_INTERVAL_MS}ms, or leave it out: the pause then grows with the time.`,
+    `Give at least ${MIN_POLL_INTERVAL_MS}ms, or leave it out: the pause then adapts.`,
   );
 }
 
@@ -71,8 +71,8 @@ function readDurationMs(option: string, text: string | undefined): number | unde
   const ms = parseDurationMs(text.trim());
   if (ms !== undefined && ms > 0) return ms;
   throw failUsage(
-    `${option} "${text}" is not a duration`,
-    'Give it as 250ms, 30s, 90m, 2h or 1h30m, longer than nothing.',
+    `invalid ${option} "${text}": expected a positive duration`,
+    'For example 250ms, 30s, 90m, 2h or 1h30m.',
   );
 }
 
@@ -89,17 +89,13 @@ export function listWaitingOptions(flags: CheckFlags): string[] {
   }).flatMap(([option, value]) => (value === undefined ? [] : [option]));
 }
 
-/** @throws Failure (usage) where options are given that would have no effect */
+/** @throws Failure (usage) where an option would have no effect */
 export function rejectIdleOptions(flags: CheckFlags, ids: readonly string[]): void {
   const findsTasks = flags.abort === true && ids.length === 0;
   const idle = flags.project !== undefined ? '--project' : flags.taskName !== undefined ? '--task-name' : '';
   if (idle === '' || findsTasks) return;
   throw failUsage(
-    `${idle} has no meaning here`,
-    'It says which pipeline’s tasks --abort without ids ends; tasks that are named need no pipeline.',
+    `${idle} has no effect here`,
+    'It names the pipeline whose tasks --abort ends when no task ids are given.',
   );
-}
-
-function failUsage(message: string, remedy: string): Failure {
-  return new Failure(message, { exitCode: EXIT_CODES.usage, remedy });
 }

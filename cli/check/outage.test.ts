@@ -26,7 +26,7 @@ test('of requests that go together, one that is answered does not end the troubl
   };
   await Promise.all([patience.run(troubled, signal), fine()]);
   expect(said).toEqual([
-    'ClearML does not answer (it is down); going on for up to 1m',
+    'ClearML does not answer (it is down); retrying for up to 1m',
     expect.stringMatching(/^ClearML answers again, after 14/),
   ]);
 });

@@ -5,10 +5,10 @@ import { toSingleLine } from '../text/single-line.ts';
 
 import type { QueueState, TaskLife } from '../training/task-life.ts';
 
-/** What a person is told while tasks are waited for. */
+/** What a person sees while tasks run. */
 export interface Progress {
   readonly text: string;
-  /** Another text whenever something has changed, but for the time. */
+  /** Changes whenever anything but the time has changed. */
   readonly facts: string;
 }
 
@@ -22,7 +22,7 @@ export interface ProgressSources {
 /** More tasks than this are counted, not listed. */
 const MAX_LISTED = 4;
 
-/** One line about everything that is still waited for; undefined where nothing is. */
+/** One line about all tasks that have not ended; undefined where all have. */
 export function describeProgress(sources: ProgressSources, nowMs: number): Progress | undefined {
   const { lives } = sources;
   const waiting = lives.filter((life) => life.end === undefined && life.task !== undefined);
@@ -84,10 +84,10 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-/** More values than this are no line any more. */
+/** More values than this do not fit into a line. */
 const MAX_VALUES = 3;
 
-/** The last values of those metrics that the patterns name, in the patterns' order: `test_accuracy/accuracy 0.93`. */
+/** The last values of the metrics that match the patterns, in the patterns' order: `test_accuracy/accuracy 0.93`. */
 export function describeValues(
   metrics: ReadonlyArray<{ readonly name: string; readonly value: number }>,
   patterns: readonly string[],
@@ -100,7 +100,7 @@ export function describeValues(
   return shown.map(({ name, value }) => `${toSingleLine(name, 80)} ${formatNumber(value)}`).join(', ');
 }
 
-/** How a task is called beside others: the first digits of its id. */
+/** A task's short name beside others: the first digits of its id. */
 export function labelTask(id: string): string {
   return id.slice(0, 8);
 }

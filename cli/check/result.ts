@@ -4,23 +4,19 @@ import type { Session } from '../shell/program.ts';
 import { formatDuration } from '../text/duration.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { type Cause, formatCause, formatPlace } from '../training/cause.ts';
-import type { TaskStatus } from '../training/task.ts';
 import {
   combineEnds,
   type EndReason,
   EXIT_CODE_BY_END,
   measureRunMs,
   type TaskLife,
+  type WatchedTask,
 } from '../training/task-life.ts';
 
-/** What is told of a task at the end. */
-export interface CheckedTask {
-  readonly id: string;
-  readonly name: string;
+/** What is reported of a task at the end. */
+export interface CheckedTask
+  extends Pick<WatchedTask, 'id' | 'name' | 'status' | 'statusReason' | 'statusMessage'> {
   readonly url: string;
-  readonly status: TaskStatus;
-  readonly statusReason: string;
-  readonly statusMessage: string;
   /** How long it ran. */
   readonly durationMs: number;
   /** Undefined where the wait was interrupted before the task had ended. */
@@ -28,31 +24,34 @@ export interface CheckedTask {
   readonly cause: Cause | undefined;
 }
 
-/** What is told of a task whose wait is over: its last known state, how it ended and why. */
+/** What is reported of a task: its last known state, how it ended and why. */
 export function describeChecked(
   life: TaskLife,
-  about: { readonly url: string; readonly cause: Cause | undefined; readonly nowMs: number },
+  url: string,
+  cause: Cause | undefined,
+  nowMs: number,
 ): CheckedTask {
-  const { task } = life;
+  const { id, task, end } = life;
+  const { name = '', status = 'unknown', statusReason = '', statusMessage = '' } = task ?? {};
   return {
-    id: life.id,
-    name: task?.name ?? '',
-    url: about.url,
-    status: life.end === 'deleted' ? 'unknown' : (task?.status ?? 'unknown'),
-    statusReason: task?.statusReason ?? '',
-    statusMessage: task?.statusMessage ?? '',
-    durationMs: measureRunMs(life, about.nowMs),
-    end: life.end,
-    cause: about.cause,
+    id,
+    name,
+    url,
+    status: end === 'deleted' ? 'unknown' : status,
+    statusReason,
+    statusMessage,
+    durationMs: measureRunMs(life, nowMs),
+    end,
+    cause,
   };
 }
 
-/** The exit code of tasks that have all come to an end: the first of 3, 4, 7, 124, 0 that occurs. */
+/** The exit code of tasks that have all ended: the first of 3, 4, 7, 124, 0 that occurs. */
 export function decideExitCode(tasks: readonly CheckedTask[]): ExitCode {
   return combineEnds(tasks.flatMap(({ end }) => end ?? []));
 }
 
-/** Prints what came of the tasks on stdout, and hands it to later steps. */
+/** Prints how the tasks ended on stdout, and passes it to later steps. */
 export async function tellResult(
   tasks: readonly CheckedTask[],
   { json }: { readonly json?: boolean },
@@ -87,17 +86,13 @@ function formatJson(tasks: readonly CheckedTask[]): string {
       status,
       statusReason,
       durationSeconds: toSeconds(durationMs),
-      cause:
-        cause === undefined
-          ? null
-          : {
-              kind: cause.kind,
-              message: cause.message,
-              file: cause.file ?? null,
-              line: cause.line ?? null,
-            },
+      cause: cause === undefined ? null : toJson(cause),
     })),
   });
+}
+
+function toJson({ kind, message, file, line }: Cause) {
+  return { kind, message, file: file ?? null, line: line ?? null };
 }
 
 function toSeconds(ms: number): number {
@@ -106,21 +101,19 @@ function toSeconds(ms: number): number {
 
 /** The one line that says how a task ended. */
 export function formatHeadline(task: CheckedTask): string {
+  const { cause, status, end } = task;
   const name = `task ${task.id}${task.name === '' ? '' : ` "${toSingleLine(task.name, 120)}"`}`;
-  if (task.end === 'succeeded') {
-    return `${name} is ${task.status} after ${formatDuration(task.durationMs)}`;
-  }
-  const what = task.end === 'failed' ? 'failed' : 'did not succeed';
-  return `${name} ${what}: ${task.cause === undefined ? task.status : `${task.cause.message}${formatPlace(task.cause)}`}`;
+  if (end === 'succeeded') return `${name} is ${status} after ${formatDuration(task.durationMs)}`;
+  const what = end === 'failed' ? 'failed' : 'did not succeed';
+  return `${name} ${what}: ${cause === undefined ? status : `${cause.message}${formatPlace(cause)}`}`;
 }
 
 /** What follows the headline: ClearML's own words, what to do, and where to look. */
 export function formatDetails(task: CheckedTask): string {
-  const words = [task.statusReason, task.statusMessage]
-    .map((text) => toSingleLine(text))
-    .filter((text) => text !== '');
+  const words = [task.statusReason, task.statusMessage].map((text) => toSingleLine(text));
+  const said = words.filter((text) => text !== '').join('; ');
   return [
-    ...(words.length === 0 ? [] : [`ClearML says: ${task.status}, ${words.join('; ')}`]),
+    ...(said === '' ? [] : [`ClearML says: ${task.status}, ${said}`]),
     ...(task.cause === undefined ? [] : [task.cause.advice]),
     task.url,
   ].join('\n');

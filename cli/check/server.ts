@@ -37,7 +37,7 @@ export function createWatchServer(client: ClearmlClient): WatchServer {
     readQueues: (ids, signal) => readQueues(client, ids, { signal }),
 
     async readMetrics(ids, signal) {
-      // A page of them is plenty to be told.
+      // Nobody reads the values of more tasks than a page holds.
       const tasks = await readTasks(client, ids.slice(0, PAGE_SIZE), ['last_metrics'], { signal });
       return new Map(
         [...tasks].map(([id, task]) => [

@@ -1,41 +1,35 @@
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { isActions } from '../shell/environment.ts';
-import type { Session } from '../shell/program.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { formatAgentCommand } from '../training/agent-command.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
 import type { LogPage } from '../training/console-log.ts';
 import type { TaskLife } from '../training/task-life.ts';
-import type { LiveConsole } from './live-console.ts';
+import type { EndingTools } from './early-end.ts';
 import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
-import type { CheckOptions } from './options.ts';
 import { describeProgress, describeValues, labelTask } from './progress.ts';
 import { type CheckedTask, describeChecked, formatDetails, formatHeadline } from './result.ts';
 import type { Watch } from './watch.ts';
 
-/** A line is told every 30 s at most. */
+/** Progress is printed every 30 s at most. */
 const VALUES_PAUSE_MS = 30_000;
 const LIVE_VALUES_PAUSE_MS = 5000;
 /** A page of a log may hold some MB. */
 const LOGS_AT_ONCE = 8;
-/** GitHub shows ten a step; one is left for whatever else goes wrong. */
+/** GitHub shows ten per step; one is kept for any other error. */
 const MAX_ANNOTATIONS = 9;
 
-export interface WaitOutputTools {
-  readonly options: CheckOptions;
+/** What reporting a wait needs. */
+interface WaitOutputTools extends Omit<EndingTools, 'reach'> {
   readonly client: ClearmlClient;
-  readonly out: LiveConsole;
-  /** The task's page. */
-  readonly urlOf: (life: TaskLife) => string;
-  readonly session: Session;
 }
 
-/** What is printed while tasks are waited for, as far as it has come. */
+/** What has been printed of a wait so far. */
 export interface WaitOutput extends WaitOutputTools {
   readonly watch: Watch;
   readonly followers: Map<string, LogFollower>;
-  /** Of the tasks whose end was told; undefined for one that succeeded. */
+  /** By task whose end was reported; undefined for one that succeeded. */
   readonly causes: Map<string, Cause | undefined>;
   readonly warnedQueues: Set<string>;
   /** The newest values of the metrics that the settings name, by task. */
@@ -47,7 +41,7 @@ export interface WaitOutput extends WaitOutputTools {
   shownLast: { readonly id: string; readonly lines: number };
 }
 
-/** An output in which nothing has been told yet. */
+/** An output in which nothing has been printed yet. */
 export function createWaitOutput(watch: Watch, tools: WaitOutputTools): WaitOutput {
   return {
     ...tools,
@@ -62,7 +56,7 @@ export function createWaitOutput(watch: Watch, tools: WaitOutputTools): WaitOutp
   };
 }
 
-/** Tells what a look has shown: logs as they grow, ends and why, queues that nobody serves, how far it is. */
+/** Reports what a look has shown: new lines of logs, ends and their causes, unserved queues, progress. */
 export async function tellLook(output: WaitOutput): Promise<void> {
   const { lives } = output.watch;
   for (const [index, life] of lives.entries()) {
@@ -76,7 +70,7 @@ export async function tellLook(output: WaitOutput): Promise<void> {
   showProgress(output);
 }
 
-/** Brings the line that says what is going on up to date. */
+/** Updates the line that shows the progress. */
 export function showProgress({ watch, values, out, session }: WaitOutput): void {
   out.showProgress(describeProgress({ ...watch, values }, session.clock.now()));
 }
@@ -87,25 +81,21 @@ export function describeTasks(output: WaitOutput): CheckedTask[] {
 }
 
 function describeTask(life: TaskLife, { urlOf, causes, session }: WaitOutput): CheckedTask {
-  return describeChecked(life, {
-    url: urlOf(life),
-    cause: causes.get(life.id),
-    nowMs: session.clock.now(),
-  });
+  return describeChecked(life, urlOf(life), causes.get(life.id), session.clock.now());
 }
 
-/** There may be something to tell of it. */
+/** Whether there may be something to report of the task. */
 function isDue(life: TaskLife, { causes }: WaitOutput): boolean {
   return life.end === undefined ? life.phase === 'running' : !causes.has(life.id);
 }
 
-/** Tasks are told one after the other; the logs of some are asked for at a time. */
+/** Tasks are reported one after the other; the logs of several are requested at a time. */
 function askAhead(next: readonly TaskLife[], output: WaitOutput): void {
   const due = next.filter((life) => isDue(life, output) && hasLog(life));
   for (const life of due.slice(0, LOGS_AT_ONCE - 1)) findFollower(life, output).ask(life);
 }
 
-/** A draft that was never enqueued has written nothing. */
+/** A draft that was never enqueued has no log. */
 function hasLog({ wasEnqueued, task }: TaskLife): boolean {
   return wasEnqueued || task?.startedAtMs !== undefined;
 }
@@ -134,7 +124,7 @@ function findFollower(life: TaskLife, output: WaitOutput): LogFollower {
   return follower;
 }
 
-/** A task that was deleted since the last look has no log; the next look tells. */
+/** A task that was deleted since the last look has no log. The next look reports it. */
 function passOverDeleted(error: unknown): LogPage {
   if (isRefusal(error, 'no such task')) return { events: [], total: 0 };
   throw error;
@@ -148,12 +138,12 @@ function printLog({ id }: TaskLife, lines: readonly string[], output: WaitOutput
   out.printLog(`Log of task ${id}`, isOneOfMany ? lines.map((line) => `[${labelTask(id)}] ${line}`) : lines);
 }
 
-/** The task has come to its end: reads the rest of its log, finds out why, and says it. */
+/** The task has ended: reads the rest of its log, finds the cause, and reports both. */
 async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   const { out, urlOf, causes } = output;
   const follower = findFollower(life, output);
   if (hasLog(life)) await follower.finish(life);
-  const { droppedLines, droppedBytes, tail } = follower.rest;
+  const { droppedLines, droppedBytes, tail } = follower.shown.rest;
   if (droppedLines > 0) {
     out.say(
       droppedLines === 1
@@ -164,7 +154,7 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   printLog(life, tail, output);
   if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
   causes.set(life.id, findCause(life, follower));
-  tellOutcome(describeTask(life, output), follower.tail, output);
+  tellOutcome(describeTask(life, output), follower.shown.tail, output);
 }
 
 /** Where set-up fails, the agent sets the status twice; the second time with its exit code. */
@@ -175,13 +165,13 @@ async function readFinalReason(life: TaskLife, { watch }: WaitOutput): Promise<v
   if (task?.status === 'failed') life.task = task;
 }
 
-function findCause({ end, task }: TaskLife, follower: LogFollower): Cause | undefined {
+function findCause({ end, task }: TaskLife, { log }: LogFollower): Cause | undefined {
   if (end === undefined) return undefined;
   return explainEnd(end, {
     statusReason: task?.statusReason ?? '',
     statusMessage: task?.statusMessage ?? '',
-    log: follower.recent,
-    isLogComplete: follower.isComplete,
+    log: log.recent,
+    isLogComplete: log.isComplete,
     workingDir: task?.workingDir ?? '.',
   });
 }
@@ -207,7 +197,7 @@ function tellOutcome(task: CheckedTask, tail: readonly string[], output: WaitOut
   });
 }
 
-/** The end of its log stands right above, unfolded: one need not look for it among other tasks' lines. */
+/** Whether the end of the log stands right above, unfolded and with no other task's lines in between. */
 function isTailInView(id: string, tail: readonly string[], output: WaitOutput): boolean {
   const { options, session, watch, shownLast } = output;
   if (!options.showsLogs || isActions(session.env)) return false;
@@ -224,7 +214,7 @@ function warnOfUnservedQueues({ watch, warnedQueues, out }: WaitOutput): void {
   }
 }
 
-/** What the settings want to see of running tasks, as often as it could be shown. */
+/** Reads the metrics that the settings name of running tasks, as often as they can be shown. */
 async function readValues(output: WaitOutput): Promise<void> {
   const { watch, valuesRead, options, out } = output;
   const { patience, server, clock, signal } = watch.ports;

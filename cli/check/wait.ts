@@ -1,28 +1,23 @@
 import type { ClearmlClient } from '../clearml/client.ts';
 import type { ExitCode } from '../shell/failure.ts';
-import { Interruption, type Session } from '../shell/program.ts';
+import { Interruption } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import type { TaskLife } from '../training/task-life.ts';
-import { endInterrupted, endOverdue, type Reach, tellLeft } from './early-end.ts';
-import type { LiveConsole } from './live-console.ts';
-import type { CheckFlags, CheckOptions } from './options.ts';
+import { type EndingTools, endInterrupted, endOverdue, tellLeft } from './early-end.ts';
+import type { CheckFlags } from './options.ts';
 import { type CheckedTask, decideExitCode, tellResult } from './result.ts';
 import { createWaitOutput, describeTasks, showProgress, tellLook } from './wait-output.ts';
 import { runWatch, type Watch } from './watch.ts';
 
 const LIVE_TICK_MS = 1000;
 
-export interface WaitTools {
+export interface WaitTools extends Omit<EndingTools, 'urlOf'> {
   readonly flags: CheckFlags;
-  readonly options: CheckOptions;
-  readonly reach: Reach;
-  /** Bears with outages. */
+  /** Keeps trying during outages. */
   readonly client: ClearmlClient;
-  readonly out: LiveConsole;
-  readonly session: Session;
 }
 
-/** Waits until every task has ended, telling what happens; on a signal ends what is ours and says so. */
+/** Waits until every task has ended, and reports what happens. On a signal ends what is ours. */
 export async function waitForTasks(watch: Watch, tools: WaitTools): Promise<ExitCode> {
   const { tasks, exitCode } = await watchUntilEnd(watch, tools);
   await tellResult(tasks, tools.flags, tools.session);

@@ -335,7 +335,7 @@ test('a server that is away for a while is waited for and told of once', async (
   await run();
   expect(ends.get('a')?.end).toBe('succeeded');
   expect(said).toEqual([
-    'ClearML does not answer (connection refused); going on for up to 10m',
+    'ClearML does not answer (connection refused); retrying for up to 10m',
     expect.stringMatching(/^ClearML answers again, after (?:6m 5|7m)/),
   ]);
 });

@@ -32,14 +32,14 @@ export interface WatchSettings extends Limits {
   readonly pollIntervalMs: number | undefined;
 }
 
-/** What happens around the looks. */
+/** What the watch calls. */
 export interface WatchEvents {
-  /** After each look: what was seen may be told. May take time; the next look waits for it. */
+  /** After each look. The next look waits for it. */
   afterLook(): Promise<void>;
   /** While nothing happens, every `tickMs`. */
   tick(): void;
   readonly tickMs: number;
-  /** A time-out has passed: ends the task if it is ours to end, and says what came of it. Throws only the signal's reason. */
+  /** Ends a task whose time-out has passed, if it is ours to end, and reports that. Throws only the signal's reason. */
   endOverdue(life: TaskLife, timeout: 'timeout' | 'queue-timeout'): Promise<void>;
 }
 
@@ -52,9 +52,9 @@ export interface WatchPorts {
   readonly signal: AbortSignal;
 }
 
-/** A wait for tasks, as far as it has come. It can be looked at any time, also after it was interrupted. */
+/** The state of a wait. It can be read at any time, also after an interruption. */
 export interface Watch {
-  /** One a task, in the order of the ids. */
+  /** One per task, in the order of the ids. */
   readonly lives: readonly TaskLife[];
   /** The queues that tasks wait in, as last seen. */
   readonly queues: Map<string, QueueState>;
@@ -62,7 +62,7 @@ export interface Watch {
   readonly ports: WatchPorts;
   /** Tasks whose time-out has passed, while they are being ended. */
   readonly ending: Map<string, Promise<void>>;
-  /** What came of the first look. */
+  /** The first look, or why it failed. */
   readonly firstLook: Promise<Look | { readonly error: unknown }>;
 }
 
@@ -73,9 +73,9 @@ interface Look {
   readonly tasks: ReadonlyMap<string, WatchedTask>;
 }
 
-/** A queue is looked at less often than the tasks: it costs a request of its own. */
+/** A queue is read less often than the tasks: it costs a request of its own. */
 const QUEUE_PAUSE_MS = 25_000;
-/** Another look at a task that the last one did not show, or showed as a draft again. */
+/** Before the next look at a task that the last one did not show, or showed as a draft again. */
 const DOUBT_PAUSE_MS = 1000;
 
 /** Begins to watch: asks at once how the tasks are. The clocks of all tasks start now. */
@@ -121,7 +121,7 @@ export async function runWatch(watch: Watch, events: WatchEvents): Promise<void>
     const ends = countEnds(lives);
     await events.afterLook();
     if (listWaiting(watch).length === 0) {
-      // What a time-out has ended while the others were told is not told yet.
+      // A task that a time-out ended while the others were reported is reported in the next round.
       if (ending.size === 0 && countEnds(lives) === ends) return;
       await Promise.all(ending.values());
       ports.signal.throwIfAborted();
@@ -163,7 +163,7 @@ async function lookAtQueues(watch: Watch, readAtMs: number | undefined): Promise
   return nowMs;
 }
 
-/** Where a time-out has passed, the task is ended beside the watch over the others. */
+/** Ends a task whose time-out has passed, while the watch over the others goes on. */
 function endIfOverdue(life: TaskLife, watch: Watch, events: WatchEvents): void {
   const timeout = findTimeout(life, watch.settings, watch.ports.clock.now());
   if (timeout === undefined) return;
@@ -178,12 +178,12 @@ function endIfOverdue(life: TaskLife, watch: Watch, events: WatchEvents): void {
     watch.ending.delete(life.id);
   };
   const ended = end();
-  // Awaited once nothing else is waited for; only an interruption rejects it.
+  // Awaited in runWatch() at the end. This keeps an interruption from being reported as unhandled.
   ended.catch(() => undefined);
   watch.ending.set(life.id, ended);
 }
 
-/** What the task has become is shown; that it could not be read changes nothing. */
+/** Reads the task once more for the report. A failure changes nothing. */
 async function lookAgain(life: TaskLife, { server, signal }: WatchPorts): Promise<void> {
   try {
     life.task = (await server.readTasks([life.id], signal)).get(life.id) ?? life.task;
@@ -216,7 +216,7 @@ async function pauseUntil(
   } while (clock.now() < atMs);
 }
 
-/** The failure for ids that name no task. */
+/** The failure for ids without a task. */
 export function failUnknown(ids: readonly string[]): Failure {
   return new Failure(
     ids.length === 1
@@ -225,7 +225,7 @@ export function failUnknown(ids: readonly string[]): Failure {
     {
       exitCode: EXIT_CODES.notFound,
       remedy:
-        'It was deleted, or it is on another ClearML server or in another workspace than CLEARML_API_HOST and the credentials name.',
+        'It was deleted, or it belongs to another ClearML server or workspace: check CLEARML_API_HOST and the credentials.',
     },
   );
 }

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import type { ClearmlAccess } from '../shell/environment.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
-import type { HttpResponse } from '../shell/http.ts';
+import { createHttp, type HttpResponse } from '../shell/http.ts';
+import type { Session } from '../shell/program.ts';
 import type { Redact } from '../shell/redaction.ts';
 import {
   askUntilAnswered,
@@ -87,6 +88,23 @@ export interface ClearmlClientOptions extends Wire {
   readonly access: Pick<ClearmlAccess, 'apiHost' | 'accessKey' | 'secretKey'>;
   /** When a call that began at the given time must have an answer; both in ms since 1970. */
   readonly giveUpAt: (beganAtMs: number) => number;
+}
+
+/** How ClearML is reached, by clients that give up at different times. */
+export type Reach = Omit<ClearmlClientOptions, 'giveUpAt' | 'onRetry'> & { readonly access: ClearmlAccess };
+
+/** Opens connections to ClearML, and closes them when the work is done. */
+export async function useClearml<T>(
+  access: ClearmlAccess,
+  { env, clock, redact, random }: Pick<Session, 'env' | 'clock' | 'redact' | 'random'>,
+  work: (reach: Reach) => Promise<T>,
+): Promise<T> {
+  const http = createHttp(env, clock);
+  try {
+    return await work({ access, http, clock, redact, random });
+  } finally {
+    await http.close();
+  }
 }
 
 /** Talks to ClearML with Basic authentication, which every endpoint takes: no login is needed. */

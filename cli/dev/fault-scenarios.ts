@@ -229,7 +229,7 @@ export function createCheckScenarios(check: Main): readonly Scenario[] {
         const status = (await driver.listTasks())[0]?.status;
         if (exitCode !== 124 && exitCode !== 9) return `exit code ${exitCode}`;
         if (status === 'stopped') return undefined;
-        const isSaid = /not confirmed: task|goes on unwatched/.test(stderr);
+        const isSaid = /not confirmed: task|go on unwatched/.test(stderr);
         return isSaid ? undefined : `the task is ${status}, and nothing said`;
       },
     },

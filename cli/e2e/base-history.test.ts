@@ -320,5 +320,5 @@ test('nobody puts such a mark on a task by a setting', async () => {
   const env = describePush('');
   const run = await runProgramHere(launch, { args: ['--tag', tag], env, cwd: repository.directory });
   expect(run.exitCode).toBe(2);
-  expect(run.stderr).toContain('launches put on tasks themselves');
+  expect(run.stderr).toContain('is reserved: launches set it themselves');
 });

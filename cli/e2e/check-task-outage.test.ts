@@ -103,7 +103,7 @@ test.each<[string, () => Fault]>([
   const { run, id, tookMs } = await watchThrough(fault, ['--outage-timeout', '40s']);
   expect(run).toMatchObject({ exitCode: 9, stdout: '' });
   expect(run.stderr).toMatch(/^error: ClearML at \S+ did not answer/m);
-  expect(run.stderr).toMatch(new RegExp(`What runs goes on unwatched.*\\n.*${id}`));
+  expect(run.stderr).toMatch(new RegExp(`These tasks go on unwatched.*\\n.*${id}`));
   expect(tookMs).toBeGreaterThan(25_000);
   expect(tookMs).toBeLessThan(60_000);
 });
@@ -140,7 +140,7 @@ test('a server that never answers leaves a task that may run: that is said, with
     clock,
   });
   expect(run).toMatchObject({ exitCode: 9, stdout: '' });
-  expect(run.stderr).toMatch(new RegExp(`What runs goes on unwatched.*\\n.*${id}`));
+  expect(run.stderr).toMatch(new RegExp(`These tasks go on unwatched.*\\n.*${id}`));
 });
 
 test('requests that are under way when another one is refused end with the program, without a word of their own', async () => {

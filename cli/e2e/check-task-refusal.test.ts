@@ -19,7 +19,7 @@ describe('what is refused before anything is waited for', () => {
       'a malformed duration',
       [unknown, '--timeout', '5 parsecs'],
       2,
-      '--timeout "5 parsecs" is not a duration',
+      'invalid --timeout "5 parsecs": expected a positive duration',
     ],
     [
       'an unknown id though options are set to nothing, which count as left out',
@@ -29,7 +29,7 @@ describe('what is refused before anything is waited for', () => {
     ],
     ['a pause that is too short', [unknown, '--poll-interval', '1ms'], 2, '--poll-interval 1ms is too short'],
     ['an unknown option', [unknown, '--frobnicate'], 2, '--frobnicate'],
-    ['an option without effect', [unknown, '--project', 'digits'], 2, '--project has no meaning here'],
+    ['an option without effect', [unknown, '--project', 'digits'], 2, '--project has no effect here'],
     ['an unknown choice', [unknown, '--on-timeout', 'panic'], 2, 'abort, leave'],
   ] as const)('%s', async (_name, args, exitCode, words) => {
     const run = await runProgramHere(main, { args, env: sandbox.env, cwd: folder });
@@ -45,8 +45,8 @@ describe('what is refused before anything is waited for', () => {
     expect(run).toMatchObject({ exitCode: 2, stdout: '' });
     for (const text of [
       'CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set',
-      '--timeout "long" is not a duration',
-      '--outage-timeout "0s" is not a duration',
+      'invalid --timeout "long": expected a positive duration',
+      'invalid --outage-timeout "0s": expected a positive duration',
       'line 1: queu',
     ])
       expect(run.stderr).toContain(text);

@@ -149,7 +149,7 @@ describe('at a terminal', () => {
     const id = await local();
     const run = await interrupt(id, [], false);
     expect(run).toMatchObject({ exitCode: 130, stdout: 'in_progress\n' });
-    expect(run.stderr).toContain('Not watching any more; what runs goes on');
+    expect(run.stderr).toContain('No longer watching; these tasks go on');
   });
 
   test('one live line is drawn over, and Ctrl-C only stops watching', async () => {
@@ -157,7 +157,7 @@ describe('at a terminal', () => {
     const run = await interrupt(id);
     expect(run).toMatchObject({ exitCode: 130, stdout: 'in_progress\n' });
     expect(run.stderr).toContain('\r\u001b[2Krunning');
-    expect(run.stderr).toContain('Not watching any more; what runs goes on:');
+    expect(run.stderr).toContain('No longer watching; these tasks go on:');
     // What was drawn last is wiped before anything else is said.
     expect(run.stderr.split('\r\u001b[2K').at(-1)).not.toContain('running');
     expect(await statusOf(id)).toBe('in_progress');

@@ -96,7 +96,7 @@ describe('the exact code', () => {
     repository.commit('Not pushed', { 'train_model.py': 'print(2)\n' });
     const run = await launch();
     expect(run.exitCode).toBe(2);
-    expect(run.stderr).toMatch(/^error: commit [0-9a-f]{10} is on no branch of the remote\n.*push it first/);
+    expect(run.stderr).toMatch(/^error: commit [0-9a-f]{10} is on no branch of the remote\n.*Push it first/);
     expect(await driver.listTasks()).toEqual([]);
   });
 
@@ -116,7 +116,7 @@ describe('the exact code', () => {
     const run = await launch();
     expect(run).toMatchObject({
       exitCode: 0,
-      stderr: expect.stringContaining('warning: 1 untracked file is not part'),
+      stderr: expect.stringContaining('warning: 1 untracked file will not reach the training'),
     });
   });
 
@@ -166,7 +166,7 @@ describe('the exact code', () => {
       expect(moved).toMatchObject({ exitCode: 2, stdout: '' });
       expect(moved.stderr).toContain('error: the commit to train is dddddddddd, not eeeeeeeeee');
       const short = await launch([], { env: { ...env, PR_COMMIT: head.slice(0, 10) } });
-      expect(short).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('no full commit id') });
+      expect(short).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('not a full commit id') });
       const task = await launchTask([], { ...env, PR_COMMIT: head.toUpperCase() });
       expect(task.script).toMatchObject({ version_num: head, branch: 'fix' });
       expect(task.script.repository).toMatch(/\/fork\/digits\.git$/);
@@ -211,7 +211,7 @@ describe('the exact code', () => {
     repository.git('remote', 'set-url', 'origin', 'https://octocat:ghp_inTheUrl@github.com:acme/digits.git');
     const run = await launch();
     expect(run.exitCode).toBe(2);
-    expect(run.stderr).toContain('the URL of the checkout’s remote is none that an agent can clone');
+    expect(run.stderr).toContain('an agent cannot clone the URL of the checkout’s remote');
     expect(run.stderr).not.toContain('ghp_');
   });
 
@@ -232,12 +232,15 @@ describe('the exact code', () => {
   });
 
   test.each([
-    [['http://x'], 'the repository URL is none that git can clone'],
-    [['--', '-x', 'main', 'a'.repeat(40)], 'the repository URL is none that git can clone'],
-    [[CLONE_URL, 'a b', 'a'.repeat(40)], 'the branch is no valid name'],
-    [[CLONE_URL, 'main', 'abc123'], 'the commit is no full commit id'],
-    [['https://github.com/other/repo.git'], 'which commit of the given repository is meant'],
-    [[CLONE_URL, 'other'], 'which commit of the given branch is meant'],
+    [['http://x'], 'git cannot clone the repository URL'],
+    [['--', '-x', 'main', 'a'.repeat(40)], 'git cannot clone the repository URL'],
+    [[CLONE_URL, 'a b', 'a'.repeat(40)], 'the branch is not a valid name'],
+    [[CLONE_URL, 'main', 'abc123'], 'the commit is not a full commit id'],
+    [
+      ['https://github.com/other/repo.git'],
+      'the arguments do not say which commit of the repository to train',
+    ],
+    [[CLONE_URL, 'other'], 'the arguments do not say which commit of the branch to train'],
   ])('%j is refused: %s', async (args, message) => {
     const run = await launch(args);
     expect(run.exitCode).toBe(2);

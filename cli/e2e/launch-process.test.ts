@@ -74,7 +74,7 @@ describe('as a process', () => {
     for (const text of [
       'CLEARML_API_SECRET_KEY is not set',
       'the event file that GITHUB_EVENT_PATH names is no JSON',
-      'PR_COMMIT is no full commit id',
+      'PR_COMMIT is not a full commit id',
       'line 1: queu',
     ])
       expect(result.stderr).toContain(text);

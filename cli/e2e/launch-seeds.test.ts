@@ -42,10 +42,10 @@ describe('seeds', () => {
 
   test.each([
     [['--seeds', '2', '--param', 'seed=5'], 'the seed is given twice'],
-    [['--seeds', '0'], 'is neither a number of seeds'],
-    [['--seeds', '1,1'], 'is neither a number of seeds'],
-    [['--seeds', 'x'], 'is neither a number of seeds'],
-    [['--param', 'lr'], 'is not of the form [Section/]name=value'],
+    [['--seeds', '0'], 'invalid --seeds "0": expected a number of seeds (1 to 100)'],
+    [['--seeds', '1,1'], 'invalid --seeds "1,1": expected a number of seeds (1 to 100)'],
+    [['--seeds', 'x'], 'invalid --seeds "x": expected a number of seeds (1 to 100)'],
+    [['--param', 'lr'], 'invalid --param "lr": expected [Section/]name=value'],
     [['--param', '/x=1'], 'has no section or no name'],
     [['--project', 'ab'], 'is shorter than 3 characters'],
     [['--entry-point', '../x.py'], 'is not a path inside the repository'],

@@ -57,7 +57,7 @@ describe('taken back', () => {
     );
     expect(run.exitCode).toBe(130);
     expect(run.stderr).toContain(
-      `task ${taken.id} is left: another pull request uses it (${sandbox.webHost}/`,
+      `leaving task ${taken.id} alone: another pull request uses it (${sandbox.webHost}/`,
     );
     expect(await driver.getTask(taken.id)).toMatchObject({ status: 'queued' });
   });

@@ -1,36 +1,30 @@
 import type { CodeLocation } from '../github/event.ts';
 import type { CheckoutReader } from '../github/git.ts';
 import type { Environment } from '../shell/environment.ts';
-import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import { Failure, failUsage } from '../shell/failure.ts';
 import { identifyRepository, isCloneUrl, stripCredentials } from '../shell/git-url.ts';
 
-/** The code to train, with what its identity is made of. */
-export interface Code extends CodeLocation {
-  /** The git tree, or the hashed objects of `paths`, or the commit where it can't be read locally. */
-  readonly codeId: string;
-  /** Uncommitted changes to tracked files that go with the task; empty for none. */
-  readonly diff: string;
-}
-
 /** The three arguments of `launch-training-task`. */
-export interface CodeArguments {
-  readonly cloneUrl: string | undefined;
-  readonly branch: string | undefined;
-  readonly commit: string | undefined;
-}
+export type CodeArguments = { readonly [Name in keyof CodeLocation]: string | undefined };
 
 /** What to train, and what the user should know about it. */
-export interface LocatedCode {
-  readonly location: CodeLocation;
+export interface LocatedCode extends CodeLocation {
+  /** Uncommitted changes to tracked files that go with the task; empty for none. */
   readonly diff: string;
   readonly warnings: readonly string[];
+}
+
+/** The code to train, with its identity. */
+export interface Code extends LocatedCode {
+  /** The git tree, or the hashed objects of `paths`, or the commit where it can't be read locally. */
+  readonly codeId: string;
 }
 
 /**
  * Finds out which code is meant: the arguments, what they leave open from the event, else from the local checkout.
  *
- * @throws Failure (usage) when they leave something open that nothing else tells, when the local commit is not on the
- *   remote, or when it has changes and `--diff` was not given
+ * @throws Failure (usage) when the commit remains open, when the local commit is not on the remote, or when there are
+ *   changes without `--diff`
  */
 export async function locateCode(
   args: CodeArguments,
@@ -39,83 +33,72 @@ export async function locateCode(
   sendsDiff: boolean,
 ): Promise<LocatedCode> {
   checkArguments(args);
-  if (args.cloneUrl !== undefined && args.branch !== undefined && args.commit !== undefined) {
-    return describe(
-      { cloneUrl: args.cloneUrl, branch: args.branch, commit: args.commit.toLowerCase() },
-      sendsDiff,
+  const { cloneUrl, branch, commit } = args;
+  const isComplete = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
+  const remote = isComplete ? { cloneUrl, branch, commit } : eventCode;
+  if (remote instanceof Failure) throw remote;
+  if (remote === undefined) return locateCheckout(args, reader, sendsDiff);
+  const warnings = sendsDiff
+    ? ['--diff has no effect: the commit does not come from the local checkout']
+    : [];
+  return { ...fillIn(args, remote, 'the event'), diff: '', warnings };
+}
+
+async function locateCheckout(
+  args: CodeArguments,
+  reader: CheckoutReader,
+  sendsDiff: boolean,
+): Promise<LocatedCode> {
+  const { cloneUrl, branch, pushedBranch, commit, diff, untrackedFiles } = await reader.readCheckout();
+  if (args.cloneUrl === undefined && !isCloneUrl(cloneUrl)) {
+    throw failUsage(
+      'an agent cannot clone the URL of the checkout’s remote',
+      'git remote -v shows it. Correct it with git remote set-url, or give repository URL, branch and commit as arguments.',
     );
   }
-  if (eventCode instanceof Failure) throw eventCode;
-  if (eventCode !== undefined) {
-    return describe(fillIn(args, eventCode, 'the event'), sendsDiff);
-  }
-  const checkout = await reader.readCheckout();
-  if (args.cloneUrl === undefined && !isCloneUrl(checkout.cloneUrl)) {
-    throw new Failure('the URL of the checkout’s remote is none that an agent can clone', {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'git remote -v shows it; give the repository URL, branch and commit as arguments, or set it right with git remote set-url.',
-    });
-  }
-  const { pushedBranch } = checkout;
   if (pushedBranch === undefined) {
-    throw new Failure(`commit ${checkout.commit.slice(0, 10)} is on no branch of the remote`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: `An agent could not clone it: push it first (git push${checkout.branch === undefined ? '' : ` -u origin ${checkout.branch}`}), or run git fetch if it was pushed from elsewhere.`,
-    });
+    throw failUsage(
+      `commit ${commit.slice(0, 10)} is on no branch of the remote`,
+      `An agent cannot clone it. Push it first (git push${branch === undefined ? '' : ` -u origin ${branch}`}), or run git fetch if it was pushed from elsewhere.`,
+    );
   }
-  const location = fillIn(
-    args,
-    { cloneUrl: checkout.cloneUrl, branch: pushedBranch, commit: checkout.commit },
-    'the local checkout',
-  );
-  if (checkout.diff !== '' && !sendsDiff) {
-    throw new Failure('tracked files have changes that are not committed', {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Commit and push them, or send them along with --diff.',
-    });
+  const location = fillIn(args, { cloneUrl, branch: pushedBranch, commit }, 'the local checkout');
+  if (diff !== '' && !sendsDiff) {
+    throw failUsage(
+      'tracked files have uncommitted changes',
+      'Commit and push them, or send them along with --diff.',
+    );
   }
-  const { untrackedFiles } = checkout;
-  return {
-    location: { ...location, cloneUrl: stripCredentials(location.cloneUrl) },
-    diff: sendsDiff ? checkout.diff : '',
-    warnings:
-      untrackedFiles === 0
-        ? []
-        : [
-            `${untrackedFiles} untracked ${untrackedFiles === 1 ? 'file is' : 'files are'} not part of what is trained: git add and commit what the training needs`,
-          ],
-  };
+  const untracked = `${untrackedFiles} untracked ${untrackedFiles === 1 ? 'file' : 'files'}`;
+  const warning = `${untracked} will not reach the training: git add and commit what it needs`;
+  return { ...location, diff, warnings: untrackedFiles === 0 ? [] : [warning] };
 }
 
 /**
- * The only commit that may be trained, as PR_COMMIT says; undefined where nobody said so.
+ * The only commit that may be trained, as PR_COMMIT says; undefined where it is not set.
  *
- * @throws Failure (usage) when it is no full commit id
+ * @throws Failure (usage) when it is not a full commit id
  */
 export function readExpectedCommit(env: Environment): string | undefined {
   const commit = env.PR_COMMIT?.trim().toLowerCase();
   if (commit === undefined || isCommitId(commit)) return commit;
-  throw new Failure('PR_COMMIT is no full commit id', {
-    exitCode: EXIT_CODES.usage,
-    remedy: 'Give all 40 hexadecimal digits: others can make a commit that has the same first ones.',
-  });
+  throw failUsage(
+    'PR_COMMIT is not a full commit id',
+    'Give all 40 hexadecimal digits: anybody can make another commit with the same first digits.',
+  );
 }
 
 /**
- * Makes sure that what is trained is what somebody has read: a branch may have moved on since.
+ * Ensures that the reviewed commit is trained: the branch may have moved on since.
  *
  * @param expected as `readExpectedCommit` gives it
  * @throws Failure (usage) when it is another commit
  */
 export function checkExpectedCommit(commit: string, expected: string | undefined): void {
   if (expected === undefined || expected === commit) return;
-  throw new Failure(
+  throw failUsage(
     `the commit to train is ${commit.slice(0, 10)}, not ${expected.slice(0, 10)} as PR_COMMIT says`,
-    {
-      exitCode: EXIT_CODES.usage,
-      remedy: `Most likely the branch has moved on: read what has come since, then give ${commit}.`,
-    },
+    `Most likely the branch has moved on. Read the new commits, then give ${commit}.`,
   );
 }
 
@@ -123,31 +106,19 @@ function isCommitId(text: string): boolean {
   return /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/i.test(text);
 }
 
-function describe(location: CodeLocation, sendsDiff: boolean): LocatedCode {
-  return {
-    location: { ...location, cloneUrl: stripCredentials(location.cloneUrl) },
-    diff: '',
-    warnings: sendsDiff ? ['--diff has no effect: the commit does not come from the local checkout'] : [],
-  };
-}
-
+/** The code of the arguments. What they leave open comes from the source. */
 function fillIn(args: CodeArguments, source: CodeLocation, sourceName: string): CodeLocation {
   const isOtherRepository =
     args.cloneUrl !== undefined && identifyRepository(args.cloneUrl) !== identifyRepository(source.cloneUrl);
-  if (
-    isOtherRepository ||
-    (args.branch !== undefined && args.branch !== source.branch && args.commit === undefined)
-  ) {
-    throw new Failure(
-      `which commit of the given ${isOtherRepository ? 'repository' : 'branch'} is meant is not said`,
-      {
-        exitCode: EXIT_CODES.usage,
-        remedy: `Give repository URL, branch and commit; ${sourceName} is about ${isOtherRepository ? 'another repository' : `branch ${source.branch}`}.`,
-      },
+  const isOtherBranch = args.branch !== undefined && args.branch !== source.branch;
+  if (isOtherRepository || (isOtherBranch && args.commit === undefined)) {
+    throw failUsage(
+      `the arguments do not say which commit of the ${isOtherRepository ? 'repository' : 'branch'} to train`,
+      `Give repository URL, branch and commit: ${sourceName} is about ${isOtherRepository ? 'another repository' : `branch ${source.branch}`}.`,
     );
   }
   return {
-    cloneUrl: args.cloneUrl ?? source.cloneUrl,
+    cloneUrl: stripCredentials(args.cloneUrl ?? source.cloneUrl),
     branch: args.branch ?? source.branch,
     commit: (args.commit ?? source.commit).toLowerCase(),
   };
@@ -155,32 +126,32 @@ function fillIn(args: CodeArguments, source: CodeLocation, sourceName: string): 
 
 function checkArguments({ cloneUrl, branch, commit }: CodeArguments): void {
   if (cloneUrl !== undefined && !isCloneUrl(cloneUrl)) {
-    throw new Failure('the repository URL is none that git can clone', {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give it as https://github.com/acme/digits.git or git@github.com:acme/digits.git.',
-    });
+    throw failUsage(
+      'git cannot clone the repository URL',
+      'Give it as https://github.com/acme/digits.git or git@github.com:acme/digits.git.',
+    );
   }
   if (branch !== undefined && !isBranchName(branch)) {
-    throw new Failure('the branch is no valid name of a git branch', {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give its name as git branch shows it, without refs/heads/.',
-    });
+    throw failUsage(
+      'the branch is not a valid name of a git branch',
+      'Give its name as git branch shows it, without refs/heads/.',
+    );
   }
   if (commit !== undefined && !isCommitId(commit)) {
-    throw new Failure('the commit is no full commit id', {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Give all 40 hexadecimal digits, as git rev-parse HEAD prints them: a short id or a branch can change its meaning.',
-    });
+    throw failUsage(
+      'the commit is not a full commit id',
+      'Give all 40 hexadecimal digits, as git rev-parse HEAD prints them. A short id or a branch can change its meaning.',
+    );
   }
 }
 
-/** The rules of git-check-ref-format that matter to us: shell signs are allowed in a branch's name, blanks are not. */
+/** The rules of git-check-ref-format that matter to us: a branch's name may hold shell signs, but not blanks. */
 function isBranchName(name: string): boolean {
   return name !== '' && !/^[-/.]|[\s\p{Cc}~^:?*[\\]|\.\.|@\{|\/\/|[/.]$|\.lock$/u.test(name);
 }
 
-/** The code's identity: the commit's tree (its message and parents decide nothing); where it can't be read here, the commit. */
-export async function identifyCode({ location, diff }: LocatedCode, reader: CheckoutReader): Promise<Code> {
-  return { ...location, diff, codeId: (await reader.readTreeId(location.commit)) ?? location.commit };
+/** The code's identity: the commit's tree, since message and parents decide nothing. Without a local checkout, the commit. */
+export async function identifyCode(located: LocatedCode, reader: CheckoutReader): Promise<Code> {
+  const codeId = (await reader.readTreeId(located.commit)) ?? located.commit;
+  return { ...located, warnings: [], codeId };
 }

@@ -1,12 +1,11 @@
-import { createClearmlClient } from '../clearml/client.ts';
+import { createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
 import { readEventFile, readGithubRun } from '../github/event.ts';
 import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
 import { askForPullRequestHead } from '../github/pull-request-head.ts';
 import { readConfigFile } from '../shell/config-file.ts';
-import { type ClearmlAccess, readClearmlAccess } from '../shell/environment.ts';
+import { readClearmlAccess } from '../shell/environment.ts';
 import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
-import { createHttp } from '../shell/http.ts';
 import { Command, formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import {
@@ -17,9 +16,9 @@ import {
   readExpectedCommit,
 } from './code.ts';
 import { type LaunchFlags, type LaunchOptions, resolveLaunchOptions } from './options.ts';
-import { createLaunchServer } from './server.ts';
+import { findProject, findQueue } from './server.ts';
 
-/** Launch gives up within a minute; what it has created is removed in the rest. */
+/** Launch gives up within a minute. The rest of the minute is for removing what it has created. */
 const GIVE_UP_MS = 42_000;
 
 interface Flags extends LaunchFlags {
@@ -34,11 +33,11 @@ export function createCommand(): Command {
   const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
   return new Command('launch-training-task')
     .description(
-      'Creates a ClearML task for exactly one commit and puts it into a queue, once: a training that is there already is reused.',
+      'Creates a ClearML task for exactly one commit and puts it into a queue. A training that exists already is reused.',
     )
     .argument(
       '[repo-url]',
-      'URL to clone from; left out, it comes from the GitHub event, else from the local checkout',
+      'URL to clone from (default: from the GitHub event, else from the local checkout)',
     )
     .argument('[branch]', 'branch that holds the commit')
     .argument('[commit]', 'full id of the commit to train')
@@ -52,23 +51,23 @@ export function createCommand(): Command {
     .option('--working-dir <folder>', "folder to run it in, relative to the repository's root (default: .)")
     .option(
       '--requirements <file>',
-      "requirements file to send along (default: the agent reads the repository's own)",
+      "requirements file of the checkout to send along (default: the agent reads the repository's own)",
     )
     .option('--docker-image <image>', 'image the agent runs the task in')
     .option('--docker-args <arguments>', 'arguments for docker run')
     .option(
       '--param <[Section/]name=value>',
-      'hyperparameter; repeatable; section Args where none is given',
+      'hyperparameter, repeatable; without a section it goes to Args',
       collect,
     )
-    .option('--tag <tag>', 'further tag; repeatable', collect)
-    .option('--seeds <n|a,b,c>', 'one task a seed: n means seeds 1 to n')
-    .option('--reuse', 'take a task that is the same training instead of a new one (default)')
+    .option('--tag <tag>', 'further tag, repeatable', collect)
+    .option('--seeds <n|a,b,c>', 'one task per seed; n means seeds 1 to n')
+    .option('--reuse', 'reuse a task that is the same training (default)')
     .option('--no-reuse', 'train again')
     .option('--supersede', "end this pull request's unfinished tasks of older commits (default)")
-    .option('--no-supersede', 'leave them')
-    .option('--require-worker', 'exit 7, and create nothing, when no worker serves the queue')
-    .option('--diff', 'send uncommitted changes of tracked files along')
+    .option('--no-supersede', 'leave them running')
+    .option('--require-worker', 'exit 7 and create nothing when no worker serves the queue')
+    .option('--diff', 'send uncommitted changes of tracked files along (local checkout only)')
     .option('--dry-run', 'print the tasks that would be created; change nothing')
     .option('--json', 'print one JSON document')
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
@@ -105,60 +104,44 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
       ? ((await askForPullRequestHead(github, session)) ?? github.code)
       : github.code;
   const located = await locateCode({ cloneUrl, branch, commit }, eventCode, reader, flags.diff === true);
-  checkExpectedCommit(located.location.commit, expectedCommit);
+  checkExpectedCommit(located.commit, expectedCommit);
   for (const warning of located.warnings) voice.warn(warning);
-  const [{ code, warnings }, requirementsText] = await Promise.all([
+  const requirements = flags.requirements ?? config.requirements;
+  const [code, requirementsText] = await Promise.all([
     identify(located, config.paths, reader),
-    readRequirements(flags.requirements ?? config.requirements, cwd, reader),
+    requirements === undefined
+      ? undefined
+      : reader.findRoot().then((root) => readRequirementsFile(root ?? cwd, requirements)),
   ]);
-  for (const warning of warnings) voice.warn(warning);
-  const options = resolveLaunchOptions({ flags, config, run: github, code, requirementsText });
-  return beginToLaunch(options, flags, access, reader, session);
+  for (const warning of code.warnings) voice.warn(warning);
+  const options = resolveLaunchOptions(flags, { config, run: github, code, requirementsText });
+  return useClearml(access, session, (reach) => beginToLaunch(options, flags, reach, reader, session));
 }
 
-/** Only with `paths` patterns are matched: what does that is loaded only then. */
+/** Loads the pattern matcher only where the setting `paths` needs it. */
 async function identify(located: LocatedCode, paths: readonly string[] | undefined, reader: CheckoutReader) {
-  if (paths === undefined) return { code: await identifyCode(located, reader), warnings: [] };
+  if (paths === undefined) return identifyCode(located, reader);
   const { identifyPaths } = await import('./paths.ts');
   return identifyPaths(located, paths, reader);
-}
-
-async function readRequirements(
-  path: string | undefined,
-  cwd: string,
-  reader: ReturnType<typeof createCheckoutReader>,
-): Promise<string | undefined> {
-  return path === undefined ? undefined : readRequirementsFile((await reader.findRoot()) ?? cwd, path);
 }
 
 async function beginToLaunch(
   options: LaunchOptions,
   flags: Flags,
-  access: ClearmlAccess,
+  reach: Reach,
   reader: CheckoutReader,
   session: Session,
 ): Promise<ExitCode> {
-  const { env, clock, redact, random } = session;
-  const http = createHttp(env, clock);
-  try {
-    const deadlineMs = clock.now() + GIVE_UP_MS;
-    const reach = { access, http, clock, redact, random };
-    const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
-    const server = createLaunchServer(client, session.interruption);
-    const destination = Promise.all([
-      server.findProject(options.project),
-      server.findQueue(options.queue),
-    ]).then(
-      ([projectId, queue]) => ({ projectId, queue }),
-      (error: unknown) => ({ error }),
-    );
-    // Loaded while the first answers are under way.
-    const { launchTasks } = await import('./launch.ts');
-    const input = { options, flags, destination, reader, reach, client, server, deadlineMs };
-    return await launchTasks(input, session);
-  } finally {
-    await http.close();
-  }
+  const deadlineMs = session.clock.now() + GIVE_UP_MS;
+  const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
+  const server = { client, signal: session.interruption };
+  const destination = Promise.all([
+    findProject(server, options.project),
+    findQueue(server, options.queue),
+  ]).catch((error: unknown) => ({ error }));
+  // Loaded while the first answers are under way.
+  const { launchTasks } = await import('./launch.ts');
+  return launchTasks({ options, flags, destination, reader, reach, server, deadlineMs }, session);
 }
 
 /** Runs the program; the exit code is what it gives. */

@@ -1,10 +1,11 @@
 import type { GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
-import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
+import { checkAll, failUsage } from '../shell/failure.ts';
 import { isHistoryMark } from '../training/history-mark.ts';
 import {
   DEFAULT_SEED_PARAM,
   type NameOptions,
+  type Names,
   resolveEntryPoint,
   resolveNames,
   resolveWorkingDir,
@@ -14,7 +15,7 @@ import { resolveParams, toParamPath } from './params.ts';
 
 const DEFAULT_QUEUE = 'default';
 
-/** The options of `launch-training-task`, as they were given. */
+/** The options of `launch-training-task`, as given. */
 export interface LaunchFlags extends NameOptions {
   readonly queue?: string | undefined;
   readonly requirements?: string | undefined;
@@ -29,17 +30,23 @@ export interface LaunchFlags extends NameOptions {
   readonly requireWorker?: boolean | undefined;
 }
 
+/** What the options of a launch are made of besides the flags. */
+interface LaunchSources {
+  readonly config: Config;
+  readonly run: GithubRun;
+  readonly code: Code;
+  /** Content of the requirements file, where one was named. */
+  readonly requirementsText: string | undefined;
+}
+
 /** What a launch is told to do, checked. */
-export interface LaunchOptions {
-  readonly project: string;
-  readonly taskName: string;
+export interface LaunchOptions extends LaunchSources, Names {
   readonly queue: string;
   readonly params: ReadonlyMap<string, string>;
   readonly seedParam: string;
   readonly seeds: readonly number[] | undefined;
   readonly entryPoint: string;
   readonly workingDir: string;
-  readonly requirementsText: string | undefined;
   readonly dockerImage: string | undefined;
   readonly dockerArgs: string | undefined;
   /** Of the user. */
@@ -47,25 +54,15 @@ export interface LaunchOptions {
   readonly reuse: boolean;
   readonly supersede: boolean;
   readonly requireWorker: boolean;
-  readonly config: Config;
-  readonly run: GithubRun;
-  readonly code: Code;
 }
 
 /**
  * Checks what a launch is told to do.
  *
- * @param requirementsText content of the requirements file, where one was named
  * @throws Failure (usage) naming every option and setting that is malformed or contradicts another
  */
-export function resolveLaunchOptions(input: {
-  readonly flags: LaunchFlags;
-  readonly config: Config;
-  readonly run: GithubRun;
-  readonly code: Code;
-  readonly requirementsText: string | undefined;
-}): LaunchOptions {
-  const { flags, config, run, code, requirementsText } = input;
+export function resolveLaunchOptions(flags: LaunchFlags, sources: LaunchSources): LaunchOptions {
+  const { config, run, code } = sources;
   const seedParam = toParamPath(config['seed-param'] ?? DEFAULT_SEED_PARAM);
   const [params, seeds, tags, names] = checkAll(
     () => resolveParams(flags.param ?? [], config.params ?? {}),
@@ -74,13 +71,13 @@ export function resolveLaunchOptions(input: {
     () => resolveNames(flags, config, run, code.cloneUrl),
   );
   if (seeds !== undefined && params.has(seedParam)) {
-    throw new Failure(`the seed is given twice: by seeds and by the param ${seedParam}`, {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Leave one of them out; seed-param in the settings file names the param that seeds are written to.',
-    });
+    throw failUsage(
+      `the seed is given twice: by seeds and by the param ${seedParam}`,
+      'Leave one of them out. The setting seed-param names the param that receives the seed.',
+    );
   }
   return {
+    ...sources,
     ...names,
     queue: flags.queue ?? config.queue ?? DEFAULT_QUEUE,
     params,
@@ -88,26 +85,22 @@ export function resolveLaunchOptions(input: {
     seeds,
     entryPoint: resolveEntryPoint(flags, config),
     workingDir: resolveWorkingDir(flags, config),
-    requirementsText,
     dockerImage: flags.dockerImage ?? config['docker-image'],
     dockerArgs: flags.dockerArgs ?? config['docker-args'],
     tags,
     reuse: flags.reuse ?? config.reuse ?? true,
     supersede: flags.supersede ?? config.supersede ?? true,
     requireWorker: flags.requireWorker === true,
-    config,
-    run,
-    code,
   };
 }
 
 function resolveTags(tags: readonly string[]): readonly string[] {
   const reserved = tags.find(isHistoryMark);
   if (reserved === undefined) return tags;
-  throw new Failure(`the tag ${reserved} is one that launches put on tasks themselves`, {
-    exitCode: EXIT_CODES.usage,
-    remedy: 'It says which commit a task is the baseline of: leave it out, or name it otherwise.',
-  });
+  throw failUsage(
+    `the tag ${reserved} is reserved: launches set it themselves`,
+    'It records which commit a task is the baseline of. Choose another tag.',
+  );
 }
 
 /** `--seeds 3` means 1, 2, 3; `--seeds 4,7` names them. undefined: one task, no seed set. */
@@ -122,21 +115,15 @@ function resolveSeeds(
 }
 
 function parseSeeds(flag: string): number | readonly number[] {
-  const text = flag.trim();
-  const parts = text.split(',').map((part) => part.trim());
+  const parts = flag.split(',').map((part) => part.trim());
   const numbers = parts.map(Number);
-  const areWhole = parts.every((part) => /^\d{1,15}$/.test(part));
-  const isCount = parts.length === 1 && !text.includes(',');
-  const isValid =
-    areWhole && (isCount ? numbers[0] !== undefined && numbers[0] >= 1 && numbers[0] <= 100 : true);
-  if (!isValid || new Set(numbers).size !== numbers.length || numbers.length > 100) {
-    throw new Failure(
-      `--seeds "${flag}" is neither a number of seeds (1 to 100) nor a list of different whole numbers`,
-      {
-        exitCode: EXIT_CODES.usage,
-        remedy: 'For example --seeds 3 (seeds 1, 2 and 3) or --seeds 7,11,13.',
-      },
-    );
-  }
-  return isCount ? (numbers[0] ?? 1) : numbers;
+  const [count = 0, ...others] = numbers;
+  const isCount = others.length === 0;
+  const isWhole = parts.every((part) => /^\d{1,15}$/.test(part));
+  const isInBounds = isCount ? count >= 1 && count <= 100 : numbers.length <= 100;
+  if (isWhole && isInBounds && new Set(numbers).size === numbers.length) return isCount ? count : numbers;
+  throw failUsage(
+    `invalid --seeds "${flag}": expected a number of seeds (1 to 100) or a list of different whole numbers`,
+    'For example --seeds 3 (seeds 1, 2 and 3) or --seeds 7,11,13.',
+  );
 }

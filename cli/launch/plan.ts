@@ -1,29 +1,20 @@
 import type { GithubRun } from '../github/event.ts';
-import type { Config } from '../shell/config.ts';
 import { toWebUrl } from '../shell/git-url.ts';
 import type { HistoryMark } from '../training/history-mark.ts';
 import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import type { Code } from './code.ts';
 import type { LaunchOptions } from './options.ts';
-import { groupParams, sortParams } from './params.ts';
+import { groupParams } from './params.ts';
 
 /** Everything that is known before ClearML is asked. */
-export interface LaunchPlan {
-  readonly project: string;
-  readonly queue: string;
+export interface LaunchPlan extends LaunchOptions {
   readonly pipelineHash: string;
-  readonly pullRequest: number | undefined;
-  readonly commit: string;
   readonly tasks: readonly PlannedTask[];
   /** Tags that a reused task gets where it lacks them. */
   readonly tagsOfReused: readonly string[];
   /** How a reused task is marked as the branch's; undefined where the launch is not the branch's own. */
   readonly historyMark: HistoryMark | undefined;
-  readonly reuse: boolean;
-  readonly supersede: boolean;
-  readonly requireWorker: boolean;
-  readonly run: GithubRun;
 }
 
 export interface PlannedTask {
@@ -35,7 +26,7 @@ export interface PlannedTask {
   readonly content: TaskContent;
 }
 
-/** What a task trains, but for the code itself, in our words; empty means none. */
+/** What a task trains besides the code, in our words; empty means none. */
 export interface TaskContent {
   readonly entryPoint: string;
   readonly workingDir: string;
@@ -47,7 +38,7 @@ export interface TaskContent {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** The body of ClearML's `tasks.create`; every hyperparameter value is a text (recording 095). */
+/** The body of ClearML's `tasks.create`; every hyperparameter value is a text. */
 export interface TaskDocument {
   readonly name: string;
   readonly type: 'training';
@@ -75,9 +66,9 @@ export interface HyperParameter {
   readonly value: string;
 }
 
-/** Plans the tasks of a launch, one a seed, with the keys that they are known by. */
+/** Plans the tasks of a launch, one per seed, with their keys. */
 export async function planLaunch(options: LaunchOptions): Promise<LaunchPlan> {
-  const { project, taskName, config, run, code, params, seeds } = options;
+  const { project, taskName, run, code, params, seeds } = options;
   const repository = identifyPipelineRepository(run.repository, run.serverUrl, code.cloneUrl);
   const pipelineHash = await hashPipeline({ repository, project, taskName });
   const groupHash = await hashTraining(pipelineHash, params, options);
@@ -87,20 +78,13 @@ export async function planLaunch(options: LaunchOptions): Promise<LaunchPlan> {
   ];
   const tags = ['ci', ...tagsOfReused, `branch:${code.branch}`, ...options.tags];
   return {
-    project,
-    queue: options.queue,
+    ...options,
     pipelineHash,
-    pullRequest: run.pullRequest,
-    commit: code.commit,
     tasks: await Promise.all(
       (seeds ?? [undefined]).map((seed) => planTask(seed, pipelineHash, [...new Set(tags)], options)),
     ),
     tagsOfReused,
-    historyMark: planHistoryMark(run, code, config),
-    reuse: options.reuse,
-    supersede: options.supersede,
-    requireWorker: options.requireWorker,
-    run,
+    historyMark: planHistoryMark(options),
   };
 }
 
@@ -157,13 +141,14 @@ function hashTraining(
   { code, entryPoint, workingDir, requirementsText, dockerImage, dockerArgs }: LaunchOptions,
 ): Promise<string> {
   const surroundings = [entryPoint, workingDir, requirementsText, dockerImage, dockerArgs];
+  const sorted = [...params].sort(([a], [b]) => (a < b ? -1 : 1));
   return hashText(
-    JSON.stringify([KEY_VERSION, pipelineHash, code.codeId, code.diff, ...surroundings, sortParams(params)]),
+    JSON.stringify([KEY_VERSION, pipelineHash, code.codeId, code.diff, ...surroundings, sorted]),
   );
 }
 
 /** A push to a branch, or a person outside Actions, launches what becomes the branch's history. */
-function planHistoryMark(run: GithubRun, code: Code, config: Config): HistoryMark | undefined {
+function planHistoryMark({ run, code, config }: LaunchOptions): HistoryMark | undefined {
   if (run.pullRequest !== undefined || code.diff !== '') return undefined;
   const { push } = run;
   const isPushed = push?.branch === code.branch && push.commit === code.commit;
@@ -176,7 +161,7 @@ function planHistoryMark(run: GithubRun, code: Code, config: Config): HistoryMar
   };
 }
 
-/** Counts up when the meaning of a key changes, so that tasks of older versions are not taken for the same training. */
+/** Raise it when the meaning of a key changes: tasks of older versions then count as other trainings. */
 const KEY_VERSION = 1;
 
 function listRuntime(key: string, pipelineHash: string, run: GithubRun, code: Code): Record<string, string> {
@@ -190,11 +175,11 @@ function listRuntime(key: string, pipelineHash: string, run: GithubRun, code: Co
     [RUNTIME_KEYS.event]: run.eventName ?? 'launch',
   };
   return Object.fromEntries(
-    Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
 }
 
-/** What a person who finds the task in ClearML wants to know: where it came from and who started it. */
+/** For a person who finds the task in ClearML: where it came from and who started it. */
 function describeOrigin(run: GithubRun, code: Code): string {
   const repositoryUrl =
     run.repository === undefined ? toWebUrl(code.cloneUrl) : `${run.serverUrl}/${run.repository}`;

@@ -1,19 +1,19 @@
 import { distance } from 'fastest-levenshtein';
 import type { CheckoutReader } from '../github/git.ts';
 
-/** Git's modes of what is no plain file or folder: what lies behind cannot be seen in this tree. */
+/** Git's modes of links and submodules: this tree does not show what they lead to. */
 const LINK_MODES: readonly string[] = ['120000', '160000'];
 const FOLDER_MODE = '040000';
-/** Nobody's path is deeper: each folder on the way is asked for. */
+/** No real path is deeper. Each folder on the way is asked for. */
 const MAX_DEPTH = 100;
-/** So many near names are told. */
+/** How many near names are listed. */
 const MAX_NAMES = 3;
 
 /**
- * Looks whether a commit holds the program that is to run, where it can be read locally: a misspelt name would come out
- * minutes later, on the agent. A module (`-m pkg.train`), and what is behind a submodule or a link, is not looked for.
+ * Checks that a commit holds the program to run, where the commit can be read locally: a misspelt name would show
+ * minutes later, on the agent. Modules (`-m pkg.train`), submodules and links are not checked.
  *
- * @returns what to tell where it is missing. No error: an agent may be set up to make the program itself
+ * @returns a warning where the program is missing. Not an error: an agent may be set up to make the program itself
  */
 export async function findProgramProblem(
   { workingDir, entryPoint }: { readonly workingDir: string; readonly entryPoint: string },
@@ -37,7 +37,7 @@ export async function findProgramProblem(
     const isWorkingDir = length <= folders.length;
     const missing = isWorkingDir ? workingDir : path;
     const near = await listNear(missing, isWorkingDir ? 'folder' : 'file', commit, reader);
-    return `commit ${commit.slice(0, 10)} has no ${isWorkingDir ? 'folder' : 'file'} "${missing}": the training would fail at its start${near === '' ? '' : `; nearest: ${near}`}. Set ${isWorkingDir ? '--working-dir' : '--entry-point'} right, or in the settings file.`;
+    return `commit ${commit.slice(0, 10)} has no ${isWorkingDir ? 'folder' : 'file'} "${missing}": the training would fail at its start${near === '' ? '' : `; nearest: ${near}`}. Correct ${isWorkingDir ? '--working-dir' : '--entry-point'}, here or in the settings file.`;
   }
   return undefined;
 }

@@ -1,15 +1,15 @@
+import type { AbortOutcome } from '../clearml/abort.ts';
 import type { Session } from '../shell/program.ts';
 import { formatAgentCommand } from '../training/agent-command.ts';
 import type { TaskStatus } from '../training/task.ts';
 import type { LaunchResult } from './create-and-enqueue.ts';
 import type { LaunchPlan } from './plan.ts';
 import type { Survey } from './survey.ts';
-import type { endSuperseded } from './withdrawal.ts';
 
 /** The task's page. */
 export type UrlOf = (task: { readonly id: string; readonly projectId: string | undefined }) => string;
 
-/** `--dry-run`: prints the tasks that would be created, and says what else would be done. */
+/** `--dry-run`: prints the tasks that would be created, and says what else would happen. */
 export function tellDryRun(plan: LaunchPlan, survey: Survey, { voice }: Session): void {
   const documents = plan.tasks.map((task) => {
     const known = survey.reusable.get(task);
@@ -29,27 +29,26 @@ export function formatOutputs({ tasks }: LaunchResult, urlOf: UrlOf): Record<str
     'task-id': first?.id ?? '',
     'task-ids': tasks.map((task) => task.id).join(' '),
     'task-url': first === undefined ? '' : urlOf(first),
-    reused: String(tasks.every((task) => task.isReused)),
+    reused: String(tasks.every((task) => task.known !== undefined)),
   };
 }
 
 /** Says which tasks were created or reused, and where they wait. */
-export function tellTasks(result: LaunchResult, plan: LaunchPlan, urlOf: UrlOf, { voice }: Session): void {
-  for (const task of result.tasks) {
-    const { queue } = task;
+export function tellTasks({ tasks }: LaunchResult, plan: LaunchPlan, urlOf: UrlOf, { voice }: Session): void {
+  for (const task of tasks) {
     const seed = task.seed === undefined ? '' : ` (seed ${task.seed})`;
-    const what = task.isReused
-      ? `Reusing task ${task.id}${seed}, which is the same training and ${describeStatus(task.status)}`
-      : `Created task ${task.id}${seed} for commit ${plan.commit.slice(0, 10)}`;
+    const what =
+      task.known !== undefined
+        ? `Reusing task ${task.id}${seed}, which is the same training and ${describeStatus(task.status)}`
+        : `Created task ${task.id}${seed} for commit ${plan.code.commit.slice(0, 10)}`;
     const where =
       task.position === undefined
         ? ''
-        : `, number ${task.position} in queue "${queue.name}" (${countWorkers(queue.workers)})`;
+        : `, number ${task.position} in queue "${task.queue.name}" (${countWorkers(task.workers)})`;
     voice.say(`${what}${where}\n  ${urlOf(task)}`);
   }
-  const waitsIn = result.tasks.filter((task) => task.status === 'queued').map((task) => task.queue);
-  const unserved = new Set(waitsIn.filter((queue) => queue.workers === 0).map((queue) => queue.name));
-  for (const name of unserved) {
+  const unserved = tasks.filter((task) => task.status === 'queued' && task.workers === 0);
+  for (const name of new Set(unserved.map((task) => task.queue.name))) {
     voice.warn(
       `no worker serves the queue "${name}": the training waits until one is started (${formatAgentCommand(name)})`,
     );
@@ -58,23 +57,20 @@ export function tellTasks(result: LaunchResult, plan: LaunchPlan, urlOf: UrlOf, 
 
 /** Says which tasks of older commits were ended. */
 export function tellSuperseded(
-  { ended, unconfirmed, why }: Awaited<ReturnType<typeof endSuperseded>>,
+  { ended, unconfirmed, lastError }: AbortOutcome,
   plan: LaunchPlan,
   { voice }: Session,
 ): void {
   for (const id of ended) voice.say(`Ended task ${id} of an older commit${explainSuperseding(plan)}`);
-  for (const id of unconfirmed) {
-    const reason = why === undefined ? '' : ` (${why})`;
-    voice.warn(
-      `task ${id} of an older commit is superseded, but that it has ended could not be confirmed${reason}`,
-    );
-  }
+  const reason = lastError === undefined ? '' : ` (${lastError.message})`;
+  for (const id of unconfirmed)
+    voice.warn(`not confirmed: superseded task ${id} of an older commit may still run${reason}`);
 }
 
-/** Who launches by hand may not expect that a variable ends what the workflow has launched. */
-function explainSuperseding({ run, pullRequest }: LaunchPlan): string {
+/** In a launch by hand it may surprise that a variable ends what the workflow has launched. */
+function explainSuperseding({ run }: LaunchPlan): string {
   return run.runId === undefined
-    ? `: it is superseded, since PR_NUMBER is ${pullRequest} (--no-supersede leaves it)`
+    ? `: it is superseded, because PR_NUMBER is ${run.pullRequest} (--no-supersede leaves it running)`
     : ': it is superseded';
 }
 
@@ -93,8 +89,8 @@ export function formatJson(result: LaunchResult, urlOf: UrlOf): string {
       id: task.id,
       url: urlOf(task),
       seed: task.seed ?? null,
-      reused: task.isReused,
-      queue: { name: task.queue.name, position: task.position ?? null, workers: task.queue.workers },
+      reused: task.known !== undefined,
+      queue: { name: task.queue.name, position: task.position ?? null, workers: task.workers },
     })),
     superseded: result.superseded.map((task) => task.id),
   });

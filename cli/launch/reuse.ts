@@ -1,9 +1,8 @@
 import { RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
-
 import type { LaunchPlan, PlannedTask, TaskContent } from './plan.ts';
-import type { KnownTask } from './ports.ts';
+import type { KnownTask } from './server.ts';
 
-/** The further a task has come, the better: what is done need not be waited for, what is queued is ahead of a draft. */
+/** The further a task has come, the better: it saves more of the wait. */
 const PREFERENCE: ReadonlyMap<TaskStatus, number> = new Map([
   ['published', 0],
   ['completed', 1],
@@ -26,15 +25,15 @@ export function chooseTask(tasks: readonly KnownTask[]): KnownTask | undefined {
 }
 
 /**
- * Whether a task may stand for a planned one. With `--no-reuse` only what this very workflow run has launched and not
- * finished counts, so that a step that is retried does not train twice.
+ * Whether a task may stand for a planned one. With `--no-reuse` only an unfinished task of this very workflow run may:
+ * a step that is retried must not train twice.
  */
 export function canStandFor(known: KnownTask, task: PlannedTask, plan: LaunchPlan): boolean {
   if (known.runtime[RUNTIME_KEYS.key] !== task.key) return false;
   if (known.runtime[RUNTIME_KEYS.pipeline] !== plan.pipelineHash) return false;
-  // Until an agent takes a task anybody can edit it in the web page, and its key says nothing of that. Afterwards the
-  // requirements are those that were installed (recording 321), the SDK adds params, and an agent's rules may set the
-  // image; the program stays as it was launched (agent 3.0.3, SDK 2.1.12).
+  // Until an agent takes a task anybody can edit it in the web page, and its key does not show that. Afterwards the
+  // requirements are those that were installed, the SDK adds params, and an agent's rules may set the image. The program
+  // stays as it was launched (agent 3.0.3, SDK 2.1.12).
   const isUntouched = known.status === 'created' || known.status === 'queued';
   if (!isSameProgram(known.content, task.content)) return false;
   if (isUntouched && !isSameContent(known.content, task.content)) return false;

@@ -2,10 +2,12 @@ import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { findQueues } from '../clearml/queues.ts';
 import { findTasks, listParams, PAGE_SIZE, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
+import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
-import { isTaskId, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
-import type { KnownTask, LaunchServer, Queue } from './ports.ts';
+import { isTaskId, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
+import type { QueueState } from '../training/task-life.ts';
+import type { TaskContent, TaskDocument } from './plan.ts';
 
 const Id = v.pipe(v.string(), v.minLength(1));
 const ProjectsSchema = v.object({ projects: v.array(v.object({ id: Id, name: v.string() })) });
@@ -26,84 +28,99 @@ const TASK_FIELDS = [
   'runtime',
 ] as const;
 
-/** Whom a launch asks, and until when. */
-interface Ask {
+/** ClearML as a launch asks it. Each query checks what it finds: the server silently ignores filters it does not know. */
+export interface LaunchServer {
   readonly client: ClearmlClient;
-  readonly signal: AbortSignal | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** What a launch asks of ClearML, over its REST API. */
-export function createLaunchServer(client: ClearmlClient, signal?: AbortSignal): LaunchServer {
-  const ask: Ask = { client, signal };
-  return {
-    findProject: (name) => findProject(ask, name),
-    ensureProject: (name) => ensureProject(ask, name),
-    findQueue: (nameOrId) => findQueue(ask, nameOrId),
-    listQueueNames: () => listQueueNames(ask),
-    findTasksByKey: (keys, pipelineHash) => findTasksByKey(ask, keys, pipelineHash),
-    findUnfinished: (pullRequest, pipelineHash) => findUnfinished(ask, pullRequest, pipelineHash),
-    createTask: (document, projectId) => createTask(ask, { ...document, project: projectId }),
-    enqueueTask: (taskId, queueId) => enqueueTask(ask, taskId, queueId),
-    deleteDraft: (taskId) => deleteDraft(ask, taskId),
-    changeTags: (taskId, tags) => changeTags(ask, taskId, tags),
-  };
+/** A task that exists already. */
+export interface KnownTask {
+  readonly id: string;
+  readonly projectId: string | undefined;
+  /** The queue that it waits, or waited, in. */
+  readonly queueId: string | undefined;
+  readonly status: TaskStatus;
+  /** ms since 1970, by the server's clock. */
+  readonly createdMs: number;
+  readonly commit: string | undefined;
+  readonly tags: readonly string[];
+  readonly isArchived: boolean;
+  readonly runtime: Readonly<Record<string, string>>;
+  /** What it would train. An agent and the SDK add to it once it runs. */
+  readonly content: TaskContent;
 }
 
-async function findProject({ client, signal }: Ask, name: string): Promise<string | undefined> {
+/** The id of the project of exactly this name. */
+export async function findProject(
+  { client, signal }: LaunchServer,
+  name: string,
+): Promise<string | undefined> {
   const query = { name: matchExactly(name), only_fields: ['id', 'name'], page: 0, page_size: PAGE_SIZE };
   const options = { isRepeatable: true, signal };
   const { projects } = await client.call('projects.get_all', query, ProjectsSchema, options);
   return projects.find((project) => project.name === name)?.id;
 }
 
-async function ensureProject(ask: Ask, name: string): Promise<string> {
-  const { client, signal } = ask;
+/** Creates the project, or gives the id of the one that somebody else has just created. */
+export async function ensureProject(server: LaunchServer, name: string): Promise<string> {
+  const { client, signal } = server;
   try {
     const body = { name, description: '' };
     const options = { isRepeatable: true, signal };
     return (await client.call('projects.create', body, CreatedSchema, options)).id;
   } catch (error) {
     // Somebody else created it in the meantime, or our own first request landed unanswered.
-    const id = isRefusal(error, 'project exists') ? await findProject(ask, name) : undefined;
+    const id = isRefusal(error, 'project exists') ? await findProject(server, name) : undefined;
     if (id === undefined) throw error;
     return id;
   }
 }
 
-async function findQueue({ client, signal }: Ask, nameOrId: string): Promise<Queue | undefined> {
-  const find = async (filter: Readonly<Record<string, unknown>>): Promise<Queue[]> =>
-    (await findQueues(client, filter, { signal })).map(({ id, name, entries, workers }) => ({
-      id,
-      name,
-      taskIds: entries,
-      workers: workers.length,
-    }));
-  const byName = await find({ name: matchExactly(nameOrId) });
+/** The queue of exactly this name or id. */
+export async function findQueue(
+  { client, signal }: LaunchServer,
+  nameOrId: string,
+): Promise<QueueState | undefined> {
+  const byName = await findQueues(client, { name: matchExactly(nameOrId) }, { signal });
   const named = byName.find((queue) => queue.name === nameOrId);
   if (named !== undefined || !isTaskId(nameOrId)) return named;
-  return (await find({ id: [nameOrId] })).find((queue) => queue.id === nameOrId);
+  const byId = await findQueues(client, { id: [nameOrId] }, { signal });
+  return byId.find((queue) => queue.id === nameOrId);
 }
 
-async function listQueueNames({ client, signal }: Ask): Promise<string[]> {
+/** The names of all queues. */
+export async function listQueueNames({ client, signal }: LaunchServer): Promise<string[]> {
   const query = { only_fields: ['name'], page: 0, page_size: PAGE_SIZE };
   const options = { isRepeatable: true, signal };
   const { queues } = await client.call('queues.get_all', query, QueuesSchema, options);
   return queues.map((queue) => queue.name);
 }
 
-async function findTasksByKey(ask: Ask, keys: readonly string[], pipelineHash: string): Promise<KnownTask[]> {
+/** The tasks of this pipeline with one of these keys. */
+export async function findTasksByKey(
+  server: LaunchServer,
+  keys: readonly string[],
+  pipelineHash: string,
+): Promise<KnownTask[]> {
   if (keys.length === 0) return [];
   const pattern = `^(${keys.map(escapeRegExp).join('|')})$`;
-  const tasks = await findKnownTasks(ask, { _any_: { fields: [`runtime.${RUNTIME_KEYS.key}`], pattern } });
+  const filter = { _any_: { fields: [`runtime.${RUNTIME_KEYS.key}`], pattern } };
+  const tasks = await findKnownTasks(server, filter);
   return tasks.filter(
     ({ runtime }) =>
       keys.includes(runtime[RUNTIME_KEYS.key] ?? '') && runtime[RUNTIME_KEYS.pipeline] === pipelineHash,
   );
 }
 
-async function findUnfinished(ask: Ask, pullRequest: number, pipelineHash: string): Promise<KnownTask[]> {
+/** Queued and running tasks of this pipeline that carry the pull request's tag. */
+export async function findUnfinished(
+  server: LaunchServer,
+  pullRequest: number,
+  pipelineHash: string,
+): Promise<KnownTask[]> {
   const tag = tagPullRequest(pullRequest);
-  const tasks = await findKnownTasks(ask, {
+  const tasks = await findKnownTasks(server, {
     status: ['queued', 'in_progress'],
     [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
     tags: [tag],
@@ -117,16 +134,19 @@ async function findUnfinished(ask: Ask, pullRequest: number, pipelineHash: strin
 }
 
 /** All that the filter finds, oldest first. */
-async function findKnownTasks({ client, signal }: Ask, filter: TaskFilter): Promise<KnownTask[]> {
+async function findKnownTasks({ client, signal }: LaunchServer, filter: TaskFilter): Promise<KnownTask[]> {
   const oldestFirst = { ...filter, order_by: ['created'] };
   return (await findTasks(client, oldestFirst, TASK_FIELDS, { signal })).map(toKnownTask);
 }
 
-async function createTask(
-  { client, signal }: Ask,
-  document: Readonly<Record<string, unknown>>,
-): ReturnType<LaunchServer['createTask']> {
+/** Creates a task. `lost`: it is unknown whether it was created. */
+export async function createTask(
+  { client, signal }: LaunchServer,
+  task: TaskDocument,
+  projectId: string,
+): Promise<{ readonly id: string } | { readonly lost: Failure }> {
   try {
+    const document = { ...task, project: projectId };
     return await client.call('tasks.create', document, CreatedSchema, { isRepeatable: false, signal });
   } catch (error) {
     if (error instanceof AnswerLost) return { lost: error };
@@ -134,11 +154,17 @@ async function createTask(
   }
 }
 
-async function enqueueTask(
-  { client, signal }: Ask,
+/**
+ * Puts a task into a queue; being in it already is success. `isWatched`: whether a worker listens to it. `lost`: it is
+ * unknown whether the task is queued. `moved`: it is not a draft any more, or gone.
+ */
+export async function enqueueTask(
+  { client, signal }: LaunchServer,
   taskId: string,
   queueId: string,
-): ReturnType<LaunchServer['enqueueTask']> {
+): Promise<
+  { readonly isWatched: boolean | undefined } | { readonly lost: Failure } | { readonly moved: Failure }
+> {
   try {
     const body = { task: taskId, queue: queueId, verify_watched_queue: true };
     const options = { isRepeatable: false, signal };
@@ -154,7 +180,8 @@ async function enqueueTask(
   }
 }
 
-async function deleteDraft({ client, signal }: Ask, taskId: string): Promise<void> {
+/** Deletes a draft. A task that is not a draft any more, or gone, is left alone. */
+export async function deleteDraft({ client, signal }: LaunchServer, taskId: string): Promise<void> {
   try {
     await client.call('tasks.delete', { task: taskId }, v.unknown(), { isRepeatable: true, signal });
   } catch (error) {
@@ -162,10 +189,12 @@ async function deleteDraft({ client, signal }: Ask, taskId: string): Promise<voi
   }
 }
 
-async function changeTags(
-  { client, signal }: Ask,
+/** Adds tags to a task and takes others off. */
+export async function changeTags(
+  { client, signal }: LaunchServer,
   taskId: string,
-  { add, remove = [] }: Parameters<LaunchServer['changeTags']>[1],
+  add: readonly string[],
+  remove: readonly string[] = [],
 ): Promise<void> {
   const body = {
     ids: [taskId],

@@ -1,46 +1,55 @@
 import { distance } from 'fastest-levenshtein';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { formatAgentCommand } from '../training/agent-command.ts';
+import type { QueueState } from '../training/task-life.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
-import type { KnownTask, LaunchServer, Queue } from './ports.ts';
 import { canStandFor, chooseTask } from './reuse.ts';
+import {
+  findQueue,
+  findTasksByKey,
+  findUnfinished,
+  type KnownTask,
+  type LaunchServer,
+  listQueueNames,
+} from './server.ts';
 import { isGivenUp, isSuperseded } from './superseded.ts';
 
 /** What the first look at ClearML shows. */
 export interface Survey {
   readonly projectId: string | undefined;
-  readonly queue: Queue;
+  readonly queue: QueueState;
   /** For each planned task, the one that is taken instead of creating it. */
   readonly reusable: ReadonlyMap<PlannedTask, KnownTask>;
   /** Other queues in which tasks that are taken wait. */
-  readonly otherQueues: ReadonlyMap<string, Queue>;
+  readonly otherQueues: ReadonlyMap<string, QueueState>;
   readonly superseded: readonly KnownTask[];
   readonly givenUp: readonly KnownTask[];
 }
 
-/** Where a launch puts its tasks, as far as it is there. */
-export interface Destination {
-  readonly projectId: string | undefined;
-  readonly queue: Queue | undefined;
-}
+/** Where a launch puts its tasks, as far as it exists: the project's id and the queue. Or why that is unknown. */
+export type Destination =
+  | readonly [projectId: string | undefined, queue: QueueState | undefined]
+  | { readonly error: unknown };
 
 /**
- * Looks at ClearML, all at once: tasks that can be reused, tasks that are superseded. Changes nothing.
+ * Reads from ClearML, all at once, which tasks can be reused and which are superseded. Changes nothing.
  *
+ * @param asked where the tasks go; the requests for it are under way
  * @throws Failure (notFound) for an unknown queue, (neverStarted) where a worker is required and none listens
  */
 export async function surveyLaunch(
   plan: LaunchPlan,
-  destination: Promise<Destination>,
+  asked: Promise<Destination>,
   server: LaunchServer,
 ): Promise<Survey> {
+  const { pipelineHash, run } = plan;
   const keys = plan.tasks.map((task) => task.key);
-  const [{ projectId, queue }, sameKey, unfinished] = await Promise.all([
-    destination,
-    server.findTasksByKey(keys, plan.pipelineHash),
-    plan.supersede && plan.pullRequest !== undefined
-      ? server.findUnfinished(plan.pullRequest, plan.pipelineHash)
-      : Promise.resolve([]),
+  const [[projectId, queue], sameKey, unfinished] = await Promise.all([
+    takeDestination(asked),
+    findTasksByKey(server, keys, pipelineHash),
+    plan.supersede && run.pullRequest !== undefined
+      ? findUnfinished(server, run.pullRequest, pipelineHash)
+      : [],
   ]);
   if (queue === undefined) throw await failUnknownQueue(plan.queue, server);
   const reusable = new Map<PlannedTask, KnownTask>();
@@ -60,6 +69,12 @@ export async function surveyLaunch(
   };
 }
 
+async function takeDestination(asked: Promise<Destination>) {
+  const destination = await asked;
+  if ('error' in destination) throw destination.error;
+  return destination;
+}
+
 /** @throws Failure (neverStarted) where a task waits, or would wait, in a queue that no worker serves */
 function requireWorkers(
   { tasks }: LaunchPlan,
@@ -69,46 +84,38 @@ function requireWorkers(
     const { status, queueId } = reusable.get(task) ?? { status: 'created' };
     if (status !== 'created' && status !== 'queued') continue;
     const waitsIn = (status === 'queued' && otherQueues.get(queueId ?? '')) || queue;
-    if (waitsIn.workers === 0) throw failUnserved(waitsIn);
+    if (waitsIn.workers.length === 0) throw failUnserved(waitsIn);
   }
 }
 
-/** A task that waits already may do so in another queue than the one this launch names. */
+/** The queues, other than this launch's, in which reused tasks wait. */
 async function findOtherQueues(
   tasks: readonly KnownTask[],
-  queue: Queue,
+  queue: QueueState,
   server: LaunchServer,
-): Promise<Map<string, Queue>> {
-  const ids = new Set(
-    tasks
-      .filter(({ status, queueId }) => status === 'queued' && queueId !== queue.id)
-      .map(({ queueId }) => queueId),
-  );
-  const others = await Promise.all(
-    [...ids].map((id) => (id === undefined ? undefined : server.findQueue(id))),
-  );
-  return new Map(others.filter((other) => other !== undefined).map((other) => [other.id, other]));
+): Promise<Map<string, QueueState>> {
+  const waiting = tasks.filter(({ status, queueId }) => status === 'queued' && queueId !== queue.id);
+  const ids = new Set(waiting.flatMap(({ queueId }) => queueId ?? []));
+  const others = await Promise.all([...ids].map((id) => findQueue(server, id)));
+  return new Map(others.flatMap((other) => (other === undefined ? [] : [[other.id, other]])));
 }
 
-function failUnserved(queue: Queue): Failure {
-  return new Failure(`no worker serves the queue "${queue.name}"`, {
+function failUnserved({ name }: QueueState): Failure {
+  return new Failure(`no worker serves the queue "${name}"`, {
     exitCode: EXIT_CODES.neverStarted,
-    remedy: `Start one (${formatAgentCommand(queue.name)}), or name another queue; nothing was created.`,
+    remedy: `Start one (${formatAgentCommand(name)}), or name another queue. Nothing was created.`,
   });
 }
 
 async function failUnknownQueue(name: string, server: LaunchServer): Promise<Failure> {
-  const names = await server.listQueueNames();
-  const nearest = [...names]
-    .sort(
-      (a, b) => distance(a.toLowerCase(), name.toLowerCase()) - distance(b.toLowerCase(), name.toLowerCase()),
-    )
-    .slice(0, 5);
+  const measure = (other: string) => distance(other.toLowerCase(), name.toLowerCase());
+  const names = (await listQueueNames(server)).sort((a, b) => measure(a) - measure(b));
+  const nearest = names.slice(0, 5).map((queue) => `"${queue}"`);
   return new Failure(`there is no queue "${name}"`, {
     exitCode: EXIT_CODES.notFound,
     remedy:
       nearest.length === 0
         ? 'This ClearML server has no queues: create one in its web app (Workers & Queues > Queues).'
-        : `Nearest existing queues: ${nearest.map((queue) => `"${queue}"`).join(', ')}. Fix --queue (or \`queue\` in the settings file), or create the queue in the web app.`,
+        : `Nearest existing queues: ${nearest.join(', ')}. Fix --queue (or \`queue\` in the settings file), or create the queue in the web app.`,
   });
 }

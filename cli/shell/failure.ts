@@ -18,6 +18,11 @@ export class Failure extends Error {
   }
 }
 
+/** A mistake in the usage or the configuration. */
+export function failUsage(message: string, remedy: string, cause?: unknown): Failure {
+  return new Failure(message, { exitCode: EXIT_CODES.usage, remedy, cause });
+}
+
 /**
  * Makes all the checks, so that whoever has made several mistakes hears of them at once.
  *

@@ -1,6 +1,6 @@
 import type { GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
-import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
+import { checkAll, failUsage } from '../shell/failure.ts';
 import { nameRepository } from '../shell/git-url.ts';
 
 /** The two names that say which training this is, on every branch. */
@@ -18,7 +18,7 @@ export interface NameOptions {
 }
 
 const DEFAULT_ENTRY_POINT = 'train_model.py';
-/** The param that seeds are written to. */
+/** The param that receives the seed. */
 export const DEFAULT_SEED_PARAM = 'Args/seed';
 
 /**
@@ -26,7 +26,7 @@ export const DEFAULT_SEED_PARAM = 'Args/seed';
  * ending.
  *
  * @param cloneUrl where the code is, for the repository's name outside Actions
- * @throws Failure (usage) naming each name that is missing or too short for ClearML, and each path that is none
+ * @throws Failure (usage) naming each name that is missing or too short for ClearML, and each path that is malformed
  */
 export function resolveNames(
   options: NameOptions,
@@ -51,11 +51,10 @@ function resolveProject(
     run.repository?.split('/')[1] ?? (cloneUrl === undefined ? undefined : nameRepository(cloneUrl));
   const project = options.project ?? config.project ?? repositoryName;
   if (project === undefined) {
-    throw new Failure('the project has no name', {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Give --project, or `project` in the settings file: outside a repository there is no name to fall back to.',
-    });
+    throw failUsage(
+      'the project has no name',
+      'Give --project, or `project` in the settings file: outside a repository there is no default name.',
+    );
   }
   return trimName('--project', project);
 }
@@ -76,10 +75,10 @@ function resolveTaskName(options: NameOptions, config: Config): string {
 function trimName(option: string, name: string): string {
   const trimmed = name.trim();
   if ([...trimmed].length >= 3) return trimmed;
-  throw new Failure(`${option} "${name}" is shorter than 3 characters`, {
-    exitCode: EXIT_CODES.usage,
-    remedy: `ClearML refuses such names; give a longer one with ${option} or in the settings file.`,
-  });
+  throw failUsage(
+    `${option} "${name}" is shorter than 3 characters`,
+    `ClearML refuses such names: give a longer one with ${option} or in the settings file.`,
+  );
 }
 
 /** The program that is run, relative to the working directory. */
@@ -95,11 +94,10 @@ export function resolveWorkingDir(options: NameOptions, config: Config): string 
 function normalizePath(option: string, path: string): string {
   const parts = path.trim().split('/');
   if (path.trim() === '' || path.trim().startsWith('/') || parts.includes('..') || /[\p{Cc}\\]/u.test(path)) {
-    throw new Failure(`${option} "${path}" is not a path inside the repository`, {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Give it relative to the repository’s root (the entry point: to the working directory), with forward slashes.',
-    });
+    throw failUsage(
+      `${option} "${path}" is not a path inside the repository`,
+      'Give it relative to the repository’s root (the entry point: to the working directory), with forward slashes.',
+    );
   }
   return parts.filter((part) => part !== '' && part !== '.').join('/') || '.';
 }

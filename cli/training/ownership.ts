@@ -1,7 +1,7 @@
 import { isHistoryMark } from './history-mark.ts';
 import { RUNTIME_KEYS, tagPullRequest } from './task.ts';
 
-/** Put on a draft by a launch without a pull request that takes it over: whoever created it must not remove it then. */
+/** A launch without a pull request puts it on a draft that it takes over: the draft's creator must not remove it then. */
 export const TAKEN_OVER_TAG = 'taken-over';
 
 /** What a task tells about who launched it and who else uses it. */
@@ -14,7 +14,7 @@ export interface TaskOrigin {
 
 /**
  * Whether a task is this run's to abort: this workflow run launched it (any attempt), and no other pull request has
- * reused it. Outside Actions, where no run has an id: the user whose credentials we have launched it, likewise outside.
+ * reused it. Outside Actions there is no run id: then the user of our credentials must have launched it, also outside.
  *
  * @param readUser the id of that user; called only where the answer depends on it
  */
@@ -24,21 +24,25 @@ export async function isOursToAbort(
   readUser: () => Promise<string | undefined>,
 ): Promise<boolean> {
   const { runtime } = task;
-  if (isShared(task)) return false;
+  const owner = runtime[RUNTIME_KEYS.pullRequest];
+  if (isUsedByOthers(task, owner === undefined ? undefined : Number(owner))) return false;
   const taskRun = runtime[RUNTIME_KEYS.run];
   if (run.runId !== undefined || taskRun !== undefined) return run.runId === taskRun;
   if (runtime[RUNTIME_KEYS.launch] === undefined || task.user === undefined) return false;
   return task.user === (await readUser());
 }
 
+/** A pull request's tasks, those of one pipeline. */
+export interface PullRequestTasks {
+  readonly pipeline: string;
+  readonly pullRequest: number;
+}
+
 /**
  * Whether a task is this pull request's to end: launched for it, or reused by it and given up by the pull request that
  * it was launched for; and nobody else uses it.
  */
-export function isOfPullRequest(
-  task: TaskOrigin,
-  of: { readonly pipeline: string; readonly pullRequest: number },
-): boolean {
+export function isOfPullRequest(task: TaskOrigin, of: PullRequestTasks): boolean {
   return (
     task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline &&
     task.runtime[RUNTIME_KEYS.pullRequest] !== undefined &&
@@ -47,18 +51,9 @@ export function isOfPullRequest(
   );
 }
 
-/** Whether somebody other than the pull request it was launched for uses the task. */
-function isShared(task: TaskOrigin): boolean {
-  const owner = task.runtime[RUNTIME_KEYS.pullRequest];
-  return isUsedByOthers(task, owner === undefined ? undefined : Number(owner));
-}
-
 /** Whether the task was launched for this pull request, or carries its tag: then it has reused the task. */
 export function isUsedByPullRequest(
-  {
-    runtime,
-    tags,
-  }: { readonly runtime: Readonly<Record<string, unknown>>; readonly tags: readonly string[] },
+  { runtime, tags }: Pick<TaskOrigin, 'runtime' | 'tags'>,
   pullRequest: number,
 ): boolean {
   return (
@@ -69,14 +64,14 @@ export function isUsedByPullRequest(
 /**
  * Whether a pull request other than ours, or a launch without one, has taken the task for itself too.
  *
- * @param tagsBefore those that it had before we took it over from a launch that left it as a draft
+ * @param tagsBefore the task's tags before we took it over as a draft of another launch
  */
 export function isUsedByOthers(
-  task: { readonly tags: readonly string[] },
+  task: Pick<TaskOrigin, 'tags'>,
   pullRequest: number | undefined,
-  tagsBefore: readonly string[] | undefined = undefined,
+  tagsBefore?: readonly string[],
 ): boolean {
-  // Where we took it over, the general mark may be our own.
+  // After taking it over, the general mark may be our own.
   const ours = [
     ...(pullRequest === undefined ? [] : [tagPullRequest(pullRequest)]),
     ...(tagsBefore === undefined ? [] : [TAKEN_OVER_TAG, ...tagsBefore]),

@@ -1,9 +1,9 @@
-import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure, failUsage } from '../shell/failure.ts';
 import { isTaskId } from './task.ts';
 
 /**
- * The task ids among a program's arguments: one argument may hold several, separated by blanks, as `task-ids` of a launch
- * does. Each is named once, in order.
+ * The task ids among a program's arguments. One argument may hold several, separated by spaces, as the output `task-ids`
+ * of a launch does. Duplicates are dropped.
  *
  * @throws Failure (not found) naming each that is not a task id
  */
@@ -24,9 +24,8 @@ export function readTaskIds(args: readonly string[]): string[] {
 /** @throws Failure (usage) where no task is given */
 export function requireTaskIds(ids: readonly string[]): void {
   if (ids.length > 0) return;
-  throw new Failure('no task id is given', {
-    exitCode: EXIT_CODES.usage,
-    remedy:
-      'Give the ids that launch-training-task prints (its output task-ids). In a workflow, an empty output means that the launch step failed or was skipped.',
-  });
+  throw failUsage(
+    'no task id given',
+    'Give the ids that launch-training-task prints (its output task-ids). In a workflow, an empty output means that the launch step failed or was skipped.',
+  );
 }

@@ -26,11 +26,11 @@ export interface WatchedTask {
   readonly origin: TaskOrigin;
 }
 
-/** Why a task is not waited for any more. */
+/** Why the wait for a task is over. */
 export type EndReason =
   | 'succeeded'
   | 'failed'
-  /** The server stopped it because nothing was heard of its worker. */
+  /** The server stopped it because its worker was silent. */
   | 'worker-lost'
   | 'stopped'
   | 'closed'
@@ -59,17 +59,11 @@ export const EXIT_CODE_BY_END: Readonly<Record<EndReason, ExitCode>> = {
   timeout: EXIT_CODES.timeout,
 };
 
-const EXIT_CODE_ORDER: readonly ExitCode[] = [
-  EXIT_CODES.failed,
-  EXIT_CODES.stopped,
-  EXIT_CODES.neverStarted,
-  EXIT_CODES.timeout,
-];
-
 /** The exit code of several ends: the first of 3, 4, 7, 124, 0 that occurs. */
 export function combineEnds(ends: readonly EndReason[]): ExitCode {
+  const { failed, stopped, neverStarted, timeout, done } = EXIT_CODES;
   const codes = new Set(ends.map((reason) => EXIT_CODE_BY_END[reason]));
-  return EXIT_CODE_ORDER.find((code) => codes.has(code)) ?? EXIT_CODES.done;
+  return [failed, stopped, neverStarted, timeout].find((code) => codes.has(code)) ?? done;
 }
 
 /** How long each wait may last, in ms. */
@@ -94,11 +88,11 @@ export interface TaskLife {
   phaseSinceMs: number;
   /** When we first saw it running, by our clock. */
   runningSinceMs: number | undefined;
-  /** How long it has waited in the queue while a worker was free for it, or none served the queue. */
+  /** How long it has waited in the queue although a worker was free, or because none served the queue. */
   queueWaitMs: number;
-  /** When the queue was last looked at, and whether it then kept the task waiting for no good reason. */
+  /** When the queue was last read, and whether a worker was free then, or none served it. */
   queueSample: { readonly atMs: number; readonly isOpen: boolean } | undefined;
-  /** It has been more than a draft. */
+  /** Whether it has been more than a draft. */
   wasEnqueued: boolean;
   /** Looks in a row that did not show it, or showed it as a draft again: once could be a passing state. */
   doubts: number;
@@ -121,7 +115,7 @@ export function beginLife(id: string, nowMs: number): TaskLife {
   };
 }
 
-/** Takes a look into account; `task` is undefined where the look did not show it. */
+/** Updates the life after a look; `task` is undefined where the look did not show it. */
 export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs: number): void {
   const isGone = task === undefined;
   const isBack = task?.status === 'created' && (life.wasEnqueued || saysTakenOut(task));
@@ -174,18 +168,13 @@ export interface QueueState {
   readonly name: string;
   /** Ids of the tasks in it, the next one first. */
   readonly entries: readonly string[];
-  readonly workers: readonly QueueWorker[];
-}
-
-export interface QueueWorker {
-  readonly name: string;
-  /** Task it is busy with. */
-  readonly taskId: string | undefined;
+  /** With the task that each is busy with. */
+  readonly workers: ReadonlyArray<{ readonly name: string; readonly taskId: string | undefined }>;
 }
 
 /**
- * Takes a look at the queue into account. The clock of the queue time-out stands still while every worker of the queue
- * is busy: the wait has its good reason. A queue that is gone has no workers.
+ * Updates the life after a look at its queue. The queue time-out's clock stands still while every worker of the queue is
+ * busy. A queue that is gone has no workers.
  */
 export function observeQueue(life: TaskLife, queue: QueueState | undefined, nowMs: number): void {
   const workers = queue?.workers ?? [];
@@ -218,12 +207,8 @@ export function findDeadlineMs(life: TaskLife, limits: Limits): number {
 /** How long the training ran, in ms; 0 if it never started. */
 export function measureRunMs(life: TaskLife, nowMs: number): number {
   const { task } = life;
-  if (task?.startedAtMs === undefined || !hasStarted(task.status)) return 0;
+  if (task?.startedAtMs === undefined || task.status === 'created' || task.status === 'queued') return 0;
   const isOver = isEnded(task.status);
   const endMs = task.endedAtMs ?? (isOver ? (task.statusChangedAtMs ?? nowMs) : nowMs);
   return Math.max(0, endMs - task.startedAtMs);
-}
-
-function hasStarted(status: TaskStatus): boolean {
-  return status !== 'created' && status !== 'queued';
 }

@@ -30,8 +30,8 @@ export function isEnded(status: TaskStatus): boolean {
 }
 
 /**
- * Whether a draft is one again: it was taken out of its queue (it keeps the queue's id, recording 128, and our reason)
- * or was reset (recording 138). One that was never queued has neither queue nor reason (recording 101).
+ * Whether a draft was more than that before: it was taken out of its queue (it keeps the queue's id, and our reason) or
+ * was reset. A draft that was never queued has neither queue nor reason.
  */
 export function wasTakenBack(task: {
   readonly status: TaskStatus;
@@ -41,7 +41,7 @@ export function wasTakenBack(task: {
   return task.status === 'created' && (task.statusReason !== '' || task.queueId !== undefined);
 }
 
-/** The `status_reason` and the `status_message` of a task that was reset (recording 138). */
+/** The `status_reason` and the `status_message` of a task that was reset. */
 export const RESET_REASON = 'reset';
 
 /**
@@ -63,11 +63,11 @@ export const RUNTIME_KEYS = {
   attempt: 'ci_attempt',
   /** What GitHub event launched it; `launch` outside Actions. */
   event: 'ci_event',
-  /** Drawn for each launch: tells whose a task is whose creation was not answered. */
+  /** Random, one per launch: identifies its tasks even where the answer to a creation got lost. */
   launch: 'ci_launch',
 } as const;
 
-/** Events that launch what belongs to a branch's history; not a dispatch, which is somebody's trial. */
+/** Events whose trainings belong to a branch's history. A dispatch is a trial and does not count. */
 export const HISTORY_EVENTS: readonly string[] = [
   'push',
   'pull_request',
