@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { isRecord } from '../shell/record.ts';
+import { isRecord } from '../shell/json.ts';
 import { isSingleValueTitle, type Metric, nameMetric } from '../training/metrics.ts';
 import type { CallOptions, ClearmlClient } from './client.ts';
 import { OptionalTextSchema, ServerTimeSchema, StatusSchema, TextSchema, TextsSchema } from './fields.ts';
