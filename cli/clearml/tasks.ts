@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { isRecord } from '../shell/json.ts';
-import { isSingleValueTitle, type Metric, nameMetric } from '../training/metrics.ts';
+import { type Metric, nameMetric, SINGLE_VALUES_TITLE } from '../training/metrics.ts';
 import type { CallOptions, ClearmlClient } from './client.ts';
 import { listOf, OptionalTextSchema, ServerTimeSchema, StatusSchema, TextSchema } from './fields.ts';
 
@@ -189,7 +189,8 @@ function readMetric(entry: unknown): Metric | undefined {
     const found = entry[name];
     return typeof found === 'number' ? found : otherwise;
   };
-  const isSingle = isSingleValueTitle(title) && number('min_value_iteration', 0) === SINGLE_VALUE_ITERATION;
+  const isSingle =
+    title === SINGLE_VALUES_TITLE && number('min_value_iteration', 0) === SINGLE_VALUE_ITERATION;
   return {
     name: nameMetric(title, series),
     title,
