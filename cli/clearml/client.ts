@@ -171,7 +171,7 @@ function readData<T>(
   if (parsed.success) return { answer: parsed.output };
   const issue = parsed.issues[0];
   return {
-    reason: `its answer has an unexpected shape (${v.getDotPath(issue) ?? 'data'}: ${redact(toSingleLine(issue.message))})`,
+    reason: `its answer has another shape than expected (${v.getDotPath(issue) ?? 'data'}: ${redact(toSingleLine(issue.message))})`,
     remedy: 'The server is older or newer than API 2.34, or something in between changes its answers.',
     mayHaveLanded: true,
     maxAttempts: 3,

@@ -37,14 +37,39 @@ interface Conversation {
 
 /** The comments of a pull request. Their author is asked for once, when it is needed. */
 export function openBoard(conversation: Conversation): CommentBoard {
+  const { octokit, owner, repo, pullRequest } = conversation;
+  const place = { owner, repo };
+  const subject = `the comments of pull request ${pullRequest}`;
   let author: Promise<string> | undefined;
   return {
     listComments: () => listComments(conversation, {}),
     listCommentsSince: (sinceMs) =>
       listComments(conversation, { since: new Date(sinceMs).toISOString().replace(/\.\d+Z$/, 'Z') }),
-    createComment: (body) => createComment(conversation, body),
-    updateComment: (id, body) => updateComment(conversation, id, body),
-    deleteComment: (id) => deleteComment(conversation, id),
+    async createComment(body) {
+      try {
+        const request = octokit.issues.createComment({ ...place, issue_number: pullRequest, body });
+        return { comment: (await ask(request, CommentSchema, subject)).data };
+      } catch (error) {
+        if (error instanceof AnswerLost) return { lost: error };
+        throw explainWriteRefusal(error);
+      }
+    },
+    async updateComment(id, body) {
+      try {
+        const request = octokit.issues.updateComment({ ...place, comment_id: id, body });
+        return (await ask(request, CommentSchema, subject)).data;
+      } catch (error) {
+        if (isGone(error)) return undefined;
+        throw explainWriteRefusal(error);
+      }
+    },
+    async deleteComment(id) {
+      try {
+        await ask(octokit.issues.deleteComment({ ...place, comment_id: id }), v.unknown(), subject);
+      } catch (error) {
+        if (!isGone(error)) throw explainWriteRefusal(error);
+      }
+    },
     readAuthor: () => {
       author ??= findAuthor(conversation);
       return author;
@@ -65,13 +90,13 @@ async function findAuthor({ octokit, token, commentAuthor }: Conversation): Prom
 }
 
 async function listComments(
-  conversation: Conversation,
+  { octokit, owner, repo, pullRequest }: Conversation,
   since: { readonly since?: string },
 ): Promise<PullRequestComment[]> {
-  const { octokit, owner, repo, pullRequest } = conversation;
   const query = { owner, repo, issue_number: pullRequest, per_page: PAGE_SIZE, ...since };
+  const subject = `the comments of pull request ${pullRequest}`;
   const readPage = (page: number) =>
-    ask(octokit.issues.listComments({ ...query, page }), CommentsSchema, nameComments(conversation));
+    ask(octokit.issues.listComments({ ...query, page }), CommentsSchema, subject);
   const first = await readPage(1);
   const comments = [...first.data];
   const lastPage = readLastPage(first.headers.link);
@@ -81,49 +106,6 @@ async function listComments(
     comments.push(...pages.flatMap(({ data }) => data));
   }
   return comments;
-}
-
-async function createComment(
-  conversation: Conversation,
-  body: string,
-): ReturnType<CommentBoard['createComment']> {
-  const { octokit, owner, repo, pullRequest } = conversation;
-  try {
-    const request = octokit.issues.createComment({ owner, repo, issue_number: pullRequest, body });
-    return { comment: (await ask(request, CommentSchema, nameComments(conversation))).data };
-  } catch (error) {
-    if (error instanceof AnswerLost) return { lost: error };
-    throw explainWriteRefusal(error);
-  }
-}
-
-async function updateComment(
-  conversation: Conversation,
-  id: number,
-  body: string,
-): Promise<PullRequestComment | undefined> {
-  const { octokit, owner, repo } = conversation;
-  try {
-    const request = octokit.issues.updateComment({ owner, repo, comment_id: id, body });
-    return (await ask(request, CommentSchema, nameComments(conversation))).data;
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw explainWriteRefusal(error);
-  }
-}
-
-async function deleteComment(conversation: Conversation, id: number): Promise<void> {
-  const { octokit, owner, repo } = conversation;
-  try {
-    const request = octokit.issues.deleteComment({ owner, repo, comment_id: id });
-    await ask(request, v.unknown(), nameComments(conversation));
-  } catch (error) {
-    if (!isGone(error)) throw explainWriteRefusal(error);
-  }
-}
-
-function nameComments({ pullRequest }: Conversation): string {
-  return `the comments of pull request ${pullRequest}`;
 }
 
 /** The number of the last page, from the Link header; 1 without one. */

@@ -98,77 +98,69 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
     log: { debug: silent, info: silent, warn: silent, error: silent },
   });
   const [owner = '', repo = ''] = repository.split('/');
-  const place = { octokit, owner, repo };
+  const place = { owner, repo };
   return {
-    locateHead: (number) => locateHead(place, number),
-    async readPullRequest(number) {
-      const { head, base } = await readPull(place, number);
-      return { headCommit: head.sha, baseBranch: base.ref };
+    ...createCodeHost(octokit, place),
+    async locateHead(number) {
+      const { sha: commit, ref: branch, repo: source } = (await readPull(octokit, place, number)).head;
+      if (!source) throw failDeletedHead();
+      return { cloneUrl: source.clone_url, branch, commit };
     },
-    compareCommits: (base, head) => unlessUnknown(() => compareCommits(place, base, head)),
-    listCommits: async (ref) => (await unlessUnknown(() => listCommits(place, ref))) ?? [],
-    readTree: (commit) => unlessUnknown(() => readTree(place, commit)),
-    readFile: (path, ref) => unlessUnknown(() => readFile(place, path, ref)),
-    openBoard: (pullRequest) => openBoard({ ...place, pullRequest, token, commentAuthor }),
+    openBoard: (pullRequest) => openBoard({ octokit, ...place, pullRequest, token, commentAuthor }),
   };
 }
 
-/** A repository, and the client that reads it. */
+/** A repository, by its parts. */
 interface Place {
-  readonly octokit: Octokit;
   readonly owner: string;
   readonly repo: string;
 }
 
-async function readPull({ octokit, owner, repo }: Place, number: number) {
-  const request = octokit.pulls.get({ owner, repo, pull_number: number });
+function createCodeHost(octokit: Octokit, place: Place): CodeHost {
+  return {
+    async readPullRequest(number) {
+      const { head, base } = await readPull(octokit, place, number);
+      return { headCommit: head.sha, baseBranch: base.ref };
+    },
+    compareCommits: (base, head) =>
+      unlessUnknown(async () => {
+        // In this order the answer holds the head's tree. The merge base is the same.
+        const basehead = `${head}...${base}`;
+        // Only the first page holds the changed files with their patches.
+        const page = { per_page: 1, page: 2 };
+        const request = octokit.repos.compareCommitsWithBasehead({ ...place, basehead, ...page });
+        const { data } = await ask(request, ComparisonSchema, `commits ${base} and ${head}`);
+        const { sha: commit, commit: compared } = data.base_commit;
+        return { mergeBase: data.merge_base_commit.sha, head: { commit, tree: compared.tree.sha } };
+      }),
+    async listCommits(ref) {
+      const query = { ...place, sha: ref, per_page: PAGE_SIZE };
+      const listed = await unlessUnknown(() =>
+        ask(octokit.repos.listCommits(query), CommitsSchema, `commits of ${ref}`),
+      );
+      return (listed?.data ?? []).map(({ sha, commit, parents }) => ({
+        commit: sha,
+        tree: commit.tree.sha,
+        parents: parents.map((parent) => parent.sha),
+      }));
+    },
+    readTree: (commit) =>
+      unlessUnknown(async () => {
+        const request = octokit.git.getCommit({ ...place, commit_sha: commit });
+        return (await ask(request, GitCommitSchema, `commit ${commit}`)).data.tree.sha;
+      }),
+    readFile: (path, ref) =>
+      unlessUnknown(async () => {
+        const request = octokit.repos.getContent({ ...place, path, ref });
+        const { data } = await ask(request, FileSchema, `file ${path} of ${ref}`);
+        return Buffer.from(data.content, 'base64').toString('utf8');
+      }),
+  };
+}
+
+async function readPull(octokit: Octokit, place: Place, number: number) {
+  const request = octokit.pulls.get({ ...place, pull_number: number });
   return (await ask(request, PullSchema, `pull request ${number}`)).data;
-}
-
-async function locateHead(place: Place, number: number): Promise<CodeLocation> {
-  const { sha: commit, ref: branch, repo: source } = (await readPull(place, number)).head;
-  if (!source) throw failDeletedHead();
-  return { cloneUrl: source.clone_url, branch, commit };
-}
-
-async function compareCommits(
-  { octokit, owner, repo }: Place,
-  base: string,
-  head: string,
-): Promise<CommitComparison> {
-  const request = octokit.repos.compareCommitsWithBasehead({
-    owner,
-    repo,
-    // In this order the answer holds the head's tree. The merge base is the same.
-    basehead: `${head}...${base}`,
-    // Only the first page holds the changed files with their patches.
-    per_page: 1,
-    page: 2,
-  });
-  const { data } = await ask(request, ComparisonSchema, `commits ${base} and ${head}`);
-  const { base_commit: compared, merge_base_commit: mergeBase } = data;
-  return { mergeBase: mergeBase.sha, head: { commit: compared.sha, tree: compared.commit.tree.sha } };
-}
-
-async function listCommits({ octokit, owner, repo }: Place, ref: string): Promise<ListedCommit[]> {
-  const request = octokit.repos.listCommits({ owner, repo, sha: ref, per_page: PAGE_SIZE });
-  const { data } = await ask(request, CommitsSchema, `commits of ${ref}`);
-  return data.map(({ sha, commit, parents }) => ({
-    commit: sha,
-    tree: commit.tree.sha,
-    parents: parents.map((parent) => parent.sha),
-  }));
-}
-
-async function readTree({ octokit, owner, repo }: Place, commit: string): Promise<string> {
-  const request = octokit.git.getCommit({ owner, repo, commit_sha: commit });
-  return (await ask(request, GitCommitSchema, `commit ${commit}`)).data.tree.sha;
-}
-
-async function readFile({ octokit, owner, repo }: Place, path: string, ref: string): Promise<string> {
-  const request = octokit.repos.getContent({ owner, repo, path, ref });
-  const { data } = await ask(request, FileSchema, `file ${path} of ${ref}`);
-  return Buffer.from(data.content, 'base64').toString('utf8');
 }
 
 /** undefined where GitHub does not know it (404), or has no commits (409, 422). */

@@ -176,7 +176,7 @@ export async function ask<T>(
   const parsed = v.safeParse(schema, answer.data);
   if (parsed.success) return { data: parsed.output, headers: answer.headers };
   throw new Failure(
-    `GitHub's answer about ${subject} has an unexpected shape (${v.getDotPath(parsed.issues[0]) ?? 'root'})`,
+    `GitHub's answer about ${subject} has another shape than expected (${v.getDotPath(parsed.issues[0]) ?? 'root'})`,
     {
       exitCode: EXIT_CODES.unavailable,
       remedy:
