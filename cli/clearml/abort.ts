@@ -2,70 +2,63 @@ import * as v from 'valibot';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { withTimeLimit } from '../shell/time-limit.ts';
 import type { Clock } from '../shell/world.ts';
-import { isEnded, type TaskStatus } from '../training/task.ts';
+import { isEnded } from '../training/task.ts';
+import type { WatchedTask } from '../training/task-life.ts';
 import { type ClearmlClient, isRefusal } from './client.ts';
 import { readTasks, runInParallel } from './tasks.ts';
 
-/** What is asked of ClearML to end tasks. Lists are never empty; a task that is gone is left out of an answer. */
+/** ClearML, as far as ending tasks needs it. Lists are never empty. Answers leave out deleted tasks. */
 export interface AbortServer {
   readStates(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, AbortState>>;
-  /** Asks that running tasks stop. Those that cannot be stopped (ended meanwhile, gone) are passed over. */
+  /** Stops running tasks. Skips those that can't be stopped, as they have ended or were deleted. */
   stop(ids: readonly string[], reason: string, signal: AbortSignal): Promise<void>;
-  /** Takes tasks out of their queues. Those that are in none (taken meanwhile, gone) are passed over. */
+  /** Takes tasks out of their queues. Skips those that are in none or were deleted. */
   dequeue(ids: readonly string[], reason: string, signal: AbortSignal): Promise<void>;
 }
 
-/** How a task is, as far as ending it depends on that. */
-export interface AbortState {
-  readonly status: TaskStatus;
-  /** ClearML's `status_message`: names who set the status. */
-  readonly statusMessage: string;
-  /** When its worker began with it; ms since 1970, the server's clock. */
-  readonly startedAtMs: number | undefined;
-  /** When it got its status; ms since 1970, the server's clock. */
-  readonly statusChangedAtMs: number | undefined;
-}
+/** A task, as far as ending it needs it. Times in ms since 1970, by the server's clock. */
+export type AbortState = Pick<WatchedTask, 'status' | 'statusMessage' | 'startedAtMs' | 'statusChangedAtMs'>;
 
 interface AbortOptions {
   readonly clock: Clock;
-  /** Shown in ClearML as the task's status reason. */
+  /** ClearML shows it as the task's status reason. */
   readonly reason: string;
   /** When to give up; ms since 1970. */
   readonly deadlineMs: number;
-  /** Ends the attempt at once, with the signal's reason. */
+  /** Ends the attempt at once. */
   readonly signal?: AbortSignal;
 }
 
 export interface AbortOutcome {
-  /** Have ended, are drafts again or are gone: read from the server, and nothing is left that could undo it. */
+  /** Have ended, are drafts again or were deleted, as read from the server. Nothing can undo that any more. */
   readonly ended: readonly string[];
-  /** Could not be confirmed before the deadline. */
+  /** Not confirmed before the deadline. */
   readonly unconfirmed: readonly string[];
-  /** Why the server was last unable to answer, where it was. */
+  /** The failure of the last round of requests, if it failed. */
   readonly lastError: Failure | undefined;
 }
 
 const FIRST_PAUSE_MS = 250;
 const PAUSE_MS = 1000;
 
-/** An agent that took a task from the queue just before we took it out reports it as running within this time. */
+/** An agent may take a task just before we dequeue it. It reports the task as running within this time. */
 const DEQUEUE_SETTLE_MS = 2000;
 /**
- * A task whose worker the server does not know yet is stopped at once, and the agent that is just starting it sets it
- * running again: seen 0.7 to 3.7 s later.
+ * The server stops a task at once if it does not know its worker yet. The starting agent then sets it running again,
+ * 0.7 to 3.7 s later in our tests.
  */
 const STOP_SETTLE_MS = 5000;
-/** A worker is known to the server well before its task is this old. */
+/** The server knows the worker of a task that is older than this. */
 const STARTUP_MS = 60_000;
-/** More dequeues than this do not help: the task is in a second queue, which only a stop overrules. */
+/** After this many dequeues the task must be in a second queue. Only a stop ends it then. */
 const MAX_DEQUEUES = 3;
 
 /**
- * Ends tasks, and makes sure that they have. A stop counts for nothing until the training has called `Task.init` (the
- * agent's start-up overwrites it), so it is sent again every second until the status read is an ended one; a queued
- * task is taken out of its queue; a draft counts as ended. A request that fails is tried again until the deadline.
+ * Ends tasks and confirms it. The agent's start-up overwrites a stop that comes before `Task.init`, so a stop is sent
+ * again every second until the task has ended. A queued task is dequeued; a draft counts as ended. A request that fails
+ * is repeated until the deadline.
  *
- * @throws Failure when the server refuses the credentials; the signal's reason when it is aborted
+ * @throws Failure when the server refuses the credentials; the signal's reason
  */
 export async function abortTasks(
   server: AbortServer,
@@ -74,7 +67,7 @@ export async function abortTasks(
 ): Promise<AbortOutcome> {
   const { clock, deadlineMs, signal } = options;
   const attempt: Attempt = {
-    pending: new Map([...new Set(ids)].map((id) => [id, beginEffort()])),
+    pending: new Map(ids.map((id) => [id, { dequeues: 0, stops: 0, settlingSinceMs: undefined }])),
     ended: [],
     lastError: undefined,
   };
@@ -90,14 +83,14 @@ export async function abortTasks(
   return { ended: attempt.ended, unconfirmed: [...attempt.pending.keys()], lastError: attempt.lastError };
 }
 
-/** What has come of the tasks so far. */
+/** The state of the tasks so far. */
 interface Attempt {
   readonly pending: Map<string, Effort>;
   readonly ended: string[];
   lastError: Failure | undefined;
 }
 
-/** Looks at the tasks, asks for what each needs, and again until none is pending. */
+/** Reads the tasks and sends what each needs, until none is pending. */
 async function pursue(
   server: AbortServer,
   attempt: Attempt,
@@ -131,16 +124,12 @@ async function pursue(
   }
 }
 
-/** What has been done to end one task. */
+/** What was done to end one task. */
 interface Effort {
   dequeues: number;
   stops: number;
-  /** When its status was first read as one that may yet be undone; ms since 1970. */
+  /** When we first read a status that may still be undone; ms since 1970. */
   settlingSinceMs: number | undefined;
-}
-
-function beginEffort(): Effort {
-  return { dequeues: 0, stops: 0, settlingSinceMs: undefined };
 }
 
 function decideStep(
@@ -163,7 +152,7 @@ function decideStep(
   return 'stop';
 }
 
-/** How long a status must stand before nothing can undo it any more. */
+/** How long a status must last until nothing can undo it. */
 function computeSettleMs(state: AbortState, effort: Effort, nowMs: number): number {
   if (state.status === 'created') return effort.dequeues > 0 ? DEQUEUE_SETTLE_MS : 0;
   if (state.status !== 'stopped' || isSetByAgent(state.statusMessage)) return 0;
@@ -178,12 +167,12 @@ function computeSettleMs(state: AbortState, effort: Effort, nowMs: number): numb
   return isFresh && wasStartingUp ? STOP_SETTLE_MS : 0;
 }
 
-/** Whether the worker itself says so: it has ended the process. */
+/** Whether the worker itself set the status: then it has ended the process. */
 export function isSetByAgent(statusMessage: string): boolean {
   return statusMessage.startsWith('Changed by clearml-agent');
 }
 
-/** Ends tasks by ClearML's REST API. */
+/** Ends tasks with ClearML's REST API. */
 export function createAbortServer(client: ClearmlClient): AbortServer {
   return {
     readStates: (ids, signal) => readStates(client, ids, signal),
@@ -212,7 +201,7 @@ async function readStates(
   );
 }
 
-/** Stops or dequeues each task; one that is gone, or ended meanwhile, is passed over. */
+/** Stops or dequeues each task. Skips those that were deleted or have ended. */
 function changeEach(
   client: ClearmlClient,
   endpoint: 'tasks.stop' | 'tasks.dequeue',

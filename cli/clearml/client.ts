@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { ClearmlAccess } from '../shell/environment.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { createHttp, type HttpResponse } from '../shell/http.ts';
+import { parseJson } from '../shell/json.ts';
 import type { Session } from '../shell/program.ts';
 import type { Redact } from '../shell/redaction.ts';
 import {
@@ -13,23 +14,23 @@ import {
 } from '../shell/retry.ts';
 import { toSingleLine } from '../text/single-line.ts';
 
-/** One request's own limit. Past it the server counts as silent, and a request that may be repeated is. */
+/** For one attempt. A repeatable request is then sent again. */
 const ATTEMPT_TIMEOUT_MS = 10_000;
 
-/** How one call is made. */
+/** How to make one call. */
 export interface CallOptions extends Pick<Question<unknown>, 'isRepeatable'> {
   readonly signal?: AbortSignal | undefined;
-  /** For one attempt, where the answer may be large. Default 10 s. */
+  /** For one attempt. Default 10 s; more where the answer may be large. */
   readonly timeoutMs?: number;
 }
 
 /** ClearML's REST API. */
 export interface ClearmlClient {
   /**
-   * Calls an endpoint (`tasks.get_all`) and gives its `data`, checked by the schema.
+   * Calls an endpoint (`tasks.get_all`) and returns its `data`, checked by the schema.
    *
-   * @throws ClearmlRefusal when the server says no (4xx); AnswerLost when the answer of a request that is not
-   *   repeatable got lost; Failure when the server can't be reached, refuses the credentials or talks nonsense.
+   * @throws ClearmlRefusal when the server refuses (4xx); AnswerLost when the answer to a request that is not repeatable
+   *   got lost; Failure when the server does not answer, refuses the credentials or sends something else
    */
   call<T>(
     endpoint: string,
@@ -37,11 +38,11 @@ export interface ClearmlClient {
     schema: v.GenericSchema<unknown, T>,
     options: CallOptions,
   ): Promise<T>;
-  /** The server's API version (`2.34`), known once it has answered a call. */
+  /** The server's API version (`2.34`); undefined before its first answer. */
   readonly apiVersion: string | undefined;
 }
 
-/** The server understood and said no. `code` and `subcode` are ClearML's (400/101: no such task). */
+/** The server understood the call and refused it. `code` and `subcode` are ClearML's (400/101: no such task). */
 export class ClearmlRefusal extends Failure {
   readonly code: number;
   readonly subcode: number;
@@ -49,25 +50,21 @@ export class ClearmlRefusal extends Failure {
   constructor(endpoint: string, code: number, subcode: number, message: string) {
     super(`ClearML refused ${endpoint}: ${message} (${code}/${subcode})`, {
       exitCode: EXIT_CODES.unavailable,
-      remedy:
-        'This usually means a server version that behaves differently from 2.3; please report it with this line.',
+      remedy: 'The server probably behaves differently from version 2.3. Please report this line.',
     });
     this.code = code;
     this.subcode = subcode;
   }
 }
 
-/** ClearML's refusals that mean something to us, by what they mean: the subcodes of code 400. */
+/** The refusals that we react to: subcodes of code 400. */
 const REFUSALS = {
-  /** The task does not exist, or was deleted. */
   'no such task': 101,
-  /** The task's status does not allow that: it runs, or has ended, already. */
+  /** The task's status does not allow it: the task runs, or has ended. */
   'wrong status': 110,
   /** Without `force` the server deletes drafts only. */
   'no draft': 123,
-  /** The task is in that queue already. */
   'queued already': 706,
-  /** A project of that name exists. */
   'project exists': 801,
 } as const;
 
@@ -83,10 +80,10 @@ export function isRefusal(
   );
 }
 
-/** Where ClearML is and for how long it is asked. */
+/** How to reach ClearML, and for how long. */
 export interface ClearmlClientOptions extends Wire {
   readonly access: Pick<ClearmlAccess, 'apiHost' | 'accessKey' | 'secretKey'>;
-  /** When a call that began at the given time must have an answer; both in ms since 1970. */
+  /** When a call that began at the given time gives up; both in ms since 1970. */
   readonly giveUpAt: (beganAtMs: number) => number;
 }
 
@@ -107,7 +104,7 @@ export async function useClearml<T>(
   }
 }
 
-/** Talks to ClearML with Basic authentication, which every endpoint takes: no login is needed. */
+/** Talks to ClearML with Basic authentication, which every endpoint accepts without a login. */
 export function createClearmlClient(options: ClearmlClientOptions): ClearmlClient {
   const { access, clock, redact } = options;
   const { apiHost } = access;
@@ -119,7 +116,7 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
     call(endpoint, body, schema, { isRepeatable, signal, timeoutMs = ATTEMPT_TIMEOUT_MS }) {
       const giveUpAtMs = options.giveUpAt(clock.now());
       return askUntilAnswered(options, {
-        // Without a version the server serves its newest, and says in each answer which that is.
+        // Without a version in the URL the server uses its newest, and names it in the answer.
         request: { method: 'POST', url: `${apiHost}/${endpoint}`, headers, body: JSON.stringify(body) },
         timeoutMs,
         isRepeatable,
@@ -133,9 +130,9 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
         },
         words: {
           silent: `ClearML at ${redact(apiHost)} did not answer ${endpoint}`,
-          unreachable: `Look whether the server is up and CLEARML_API_HOST (${redact(apiHost)}) and the proxy variables are right.`,
+          unreachable: `Check that the server is up, and check CLEARML_API_HOST (${redact(apiHost)}) and the proxy variables.`,
           lost: `ClearML's answer to ${endpoint} got lost`,
-          afterLoss: `Look whether ${apiHost} works, then run this step again: what did land is found again.`,
+          afterLoss: `Check that ${apiHost} works, then run this step again. It finds what was created.`,
         },
       });
     },
@@ -145,7 +142,7 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
   };
 }
 
-/** @throws Failure when the credentials or the permission do not do */
+/** @throws Failure when the server refuses the credentials or a permission is missing */
 function openEnvelope(
   endpoint: string,
   response: HttpResponse,
@@ -156,8 +153,8 @@ function openEnvelope(
   const serverMessage = redact(toSingleLine(envelope?.meta.result_msg ?? ''));
   if (status === 429) {
     return {
-      reason: 'the server limits the rate of requests (429)',
-      remedy: 'Run this step again later; a hosted plan counts API calls.',
+      reason: 'the rate limit of the server is reached (429)',
+      remedy: 'Run this step again later. Hosted plans limit API calls.',
       mayHaveLanded: false,
       pauseMs: readRetryAfterMs(headers, clock.now()),
     };
@@ -165,9 +162,9 @@ function openEnvelope(
   if (status >= 500) {
     return {
       reason: `HTTP ${status}${serverMessage === '' ? '' : `, ${serverMessage}`}`,
-      remedy: 'The server is overloaded, restarting or broken: look at its health, then run this step again.',
+      remedy: 'The server is overloaded, restarting or broken. Check its health, then run this step again.',
       mayHaveLanded: true,
-      // An answer in ClearML's own form is its considered opinion; a gateway's page is a passing state.
+      // ClearML's own answer is unlikely to change. A gateway's page usually passes.
       maxAttempts: envelope !== undefined && status === 500 ? 3 : Number.POSITIVE_INFINITY,
       pauseMs: readRetryAfterMs(headers, clock.now()),
     };
@@ -193,8 +190,7 @@ function readData<T>(
   const issue = parsed.issues[0];
   return {
     reason: `its answer has another shape than expected (${v.getDotPath(issue) ?? 'data'}: ${redact(toSingleLine(issue.message))})`,
-    remedy:
-      'The server is older or newer than these programs know (API 2.34), or something in between changes its answers.',
+    remedy: 'The server is older or newer than API 2.34, or something in between changes its answers.',
     mayHaveLanded: true,
     maxAttempts: 3,
   };
@@ -207,8 +203,8 @@ function refuseCredentials(endpoint: string, status: number, serverMessage: stri
       exitCode: EXIT_CODES.refused,
       remedy:
         status === 401
-          ? 'CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY (the secrets ACCESS_KEY and SECRET_KEY) must belong together, not be revoked, and be from the server that CLEARML_API_HOST names.'
-          : 'The user whose credentials these are may not do this: ask an administrator of the ClearML workspace.',
+          ? 'CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY (the secrets ACCESS_KEY and SECRET_KEY) must be a pair that is not revoked, from the server at CLEARML_API_HOST.'
+          : 'The user of these credentials lacks the permission: ask an administrator of the ClearML workspace.',
     },
   );
 }
@@ -226,37 +222,25 @@ const EnvelopeSchema = v.object({
 type Envelope = v.InferOutput<typeof EnvelopeSchema>;
 
 function parseEnvelope(text: string): Envelope | undefined {
-  try {
-    const parsed = v.safeParse(EnvelopeSchema, JSON.parse(text));
-    return parsed.success ? parsed.output : undefined;
-  } catch {
-    return undefined;
-  }
+  const parsed = v.safeParse(EnvelopeSchema, parseJson(text));
+  return parsed.success ? parsed.output : undefined;
 }
 
 function describeNonsense(response: HttpResponse): NoAnswer {
-  const isRedirect = response.status >= 300 && response.status < 400;
+  const { status, text } = response;
+  const isRedirect = status >= 300 && status < 400;
   const what = isRedirect
-    ? `a redirection (HTTP ${response.status})`
-    : /^\s*</.test(response.text)
-      ? `a web page (HTTP ${response.status})`
-      : isJson(response.text)
-        ? `JSON that is not ClearML's (HTTP ${response.status})`
-        : `something that is no JSON (HTTP ${response.status})`;
+    ? 'a redirect'
+    : /^\s*</.test(text)
+      ? 'a web page'
+      : parseJson(text) === undefined
+        ? 'something that is not JSON'
+        : "JSON that is not ClearML's";
   return {
-    reason: `it answered with ${what}`,
+    reason: `it answered with ${what} (HTTP ${status})`,
     remedy:
-      'CLEARML_API_HOST must name the API server (https://api.…, port 8008), not the web page (https://app.…, port 8080); a login page or a proxy in between looks like this too.',
+      'CLEARML_API_HOST must name the API server (https://api.…, port 8008), not the web page (https://app.…, port 8080). A login page or a proxy in between may also answer so.',
     mayHaveLanded: true,
-    maxAttempts: isRedirect || response.status >= 400 ? 1 : 4,
+    maxAttempts: isRedirect || status >= 400 ? 1 : 4,
   };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { TASK_STATUSES } from '../training/task.ts';
 
-/** A task's status. One that a later server may invent counts as `unknown`, which a watch waits for. */
+/** A task's status. A status that we do not know counts as `unknown`, which a watch waits for. */
 export const StatusSchema = v.fallback(v.picklist(TASK_STATUSES), 'unknown');
 
 /** A point in time (`2026-11-24T06:38:42.442000+00:00`) as ms since 1970; undefined where the server has none. */
@@ -13,7 +13,7 @@ export const ServerTimeSchema = v.pipe(
   }),
 );
 
-/** A text; empty where the server has none, or something else. */
+/** A text; empty where the server has anything else. */
 export const TextSchema = v.fallback(v.nullish(v.string(), ''), '');
 
 /** A text; undefined where the server has none, or an empty one. */
@@ -22,5 +22,7 @@ export const OptionalTextSchema = v.pipe(
   v.transform((text) => (text === '' ? undefined : text)),
 );
 
-/** Texts; none where the server has no list of them. */
-export const TextsSchema = v.fallback(v.nullish(v.array(v.string()), []), []);
+/** A list; empty where the server has anything else. */
+export function listOf<const Item extends v.GenericSchema>(item: Item) {
+  return v.fallback(v.nullish(v.array(item), []), []);
+}

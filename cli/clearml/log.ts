@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import type { LogPage, ReadLogPage } from '../training/console-log.ts';
 import type { ClearmlClient } from './client.ts';
 
-/** A page of thousands of lines takes its time. */
+/** A page of thousands of lines takes longer. */
 const LARGE_ANSWER_TIMEOUT_MS = 30_000;
 
 const PageSchema = v.object({
@@ -19,14 +19,14 @@ export function createLogPageReader(
   signal?: AbortSignal,
 ): ReadLogPage {
   return (afterMs, batchSize) =>
-    // Without it the server reads backward.
+    // The server reads backward by default.
     readLog(client, taskId, batchSize, { navigate_earlier: false, from_timestamp: afterMs }, signal);
 }
 
 /**
  * The newest messages of a task's console, oldest first.
  *
- * @param batchSize how many; all that share the oldest one's time are in
+ * @param batchSize how many, and more where several share the oldest one's time
  */
 export function readLogEnd(
   client: ClearmlClient,

@@ -1,21 +1,29 @@
 import * as v from 'valibot';
 import type { QueueState } from '../training/task-life.ts';
 import type { CallOptions, ClearmlClient } from './client.ts';
-import { TextSchema } from './fields.ts';
+import { listOf, TextSchema } from './fields.ts';
 
-const QueueSchema = v.object({
-  id: v.string(),
-  name: TextSchema,
-  /** An entry's task is an id, or where the server joins it an object that has one. */
-  entries: v.nullish(v.array(v.object({ task: v.union([v.string(), v.object({ id: v.string() })]) })), []),
-  workers: v.fallback(
-    v.nullish(v.array(v.object({ name: TextSchema, task: v.nullish(v.object({ id: v.string() })) })), []),
-    [],
+const ReferenceSchema = v.object({ id: v.string() });
+const QueueSchema = v.pipe(
+  v.object({
+    id: v.string(),
+    name: TextSchema,
+    /** The task is an id, or where the server joins the task an object with its id. */
+    entries: v.nullish(v.array(v.object({ task: v.union([v.string(), ReferenceSchema]) })), []),
+    workers: listOf(v.object({ name: TextSchema, task: v.nullish(ReferenceSchema) })),
+  }),
+  v.transform(
+    ({ id, name, entries, workers }): QueueState => ({
+      id,
+      name,
+      entries: entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
+      workers: workers.map((worker) => ({ name: worker.name, taskId: worker.task?.id })),
+    }),
   ),
-});
+);
 const QueuesSchema = v.object({ queues: v.array(QueueSchema) });
 
-/** The queues with these ids, those that exist. */
+/** The queues with these ids, if they exist. */
 export async function readQueues(
   client: ClearmlClient,
   ids: readonly string[],
@@ -26,7 +34,7 @@ export async function readQueues(
   return new Map(queues.filter(({ id }) => wanted.has(id)).map((queue) => [queue.id, queue]));
 }
 
-/** The queues that the filter finds, with entries, workers and what these are at, in one request. */
+/** The queues that the filter finds, with their entries, workers and the workers' tasks, in one request. */
 export async function findQueues(
   client: ClearmlClient,
   filter: Readonly<Record<string, unknown>>,
@@ -36,14 +44,5 @@ export async function findQueues(
     ...options,
     isRepeatable: true,
   });
-  return queues.map(toQueueState);
-}
-
-function toQueueState({ id, name, entries, workers }: v.InferOutput<typeof QueueSchema>): QueueState {
-  return {
-    id,
-    name,
-    entries: entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
-    workers: workers.map((worker) => ({ name: worker.name, taskId: worker.task?.id })),
-  };
+  return queues;
 }

@@ -5,10 +5,10 @@ import { type ClearmlClient, isRefusal } from './client.ts';
 import { readTasks } from './tasks.ts';
 
 /**
- * Takes a pull request's tag off tasks that others use too: whoever is the last to give one up ends it.
+ * Removes a pull request's tag from tasks that others use too. The last one to release a task ends it.
  *
- * @returns those launched for a pull request that nobody uses any more, as read afterwards: of two that give a task up
- *   at the same time, one at least sees that
+ * @returns ids of the tasks of pull requests that nobody uses any more. They are read afterwards, so of two releases at
+ *   the same time at least one sees it
  */
 export async function releaseTasks(
   client: ClearmlClient,
@@ -21,7 +21,7 @@ export async function releaseTasks(
       const body = { ids: [id], remove_tags: [tagPullRequest(pullRequest)] };
       await client.call('tasks.update_tags', body, v.unknown(), { isRepeatable: true, signal });
     } catch (error) {
-      // Deleted meanwhile.
+      // It was deleted meanwhile.
       if (!isRefusal(error, 'no such task')) throw error;
     }
   }

@@ -1,16 +1,16 @@
 import * as v from 'valibot';
-import { isRecord } from '../shell/record.ts';
-import { isSingleValueTitle, type Metric, nameMetric } from '../training/metrics.ts';
+import { isRecord } from '../shell/json.ts';
+import { type Metric, nameMetric, SINGLE_VALUES_TITLE } from '../training/metrics.ts';
 import type { CallOptions, ClearmlClient } from './client.ts';
-import { OptionalTextSchema, ServerTimeSchema, StatusSchema, TextSchema, TextsSchema } from './fields.ts';
+import { listOf, OptionalTextSchema, ServerTimeSchema, StatusSchema, TextSchema } from './fields.ts';
 
-/** The largest page of `get_all`: for more the server sends 500 all the same, and does not say so. */
+/** The largest page of `get_all`. If asked for more, the server sends 500 without saying so. */
 export const PAGE_SIZE = 500;
-/** The iteration under which the server keeps single values. */
+/** The server keeps single values under this iteration. */
 const SINGLE_VALUE_ITERATION = -(2 ** 31);
 const PARALLEL_REQUESTS = 8;
 
-/** Values as texts: the agent and the SDK put numbers, flags and more beside our own texts. */
+/** Values as texts: beside our own texts the agent and the SDK store numbers, flags and more. */
 const TextMapSchema = v.pipe(
   v.nullish(v.record(v.string(), v.unknown()), {}),
   v.transform((map) =>
@@ -24,27 +24,18 @@ const TextMapSchema = v.pipe(
 
 const AnyMapSchema = v.nullish(v.record(v.string(), v.unknown()), {});
 
-const ModelsSchema = v.fallback(
-  v.nullish(v.array(v.object({ name: TextSchema, model: v.string() })), []),
-  [],
+const ModelsSchema = listOf(v.object({ name: TextSchema, model: v.string() }));
+
+const ArtifactsSchema = listOf(
+  v.object({
+    key: v.string(),
+    type: OptionalTextSchema,
+    mode: OptionalTextSchema,
+    content_size: v.fallback(v.nullish(v.number()), undefined),
+  }),
 );
 
-const ArtifactsSchema = v.fallback(
-  v.nullish(
-    v.array(
-      v.object({
-        key: v.string(),
-        type: OptionalTextSchema,
-        mode: OptionalTextSchema,
-        content_size: v.fallback(v.nullish(v.number()), undefined),
-      }),
-    ),
-    [],
-  ),
-  [],
-);
-
-/** A task as ClearML sends it. What was not asked for is empty. */
+/** A task as ClearML sends it. Fields that were not asked for are empty. */
 const TaskSchema = v.object({
   id: v.pipe(v.string(), v.minLength(1)),
   name: TextSchema,
@@ -60,8 +51,8 @@ const TaskSchema = v.object({
   last_update: TextSchema,
   last_iteration: v.fallback(v.nullish(v.number(), 0), 0),
   last_worker: OptionalTextSchema,
-  tags: TextsSchema,
-  system_tags: TextsSchema,
+  tags: listOf(v.string()),
+  system_tags: listOf(v.string()),
   runtime: TextMapSchema,
   hyperparams: AnyMapSchema,
   container: TextMapSchema,
@@ -87,7 +78,7 @@ const TasksSchema = v.object({ tasks: v.array(TaskSchema) });
 type Task = v.InferOutput<typeof TaskSchema>;
 type Field = keyof Task;
 
-/** What may be asked of a task: a field, or what lies in one (`script.branch`). */
+/** What a query may ask for: a field of a task, or a part of one (`script.branch`). */
 export type TaskField = Field | `${Field}.${string}`;
 
 /** A task with the fields that were asked for. */
@@ -96,12 +87,12 @@ export type TaskOf<F extends TaskField> = Pick<
   'id' | (F extends `${infer Root extends Field}.${string}` ? Root : F & Field)
 >;
 
-/** Conditions of `tasks.get_all`. One that the server does not know it leaves out, and finds all the more. */
+/** Conditions of `tasks.get_all`. The server ignores those that it does not know, and then finds more. */
 export type TaskFilter = Readonly<Record<string, unknown>>;
 
 type ReadOptions = Omit<CallOptions, 'isRepeatable'>;
 
-/** The tasks with these ids, those that exist: one request for every 500, none for none. */
+/** The tasks with these ids, if they exist: one request for every 500 ids. */
 export async function readTasks<F extends TaskField>(
   client: ClearmlClient,
   ids: readonly string[],
@@ -113,7 +104,7 @@ export async function readTasks<F extends TaskField>(
   for (let start = 0; start < wanted.length; start += PAGE_SIZE) {
     const page = wanted.slice(start, start + PAGE_SIZE);
     const tasks = await readPage(client, { id: page }, fields, { page: 0, page_size: PAGE_SIZE }, options);
-    // A query that widened would show tasks that nobody asked for.
+    // A server that ignored the ids would send other tasks.
     for (const task of tasks) if (page.includes(task.id)) found.set(task.id, task);
   }
   return found;
@@ -161,7 +152,7 @@ async function readPage<F extends TaskField>(
   return tasks;
 }
 
-/** Does the work for each item, for eight at a time. What goes wrong first is thrown. */
+/** Does the work for each item, eight at a time. Throws the first error. */
 export async function runInParallel<T>(
   items: readonly T[],
   work: (item: T) => Promise<unknown>,
@@ -173,7 +164,7 @@ export async function runInParallel<T>(
   await Promise.all(Array.from({ length: Math.min(PARALLEL_REQUESTS, open.length) }, worker));
 }
 
-/** The hyperparameters as `Section/name`; undefined where one has no text. */
+/** The hyperparameters by `Section/name`; undefined for one without a text. */
 export function listParams(hyperparams: Task['hyperparams']): Array<[string, string | undefined]> {
   return Object.entries(hyperparams).flatMap(([section, entries]) =>
     Object.entries(isRecord(entries) ? entries : {}).map(([name, entry]): [string, string | undefined] => [
@@ -183,7 +174,7 @@ export function listParams(hyperparams: Task['hyperparams']): Array<[string, str
   );
 }
 
-/** What `last_metrics` holds: md5(title) to md5(series) to the numbers. */
+/** The metrics of `last_metrics`, which maps md5(title) to md5(series) to the numbers. */
 export function listMetrics(lastMetrics: Task['last_metrics']): Metric[] {
   return Object.values(lastMetrics).flatMap((series) =>
     Object.values(isRecord(series) ? series : {}).flatMap((entry) => readMetric(entry) ?? []),
@@ -198,7 +189,8 @@ function readMetric(entry: unknown): Metric | undefined {
     const found = entry[name];
     return typeof found === 'number' ? found : otherwise;
   };
-  const isSingle = isSingleValueTitle(title) && number('min_value_iteration', 0) === SINGLE_VALUE_ITERATION;
+  const isSingle =
+    title === SINGLE_VALUES_TITLE && number('min_value_iteration', 0) === SINGLE_VALUE_ITERATION;
   return {
     name: nameMetric(title, series),
     title,

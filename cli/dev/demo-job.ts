@@ -51,7 +51,7 @@ export interface DemoResult {
 }
 
 /**
- * Commits changes on a pull request's branch, which is made where there is none, and runs the workflow's job for it.
+ * Commits changes on a pull request's branch, which is created if it is missing, and runs the workflow's job for it.
  *
  * @returns what it came to
  */
@@ -70,7 +70,7 @@ export async function pushToPullRequest(
   return runTrainJob(stage, number, isNew ? 'opened' : 'synchronize');
 }
 
-/** Merges a pull request, and runs the workflow's job `base`: the training is launched, and nobody waits for it. */
+/** Merges a pull request, and runs the workflow's job `base`, which launches the training without waiting. */
 export async function mergePullRequest(
   stage: DemoStage,
   pull: DemoPull,
@@ -149,7 +149,7 @@ function findAccuracies(log: readonly string[], ids: readonly string[]): number[
   return ids.flatMap((id) => printed.get(id.slice(0, 8)) ?? []);
 }
 
-/** The demo takes nobody's word: the number reported must be what these very trainings computed and printed. */
+/** Checks that the reported number is what these trainings computed and printed. */
 function checkNumbers({ runs, printed, value, comment }: DemoResult): void {
   const mean = printed.reduce((sum, accuracy) => sum + accuracy, 0) / printed.length;
   const row = comment.split('\n').find((line) => line.startsWith(`| \`${METRIC}\` |`)) ?? '';

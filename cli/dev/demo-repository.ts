@@ -14,7 +14,7 @@ export interface DemoRepository {
   readonly cloneUrl: string;
   /** The checkout's commit, where the base branch begins. */
   readonly baseCommit: string;
-  /** Checks out a branch; where there is none, makes it at the base branch's newest commit, and says so. */
+  /** Checks out a branch. Creates a missing one at the base branch's newest commit, and returns that it did. */
   checkOut(branch: string): Promise<boolean>;
   /** Makes the changes, and commits them on the branch that is checked out. */
   commit(message: string, edits: readonly DemoEdit[]): Promise<DemoCommit>;
@@ -63,7 +63,7 @@ export function editDefault(argument: string, value: number): DemoEdit {
  *
  * @param directory where to; it is made, and the caller's to remove
  * @param signal aborted: whatever is asked of it throws the signal's reason
- * @throws Failure where the checkout is no git repository or has no commit
+ * @throws Failure where the checkout is not a git repository or has no commit
  */
 export async function createDemoRepository(
   checkout: string,
@@ -78,12 +78,15 @@ export async function createDemoRepository(
     signal?.throwIfAborted();
     const { stderr } = cause as { stderr?: unknown };
     const reason = toSingleLine(typeof stderr === 'string' ? stderr : '');
-    throw new Failure(`this folder is no git checkout with a commit${reason === '' ? '' : ` (${reason})`}`, {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'The demo clones what is committed here: run it in a clone (git clone …), or commit first (git init && git add -A && git commit).',
-      cause,
-    });
+    throw new Failure(
+      `this folder is not a git checkout with a commit${reason === '' ? '' : ` (${reason})`}`,
+      {
+        exitCode: EXIT_CODES.usage,
+        remedy:
+          'The demo clones the commit here: run it in a clone (git clone …), or commit first (git init && git add -A && git commit).',
+        cause,
+      },
+    );
   }
   const run = (...args: string[]) => git(directory, signal, ...args);
   try {
@@ -99,7 +102,7 @@ export async function createDemoRepository(
     signal?.throwIfAborted();
     throw new Failure('the checkout could not be cloned, or it has no train_model.py at its root', {
       exitCode: EXIT_CODES.usage,
-      remedy: 'Run the demo in a clone of this project of its own, not in a folder of another repository.',
+      remedy: 'Run the demo in a clone of this project, not in a folder of another repository.',
       cause,
     });
   }
@@ -139,15 +142,15 @@ function applyEdit(directory: string, { file, from, to }: DemoEdit): void {
   const text = readFileSync(path, 'utf8');
   const changed = text.replace(from, to);
   if (changed === text) {
-    throw new Failure(`${file} has nothing that matches ${from}, or it is as the demo would make it`, {
+    throw new Failure(`${file} does not contain ${from}, or already has the demo's change`, {
       exitCode: EXIT_CODES.usage,
-      remedy: 'The demo changes the files as this project ships them: run it in a clone of its own.',
+      remedy: 'The demo changes files of this project: run it in an unchanged clone.',
     });
   }
   writeFileSync(path, changed);
 }
 
-/** How many files of the checkout have changes that are in no commit, and so not in the demo. */
+/** Count of the checkout's files with uncommitted changes, which the demo does not have. */
 export async function countUncommittedFiles(checkout: string, signal?: AbortSignal): Promise<number> {
   const status = await git(checkout, signal, 'status', '--porcelain');
   return status.split('\n').filter((line) => line !== '').length;

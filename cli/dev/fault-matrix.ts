@@ -53,7 +53,7 @@ export const REPETITIONS = { once: 1, 'three times': 3, 'for ever': Number.POSIT
 
 export type Repetition = keyof typeof REPETITIONS;
 
-/** One request: the how-manieth to its endpoint. */
+/** One request: the nth to its endpoint. */
 export interface MatrixRequest {
   readonly service: 'clearml' | 'github';
   /** `tasks.create`, `GET /repos/…/comments`. */
@@ -63,11 +63,11 @@ export interface MatrixRequest {
 
 /** One request of a good run. */
 export interface RecordedRequest extends MatrixRequest {
-  /** The how-manieth connection to its service: each request makes its own. */
+  /** Number of its connection to the service. Each request has its own. */
   readonly connection: number;
-  /** The same for two requests with the same question and answer, before and beside which the same was asked and answered. */
+  /** Equal for two requests with the same question, answer and earlier exchanges. */
   readonly situation: string;
-  /** It is asked and answered as the two before it were: another look while nothing happens. */
+  /** Question and answer are those of the two before it: another look while nothing happens. */
   readonly isRepeated: boolean;
 }
 
@@ -120,10 +120,10 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** What came of a cell. */
+/** The result of a cell. */
 export interface CellResult {
   readonly exitCode: number | null;
-  /** What is wrong with it; undefined: nothing. */
+  /** What is wrong with it; undefined if nothing is. */
   readonly problem: string | undefined;
 }
 
@@ -131,8 +131,8 @@ export interface CellResult {
 const RECORDED_LATENCY_MS = 100;
 
 /**
- * Runs the scenario undisturbed, and lists the requests it makes. Each is answered a while after it came, by a clock that
- * stands still while there is work to do: so which were answered before which came is the same in every run.
+ * Runs the scenario without faults and lists its requests. Every answer has the same latency, by a clock that stands still
+ * while there is work to do. So the order of requests and answers is the same in every run.
  */
 export async function recordRequests(scenario: Scenario): Promise<RecordedRequest[]> {
   const exchanges: Array<{ request: MatrixRequest; seen: SeenRequest; atMs: number }> = [];
@@ -163,7 +163,7 @@ export async function recordRequests(scenario: Scenario): Promise<RecordedReques
   });
 }
 
-/** An answer without what is another one in every run: ids, times, ports, commits. */
+/** An answer without what differs between runs: ids, times, ports, commits. */
 function generalize(answer: string): string {
   return answer.replace(/\b[0-9a-f]{8,}\b|\d+(?:\.\d+)?/g, '…');
 }
@@ -183,8 +183,7 @@ export async function runCell(scenario: Scenario, cell: Cell): Promise<CellResul
 }
 
 /**
- * Runs one cell in a sandbox of its own, as a process of its own, in the wall's time. Cells that are run in this process
- * meanwhile do not wait for it.
+ * Runs one cell in its own sandbox and process, in real time. Cells in this process do not wait for it.
  *
  * @param signal kills the process
  */
@@ -327,8 +326,8 @@ async function runScenario(
 }
 
 /**
- * Whether a program has to come through: what passes must not end a run. But for what takes longer than the minute in
- * which a program gives up: three silences in a row, and GitHub's rate limit without a word on how long it lasts.
+ * Whether a program must survive the fault: a passing fault must not end a run. The exceptions last longer than the minute
+ * after which a program gives up: three silences in a row, and a GitHub rate limit that does not say how long it lasts.
  */
 function mustBeSurvived({ request, fault, repetition }: Cell): boolean {
   if (repetition === 'for ever') return false;
@@ -343,7 +342,7 @@ function mustBeSurvived({ request, fault, repetition }: Cell): boolean {
 /** Stands for 127.0.0.1 where names are looked up by `replaceNameLookup`. */
 const SERVER_NAME = 'server.test';
 
-/** Lets this process know a name, but for the look-ups that are to fail; the function given back ends that. */
+/** Makes this process resolve a name, except for look-ups that should fail. The returned function undoes it. */
 function replaceNameLookup(name: string, isToFail: () => boolean): () => void {
   const { lookup } = dns;
   const replaced = (host: string, options: dns.LookupOptions, callback: (...results: unknown[]) => void) => {

@@ -7,15 +7,15 @@ import { noteHungConnection } from './requests-under-way.ts';
 
 /** What goes wrong with one exchange. */
 export type Fault =
-  /** The connection is reset as soon as it is made, and for the next moment no other is taken. */
+  /** The connection is reset at once, and for a moment no other is accepted. */
   | { readonly kind: 'refuse' }
-  /** The connection is cut before the server hears of the request. */
+  /** The connection is cut before the server gets the request. */
   | { readonly kind: 'cut-before' }
   /** The server applies the request; the connection is cut before the answer. */
   | { readonly kind: 'cut-after' }
   /** The answer is cut in the middle. */
   | { readonly kind: 'cut-within' }
-  /** Nothing ever comes; `isApplied`: the server heard of it. */
+  /** No answer ever comes; `isApplied`: the server got the request. */
   | { readonly kind: 'silence'; readonly isApplied: boolean }
   /** The server applies the request; its answer is changed on the way. */
   | { readonly kind: 'rewrite'; readonly change: (body: string) => string }
@@ -23,7 +23,7 @@ export type Fault =
   | { readonly kind: 'hold'; readonly until: Promise<unknown> }
   /** The answer comes byte by byte, never to the end. */
   | { readonly kind: 'drip' }
-  /** Something else answers; the server hears nothing. */
+  /** The proxy answers itself; the server gets nothing. */
   | {
       readonly kind: 'answer';
       readonly status: number;
@@ -41,7 +41,7 @@ export interface SeenRequest {
   fault: Fault['kind'] | undefined;
   /** When it came, ms by the proxy's clock: that of `performance.now()` where it is the wall's. */
   readonly beganAtMs: number;
-  /** When its answer set out; undefined while there is none. */
+  /** When its answer was sent; undefined before that. */
   answeredAtMs: number | undefined;
   /** What the server answered, where it was asked: status and body. */
   answer?: string;
@@ -197,7 +197,7 @@ export async function startFaultProxy(
     socket.on('close', () => sockets.delete(socket));
   });
 
-  /** Takes no connection for a moment: whoever tries again at once is refused by the system. */
+  /** Accepts no connection for a moment: the system refuses an immediate second attempt. */
   function refuse(): void {
     if (!server.listening) return;
     server.close();

@@ -5,9 +5,8 @@ const ROOMS = ['launch', 'check', 'report', 'gate', 'clearml', 'training', 'gith
 let loading: Promise<void> | undefined;
 
 /**
- * Loads, one after the other, all that the product imports only where a path needs it. A test whose time jumps calls
- * this first: a module that is being loaded and compiled is work that nobody can see. And Jest's module loader trips
- * over two first imports at the same time; programs in processes of their own do not share one.
+ * Loads the product's lazy modules, one after the other. A test with a simulated clock calls this first: its clock does
+ * not see the loading of a module. Jest's module loader also fails on two first imports at the same time.
  */
 export function loadLazyModules(): Promise<void> {
   loading ??= load();

@@ -27,15 +27,15 @@ describe('a link is broken', () => {
   test.each([
     ['a file that is not there', '[x](nothing.ts)', 'nothing.ts leads to no file'],
     ['a picture that is not there', '![x](nothing.svg)', 'nothing.svg leads to no file'],
-    ['a heading that is not there', '# A\n[x](#b)', '#b names no heading of that page'],
+    ['a heading that is not there', '# A\n[x](#b)', '#b is not a heading of that page'],
     [
       'a heading of code',
       '[x](sandbox/main.ts#a)',
       'sandbox/main.ts#a names a heading of a file that has none',
     ],
     ['a path above the root', '[x](../../etc)', '../../etc leads out of the repository'],
-    ['an address without TLS', '[x](http://example.com)', 'http://example.com is no https address'],
-    ['an address without a host', '[x](https://)', 'https:// is no https address'],
+    ['an address without TLS', '[x](http://example.com)', 'http://example.com is not an https address'],
+    ['an address without a host', '[x](https://)', 'https:// is not an https address'],
     ['a reference without a definition', '![x][nothing]', '][nothing] has no definition'],
   ])('that leads to %s', (_, markdown, problem) => {
     expect(find(markdown)).toEqual([problem]);

@@ -52,7 +52,7 @@ function findProblem(page: string, address: string, read: (page: string) => stri
   if (address.startsWith('][')) return 'has no definition';
   if (/^[a-z][a-z+.-]*:/i.test(address)) {
     const url = URL.canParse(address) ? new URL(address) : undefined;
-    return url?.protocol === 'https:' && url.hostname.includes('.') ? undefined : 'is no https address';
+    return url?.protocol === 'https:' && url.hostname.includes('.') ? undefined : 'is not an https address';
   }
   const [path = '', anchor] = address.split('#');
   const target = path === '' ? page : normalize(join(dirname(page), decodeURI(path))).replaceAll('\\', '/');
@@ -61,7 +61,7 @@ function findProblem(page: string, address: string, read: (page: string) => stri
   if (anchor === undefined) return undefined;
   if (!target.endsWith('.md') || statSync(join(ROOT, target)).isDirectory())
     return 'names a heading of a file that has none';
-  return listAnchors(read(target)).includes(anchor) ? undefined : 'names no heading of that page';
+  return listAnchors(read(target)).includes(anchor) ? undefined : 'is not a heading of that page';
 }
 
 /** Many links lead to the same few pages. */

@@ -5,18 +5,18 @@ import { isProcessUnderWay } from './processes-under-way.ts';
 import { isRequestInMotion, waitForRest } from './requests-under-way.ts';
 import { createSimulatedClock } from './simulated-clock.ts';
 
-/** Work that the operating system does for this process and that has an end: files, names. */
+/** Finite work of the operating system for this process: files and name look-ups. */
 const WORK = /^(?:FSReq|GetAddrInfo)/;
 
-/** So many turns of the event loop must bring nothing new. */
+/** Time may pass after this many turns of the event loop without news. */
 const QUIET_TURNS = 4;
 
 /**
- * A clock for tests with real connections: its time stands still while a request is under way, a file is read or a
- * process runs, and jumps to the next one who is to be woken when nothing but waiting is left. So no time limit passes
- * because the machine is busy, and a minute of waiting takes no time.
+ * A clock for tests with real connections. Its time stands still while a request is under way, a file is read or a
+ * process runs. When everything waits, it jumps to the next timer. So a busy machine causes no time-out, and a minute of
+ * waiting takes no time.
  *
- * Where it begins is the wall's time: give it to the sandbox as `now`, so that both agree.
+ * It starts at the real time. Give it to the sandbox as `now`, so that both agree.
  */
 export function createPatientClock(): Clock {
   return createSimulatedClock(Date.now(), waitForQuiet);
@@ -30,7 +30,7 @@ async function waitForQuiet(): Promise<void> {
   }
 }
 
-/** Waits while anything is to be seen that goes on; gives whether there was. */
+/** Waits while visible work is under way. Returns whether there was any. */
 async function rest(): Promise<boolean> {
   if (isRequestInMotion()) {
     await waitForRest();
@@ -46,8 +46,8 @@ function isWorking(): boolean {
 }
 
 /**
- * What else threads do (decompression) is not to be seen. They take their work in the order in which it was given:
- * when this has come back, all that was given before has been begun.
+ * Other work of threads, such as decompression, is not visible. Threads start work in order, so when this returns, all
+ * earlier work has started.
  */
 function waitForThreads(): Promise<void> {
   return new Promise((resolve) => {
@@ -55,7 +55,7 @@ function waitForThreads(): Promise<void> {
   });
 }
 
-/** A millisecond of the wall's time, for which no process is kept alive. */
+/** A millisecond of real time. It does not keep the process alive. */
 function passMoment(): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, 1).unref();

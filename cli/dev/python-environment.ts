@@ -56,8 +56,8 @@ export async function preparePythonEnvironment(
   const python = interpreterIn(directory);
   if (existsSync(python)) return { python, isReused: true };
 
-  // An environment cannot be moved once it is made. So each caller makes one under a name of its own, and the first
-  // that has it complete gives it the name that is looked for; whoever comes second clears its own away.
+  // An environment can't be moved, so each caller makes its own under a random name. The first complete one gets the
+  // final name; a later one is removed.
   mkdirSync(cacheDirectory, { recursive: true });
   const own = `${directory}-${randomBytes(4).toString('hex')}`;
   try {

@@ -10,13 +10,13 @@ interface RequestMessage {
 /** Requests of this process that have begun and not ended, each with its connection once it has one. */
 const underWay = new Map<object, string | undefined>();
 
-/** Connections on which nothing will come any more, whatever time passes. */
+/** Connections that will never receive anything again. */
 const hung = new Set<string>();
 
-/** To be called when nothing is in motion any more. */
+/** Callbacks for when no request is in motion. */
 let restListeners: Array<() => void> = [];
 
-/** To be called after each change of the two above. */
+/** Calls them after a change of the two above. */
 function tellOfRest(): void {
   if (isRequestInMotion()) return;
   for (const listener of restListeners) listener();
@@ -43,8 +43,8 @@ hear('undici:request:trailers', ({ request }) => underWay.delete(request));
 hear('undici:request:error', ({ request }) => underWay.delete(request));
 
 /**
- * Whether a request of this process is between its sender and its answer. One that a fault lets hang is not: only time
- * can end it.
+ * Whether a request of this process waits for its answer. One that a fault leaves hanging does not count: only time can
+ * end it.
  */
 export function isRequestInMotion(): boolean {
   for (const connection of underWay.values())
@@ -52,7 +52,7 @@ export function isRequestInMotion(): boolean {
   return false;
 }
 
-/** Ends when no request of this process is in motion: at once where none is. */
+/** Resolves when no request of this process is in motion. */
 export function waitForRest(): Promise<void> {
   return new Promise((resolve) => {
     if (isRequestInMotion()) restListeners.push(resolve);
@@ -61,7 +61,7 @@ export function waitForRest(): Promise<void> {
 }
 
 /**
- * Notes that whoever sent on this connection waits in vain, until the function given back is called.
+ * Notes that the client of this connection gets no answer, until the returned function is called.
  *
  * @param socket the server's end of it
  */

@@ -1,8 +1,8 @@
 import type { SeenRequest } from './fault-proxy.ts';
 
 /**
- * How many times somebody has waited for an answer before asking on: requests that set out before the first of their
- * trip was answered count together.
+ * How many answers were awaited before the next request. Requests that are sent before the first answer of their trip
+ * count as one.
  */
 export function countRoundTrips(
   seen: ReadonlyArray<Pick<SeenRequest, 'beganAtMs' | 'answeredAtMs'>>,

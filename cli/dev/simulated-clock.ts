@@ -6,8 +6,8 @@ interface Sleeper {
 }
 
 /**
- * A clock for tests: its time stands still while anything is left to do, then jumps to the next one who is to be
- * woken. A day passes as fast as the code under test can live through it.
+ * A clock for tests. Its time stands still while there is work to do, then jumps to the next timer. A day passes as fast
+ * as the code under test can run.
  *
  * @param waitForQuiet ends when all that is left is waiting; default: after all promises
  */

@@ -24,7 +24,7 @@ import {
   type JobStatus,
 } from './workflow-expression.ts';
 
-/** What stands in for an action, such as `actions/checkout`; what it gives are the step's outputs. */
+/** A stand-in for an action, such as `actions/checkout`. It returns the step's outputs. */
 export type ActionDouble = (call: {
   readonly inputs: Readonly<Record<string, string>>;
   readonly workspace: string;
@@ -353,7 +353,7 @@ async function runShell(
   return { exitCode, ...texts, isCancelled: (await cancelling) === true };
 }
 
-/** Waits for the wish to cancel, then signals the shell until it has ended. Gives whether there was such a wish. */
+/** Waits for a cancellation, then signals the shell until it has ended. Returns whether there was one. */
 async function cancelShell(
   child: ChildProcess,
   cancel: AbortSignal,

@@ -1,7 +1,6 @@
 /**
- * Makes the README's pictures: a base branch with a gate, a pull request that is no worse, one that is, and one that
- * breaks the training go through the three programs, with real agents and real trainings; their comments are drawn as
- * GitHub shows them.
+ * Makes the README's pictures. A base branch with a gate and three pull requests (one is not worse, one is, one breaks the
+ * training) go through the three programs, with real agents and trainings. Their comments are drawn as GitHub shows them.
  *
  * node --import tsx cli/dev/write-pictures.ts
  */
@@ -36,7 +35,7 @@ const PICTURES = [
   },
 ] as const;
 
-/** Nobody wants to see where the checkout of whoever made the pictures lies. */
+/** Hides the paths of the machine that makes the pictures. */
 function hidePaths(text: string): string {
   return text
     .replace(/[^\s"]*\/\.cache\/python-[^/"]+\//g, '/opt/venv/')

@@ -13,7 +13,7 @@ import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 const PULL = 7;
 const HEAD = 'a'.repeat(40);
 const node24 = await findNodeDirectory(24);
-/** Elsewhere than on Linux x64 the running Node must be 24 itself: no other can be fetched by npm. */
+/** npm has Node 24 for Linux x64 only. Elsewhere the running Node must be 24. */
 const describeOnNode24 = node24 === undefined ? describe.skip : describe;
 
 let release: string;
@@ -65,7 +65,7 @@ describeOnNode24('the workflow of .github/WORKFLOW.md, in a repository that has 
     rmSync(workspace, { recursive: true, force: true });
   });
 
-  /** Runs the job while an agent takes the task that it launches, and `train` does the training's part. */
+  /** Runs the job while an agent takes the launched task and `train` acts as the training. */
   async function runJob(
     train: (id: string) => Promise<unknown>,
     { cancel, onStep }: { cancel?: AbortSignal; onStep?: (name: string) => void } = {},
@@ -161,9 +161,9 @@ describeOnNode24('the workflow of .github/WORKFLOW.md, in a repository that has 
     };
     const run = await runJob(
       async () => {
-        // What the agent has asked for does not count.
+        // Requests of the agent do not count.
         requests = 0;
-        // The wait's first request shows that it can hear a signal.
+        // After the first request of the wait, the program handles signals.
         while (steps < 2 || requests === 0) await sleep(20);
         cancel.abort();
       },

@@ -12,7 +12,7 @@ import { parseRunnerFile } from '../dev/runner-file.ts';
 import { listActionInputs, toArguments } from '../github/action.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
-/** Away from the checkout: no node_modules, no templates and no package.json above it. */
+/** Outside the checkout, without node_modules, templates and package.json above it. */
 let folder: string;
 let sandbox: Sandbox;
 let driver: ClearmlDriver;
@@ -38,7 +38,7 @@ interface Run {
   readonly outputs: Readonly<Record<string, string>>;
 }
 
-/** Runs a file as the runner runs an action's: no arguments, inputs in the environment. */
+/** Runs a file as the runner runs an action: no arguments, inputs in the environment. */
 async function runFile(
   file: string,
   { args = [], inputs = {}, env = {}, onStderr = (_: string, __: () => void): void => undefined } = {} as {

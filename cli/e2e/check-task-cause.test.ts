@@ -120,9 +120,9 @@ test('in Actions the exception stands on its line of the diff, with the reason, 
     'ClearML says: failed, worker execution exit code 1; Changed by clearml-agent gpu-box:0\n',
   );
   expect(run.stderr).toContain(`${fixture.log.slice(-40).join('\n')}\n`);
-  expect(run.stderr).toContain(`Correct the training and push: that trains the new commit.\n${url}\n`);
+  expect(run.stderr).toContain(`Correct the training and push. The push trains the new commit.\n${url}\n`);
   expect(run.stderr.match(/^::error .*$/gm)).toEqual([
-    `::error file=lib/model.py,line=3::${headline}%0ACorrect the training and push: that trains the new commit.%0A${url}`,
+    `::error file=lib/model.py,line=3::${headline}%0ACorrect the training and push. The push trains the new commit.%0A${url}`,
   ]);
 });
 

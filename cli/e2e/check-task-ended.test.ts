@@ -34,7 +34,7 @@ describe('a task that has ended', () => {
       end: (id) => driver.failTask(id, 'worker execution exit code 3'),
       exitCode: 3,
       status: 'failed',
-      cause: /^training: the training ended itself with exit code 3$/,
+      cause: /^training: the training ended with exit code 3$/,
     },
     'stopped by a person': {
       end: (id) => driver.call('tasks.stop', { task: id }),

@@ -41,7 +41,7 @@ describe('the exact code', () => {
     const cwd = join(repository.directory, 'services/a');
     const unset = await launch([], { cwd });
     expect(unset.stderr).toContain(
-      'No settings file in this folder, so the defaults hold; there is one at ../../.github/clearml-ci.yml: --config',
+      'No settings file in this folder, so the defaults apply. To use the one at the root: --config ../../.github/clearml-ci.yml',
     );
     const set = await launch(['--config', '../../.github/clearml-ci.yml'], { cwd });
     expect(set.stderr).not.toContain('No settings file');

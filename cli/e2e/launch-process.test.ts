@@ -73,7 +73,7 @@ describe('as a process', () => {
     expect(result).toMatchObject({ exitCode: 2, stdout: '' });
     for (const text of [
       'CLEARML_API_SECRET_KEY is not set',
-      'the event file that GITHUB_EVENT_PATH names is no JSON',
+      'the event file that GITHUB_EVENT_PATH names is not JSON',
       'PR_COMMIT is not a full commit id',
       'line 1: queu',
     ])

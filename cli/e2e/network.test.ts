@@ -55,7 +55,7 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** HTTPS with a certificate that nobody knows, in front of a server of the sandbox. */
+/** HTTPS with an unknown certificate, in front of a server of the sandbox. */
 async function serveEncrypted(target: string): Promise<string> {
   const { hostname, port } = new URL(target);
   const server = createHttpsServer({ key: keys.private, cert: keys.cert }, (incoming, outgoing) => {
@@ -71,7 +71,7 @@ async function serveEncrypted(target: string): Promise<string> {
   return `https://localhost:${await listen(server as unknown as Server)}`;
 }
 
-/** A real forward proxy that asks for a name and a password; gives its address and what passed through. */
+/** A real forward proxy with user name and password. Returns its address and what passed through. */
 async function startForwardProxy(): Promise<{ port: number; passed: string[] }> {
   const passed: string[] = [];
   const proxy = createProxy(createHttpServer());

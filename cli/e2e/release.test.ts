@@ -9,7 +9,7 @@ import { runWorkflowJob, type WorkflowRun } from '../dev/workflow-runner.ts';
 const WORKFLOW = readFileSync(new URL('../../.github/workflows/release.yml', import.meta.url), 'utf8');
 
 let folder: string;
-/** What GitHub holds of the repository. */
+/** GitHub's copy of the repository. */
 let hub: string;
 let source: ScratchRepository;
 
@@ -24,7 +24,7 @@ beforeAll(async () => {
   });
   hub = join(folder, 'hub.git');
   source.git('clone', '--quiet', '--bare', '.', hub);
-  // In the place of GitHub's own command.
+  // Replaces GitHub's own command.
   writeFileSync(join(folder, 'gh'), '#!/bin/sh\necho "$@" >> "$GH_LOG"\n', { mode: 0o755 });
 });
 
@@ -35,7 +35,7 @@ afterAll(() => {
 
 const inHub = (...args: string[]) => source.git('--git-dir', hub, ...args);
 
-/** Runs the job `publish` on what was built; gives also what `gh` was asked to do. */
+/** Runs the job `publish` on the build. Also returns the calls of `gh`. */
 async function publish(version: string): Promise<{ run: WorkflowRun; asked: string }> {
   const workspace = mkdtempSync(join(folder, 'workspace-'));
   const log = join(folder, `gh-${version}.log`);

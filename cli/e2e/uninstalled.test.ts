@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 import { runCommand } from '../dev/command-run.ts';
 
-// The programs as somebody has them who has copied them and not run npm ci yet.
+// The programs as copied, before npm ci.
 
 const CLI = fileURLToPath(new URL('..', import.meta.url));
 

@@ -161,14 +161,14 @@ describe('test.yml', () => {
 
 const PULL = 7;
 const node24 = await findNodeDirectory(24);
-/** Elsewhere than on Linux x64 the running Node must be 24 itself: no other can be fetched by npm. */
+/** npm has Node 24 for Linux x64 only. Elsewhere the running Node must be 24. */
 const testOnNode24 = node24 === undefined ? test.skip : test;
 
 const started: { sandbox?: Sandbox; repository?: ScratchRepository; workspaces: string[] } = {
   workspaces: [],
 };
 
-/** This project as it lies here, committed in a repository of its own: on `main`, and one commit more on `topic`. */
+/** This project, committed in a repository of its own on `main`, with one more commit on `topic`. */
 function copyProject(): ScratchRepository {
   const repository = createScratchRepository();
   const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
@@ -200,7 +200,7 @@ interface Scenario {
   job?: 'train' | 'closed' | 'base';
   /** Started by hand for the pull request, by a maintainer. */
   isByHand?: boolean;
-  /** By hand: the commit that the maintainer has read. */
+  /** By hand: the commit that the maintainer has reviewed. */
   readCommit?: string;
   /** The repository is a fork itself. */
   isFork?: boolean;
@@ -321,7 +321,7 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
   });
 }
 
-/** Runs the workflow while an agent takes the task that it launches, and `train` does the training's part. */
+/** Runs the workflow while an agent takes the launched task and `train` acts as the training. */
 async function runWithAgent(
   sandbox: Sandbox,
   scenario: Scenario,
@@ -448,7 +448,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     const scenario = { cancel: cancel.signal, onStep };
     const { run, id } = await runWithAgent(sandbox, scenario, async () => {
       requests = 0;
-      // Its first request shows that the program runs, and so that it can hear a signal.
+      // After its first request the program handles signals.
       while (step !== 'Wait for the training' || requests === 0) await sleep(20);
       cancel.abort();
     });
@@ -575,7 +575,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     expect(await names({ secrets: {} })).toBe(required);
     const skipped = await names({ action: 'closed' });
     expect(skipped).not.toBe(required);
-    // GitHub shows it as it stands. Should it ever evaluate it, the name would be another one still.
+    // GitHub shows the expression itself. Its value would be another name too.
     const expression = /^\$\{\{(.+)\}\}$/.exec(skipped)?.[1] ?? '';
     const evaluate = (github: object): string =>
       evaluateExpression(expression, { github }, { hasFailed: false, isCancelled: false }).coerceString();
@@ -662,7 +662,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
   );
 });
 
-/** The shell commands that a section of `.github/WORKFLOW.md` tells to run, one text a block. */
+/** The shell commands of a section of `.github/WORKFLOW.md`, one text per block. */
 function readCommands(heading: string): string[] {
   const page = readFileSync(join(ROOT, '.github/WORKFLOW.md'), 'utf8');
   const section = page.slice(page.indexOf(`\n${heading}\n`)).split(/\n#{2,3} /)[1] ?? '';
@@ -695,7 +695,7 @@ describe('another repository, with the programs copied into it as .github/WORKFL
       repository,
       runCommands(commands) {
         const cwd = repository.directory;
-        // npm waits for minutes where the registry can't be reached, and nothing else happens meanwhile.
+        // npm waits for minutes if the registry can't be reached.
         const options = { cwd, env, stdio: 'pipe', timeout: 600_000 } as const;
         execFileSync('bash', ['-euo', 'pipefail', '-c', commands], options);
       },

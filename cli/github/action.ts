@@ -5,50 +5,41 @@ import type { World } from '../shell/world.ts';
 
 /** One input of a program's GitHub action. */
 export interface ActionInput {
-  /** `entry-point`; the runner hands it over as `INPUT_ENTRY-POINT`. */
+  /** `entry-point`; the runner sets `INPUT_ENTRY-POINT`. */
   readonly name: string;
   readonly description: string;
   readonly isRequired: boolean;
   readonly kind: 'argument' | 'option' | 'list' | 'flag';
-  /** Of a flag: whether it can be switched on, and off. */
+  /** Whether a flag can be switched on, and off. */
   readonly isOn: boolean;
   readonly isOff: boolean;
 }
 
-/** What the runner gives to an action that asks for the job's own token. */
+/** The input that holds the job's own token. */
 export const TOKEN_INPUT = 'github-token';
 
 /** An input for each argument and each option of a program; `--no-x` is `x: false`. */
 export function listActionInputs(command: Command): ActionInput[] {
   const inputs = new Map<string, ActionInput>();
   for (const argument of command.registeredArguments) {
-    const name = argument.variadic ? `${argument.name()}s` : argument.name();
-    const text = argument.variadic ? argument.description.split(';')[0] : argument.description;
-    inputs.set(name, {
-      name,
-      description: text ?? '',
-      isRequired: argument.required,
-      kind: 'argument',
-      isOn: false,
-      isOff: false,
-    });
+    const { variadic, description: text, required: isRequired } = argument;
+    const name = variadic ? `${argument.name()}s` : argument.name();
+    const description = variadic ? (text.split(';')[0] ?? '') : text;
+    inputs.set(name, { name, description, isRequired, kind: 'argument', isOn: false, isOff: false });
   }
   for (const option of command.options) {
     if (option.long === undefined || option.long === '--version') continue;
     const name = option.long.replace(/^--(?:no-)?/, '');
     const known = inputs.get(name);
     const isFlag = !option.required && !option.optional;
+    // The parser of a repeatable option collects values, that of an option with choices compares them.
+    const isList = option.parseArg !== undefined && option.argChoices === undefined;
+    const description = option.negate ? `false: ${option.description}` : option.description;
     inputs.set(name, {
       name,
-      description:
-        known?.description ?? (option.negate ? `false: ${option.description}` : option.description),
+      description: known?.description ?? description,
       isRequired: false,
-      // A repeatable option has a function that collects, one with choices has a function that compares.
-      kind: isFlag
-        ? 'flag'
-        : option.parseArg === undefined || option.argChoices !== undefined
-          ? 'option'
-          : 'list',
+      kind: isFlag ? 'flag' : isList ? 'list' : 'option',
       isOn: known?.isOn === true || (isFlag && !option.negate),
       isOff: known?.isOff === true || option.negate,
     });
@@ -56,7 +47,7 @@ export function listActionInputs(command: Command): ActionInput[] {
   return [...inputs.values()];
 }
 
-/** The command line that an action's inputs stand for. What is set to nothing is left out; a list has one item a line. */
+/** The command line of an action's inputs. Empty inputs are left out; a list has one item per line. */
 export function toArguments(
   inputs: readonly ActionInput[],
   env: Readonly<Record<string, string | undefined>>,
@@ -66,12 +57,10 @@ export function toArguments(
   for (const input of inputs) {
     const value = readInput(env, input.name);
     if (input.kind === 'argument') positional.push(value);
-    if (value === '' || input.kind === 'argument') continue;
-    if (input.kind === 'flag') options.push(...toFlag(input, value));
+    else if (input.kind === 'flag') options.push(...toFlag(input, value));
     else {
-      const values =
-        input.kind === 'list' ? value.split(/\r?\n/).filter((line) => line.trim() !== '') : [value];
-      options.push(...values.map((item) => `--${input.name}=${item}`));
+      const values = input.kind === 'list' ? value.split(/\r?\n/) : [value];
+      options.push(...values.filter((item) => item.trim() !== '').map((item) => `--${input.name}=${item}`));
     }
   }
   while (positional.at(-1) === '') positional.pop();
@@ -79,9 +68,10 @@ export function toArguments(
 }
 
 function toFlag({ name, isOn, isOff }: ActionInput, value: string): string[] {
+  if (value === '') return [];
   if (value === 'true') return isOn ? [`--${name}`] : [];
   if (value === 'false') return isOff ? [`--no-${name}`] : [];
-  // The program refuses it and says which values there are.
+  // The program refuses other values and names the valid ones.
   return [`--${name}=${value}`];
 }
 
@@ -89,7 +79,7 @@ function readInput(env: Readonly<Record<string, string | undefined>>, name: stri
   return (env[`INPUT_${name.toUpperCase()}`] ?? '').trim();
 }
 
-/** Runs a program as the JavaScript action that the runner has started, its inputs for the command line. */
+/** Runs a program as a JavaScript action: the action's inputs are its command line. */
 export async function runAsAction(program: {
   createCommand(): Command;
   main(world: World): Promise<ExitCode>;

@@ -10,36 +10,66 @@ const PAGE_SIZE = 100;
 const PARALLEL_PAGES = 4;
 const JOB_LOGIN = 'github-actions[bot]';
 
-const CommentSchema = v.object({
-  id: v.number(),
-  html_url: v.string(),
-  body: v.nullish(v.string(), ''),
-  user: v.nullish(v.object({ login: v.string() })),
-});
-const CommentsSchema = v.array(CommentSchema);
 const UserSchema = v.object({ login: v.string() });
+const CommentSchema = v.pipe(
+  v.object({
+    id: v.number(),
+    html_url: v.string(),
+    body: v.nullish(v.string(), ''),
+    user: v.nullish(UserSchema),
+  }),
+  v.transform(
+    ({ id, html_url: url, body, user }): PullRequestComment => ({ id, url, body, author: user?.login }),
+  ),
+);
+const CommentsSchema = v.array(CommentSchema);
 
-/** The conversation of one pull request, and who speaks in it. */
+/** The conversation of one pull request, and our part in it. */
 interface Conversation {
   readonly octokit: Octokit;
   readonly owner: string;
   readonly repo: string;
   readonly pullRequest: number;
   readonly token: string;
-  /** Whose comments the token writes, where the caller knows. */
+  /** Author of the token's comments, if the caller knows. */
   readonly commentAuthor: string | undefined;
 }
 
-/** The comments of a pull request. Who we are is asked once, when somebody wants to know. */
+/** The comments of a pull request. Their author is asked for once, when it is needed. */
 export function openBoard(conversation: Conversation): CommentBoard {
+  const { octokit, owner, repo, pullRequest } = conversation;
+  const place = { owner, repo };
+  const subject = `the comments of pull request ${pullRequest}`;
   let author: Promise<string> | undefined;
   return {
     listComments: () => listComments(conversation, {}),
     listCommentsSince: (sinceMs) =>
       listComments(conversation, { since: new Date(sinceMs).toISOString().replace(/\.\d+Z$/, 'Z') }),
-    createComment: (body) => createComment(conversation, body),
-    updateComment: (id, body) => updateComment(conversation, id, body),
-    deleteComment: (id) => deleteComment(conversation, id),
+    async createComment(body) {
+      try {
+        const request = octokit.issues.createComment({ ...place, issue_number: pullRequest, body });
+        return { comment: (await ask(request, CommentSchema, subject)).data };
+      } catch (error) {
+        if (error instanceof AnswerLost) return { lost: error };
+        throw explainWriteRefusal(error);
+      }
+    },
+    async updateComment(id, body) {
+      try {
+        const request = octokit.issues.updateComment({ ...place, comment_id: id, body });
+        return (await ask(request, CommentSchema, subject)).data;
+      } catch (error) {
+        if (isGone(error)) return undefined;
+        throw explainWriteRefusal(error);
+      }
+    },
+    async deleteComment(id) {
+      try {
+        await ask(octokit.issues.deleteComment({ ...place, comment_id: id }), v.unknown(), subject);
+      } catch (error) {
+        if (!isGone(error)) throw explainWriteRefusal(error);
+      }
+    },
     readAuthor: () => {
       author ??= findAuthor(conversation);
       return author;
@@ -49,10 +79,10 @@ export function openBoard(conversation: Conversation): CommentBoard {
 
 async function findAuthor({ octokit, token, commentAuthor }: Conversation): Promise<string> {
   if (commentAuthor !== undefined) return commentAuthor;
-  // A token of an app's installation (GITHUB_TOKEN is one) may never ask who it is.
+  // An app's installation token, such as GITHUB_TOKEN, may not ask who it is.
   if (token.startsWith('ghs_')) return JOB_LOGIN;
   try {
-    return (await ask(octokit.users.getAuthenticated(), UserSchema, 'account of the token')).data.login;
+    return (await ask(octokit.users.getAuthenticated(), UserSchema, 'the account of the token')).data.login;
   } catch (error) {
     if (error instanceof GithubRefusal && error.status === 403) return JOB_LOGIN;
     throw error;
@@ -60,73 +90,25 @@ async function findAuthor({ octokit, token, commentAuthor }: Conversation): Prom
 }
 
 async function listComments(
-  conversation: Conversation,
+  { octokit, owner, repo, pullRequest }: Conversation,
   since: { readonly since?: string },
 ): Promise<PullRequestComment[]> {
-  const { octokit, owner, repo, pullRequest } = conversation;
   const query = { owner, repo, issue_number: pullRequest, per_page: PAGE_SIZE, ...since };
+  const subject = `the comments of pull request ${pullRequest}`;
   const readPage = (page: number) =>
-    ask(octokit.issues.listComments({ ...query, page }), CommentsSchema, nameComments(conversation));
+    ask(octokit.issues.listComments({ ...query, page }), CommentsSchema, subject);
   const first = await readPage(1);
-  const comments = first.data.map(toComment);
+  const comments = [...first.data];
   const lastPage = readLastPage(first.headers.link);
   for (let page = 2; page <= lastPage; page += PARALLEL_PAGES) {
     const count = Math.min(PARALLEL_PAGES, lastPage - page + 1);
     const pages = await Promise.all(Array.from({ length: count }, (_, index) => readPage(page + index)));
-    comments.push(...pages.flatMap(({ data }) => data.map(toComment)));
+    comments.push(...pages.flatMap(({ data }) => data));
   }
   return comments;
 }
 
-async function createComment(
-  conversation: Conversation,
-  body: string,
-): ReturnType<CommentBoard['createComment']> {
-  const { octokit, owner, repo, pullRequest } = conversation;
-  try {
-    const request = octokit.issues.createComment({ owner, repo, issue_number: pullRequest, body });
-    const { data } = await ask(request, CommentSchema, nameComments(conversation));
-    return { comment: toComment(data) };
-  } catch (error) {
-    if (error instanceof AnswerLost) return { lost: error };
-    throw explainWriteRefusal(error);
-  }
-}
-
-async function updateComment(
-  conversation: Conversation,
-  id: number,
-  body: string,
-): Promise<PullRequestComment | undefined> {
-  const { octokit, owner, repo } = conversation;
-  try {
-    const request = octokit.issues.updateComment({ owner, repo, comment_id: id, body });
-    return toComment((await ask(request, CommentSchema, nameComments(conversation))).data);
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw explainWriteRefusal(error);
-  }
-}
-
-async function deleteComment(conversation: Conversation, id: number): Promise<void> {
-  const { octokit, owner, repo } = conversation;
-  try {
-    const request = octokit.issues.deleteComment({ owner, repo, comment_id: id });
-    await ask(request, v.unknown(), nameComments(conversation));
-  } catch (error) {
-    if (!isGone(error)) throw explainWriteRefusal(error);
-  }
-}
-
-function nameComments({ pullRequest }: Conversation): string {
-  return `the comments of pull request ${pullRequest}`;
-}
-
-function toComment(data: v.InferOutput<typeof CommentSchema>): PullRequestComment {
-  return { id: data.id, url: data.html_url, body: data.body ?? '', author: data.user?.login };
-}
-
-/** The number of the last page, from the Link header; 1 where there is only one. */
+/** The number of the last page, from the Link header; 1 without one. */
 function readLastPage(link: string | undefined): number {
   const last = /<([^>]+)>;\s*rel="last"/.exec(link ?? '')?.[1];
   const page = last !== undefined && URL.canParse(last) ? Number(new URL(last).searchParams.get('page')) : 1;
@@ -138,23 +120,23 @@ function isGone(error: unknown): boolean {
 }
 
 /**
- * Where the conversation takes no comment whatever the token may do, GitHub says so with 403 too (semantic-release/github
- * issue 221; ram0verflow/ram0verflow pull request 10).
+ * GitHub's 403 for a conversation that takes no comment from any token (semantic-release/github issue 221;
+ * ram0verflow/ram0verflow pull request 10).
  */
 const CLOSED_CONVERSATIONS = [
   {
     answer: /\bis locked\b/i,
     remedy:
-      'The conversation is locked: only somebody with write access may comment. Unlock it, or give GH_TOKEN the token of such an account. The report is in the job summary.',
+      'The conversation is locked, so only accounts with write access may comment. Unlock it, or set GH_TOKEN to the token of such an account. The report is in the job summary.',
   },
   {
     answer: /commenting is disabled on issues with more than/i,
     remedy:
-      'The pull request has as many comments as GitHub takes: delete some, or go on in a new pull request. The report is in the job summary.',
+      'The pull request has the maximum number of comments: delete some, or continue in a new pull request. The report is in the job summary.',
   },
 ] as const;
 
-/** A refused comment: which permission is missing, and what a fork's run can't have. */
+/** Explains a refused comment. */
 function explainWriteRefusal(error: unknown): unknown {
   if (!(error instanceof GithubRefusal) || error.exitCode !== EXIT_CODES.refused || error.status !== 403) {
     return error;
@@ -164,7 +146,7 @@ function explainWriteRefusal(error: unknown): unknown {
     exitCode: EXIT_CODES.refused,
     remedy:
       closed?.remedy ??
-      'The token lacks the permission pull-requests: write (or issues: write): add it under `permissions` of the workflow’s job. The run of a pull request from a fork or by Dependabot gets a read-only token whatever the workflow says. The report is in the job summary.',
+      "The token needs the permission pull-requests: write (or issues: write): add it under `permissions` of the workflow's job. Pull requests from forks and by Dependabot always get a read-only token. The report is in the job summary.",
     cause: error,
   });
 }

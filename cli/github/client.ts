@@ -2,10 +2,10 @@ import type { Octokit } from '@octokit/rest';
 import * as v from 'valibot';
 import { openBoard } from './board.ts';
 import type { CommentBoard } from './comments.ts';
-import type { CodeLocation } from './event.ts';
+import { type CodeLocation, failDeletedHead } from './event.ts';
 import { ask, createFetch, GithubRefusal, type GithubWire } from './transport.ts';
 
-/** As many as GitHub puts on a page. */
+/** The most that GitHub puts on a page. */
 const PAGE_SIZE = 100;
 
 /** A commit and its tree. */
@@ -19,46 +19,46 @@ export interface ListedCommit extends Ancestor {
   readonly parents: readonly string[];
 }
 
-/** What GitHub says of a pull request now. */
+/** A pull request as it is now. */
 export interface PullRequest {
   readonly headCommit: string;
   readonly baseBranch: string;
 }
 
-/** What a report asks of GitHub. */
+/** What a report needs from GitHub. */
 export interface CodeHost {
   readPullRequest(number: number): Promise<PullRequest>;
-  /** Of branches or commits; undefined where they have no common ancestor, or GitHub does not know one of them. */
+  /** Of branches or commits; undefined without a common ancestor, or where GitHub does not know one of them. */
   compareCommits(base: string, head: string): Promise<CommitComparison | undefined>;
-  /** The newest 100 commits that a branch or commit reaches; empty where GitHub does not know it. */
+  /** The newest 100 commits of a branch, or up to a commit; empty where GitHub does not know it. */
   listCommits(ref: string): Promise<readonly ListedCommit[]>;
   /** undefined where GitHub does not know the commit. */
   readTree(commit: string): Promise<string | undefined>;
-  /** The text of a file on a branch or at a commit; undefined where there is none. */
+  /** The text of a file on a branch or at a commit; undefined where it does not exist. */
   readFile(path: string, ref: string): Promise<string | undefined>;
 }
 
-/** How two commits lie to each other. */
+/** The common ancestor of two commits, and the second one. */
 export interface CommitComparison {
   readonly mergeBase: string;
   readonly head: Ancestor;
 }
 
-/** One repository on GitHub, asked and written with one token. */
+/** One repository on GitHub, read and written with one token. */
 interface GithubClient extends CodeHost {
-  /** Where a pull request's code is; undefined where the repository it comes from was deleted. */
-  locateHead(pullRequest: number): Promise<CodeLocation | undefined>;
+  /** @throws Failure (usage) where the repository with the pull request's code was deleted */
+  locateHead(pullRequest: number): Promise<CodeLocation>;
   openBoard(pullRequest: number): CommentBoard;
 }
 
-/** How GitHub is reached, and as whom. */
+/** The repository, and how to reach it. */
 interface GithubClientOptions extends GithubWire {
   readonly token: string;
   /** `owner/name` */
   readonly repository: string;
-  /** Ours, for the user agent. */
+  /** Our own, for the user agent. */
   readonly version: string;
-  /** Whose comments the token writes, where the caller knows. */
+  /** Author of the token's comments, if the caller knows. */
   readonly commentAuthor?: string | undefined;
 }
 
@@ -69,7 +69,7 @@ const CommitSchema = v.object({
 });
 const CommitsSchema = v.array(CommitSchema);
 const ComparisonSchema = v.object({ base_commit: CommitSchema, merge_base_commit: CommitSchema });
-/** Of a folder, a submodule or a link that leads nowhere, and of more than 1 MB, GitHub gives no content. */
+/** GitHub gives no content for a folder, a submodule, a broken link and a file over 1 MB. */
 const FileSchema = v.object({ encoding: v.literal('base64'), content: v.string() });
 const GitCommitSchema = v.object({ tree: v.object({ sha: v.string() }) });
 const PullSchema = v.object({
@@ -82,11 +82,11 @@ const PullSchema = v.object({
 });
 
 /**
- * Talks to GitHub through Octokit, whose `fetch` is ours: proxies, time limits and retries are those of all our
- * requests. What reads or sets is repeated when its answer gets lost; what creates is not: its caller looks first.
+ * Talks to GitHub with Octokit over our own `fetch`, with the proxies, time limits and retries of all our requests. A
+ * request that creates is not repeated when its answer got lost: the caller looks first.
  */
 export async function createGithubClient(options: GithubClientOptions): Promise<GithubClient> {
-  // Loaded only here: a dry run without a token does not pay for it.
+  // Loaded only here, as a dry run without a token does not need it.
   const { Octokit } = await import('@octokit/rest');
   const { token, apiUrl, repository, version, commentAuthor } = options;
   const silent = () => undefined;
@@ -98,79 +98,72 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
     log: { debug: silent, info: silent, warn: silent, error: silent },
   });
   const [owner = '', repo = ''] = repository.split('/');
-  const place = { octokit, owner, repo };
+  const place = { owner, repo };
   return {
-    locateHead: (number) => locateHead(place, number),
-    async readPullRequest(number) {
-      const { head, base } = await readPull(place, number);
-      return { headCommit: head.sha, baseBranch: base.ref };
+    ...createCodeHost(octokit, place),
+    async locateHead(number) {
+      const { sha: commit, ref: branch, repo: source } = (await readPull(octokit, place, number)).head;
+      if (!source) throw failDeletedHead();
+      return { cloneUrl: source.clone_url, branch, commit };
     },
-    compareCommits: (base, head) => unlessUnknown(() => compareCommits(place, base, head)),
-    listCommits: async (ref) => (await unlessUnknown(() => listCommits(place, ref))) ?? [],
-    readTree: (commit) => unlessUnknown(() => readTree(place, commit)),
-    readFile: (path, ref) => unlessUnknown(() => readFile(place, path, ref)),
-    openBoard: (pullRequest) => openBoard({ ...place, pullRequest, token, commentAuthor }),
+    openBoard: (pullRequest) => openBoard({ octokit, ...place, pullRequest, token, commentAuthor }),
   };
 }
 
-/** A repository, and who is asked about it. */
+/** A repository, by its parts. */
 interface Place {
-  readonly octokit: Octokit;
   readonly owner: string;
   readonly repo: string;
 }
 
-async function readPull({ octokit, owner, repo }: Place, number: number) {
-  const request = octokit.pulls.get({ owner, repo, pull_number: number });
+function createCodeHost(octokit: Octokit, place: Place): CodeHost {
+  return {
+    async readPullRequest(number) {
+      const { head, base } = await readPull(octokit, place, number);
+      return { headCommit: head.sha, baseBranch: base.ref };
+    },
+    compareCommits: (base, head) =>
+      unlessUnknown(async () => {
+        // In this order the answer holds the head's tree. The merge base is the same.
+        const basehead = `${head}...${base}`;
+        // Only the first page holds the changed files with their patches.
+        const page = { per_page: 1, page: 2 };
+        const request = octokit.repos.compareCommitsWithBasehead({ ...place, basehead, ...page });
+        const { data } = await ask(request, ComparisonSchema, `commits ${base} and ${head}`);
+        const { sha: commit, commit: compared } = data.base_commit;
+        return { mergeBase: data.merge_base_commit.sha, head: { commit, tree: compared.tree.sha } };
+      }),
+    async listCommits(ref) {
+      const query = { ...place, sha: ref, per_page: PAGE_SIZE };
+      const listed = await unlessUnknown(() =>
+        ask(octokit.repos.listCommits(query), CommitsSchema, `commits of ${ref}`),
+      );
+      return (listed?.data ?? []).map(({ sha, commit, parents }) => ({
+        commit: sha,
+        tree: commit.tree.sha,
+        parents: parents.map((parent) => parent.sha),
+      }));
+    },
+    readTree: (commit) =>
+      unlessUnknown(async () => {
+        const request = octokit.git.getCommit({ ...place, commit_sha: commit });
+        return (await ask(request, GitCommitSchema, `commit ${commit}`)).data.tree.sha;
+      }),
+    readFile: (path, ref) =>
+      unlessUnknown(async () => {
+        const request = octokit.repos.getContent({ ...place, path, ref });
+        const { data } = await ask(request, FileSchema, `file ${path} of ${ref}`);
+        return Buffer.from(data.content, 'base64').toString('utf8');
+      }),
+  };
+}
+
+async function readPull(octokit: Octokit, place: Place, number: number) {
+  const request = octokit.pulls.get({ ...place, pull_number: number });
   return (await ask(request, PullSchema, `pull request ${number}`)).data;
 }
 
-async function locateHead(place: Place, number: number): Promise<CodeLocation | undefined> {
-  const { sha: commit, ref: branch, repo: source } = (await readPull(place, number)).head;
-  return source ? { cloneUrl: source.clone_url, branch, commit } : undefined;
-}
-
-async function compareCommits(
-  { octokit, owner, repo }: Place,
-  base: string,
-  head: string,
-): Promise<CommitComparison> {
-  const request = octokit.repos.compareCommitsWithBasehead({
-    owner,
-    repo,
-    // The other way round the merge base is the same one, and the answer tells the head's tree.
-    basehead: `${head}...${base}`,
-    // The files that changed, with their patches, come with the first page only: the second is small.
-    per_page: 1,
-    page: 2,
-  });
-  const { data } = await ask(request, ComparisonSchema, `commits ${base} and ${head}`);
-  const { base_commit: compared, merge_base_commit: mergeBase } = data;
-  return { mergeBase: mergeBase.sha, head: { commit: compared.sha, tree: compared.commit.tree.sha } };
-}
-
-async function listCommits({ octokit, owner, repo }: Place, ref: string): Promise<ListedCommit[]> {
-  const request = octokit.repos.listCommits({ owner, repo, sha: ref, per_page: PAGE_SIZE });
-  const { data } = await ask(request, CommitsSchema, `commits of ${ref}`);
-  return data.map(({ sha, commit, parents }) => ({
-    commit: sha,
-    tree: commit.tree.sha,
-    parents: parents.map((parent) => parent.sha),
-  }));
-}
-
-async function readTree({ octokit, owner, repo }: Place, commit: string): Promise<string> {
-  const request = octokit.git.getCommit({ owner, repo, commit_sha: commit });
-  return (await ask(request, GitCommitSchema, `commit ${commit}`)).data.tree.sha;
-}
-
-async function readFile({ octokit, owner, repo }: Place, path: string, ref: string): Promise<string> {
-  const request = octokit.repos.getContent({ owner, repo, path, ref });
-  const { data } = await ask(request, FileSchema, `file ${path} of ${ref}`);
-  return Buffer.from(data.content, 'base64').toString('utf8');
-}
-
-/** undefined where GitHub does not know what was asked for (404), or has no commits (409, 422). */
+/** undefined where GitHub does not know it (404), or has no commits (409, 422). */
 async function unlessUnknown<T>(action: () => Promise<T>): Promise<T | undefined> {
   try {
     return await action();

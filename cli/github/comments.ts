@@ -4,21 +4,18 @@ import { replaceBroken } from '../text/quotation.ts';
 
 const MARKER_START = '<!-- clearml-ci-cd comment: ';
 
-/**
- * What identifies our comment among all others on a pull request: an HTML comment, which GitHub does not show. The key
- * is percent-encoded, so that none can end it early or look like another.
- */
+/** The HTML comment that identifies our comment. The key is encoded, so that it can't end early or look like another. */
 export function formatMarker(key: string): string {
   return `${MARKER_START}${encodeURIComponent(replaceBroken(key)).replaceAll('-', '%2D')} -->`;
 }
 
-/** Whether a comment's text carries this very marker, as its first line: quoted in a reply it does not count. */
+/** Whether a comment's first line is this marker. A quotation of it in a reply does not count. */
 export function hasMarker(body: string, marker: string): boolean {
   const [firstLine = ''] = body.split(/\r?\n/, 1);
   return firstLine.trim() === marker;
 }
 
-/** The key that tells one workflow's comment from another's, where none is given. */
+/** The default key, which tells the comments of several workflows, jobs and tasks apart. */
 export function defaultCommentKey(run: {
   readonly workflow: string | undefined;
   readonly job: string | undefined;
@@ -27,7 +24,7 @@ export function defaultCommentKey(run: {
   return [run.workflow ?? '', run.job ?? '', run.taskName].join('\n');
 }
 
-/** Whether a comment begins with a marker of ours, of whatever key. */
+/** Whether a comment begins with one of our markers, with any key. */
 export function hasAnyMarker(body: string): boolean {
   return body.startsWith(MARKER_START);
 }
@@ -37,7 +34,7 @@ export interface PullRequestComment {
   readonly id: number;
   readonly url: string;
   readonly body: string;
-  /** Login; undefined where the account is gone. */
+  /** Login; undefined if the account was deleted. */
   readonly author: string | undefined;
 }
 
@@ -45,59 +42,55 @@ export interface PullRequestComment {
 export interface CommentBoard {
   /** All of them, oldest first. */
   listComments(): Promise<readonly PullRequestComment[]>;
-  /** Those written or changed since then; ms since 1970, GitHub's clock. */
+  /** Those created or changed since then; ms since 1970, GitHub's clock. */
   listCommentsSince(sinceMs: number): Promise<readonly PullRequestComment[]>;
-  /** `lost`: it may have been created, and nobody told us. */
+  /** `lost`: the answer got lost, so it may have been created. */
   createComment(body: string): Promise<{ readonly comment: PullRequestComment } | { readonly lost: Failure }>;
-  /** undefined: it is gone. */
+  /** undefined if it was deleted. */
   updateComment(id: number, body: string): Promise<PullRequestComment | undefined>;
-  /** One that is gone already is no failure. */
+  /** Succeeds if it was deleted already. */
   deleteComment(id: number): Promise<void>;
-  /** Whose comments the token writes. */
+  /** Author of the token's comments. */
   readAuthor(): Promise<string>;
 }
 
-/** Where the text stands in the end. */
+/** Where the text was placed. */
 export interface Placement {
   readonly comment: Pick<PullRequestComment, 'id' | 'url'>;
   readonly isNew: boolean;
-  /** Whose comments the token writes, where it was taken for another's until one was created. */
+  /** Author of the token's comments, if creating one showed that it is not the expected one. */
   readonly lateAuthor?: string | undefined;
 }
 
 const MAX_ATTEMPTS = 5;
-/** As many as GitHub puts on a page: where there are more, one may have slipped from page to page unseen. */
+/** The most that GitHub puts on a page. With more comments, one may have moved between pages unseen. */
 const PAGE_SIZE = 100;
 const PAUSE_AFTER_LOST_MS = 1500;
-/** How far GitHub's clock and ours may be apart. */
+/** How far GitHub's clock and ours may differ. */
 const CLOCK_SKEW_MS = 10 * 60_000;
 
-/** What is placed, and how long it is tried. */
+/** What to place, and for how long to try. */
 interface PlacementOptions {
-  /** As it is posted, without what must not be told. */
+  /** As it is posted, without secrets. */
   readonly marker: string;
-  /** Begins with the marker; it may still be under way. */
+  /** Begins with the marker. It may not be ready yet. */
   readonly text: Promise<string>;
-  /**
-   * What a new comment may begin with in the meantime: while somebody looks whether another one was created at the same
-   * time, the text takes its place.
-   */
+  /** First text of a new comment. The whole text replaces it while the search for a second comment runs. */
   readonly draft: (() => string) | undefined;
-  /** The comments as they were listed a moment ago. */
+  /** The comments as listed a moment ago. */
   readonly existing: readonly PullRequestComment[];
   readonly clock: Clock;
-  /** When it is no use to try again; ms since 1970. */
+  /** When to give up; ms since 1970. */
   readonly giveUpAtMs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Puts a text into the one comment that carries its marker: the one that is there is updated, else it is created. Only
- * comments by the token's own author count, whom GitHub may name only once it has created one. However often this is
- * repeated, and whoever does it at the same time, one comment is left: the oldest; younger ones with the same marker by
- * the same author are deleted.
+ * Puts a text into the one comment with its marker, which is updated or created. Only comments by the token's own author
+ * count; GitHub may name the author only after a creation. Of several such comments, also by runs at the same time, the
+ * oldest stays and the others are deleted.
  *
- * @throws Failure when GitHub refuses, or its answers get lost again and again
+ * @throws Failure when GitHub refuses, or its answers get lost repeatedly
  */
 export async function placeComment(board: CommentBoard, options: PlacementOptions): Promise<Placement> {
   const { text, draft, clock, giveUpAtMs, signal } = options;
@@ -107,7 +100,7 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
   let lost: Failure | undefined;
   let own: readonly PullRequestComment[] = await selectOwn(search, search.listed);
   if (own.length === 0 && search.listed.length >= PAGE_SIZE) {
-    // Where somebody deletes a comment meanwhile, the first one of the next page moves to a page that was read already.
+    // If a comment is deleted meanwhile, the first one of the next page moves to a page that was already read.
     search.listed = await board.listComments();
     own = await selectOwn(search, search.listed);
   }
@@ -124,7 +117,7 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
       own = outcome.others;
     } else {
       lost = created.lost;
-      // It may be there already: looked up before it is tried again.
+      // Look before the next attempt: it may exist.
       await clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
       own = await selectOwn(search, await board.listComments());
     }
@@ -136,36 +129,36 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
     lost ??
     new Failure('the comment was deleted each time it was written', {
       exitCode: EXIT_CODES.unavailable,
-      remedy: 'Something else deletes it: look at the other workflows and apps of the repository.',
+      remedy: 'Something else deletes it: check the other workflows and apps of the repository.',
     })
   );
 }
 
-/** Which comments are ours. */
+/** What identifies our comments. */
 interface Search {
   readonly board: CommentBoard;
   readonly marker: string;
-  /** Whose comments the token writes, once that was asked or told. */
+  /** Author of the token's comments, once known. */
   author: string | undefined;
-  /** All comments, as listed before one was created. */
+  /** All comments, as listed before the creation. */
   listed: readonly PullRequestComment[];
 }
 
-/** Those with the marker by the token's own author, oldest first. */
+/** The comments with the marker by the token's own author, oldest first. */
 async function selectOwn(
   search: Search,
   comments: readonly PullRequestComment[],
 ): Promise<PullRequestComment[]> {
   const marked = comments.filter((comment) => hasMarker(comment.body, search.marker));
-  // Who we are matters only where somebody has set our marker: a question less in most first runs.
+  // Only marked comments need the author, so most first runs save this request.
   if (marked.length > 0) search.author ??= await search.board.readAuthor();
   return marked.filter((comment) => isSameAuthor(comment.author, search.author)).sort((a, b) => a.id - b.id);
 }
 
 /**
- * Gives a comment that was just created its whole text, while it is looked whether there is another of ours.
+ * Gives a new comment its whole text, and searches for another one of ours at the same time.
  *
- * @returns `others`: it was deleted meanwhile, by somebody who created an older one at the same time
+ * @returns `others` if the new one was deleted, by a run that created an older one at the same time
  */
 async function settleCreated(
   search: Search,
@@ -173,7 +166,7 @@ async function settleCreated(
   { sinceMs, body, whole }: { readonly sinceMs: number; readonly body: string; readonly whole: string },
 ): Promise<{ readonly placement: Placement } | { readonly others: readonly PullRequestComment[] }> {
   const { board, author } = search;
-  // GitHub names here whom the token writes as; of an app's own token it does not say so before.
+  // The creation tells the author, which GitHub does not tell an app's token before.
   const isOther = author !== undefined && !isSameAuthor(comment.author ?? author, author);
   search.author = comment.author ?? author;
   const [present, recent, earlier] = await Promise.all([
@@ -187,7 +180,7 @@ async function settleCreated(
   return { placement: { ...placement, lateAuthor: isOther ? search.author : undefined } };
 }
 
-/** Updates the oldest of our comments that is still there, and deletes the younger ones. */
+/** Updates the oldest of our comments that still exists, and deletes the younger ones. */
 async function updateOldest(
   board: CommentBoard,
   own: readonly PullRequestComment[],
@@ -202,7 +195,7 @@ async function updateOldest(
   return undefined;
 }
 
-/** Where two create at the same time both look afterwards, and both keep the oldest. */
+/** Two runs that create at the same time both search afterwards, and both keep the oldest comment. */
 async function settleRace(
   board: CommentBoard,
   created: PullRequestComment,
@@ -222,7 +215,7 @@ async function settleRace(
     : { comment: updated, isNew: updated.id === created.id };
 }
 
-/** GitHub compares logins without case. */
+/** Compares logins as GitHub does, without case. */
 function isSameAuthor(author: string | undefined, own: string | undefined): boolean {
   return author !== undefined && own !== undefined && author.toLowerCase() === own.toLowerCase();
 }

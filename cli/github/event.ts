@@ -1,20 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { dropUserInfo, type Environment } from '../shell/environment.ts';
-import { checkAll, EXIT_CODES, Failure } from '../shell/failure.ts';
+import { checkAll, type Failure, failUsage, readErrorCode } from '../shell/failure.ts';
 
-/** What GitHub tells about the run: from the variables and the event file. */
+/** The workflow run, by its variables and event file. */
 export interface GithubRun {
   /** `owner/name` of the repository whose workflow runs. */
   readonly repository: string | undefined;
   readonly pullRequest: number | undefined;
-  /** The pull request that the event itself is about, whatever PR_NUMBER says. */
+  /** The event's own pull request, whatever PR_NUMBER says. */
   readonly eventPullRequest: number | undefined;
-  /** Code that the event is about: a pull request's head, never its merge commit. A failure where it can't be had. */
+  /** The event's code: of a pull request the head, never the merge commit. A failure if it can't be located. */
   readonly code: CodeLocation | Failure | undefined;
-  /** The branch the pull request is to be merged into; the branch itself on a push. */
+  /** The pull request's target branch; on a push the branch itself. */
   readonly baseBranch: string | undefined;
-  /** A push to a branch, with the commit that was the branch's before; undefined for any other event. */
+  /** A push to a branch, with the branch's commit before it; undefined for any other event. */
   readonly push:
     | { readonly branch: string; readonly commit: string; readonly previous: string | undefined }
     | undefined;
@@ -47,28 +47,27 @@ const EventSchema = v.object({
       base: v.object({ ref: v.string() }),
     }),
   ),
-  /** issue_comment and friends on a pull request. */
+  /** Of issue_comment and similar events on a pull request. */
   issue: v.optional(v.object({ number: v.number(), pull_request: v.optional(v.unknown()) })),
   workflow_run: v.nullish(
     v.object({
       head_sha: v.string(),
       head_branch: v.nullish(v.string()),
-      // GitHub sends it shortened: without clone_url.
+      // GitHub sends it without clone_url.
       head_repository: v.nullish(v.object({ html_url: v.string() })),
     }),
   ),
-  /** merge_group's head and base. */
+  /** Head and base of a merge_group event. */
   merge_group: v.optional(v.object({ head_sha: v.string(), head_ref: v.string(), base_ref: v.string() })),
-  /** push's former commit; all zeros for a new branch. */
+  /** The commit before a push; all zeros for a new branch. */
   before: v.nullish(v.string()),
 });
 
 /**
- * Puts together what the runner tells. Without an event (locally) only what the variables say is known.
+ * Reads the run from the variables and, in Actions, the event.
  *
- * @param event the parsed event file; its shape is checked here
- * @throws Failure (usage) naming everything that is wrong: PR_NUMBER is no number, GITHUB_REPOSITORY no owner/name,
- * GITHUB_API_URL no URL, the event not GitHub's
+ * @param event the parsed event file, whose shape is checked here
+ * @throws Failure (usage) naming every mistake in PR_NUMBER, GITHUB_REPOSITORY, GITHUB_API_URL and the event
  */
 export function readGithubRun(env: Environment, event: unknown): GithubRun {
   const [repository, number, apiUrl, data] = checkAll(
@@ -98,7 +97,7 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
   });
 }
 
-/** Whether a variable or the event names a pull request at all; whether it does so rightly is `readGithubRun`'s to say. */
+/** Whether a variable or the event names a pull request. `readGithubRun` checks whether it is right. */
 export function namesPullRequest(env: Environment, event: unknown): boolean {
   const parsed = v.safeParse(EventSchema, event ?? {});
   return env.PR_NUMBER !== undefined || !parsed.success || findPullRequest(parsed.output) !== undefined;
@@ -108,28 +107,24 @@ function parseEvent(event: unknown): Event | undefined {
   if (event === undefined) return undefined;
   const parsed = v.safeParse(EventSchema, event);
   if (parsed.success) return parsed.output;
-  throw new Failure(
-    `the event file does not look like GitHub's (${v.getDotPath(parsed.issues[0]) ?? 'root'})`,
-    {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'GITHUB_EVENT_PATH is set by the runner; outside Actions, leave it out or let it name a real event file.',
-    },
-  );
+  const place = v.getDotPath(parsed.issues[0]) ?? 'root';
+  throw failUsage(`the event file does not look like GitHub's (${place})`, EVENT_FILE_REMEDY);
 }
 
-/** The pull request that the event is about, or the one that an issue's event is really about. */
+const EVENT_FILE_REMEDY =
+  'The runner sets GITHUB_EVENT_PATH. Outside Actions, leave it out or set it to an event file from GitHub.';
+
+/** The event's pull request, also where GitHub sends it as an issue. */
 function findPullRequest(event: Event | undefined): number | undefined {
   return event?.pull_request?.number ?? (event?.issue?.pull_request ? event.issue.number : undefined);
 }
 
 function readApiUrl({ GITHUB_API_URL: text = 'https://api.github.com' }: Environment): string {
   if (URL.canParse(text) && /^https?:/i.test(text)) return text.replace(/\/+$/, '');
-  throw new Failure('GITHUB_API_URL is not an http(s) URL', {
-    exitCode: EXIT_CODES.usage,
-    remedy:
-      'Leave it out for github.com; for a GitHub Enterprise Server give it as in https://github.example.com/api/v3.',
-  });
+  throw failUsage(
+    'GITHUB_API_URL is not an http(s) URL',
+    'Leave it out for github.com. For GitHub Enterprise Server give it as in https://github.example.com/api/v3.',
+  );
 }
 
 type Event = v.InferOutput<typeof EventSchema>;
@@ -138,20 +133,15 @@ function locateCode(env: Environment, event: Event | undefined): CodeLocation | 
   if (event === undefined) return undefined;
   if (event.pull_request !== undefined) {
     const { head } = event.pull_request;
-    if (head.repo) return { cloneUrl: head.repo.clone_url, branch: head.ref, commit: head.sha };
-    return new Failure('the repository that the pull request comes from was deleted', {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Its code cannot be cloned any more: push the branch to another repository and open the pull request again.',
-    });
+    if (!head.repo) return failDeletedHead();
+    return { cloneUrl: head.repo.clone_url, branch: head.ref, commit: head.sha };
   }
   if (event.issue?.pull_request !== undefined || env.PR_NUMBER !== undefined) {
-    // GITHUB_SHA is the default branch's commit then: trained as the pull request's it would be the wrong code.
-    return new Failure(`the event does not say which commit the pull request's head is`, {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Set GH_TOKEN, so that GitHub can be asked, or give repository URL, branch and commit of the head as arguments; leave PR_NUMBER out to train the branch itself.',
-    });
+    // GITHUB_SHA is the default branch's commit here, so not the pull request's code.
+    return failUsage(
+      "the event does not say which commit the pull request's head is",
+      "Set GH_TOKEN, so that GitHub can be asked, or give the head's repository URL, branch and commit as arguments. To train the branch itself, leave PR_NUMBER out.",
+    );
   }
   if (event.workflow_run && env.GITHUB_EVENT_NAME === 'workflow_run') {
     const { head_sha: commit, head_branch: branch, head_repository: source } = event.workflow_run;
@@ -168,6 +158,14 @@ function locateCode(env: Environment, event: Event | undefined): CodeLocation | 
     : { cloneUrl, branch, commit };
 }
 
+/** The repository with a pull request's code was deleted. */
+export function failDeletedHead(): Failure {
+  return failUsage(
+    "the repository of the pull request's branch was deleted",
+    'Its code can no longer be cloned. Push the branch to another repository and open a new pull request.',
+  );
+}
+
 function readPush(env: Environment, event: Event | undefined): GithubRun['push'] {
   const branch = /^refs\/heads\/(.+)$/.exec(env.GITHUB_REF ?? '')?.[1];
   const commit = env.GITHUB_SHA;
@@ -176,7 +174,7 @@ function readPush(env: Environment, event: Event | undefined): GithubRun['push']
   return { branch, commit, previous: /^0*$/.test(before) ? undefined : before };
 }
 
-/** The branch, or the tag, that the event is about. */
+/** The event's branch or tag. */
 function readBranch(env: Environment): string | undefined {
   return /^refs\/(?:heads|tags)\/(.+)$/.exec(env.GITHUB_REF ?? '')?.[1];
 }
@@ -184,13 +182,13 @@ function readBranch(env: Environment): string | undefined {
 function readRepository(env: Environment): string | undefined {
   const repository = env.GITHUB_REPOSITORY;
   if (repository === undefined || isRepositoryName(repository)) return repository;
-  throw new Failure('GITHUB_REPOSITORY is not of the form owner/name', {
-    exitCode: EXIT_CODES.usage,
-    remedy: 'Give it as in GITHUB_REPOSITORY=acme/digits.',
-  });
+  throw failUsage(
+    'GITHUB_REPOSITORY is not of the form owner/name',
+    'Give it as in GITHUB_REPOSITORY=acme/digits.',
+  );
 }
 
-/** Whether it is `owner/name`. */
+/** Whether a text is `owner/name`. */
 export function isRepositoryName(text: string): boolean {
   return /^[\w.-]+\/[\w.-]+$/.test(text);
 }
@@ -200,10 +198,10 @@ function readPullRequestNumber(env: Environment): number | undefined {
   if (text === undefined) return undefined;
   const number = parsePullRequestNumber(text);
   if (number !== undefined) return number;
-  throw new Failure('PR_NUMBER is not the number of a pull request', {
-    exitCode: EXIT_CODES.usage,
-    remedy: 'Give a whole number, as in PR_NUMBER=7, or leave it out: the event file has it.',
-  });
+  throw failUsage(
+    'PR_NUMBER is not the number of a pull request',
+    'Give a whole number, as in PR_NUMBER=7, or leave it out: the event file has it.',
+  );
 }
 
 /** The number of a pull request (`7` or `#7`); undefined for anything else. */
@@ -212,28 +210,14 @@ export function parsePullRequestNumber(text: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** The parsed event file that `GITHUB_EVENT_PATH` names; undefined where it names none. */
+/** The parsed event file at `GITHUB_EVENT_PATH`; undefined without that variable. */
 export async function readEventFile(env: Environment): Promise<unknown> {
   const path = env.GITHUB_EVENT_PATH;
   if (path === undefined) return undefined;
-  let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    throw failEventFile('cannot be read', cause);
+    const what = readErrorCode(cause) === undefined ? 'is not JSON' : 'cannot be read';
+    throw failUsage(`the event file that GITHUB_EVENT_PATH names ${what}`, EVENT_FILE_REMEDY, cause);
   }
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw failEventFile('is no JSON', cause);
-  }
-}
-
-function failEventFile(what: string, cause: unknown): Failure {
-  return new Failure(`the event file that GITHUB_EVENT_PATH names ${what}`, {
-    exitCode: EXIT_CODES.usage,
-    remedy:
-      'The runner sets GITHUB_EVENT_PATH; outside Actions, leave it out or let it name a real event file.',
-    cause,
-  });
 }

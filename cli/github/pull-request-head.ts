@@ -1,4 +1,3 @@
-import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
@@ -8,17 +7,17 @@ import type { CodeLocation, GithubRun } from './event.ts';
 const GIVE_UP_MS = 20_000;
 
 /**
- * Asks GitHub where the code of the run's pull request is. A run that is started by hand (`workflow_dispatch` with
- * PR_NUMBER) is told the number alone.
+ * Asks GitHub for the code of the run's pull request. A run by hand (`workflow_dispatch` with PR_NUMBER) has only the
+ * number.
  *
- * @returns undefined where nobody can be asked: no token, or no repository
- * @throws Failure when GitHub does not answer, knows no such pull request, or its repository was deleted
+ * @returns undefined without a token or a repository
+ * @throws Failure when GitHub does not answer or has no such pull request, or its repository was deleted
  */
 export async function askForPullRequestHead(
   github: GithubRun,
   session: Session,
 ): Promise<CodeLocation | undefined> {
-  const { env, clock, redact, random, interruption: signal } = session;
+  const { env, clock, interruption: signal } = session;
   const token = env.GH_TOKEN ?? env.GITHUB_TOKEN;
   const { repository, pullRequest } = github;
   if (token === undefined || repository === undefined || pullRequest === undefined) return undefined;
@@ -26,24 +25,16 @@ export async function askForPullRequestHead(
   const http = createHttp(env, clock);
   try {
     const client = await createGithubClient({
+      ...session,
       apiUrl: github.apiUrl,
       token,
       repository,
       http,
-      clock,
-      redact,
-      random,
       version: readPackageVersion(),
       giveUpAt: () => giveUpAtMs,
       signal,
     });
-    const head = await client.locateHead(pullRequest);
-    if (head !== undefined) return head;
-    throw new Failure('the repository that the pull request comes from was deleted', {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Its code cannot be cloned any more: push the branch to another repository and open the pull request again.',
-    });
+    return await client.locateHead(pullRequest);
   } finally {
     await http.close();
   }

@@ -1,15 +1,13 @@
 import { appendFile } from 'node:fs/promises';
-import { describeSystemError, EXIT_CODES, Failure } from '../shell/failure.ts';
+import { describeSystemError, failUsage } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 
-/** Whose files they are, and what must not stand in them: a later step may post whatever it is handed. */
+/** The run whose files they are. Secrets are removed: a later step may post what it gets. */
 type Owner = Pick<Session, 'env' | 'redact'>;
 
 /**
- * Hands outputs to later steps, all in one write so that none is half there. Outside Actions nothing happens.
- *
- * The format and its rule (a delimiter that occurs in neither name nor value) are those of `actions/toolkit`'s
- * `core/file-command.ts`.
+ * Writes the step's outputs, all in one write so that none is incomplete. Does nothing outside Actions. Format and
+ * random delimiter are those of actions/toolkit's `core/file-command.ts`.
  */
 export async function writeOutputs(owner: Owner, outputs: Readonly<Record<string, string>>): Promise<void> {
   const text = Object.entries(outputs)
@@ -21,7 +19,7 @@ export async function writeOutputs(owner: Owner, outputs: Readonly<Record<string
   await appendToRunnerFile(owner, 'GITHUB_OUTPUT', text);
 }
 
-/** Adds Markdown to the job summary. Outside Actions nothing happens. */
+/** Adds Markdown to the job summary. Does nothing outside Actions. */
 export async function writeSummary(owner: Owner, markdown: string): Promise<void> {
   await appendToRunnerFile(owner, 'GITHUB_STEP_SUMMARY', `${markdown.trimEnd()}\n`);
 }
@@ -36,10 +34,10 @@ async function appendToRunnerFile(
   try {
     await appendFile(file, redact(text), 'utf8');
   } catch (cause) {
-    throw new Failure(`${variable} names a file that cannot be written (${describeSystemError(cause)})`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: `The runner sets ${variable}; outside Actions, let it name a file in a folder that exists, or leave it out.`,
+    throw failUsage(
+      `${variable} names a file that cannot be written (${describeSystemError(cause)})`,
+      `The runner sets ${variable}. Outside Actions, leave it out or set it to a file in an existing folder.`,
       cause,
-    });
+    );
   }
 }

@@ -1,19 +1,20 @@
 import * as v from 'valibot';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { HttpResponse } from '../shell/http.ts';
+import { parseJson } from '../shell/json.ts';
 import { askUntilAnswered, type NoAnswer, readRetryAfterMs, type Wire } from '../shell/retry.ts';
 import { toSingleLine } from '../text/single-line.ts';
 
-/** One request's own limit. */
+/** For one attempt. */
 const ATTEMPT_TIMEOUT_MS = 8_000;
-/** Without a hint GitHub wants a minute of quiet; longer than we have. */
+/** Without a hint GitHub asks for a minute's pause, which is longer than we have. */
 const RATE_LIMIT_PAUSE_MS = 60_000;
 
-/** How GitHub's API is reached, and for how long. */
+/** How to reach GitHub's API, and for how long. */
 export interface GithubWire extends Wire {
   /** No trailing slash. */
   readonly apiUrl: string;
-  /** When to give up; ms since 1970. Asked anew each time. */
+  /** When to give up; ms since 1970. Called before each attempt. */
   readonly giveUpAt: () => number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -34,15 +35,15 @@ export class GithubRefusal extends Failure {
   }
 }
 
-/** `fetch` as Octokit wants it, over our own HTTP. What creates (POST) is not repeated when its answer gets lost. */
+/** A `fetch` for Octokit over our own HTTP. A POST creates, so it is not repeated when its answer got lost. */
 export function createFetch(wire: GithubWire): typeof fetch {
   const { redact, giveUpAt, signal } = wire;
   const apiUrl = redact(wire.apiUrl);
   const words = {
     silent: `GitHub at ${apiUrl} did not answer`,
-    unreachable: `Look whether GITHUB_API_URL (${apiUrl}) and the proxy variables are right, and at githubstatus.com.`,
+    unreachable: `Check GITHUB_API_URL (${apiUrl}), the proxy variables and githubstatus.com.`,
     lost: "GitHub's answer got lost",
-    afterLoss: 'Look at githubstatus.com, then run this step again: a comment that did land is found again.',
+    afterLoss: 'Check githubstatus.com, then run this step again. It finds a comment that was created.',
   };
   return async (input, init) => {
     const method = METHODS.find((known) => known === init?.method) ?? 'GET';
@@ -62,7 +63,7 @@ export function createFetch(wire: GithubWire): typeof fetch {
 
 const METHODS = ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'] as const;
 
-/** @throws GithubRefusal for an error status that another try won't change */
+/** @throws GithubRefusal for an error status that another attempt does not change */
 function readAnswer(
   response: HttpResponse,
   { redact, clock }: Wire,
@@ -82,16 +83,16 @@ function readAnswer(
   if (status >= 500) {
     return {
       reason: `HTTP ${status}${answer.startsWith('HTTP') ? '' : `, ${answer}`}`,
-      remedy: 'Look at githubstatus.com, then run this step again.',
+      remedy: 'Check githubstatus.com, then run this step again.',
       mayHaveLanded: true,
       pauseMs: readRetryAfterMs(headers, clock.now()),
     };
   }
   if (status < 400) {
     return {
-      reason: `it answered with a redirection (HTTP ${status})`,
+      reason: `it answered with a redirect (HTTP ${status})`,
       remedy:
-        'The repository was renamed or moved: correct GITHUB_REPOSITORY. Or GITHUB_API_URL is not the API’s.',
+        'The repository was renamed or moved, or GITHUB_API_URL is not the API: correct GITHUB_REPOSITORY or it.',
       mayHaveLanded: false,
       maxAttempts: 1,
     };
@@ -106,9 +107,9 @@ function refuse({ status, headers }: HttpResponse, answer: string): GithubRefusa
       exitCode: status === 401 || status === 403 ? EXIT_CODES.refused : EXIT_CODES.unavailable,
       remedy:
         status === 401
-          ? 'GH_TOKEN (or GITHUB_TOKEN) has expired, was revoked, or belongs to another server than GITHUB_API_URL names.'
+          ? 'GH_TOKEN (or GITHUB_TOKEN) has expired, was revoked, or belongs to another server than GITHUB_API_URL.'
           : status === 403
-            ? `The token lacks a permission${describePermission(headers['x-accepted-github-permissions'])}: add it under \`permissions\` of the workflow’s job.`
+            ? `The token lacks a permission${describePermission(headers['x-accepted-github-permissions'])}: add it under \`permissions\` of the workflow's job.`
             : 'If this happens again, please report it with this line.',
       status,
       answer,
@@ -121,23 +122,19 @@ function toFetchResponse({ status, headers, text }: HttpResponse): Response {
   return new Response(status === 204 || status === 205 ? null : text, { status, headers: rest });
 }
 
-/** `message` of GitHub's error, and of each single error in it. */
+/** The message of GitHub's error and of each error in it. */
 function readMessage(text: string): string {
   const ErrorSchema = v.object({
     message: v.string(),
     errors: v.fallback(v.optional(v.array(v.object({ message: v.optional(v.string()) })), []), []),
   });
-  try {
-    const { message, errors } = v.parse(ErrorSchema, JSON.parse(text));
-    return [message, ...errors.flatMap((error) => error.message ?? [])].join(': ');
-  } catch {
-    return '';
-  }
+  const { success, output } = v.safeParse(ErrorSchema, parseJson(text));
+  return success ? [output.message, ...output.errors.flatMap(({ message }) => message ?? [])].join(': ') : '';
 }
 
 /**
- * How long to be quiet, where the answer is a rate limit: `retry-after`, else until the reset, else a minute.
- * (docs.github.com, "Rate limits for the REST API")
+ * How long to wait if the answer is a rate limit: `retry-after`, else until the reset, else a minute (docs.github.com,
+ * "Rate limits for the REST API").
  */
 function readRateLimitMs(response: HttpResponse, nowMs: number): number | undefined {
   const { status, headers, text } = response;
@@ -151,7 +148,7 @@ function readRateLimitMs(response: HttpResponse, nowMs: number): number | undefi
   return status === 429 || /secondary rate limit/i.test(text) ? RATE_LIMIT_PAUSE_MS : undefined;
 }
 
-/** `pull_requests=read` as a workflow writes it: ` (pull-requests: read)`. */
+/** ` (pull-requests: read)` of `pull_requests=read`, as a workflow writes it. */
 function describePermission(header: string | undefined): string {
   if (header === undefined || header === '') return '';
   const sets = header
@@ -160,7 +157,7 @@ function describePermission(header: string | undefined): string {
   return ` (${toSingleLine(sets.join(' or '), 100)})`;
 }
 
-/** Waits for Octokit, looks at what came, and gives back our own failures instead of Octokit's errors. */
+/** Awaits Octokit, checks the answer, and throws our own failures instead of Octokit's errors. */
 export async function ask<T>(
   request: Promise<{ readonly data: unknown; readonly headers: { readonly link?: string | undefined } }>,
   schema: v.GenericSchema<unknown, T>,
@@ -173,7 +170,7 @@ export async function ask<T>(
     // Octokit wraps what its fetch threw.
     const cause = error instanceof Error ? error.cause : undefined;
     if (cause instanceof Failure) throw explainNotFound(cause, subject);
-    // An interruption, or a bug: what happened tells more than Octokit's wrapping.
+    // For an interruption or a bug the cause tells more than Octokit's error.
     throw cause instanceof Error ? cause : error;
   }
   const parsed = v.safeParse(schema, answer.data);
@@ -190,10 +187,10 @@ export async function ask<T>(
 
 function explainNotFound(failure: Failure, subject: string): Failure {
   if (!(failure instanceof GithubRefusal) || failure.status !== 404) return failure;
-  return new GithubRefusal(`GitHub knows no ${subject.replace(/^the comments of /, '')}`, {
+  return new GithubRefusal(`GitHub did not find ${subject.replace(/^the comments of /, '')}`, {
     exitCode: EXIT_CODES.notFound,
     remedy:
-      'Look at GITHUB_REPOSITORY and PR_NUMBER (--repo, --pr); GitHub says the same of a private repository that the token may not read.',
+      'Check GITHUB_REPOSITORY and PR_NUMBER (--repo, --pr). GitHub says the same if the token may not read a private repository.',
     status: failure.status,
     answer: failure.answer,
     cause: failure,

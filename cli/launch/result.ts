@@ -1,7 +1,6 @@
 import type { AbortOutcome } from '../clearml/abort.ts';
 import type { Session } from '../shell/program.ts';
-import { formatAgentCommand } from '../training/agent-command.ts';
-import type { TaskStatus } from '../training/task.ts';
+import { formatAgentCommand, type TaskStatus } from '../training/task.ts';
 import type { LaunchResult } from './create-and-enqueue.ts';
 import type { LaunchPlan } from './plan.ts';
 import type { Survey } from './survey.ts';

@@ -1,6 +1,6 @@
 import { distance } from 'fastest-levenshtein';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
-import { formatAgentCommand } from '../training/agent-command.ts';
+import { formatAgentCommand } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import { canStandFor, chooseTask } from './reuse.ts';

@@ -13,7 +13,7 @@ import {
   type TaskFilter,
   type TaskOf,
 } from '../clearml/tasks.ts';
-import { isRecord } from '../shell/record.ts';
+import { isRecord } from '../shell/json.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { splitLogLines } from '../training/console-log.ts';
 import { MARK_PREFIX_PATTERN } from '../training/history-mark.ts';

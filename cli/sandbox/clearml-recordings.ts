@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 
-/** One exchange with a real clearml-server 2.3.0 (`recordings/*.jsonl`, one a line; long logs and package lists are cut). */
+/**
+ * One exchange with a real clearml-server 2.3.0: a line of `recordings/*.jsonl`, where long logs and package lists are
+ * cut. "(recording 037)" in a comment of the sandbox means the line whose name begins with 037.
+ */
 export interface Recording {
   readonly name: string;
   readonly note?: string;

@@ -108,5 +108,5 @@ test('outside a repository the sandbox has a pull request all the same, and SIGT
 test('a directory that is named and is no repository is a usage error', async () => {
   const sandbox = await start(made.empty, '--repo-dir', made.empty);
   expect(sandbox.exitCode).toBe(2);
-  expect(sandbox.stderr).toContain(`error: ${made.empty} is no git repository with a commit`);
+  expect(sandbox.stderr).toContain(`error: ${made.empty} is not a git repository with a commit`);
 });

@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   const directory = resolve(command.opts<{ repoDir: string }>().repoDir);
   const described = await describeRepository(directory);
   if (described === undefined && command.getOptionValueSource('repoDir') !== 'default') {
-    command.error(`error: ${directory} is no git repository with a commit`, { exitCode: 2 });
+    command.error(`error: ${directory} is not a git repository with a commit`, { exitCode: 2 });
   }
   const github = described ?? { pulls: [{ number: PULL_NUMBER, headRef: 'sandbox', baseRef: 'main' }] };
   const [pull] = github.pulls ?? [];

@@ -204,8 +204,12 @@ describe.each([
     'tolerance: 0.02\n    detect: 0.02',
     'detect must be greater than tolerance',
   ],
-  ['an old name for a pattern', 'metric: a/*\n    was: b', 'was names one metric by another'],
-  ['an old name that is the present one', 'metric: a\n    was: a', 'was names one metric by another'],
+  ['an old name for a pattern', 'metric: a/*\n    was: b', 'was must be the earlier name of this one metric'],
+  [
+    'an old name that is the present one',
+    'metric: a\n    was: a',
+    'was must be the earlier name of this one metric',
+  ],
   [
     'no iterations at all',
     'min-iterations: 0',
@@ -297,7 +301,7 @@ describe.each<
     if (first === undefined) await expect(reading).rejects.toThrow('the settings were accepted');
     else
       expect(await reading).toContain(
-        `line ${rules.length + 1}: metrics[${rules.length - 1}].metric is named by metrics[${first}] first`,
+        `line ${rules.length + 1}: metrics[${rules.length - 1}].metric is matched by metrics[${first}] first`,
       );
   });
 });

@@ -1,17 +1,15 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Config } from './config.ts';
-import { describeReadError, EXIT_CODES, Failure, readErrorCode } from './failure.ts';
+import { describeReadError, Failure, failUsage, readErrorCode } from './failure.ts';
 import { findCheckoutRoot, readNamedFile } from './files.ts';
 
 const DEFAULT_PATH = '.github/clearml-ci.yml';
 
 /**
- * Where the settings file lies in its repository, whose root is the nearest folder above that holds `.git`, else the
- * working directory.
+ * The settings file's path in its repository, with forward slashes; undefined where the file is outside.
  *
- * @param path as the user gave it with `--config`
- * @returns with forward slashes; undefined where the file lies outside
+ * @param path value of `--config`
  */
 export function locateConfigFile(cwd: string, path: string | undefined): string | undefined {
   const parts = relative(findCheckoutRoot(cwd), resolve(cwd, path ?? DEFAULT_PATH)).split(sep);
@@ -19,11 +17,11 @@ export function locateConfigFile(cwd: string, path: string | undefined): string 
 }
 
 /**
- * Reads the settings file. The default one may be missing; one that was named may not.
+ * Reads the settings file. The default file may be missing, a named file may not.
  *
- * @param path as the user gave it with `--config`
- * @param say told where the default one is missing here, but not at the repository's root
- * @throws Failure (usage) that lists every mistake, each with its line
+ * @param path value of `--config`
+ * @param say gets a hint where only the repository's root has the default file
+ * @throws Failure (usage) that lists every mistake with its line
  */
 export async function readConfigFile(
   cwd: string,
@@ -41,21 +39,21 @@ export async function readConfigFile(
       if (existsSync(other)) {
         const name = relative(cwd, other).split(sep).join('/');
         say(
-          `No settings file in this folder, so the defaults hold; there is one at ${name}: --config ${name}`,
+          `No settings file in this folder, so the defaults apply. To use the one at the root: --config ${name}`,
         );
       }
       return {};
     }
-    throw new Failure(`the settings file ${name} ${describeReadError(cause)}`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give the path of the settings file relative to the working directory, or leave --config out.',
+    throw failUsage(
+      `the settings file ${name} ${describeReadError(cause)}`,
+      'Give the path of the settings file relative to the working directory, or leave --config out.',
       cause,
-    });
+    );
   }
   return parseConfigText(name, text);
 }
 
-/** What `parseConfigYaml` does, loaded only where there is a file: yaml costs as much as all other packages of a launch. */
+/** `parseConfigYaml`, loaded only where there is a file: yaml takes as long to load as all other packages of a launch. */
 export async function parseConfigText(name: string, text: string): Promise<Config> {
   const { parseConfigYaml } = await import('./config-yaml.ts');
   return parseConfigYaml(name, text);

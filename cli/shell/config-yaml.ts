@@ -1,60 +1,55 @@
 import { distance } from 'fastest-levenshtein';
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { type Config, type ConfigIssue, parseConfig } from './config.ts';
-import { describeSystemError, EXIT_CODES, Failure } from './failure.ts';
-import { isRecord } from './record.ts';
+import { describeSystemError, type Failure, failUsage } from './failure.ts';
+import { isRecord } from './json.ts';
 
 /**
- * The settings that a file's text holds.
+ * Parses and checks the text of a settings file.
  *
- * @param name what the file is called in failures
- * @throws Failure (usage) that lists every mistake, each with its line
+ * @param name the file's name in messages
+ * @throws Failure (usage) that lists every mistake with its line
  */
 export function parseConfigYaml(name: string, text: string): Config {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   if (document.errors.length > 0) {
-    throw failConfig(
-      name,
-      document.errors.map(({ linePos, message }) => {
-        const what = message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? '';
-        return `line ${linePos?.[0].line ?? '?'}: ${what}`;
-      }),
-      'It is no valid YAML.',
-    );
+    const mistakes = document.errors.map(({ linePos, message }) => {
+      const what = message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? '';
+      return `line ${linePos?.[0].line ?? '?'}: ${what}`;
+    });
+    throw failConfig(name, mistakes, NOT_YAML);
   }
   const result = parseConfig(readContent(name, document));
   if ('config' in result) return result.config;
   const mistakes = result.issues
-    .map((issue) => ({
-      line: lines.linePos(findOffset(document, issue.path)).line,
-      text: `${formatPath(issue.path)} ${issue.message}${suggestKey(issue)}`,
-    }))
-    .sort((a, b) => a.line - b.line);
-  throw failConfig(
-    name,
-    mistakes.map((mistake) => `line ${mistake.line}: ${mistake.text}`),
-    'The README lists the settings; templates/clearml-ci.schema.json lets an editor check them.',
-  );
+    .map((issue) => ({ issue, line: lines.linePos(findOffset(document, issue.path)).line }))
+    .sort((a, b) => a.line - b.line)
+    .map(({ issue, line }) => `line ${line}: ${formatPath(issue.path)} ${issue.message}${suggestKey(issue)}`);
+  const remedy =
+    'templates/README.md describes all settings. An editor can check them with templates/clearml-ci.schema.json.';
+  throw failConfig(name, mistakes, remedy);
 }
+
+const NOT_YAML = 'The settings file must be valid YAML.';
 
 function failConfig(name: string, mistakes: readonly string[], remedy: string): Failure {
   const count = mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`;
-  return new Failure(`${name} has ${count}\n${mistakes.map((line) => `  ${name}: ${line}`).join('\n')}`, {
-    exitCode: EXIT_CODES.usage,
+  return failUsage(
+    `${name} has ${count}\n${mistakes.map((line) => `  ${name}: ${line}`).join('\n')}`,
     remedy,
-  });
+  );
 }
 
 function readContent(name: string, document: Document.Parsed): unknown {
   let content: unknown;
   try {
-    // A handful of aliases is plenty for settings; more is an attempt to fill the memory.
+    // Settings need few aliases. Many nested ones can expand until the memory is full.
     content = document.toJS({ maxAliasCount: 100 });
   } catch (cause) {
-    throw failConfig(name, [describeSystemError(cause)], 'It is no valid YAML.');
+    throw failConfig(name, [describeSystemError(cause)], NOT_YAML);
   }
-  // A number as a hyperparameter is taken as it is written: 3.10 stays 3.10, and an id of 20 digits keeps them all.
+  // A numeric param keeps its spelling: 3.10 stays 3.10, and an id of 20 digits keeps all of them.
   const params = isMap(document.contents) ? document.contents.get('params') : undefined;
   if (isMap(params) && isRecord(content) && isRecord(content.params)) {
     for (const { key, value } of params.items) {
@@ -66,7 +61,7 @@ function readContent(name: string, document: Document.Parsed): unknown {
   return content;
 }
 
-/** Where the path's last key stands in the text, or the nearest above it that is there. */
+/** Offset of the path's last key in the text, or of its nearest ancestor that is there. */
 function findOffset({ contents }: Document.Parsed, path: ConfigIssue['path']): number {
   let node = contents;
   let offset = node?.range[0] ?? 0;
@@ -92,7 +87,7 @@ function formatPath(path: ConfigIssue['path']): string {
     .join('');
 }
 
-/** `; did you mean queue?` for a key that is nearly one of the settings, or nothing. */
+/** `; did you mean queue?` for a key that nearly matches a setting, else nothing. */
 function suggestKey({ path, knownKeys = [] }: ConfigIssue): string {
   const key = String(path.at(-1)).toLowerCase();
   const near = knownKeys.find((known) => distance(known, key) <= Math.max(1, known.length / 3));

@@ -1,12 +1,10 @@
 import * as v from 'valibot';
 import { DURATION, parseDurationMs } from '../text/duration.ts';
 import { coversPattern } from '../text/pattern.ts';
-import { isRecord } from './record.ts';
+import { isRecord } from './json.ts';
 
-/**
- * The settings file `.github/clearml-ci.yml`, as people write it. `templates/clearml-ci.schema.json` is made from it.
- * What a key means and holds when it is left out: the README's table.
- */
+// The schema of the settings file `.github/clearml-ci.yml`. `npm run schema` writes templates/clearml-ci.schema.json from it.
+
 const Text = v.pipe(
   v.string('must be text (put it in quotes)'),
   v.trim(),
@@ -35,16 +33,20 @@ const UnknownKey = v.pipe(
   v.check(() => false, UNKNOWN_KEY_WORDS),
 );
 
-/** As `v.strictObject`, which names only the first key that it does not know: this names all of them. */
+/** Like `v.strictObject`, which names only the first unknown key. This one names all of them. */
 function mapping<const Entries extends v.ObjectEntries>(entries: Entries) {
   const schema = v.objectWithRest(entries, UnknownKey, 'is required');
   return schema as unknown as v.StrictObjectSchema<Entries, 'is required'>;
 }
 
-/** valibot takes a list for an object with the keys 0, 1, …; people don't. */
+/** valibot accepts a list as an object with the keys 0, 1, …; this does not. */
 const Mapping = v.custom<Record<string, unknown>>(isRecord, 'must be a mapping of keys to values');
 
 const Flag = v.boolean('must be true or false');
+
+const TextList = v.array(Text, 'must be a list');
+
+const AnyNumber = v.number('must be a number');
 
 const Scalar = v.union([v.string(), v.number(), v.boolean()], 'must be a text, a number, true or false');
 
@@ -54,7 +56,7 @@ const Seed = v.pipe(WholeNumber, v.minValue(0, 'must not be negative'));
 
 const PERCENTAGE = /^\d+(?:\.\d+)?\s*%$/;
 
-// valibot tells the message of a union's member where the type alone fits: so each check has it.
+// valibot shows the message of a union's member where its type fits, so each check has the whole message.
 const SEEDS_WORDS = 'must be a number of seeds (1 to 100), or a list of different whole numbers';
 
 const Seeds = v.union(
@@ -107,13 +109,7 @@ const MetricSchema = v.pipe(
     value: v.optional(choice('last', 'min', 'max'), 'last'),
     tolerance: v.optional(Tolerance, 0),
     gate: v.optional(choice('fail', 'warn', 'off'), 'off'),
-    detect: v.optional(
-      v.pipe(
-        v.number('must be a number'),
-        v.finite('must be finite'),
-        v.gtValue(0, 'must be greater than 0'),
-      ),
-    ),
+    detect: v.optional(v.pipe(AnyNumber, v.finite('must be finite'), v.gtValue(0, 'must be greater than 0'))),
     'min-iterations': v.optional(MinIterations),
   }),
   v.forward(
@@ -136,13 +132,13 @@ const MetricSchema = v.pipe(
     v.partialCheck(
       [['was'], ['metric']],
       ({ was, metric }) => was === undefined || (was !== metric && !/[*?]/.test(`${metric}${was}`)),
-      'names one metric by another: neither name may hold * or ?, and they must differ',
+      'must be the earlier name of this one metric: another name, and no * or ? in either',
     ),
     ['was'],
   ),
 );
 
-/** The first rule that names a metric decides about it: a gate further down would never act, and nobody would notice. */
+/** The first rule that matches a metric decides. A gate further down would never act, and nobody would notice. */
 const Metrics = v.pipe(
   v.array(MetricSchema, 'must be a list'),
   v.rawCheck(({ dataset, addIssue }) => {
@@ -152,7 +148,7 @@ const Metrics = v.pipe(
       const first = rules.findIndex(({ metric }) => coversPattern(metric, rule.metric));
       if (rule.gate === 'off' || first >= index) continue;
       addIssue({
-        message: `is named by metrics[${first}] first, so this gate would never act: put it above that one`,
+        message: `is matched by metrics[${first}] first, so this gate would never act: move it above that one`,
         path: [
           { type: 'array', origin: 'value', input: rules, key: index, value: rule },
           { type: 'object', origin: 'value', input: rule, key: 'metric', value: rule.metric },
@@ -173,7 +169,7 @@ export const BASELINE_FORMS = {
 
 const BASELINE_WORDS = '{ branch: …, runs: … }, { task: ID } or { tag: … }';
 
-/** Lazy, so that a mistake is reported for the form that was meant, not as "none of three". */
+/** Lazy, so that a mistake is reported for the form that was meant. */
 const OneBaseline = v.lazy((input) => {
   if (!isRecord(input)) return v.never(`must be ${BASELINE_WORDS}`);
   if ('task' in input) return BASELINE_FORMS.task;
@@ -183,7 +179,7 @@ const OneBaseline = v.lazy((input) => {
 
 const BaselineList = v.pipe(
   v.array(OneBaseline),
-  v.minLength(1, 'must not be empty (no baseline: none)'),
+  v.minLength(1, 'must not be empty (write none for no baseline)'),
   v.maxLength(5, 'must be at most 5 baselines'),
 );
 
@@ -197,59 +193,49 @@ export const BaselineSchema = v.lazy((input) => {
 export const ConfigSchema = v.pipe(
   Mapping,
   mapping({
-    project: setting(
-      Name,
-      "ClearML project; created if there is none of that name. Default: the repository's name.",
-    ),
+    project: setting(Name, "ClearML project, created if it is missing. Default: the repository's name."),
     'task-name': setting(
       Name,
-      'Name of the task, the same on every branch. Default: working-dir/entry-point without its ending.',
+      'Task name, for all branches. Default: working-dir/entry-point without extension.',
     ),
-    queue: setting(Text, 'Name or id of the queue the task is put into. Default: default.'),
+    queue: setting(Text, 'Name or id of the queue for the task. Default: default.'),
     'entry-point': setting(RelativePath, 'Program to run, relative to working-dir. Default: train_model.py.'),
     'working-dir': setting(
       RelativePath,
-      "Folder to run it in, relative to the repository's root. Default: the root.",
+      "Folder to run it in, below the repository's root. Default: the root.",
     ),
     requirements: setting(
       RelativePath,
-      "Requirements file of the checkout to send with the task. Default: the agent reads the repository's own.",
+      "Requirements file for the task. Default: the agent reads the repository's.",
     ),
-    'docker-image': setting(Text, 'Image the agent runs the task in. Default: none.'),
+    'docker-image': setting(Text, 'Image in which the agent runs the task. Default: none.'),
     'docker-args': setting(Text, 'Arguments for docker run. Default: none.'),
     params: setting(
       v.pipe(Mapping, v.record(Text, Scalar)),
-      'Hyperparameters by [Section/]name; section Args (argparse) where none is given.',
+      'Hyperparameters by [Section/]name. Default section: Args (argparse).',
     ),
-    tags: setting(v.array(Text, 'must be a list'), 'Further tags of the task.'),
+    tags: setting(TextList, 'Further tags of the task.'),
     paths: setting(
-      v.pipe(v.array(Text, 'must be a list'), v.minLength(1, 'must not be empty')),
-      'Patterns of the files that decide the result; a commit that leaves them alone is not trained again. Default: every file.',
+      v.pipe(TextList, v.minLength(1, 'must not be empty')),
+      'Patterns of the files that decide the result. Other changes do not train again. Default: every file.',
     ),
-    reuse: setting(Flag, 'Take a task that is the same training instead of a new one. Default: true.'),
+    reuse: setting(Flag, 'Reuse an earlier task of the same training. Default: true.'),
     supersede: setting(Flag, "End the pull request's unfinished tasks of older commits. Default: true."),
-    seeds: setting(
-      Seeds,
-      'One task a seed: a number n means seeds 1 to n; a list names them. Default: one task, no seed set.',
-    ),
-    'seed-param': setting(Text, 'The param that a seed is written to. Default: Args/seed.'),
+    seeds: setting(Seeds, 'Seeds 1 to n, or a list of seeds: one task each. Default: one task, no seed set.'),
+    'seed-param': setting(Text, 'The param for the seed. Default: Args/seed.'),
     timeout: setting(Duration, 'How long each task may run, from its start: 30s, 90m, 1h30m. Default: 1h.'),
     'queue-timeout': setting(
       Duration,
-      'How long a task may wait while no worker serves the queue or one that does stands idle. Default: 30m.',
+      'How long a task may wait while no worker serves the queue, or one of them is idle. Default: 30m.',
     ),
-    metrics: setting(Metrics, 'Which metrics the comment leads with, and the gate.'),
+    metrics: setting(Metrics, 'The metrics at the top of the comment, and the gate.'),
     baseline: setting(
       BaselineSchema,
-      "What the pull request is compared with, one or several: it regresses if it does against any. Default: the pull request's base branch.",
+      'What to compare with. With several, a regression against one of them counts. Default: the base branch.',
     ),
     alpha: setting(
-      v.pipe(
-        v.number('must be a number'),
-        v.gtValue(0, 'must be greater than 0'),
-        v.maxValue(0.5, 'must be at most 0.5'),
-      ),
-      'How often the gate may block a pull request that is no worse, all its metrics together. Default: 0.05.',
+      v.pipe(AnyNumber, v.gtValue(0, 'must be greater than 0'), v.maxValue(0.5, 'must be at most 0.5')),
+      'Share of harmless pull requests that the gate may block, over all metrics. Default: 0.05.',
     ),
   }),
 );
@@ -260,18 +246,18 @@ export type Config = v.InferOutput<typeof ConfigSchema>;
 /** One entry of `metrics`: how a metric counts. */
 export type MetricRule = v.InferOutput<typeof MetricSchema>;
 
-/** One baseline that is asked for: one of `baseline`, or its only one. */
+/** One entry of `baseline`, or its only one. */
 export type BaselineRule = Exclude<NonNullable<Config['baseline']>, 'none' | readonly unknown[]>;
 
 export interface ConfigIssue {
   /** Keys and indices from the root to the place. */
   readonly path: ReadonlyArray<string | number>;
   readonly message: string;
-  /** Where the path's last key is none that the settings know: those that stand there. */
+  /** Where the path's last key is unknown: the keys that may stand there. */
   readonly knownKeys?: readonly string[];
 }
 
-/** Checks the settings file's content: the config, or every mistake in it. Nothing (an empty file) is a valid config. */
+/** Checks the settings file's content and lists every mistake in it. An empty file is a valid config. */
 export function parseConfig(
   content: unknown,
 ): { readonly config: Config } | { readonly issues: readonly ConfigIssue[] } {
@@ -285,7 +271,7 @@ export function parseConfig(
   return { issues: [...issues.filter(isUnknownKey), ...issues.filter((issue) => !isUnknownKey(issue))] };
 }
 
-/** The keys that the settings know beside the one at the path. */
+/** The known keys at the place of the path's last key. */
 function listKeys(path: ReadonlyArray<string | number>): readonly string[] {
   if (path.length === 1) return Object.keys(ConfigSchema.pipe[1].entries);
   if (path[0] === 'metrics') return Object.keys(MetricSchema.pipe[1].entries);
@@ -294,12 +280,12 @@ function listKeys(path: ReadonlyArray<string | number>): readonly string[] {
   );
 }
 
-/** A relative path that stays inside: no drive, no root, no way up. */
+/** Whether a path is relative and stays inside: no drive, no root, no `..`. */
 function isInside(path: string): boolean {
   return !/^(?:[\\/]|[a-z]:)/i.test(path) && !path.split(/[\\/]/).includes('..') && !/\p{Cc}/u.test(path);
 }
 
-/** An optional key, with what an editor says about it. */
+/** An optional key, with the description that an editor shows. */
 function setting<TSchema extends v.GenericSchema>(schema: TSchema, description: string) {
   return v.optional(v.pipe(schema, v.description(description)));
 }

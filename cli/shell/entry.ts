@@ -3,10 +3,9 @@ import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Program } from './process.ts';
 
-// What a program's entry loads before compiled code can be cached: Node strips the types of these files at every start,
-// so there are no others.
+// A program's entry loads only this file before the compile cache is on: Node strips its types at every start.
 
-/** Runs a program's `main` as the process, where the entry's module is the file that node was told to run. */
+/** Runs a program's `main` as the process, if the module is the file that node was told to run. */
 export async function runEntry(moduleUrl: string, load: () => Promise<Program>): Promise<void> {
   if (!isEntry(moduleUrl)) return;
   cacheCompiledCode();
@@ -14,7 +13,7 @@ export async function runEntry(moduleUrl: string, load: () => Promise<Program>):
   await runAsProcess(load);
 }
 
-/** Whether the module is the file that node was told to run (links followed), not one that a test imports. */
+/** Whether the module is the file that node was told to run (links followed), not a test's import. */
 export function isEntry(moduleUrl: string): boolean {
   const script = process.argv[1];
   if (script === undefined) return false;
@@ -26,11 +25,11 @@ export function isEntry(moduleUrl: string): boolean {
 }
 
 /**
- * Keeps what Node makes of our files from here on, TypeScript stripped and compiled: the next program on the same
- * runner starts twice as fast. It lies in node_modules, which nobody commits or shares. Node 22.8 and newer can.
+ * Caches the compiled code of all files loaded from here on: the next program on this runner starts twice as fast. The
+ * cache is in node_modules, which is neither committed nor shared. Needs Node 22.8.
  */
 function cacheCompiledCode(): void {
-  // In a bundle there is no such file, and no node_modules either.
+  // A bundle has neither this file nor node_modules.
   if (!import.meta.url.endsWith('/shell/entry.ts')) return;
   const packages = fileURLToPath(new URL('../../node_modules', import.meta.url));
   if (!('enableCompileCache' in nodeModule) || !existsSync(packages)) return;

@@ -37,6 +37,6 @@ test('a key that is missing alone is one', () => {
   const key = { CLEARML_API_ACCESS_KEY: 'a' };
   expect(explainRefusal(key)).toMatch(/^CLEARML_API_SECRET_KEY is not set\nPut it into the environment /);
   expect(explainRefusal({ ...key, GITHUB_ACTIONS: 'true' })).toMatch(
-    /\nThe workflow fills it from the repository secret SECRET_KEY /,
+    /\nThe workflow reads it from the repository secret SECRET_KEY /,
   );
 });

@@ -1,29 +1,26 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkAll, EXIT_CODES, Failure } from './failure.ts';
+import { checkAll, failUsage } from './failure.ts';
+import { decodeUrlPart } from './git-url.ts';
 
-/** Environment variables; one that is set to nothing is left out (an absent repository secret is an empty string). */
+/** Environment variables without empty ones: a repository secret that does not exist is an empty string. */
 export type Environment = Readonly<Record<string, string>>;
 
-/** Merges variables, the earlier source winning, and leaves out those that are set to nothing. */
-function mergeEnvironments(
-  ...sources: ReadonlyArray<Readonly<Record<string, string | undefined>>>
-): Environment {
-  const merged: Record<string, string> = {};
-  for (const source of [...sources].reverse()) {
-    for (const [name, value] of Object.entries(source)) {
-      if (value !== undefined && value.trim() !== '') merged[name] = value;
-    }
-  }
-  return Object.freeze(merged);
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** Merges variables and leaves out empty ones. The later source wins. */
+function mergeEnvironments(...sources: readonly Variables[]): Environment {
+  const entries = sources.flatMap((source) => Object.entries(source));
+  const set = entries.filter((entry): entry is [string, string] => (entry[1] ?? '').trim() !== '');
+  return Object.freeze(Object.fromEntries(set));
 }
 
-/** Whether a GitHub Actions runner runs us. */
+/** Whether this runs on a GitHub Actions runner. */
 export function isActions(env: Environment): boolean {
   return env.GITHUB_ACTIONS === 'true';
 }
 
-/** Where ClearML is, and who we are there. Hosts have no trailing slash. */
+/** ClearML's hosts, without a trailing slash, and our credentials. */
 export interface ClearmlAccess {
   readonly apiHost: string;
   readonly webHost: string;
@@ -32,7 +29,7 @@ export interface ClearmlAccess {
   readonly secretKey: string;
 }
 
-/** @throws Failure (usage) naming every variable that is missing or is no URL. */
+/** @throws Failure (usage) naming every variable that is missing or is not a URL */
 export function readClearmlAccess(env: Environment): ClearmlAccess {
   const [keys, hosts] = checkAll(
     () => readKeys(env),
@@ -45,26 +42,23 @@ function readKeys(env: Environment): Pick<ClearmlAccess, 'accessKey' | 'secretKe
   const accessKey = env.CLEARML_API_ACCESS_KEY?.trim();
   const secretKey = env.CLEARML_API_SECRET_KEY?.trim();
   if (accessKey !== undefined && secretKey !== undefined) return { accessKey, secretKey };
-  const missing = [
-    ...(accessKey === undefined ? ['CLEARML_API_ACCESS_KEY'] : []),
-    ...(secretKey === undefined ? ['CLEARML_API_SECRET_KEY'] : []),
-  ];
+  const missing = ['ACCESS_KEY', 'SECRET_KEY'].filter((name) => env[`CLEARML_API_${name}`] === undefined);
   const isBoth = missing.length > 1;
-  throw new Failure(`${missing.join(' and ')} ${isBoth ? 'are' : 'is'} not set`, {
-    exitCode: EXIT_CODES.usage,
-    remedy: isActions(env)
-      ? `The workflow fills ${isBoth ? 'them from the repository secrets ACCESS_KEY and SECRET_KEY' : `it from the repository secret ${accessKey === undefined ? 'ACCESS_KEY' : 'SECRET_KEY'}`} (Settings > Secrets and variables > Actions); a pull request from a fork or by Dependabot gets no secrets.`
+  throw failUsage(
+    `${missing.map((name) => `CLEARML_API_${name}`).join(' and ')} ${isBoth ? 'are' : 'is'} not set`,
+    isActions(env)
+      ? `The workflow reads ${isBoth ? 'them from the repository secrets' : 'it from the repository secret'} ${missing.join(' and ')} (Settings > Secrets and variables > Actions). Pull requests from forks and by Dependabot get no secrets.`
       : isBoth
         ? 'Create credentials in ClearML (Settings > Workspace > Create new credentials) and put them into the environment or into a .env file here; .env.example shows how.'
-        : 'Put it into the environment or into a .env file here (.env.example shows how), beside the other, with which ClearML gave it: Settings > Workspace > Create new credentials makes a new pair.',
-  });
+        : 'Put it into the environment or into a .env file here; .env.example shows how. ClearML creates both keys as a pair (Settings > Workspace > Create new credentials).',
+  );
 }
 
 /**
- * The three ClearML hosts. Those that are not given are derived from the API host as the SDK does
- * (`api.` becomes `app.` and `files.`, port 8008 becomes 8080 and 8081).
+ * The three ClearML hosts. A missing one is derived from the API host as the SDK does: `api.` becomes `app.` or
+ * `files.`, port 8008 becomes 8080 or 8081.
  *
- * @throws Failure (usage) naming every variable that is no http(s) URL
+ * @throws Failure (usage) naming every variable that is not an http(s) URL
  */
 export function readClearmlHosts(env: Environment): Pick<ClearmlAccess, 'apiHost' | 'webHost' | 'filesHost'> {
   const [apiHost = 'https://api.clear.ml', webHost, filesHost] = checkAll(
@@ -84,16 +78,16 @@ function readHost(env: Environment, name: string): string | undefined {
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
-    throw new Failure(`${name} is not an http(s) URL`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Give it with its scheme, as in https://api.clear.ml or http://localhost:8008.',
-    });
+    throw failUsage(
+      `${name} is not an http(s) URL`,
+      'Give it with its scheme, as in https://api.clear.ml or http://localhost:8008.',
+    );
   }
-  // We sign in with keys, not with user name and password, and links with these hosts go into outputs and comments.
+  // Links with these hosts go into outputs and comments, and we sign in with keys only.
   return dropUserInfo(url.href.replace(/[?#].*$/, '').replace(/\/+$/, ''));
 }
 
-/** A URL without user name and password, as it may be shown and sent. */
+/** A URL without user name and password. */
 export function dropUserInfo(url: string): string {
   return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1');
 }
@@ -106,19 +100,15 @@ function deriveHost(apiHost: string, prefix: string, port: string): string {
   return url.href.replace(/\/+$/, '');
 }
 
-/**
- * Every text in the environment that must never leave the process: keys, tokens, and the user info of URLs
- * (proxies and hosts).
- */
+/** Every text of the environment that must never leave the process: keys, tokens, and the user info of URLs. */
 export function listSecrets(env: Environment): string[] {
   const secrets: string[] = [];
   for (const [name, value] of Object.entries(env)) {
     if (SECRET_VARIABLES.has(name)) secrets.push(value, value.trim());
     const userInfo = /^(?:[a-z][a-z0-9+.-]*:\/\/)?([^/\s@]+)@[^\s@]+$/i.exec(value.trim())?.[1];
     if (userInfo === undefined || !URL_VARIABLES.test(name)) continue;
-    const separator = userInfo.indexOf(':');
-    const parts = separator < 0 ? [userInfo] : [userInfo.slice(0, separator), userInfo.slice(separator + 1)];
-    for (const part of [userInfo, ...parts]) secrets.push(part, safelyDecode(part));
+    const [user = '', ...password] = userInfo.split(':');
+    for (const part of [userInfo, user, password.join(':')]) secrets.push(part, decodeUrlPart(part));
   }
   const access = env.CLEARML_API_ACCESS_KEY?.trim();
   const secret = env.CLEARML_API_SECRET_KEY?.trim();
@@ -126,7 +116,7 @@ export function listSecrets(env: Environment): string[] {
   return [...new Set(secrets)].filter((text) => text !== '');
 }
 
-/** Variables that hold URLs, in which user names and passwords may stand. */
+/** Variables whose URLs may hold user names and passwords. */
 const URL_VARIABLES = /(?:_HOST|_URL|_PROXY)$/i;
 
 const SECRET_VARIABLES = new Set([
@@ -141,22 +131,11 @@ const SECRET_VARIABLES = new Set([
   'ACTIONS_ID_TOKEN_REQUEST_TOKEN',
 ]);
 
-function safelyDecode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
 /**
- * The environment of a run: what is set, and outside Actions what a `.env` file in the working directory adds. In
- * Actions the file is not read: a pull request could commit one that sends the keys elsewhere.
+ * The environment of a run, with what a `.env` file in the working directory adds. Actions runs ignore the file: a pull
+ * request could commit one that sends the keys elsewhere.
  */
-export async function readEnvironment(
-  env: Readonly<Record<string, string | undefined>>,
-  cwd: string,
-): Promise<Environment> {
+export async function readEnvironment(env: Variables, cwd: string): Promise<Environment> {
   const set = mergeEnvironments(env);
   if (isActions(set)) return set;
   let text: string;
@@ -165,7 +144,7 @@ export async function readEnvironment(
   } catch {
     return set;
   }
-  // Loaded only where there is a file.
+  // Loaded only if there is a file.
   const { parse } = await import('dotenv');
-  return mergeEnvironments(env, parse(text));
+  return mergeEnvironments(parse(text), set);
 }

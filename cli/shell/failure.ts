@@ -1,7 +1,4 @@
-/**
- * A failure that is the user's or the world's, not ours: shown as a sentence that says what happened and one that
- * says why it usually does and what to do, without a stack. Anything else that is thrown counts as a bug.
- */
+/** A failure of the user's or the world's, shown without a stack. Anything else that is thrown counts as our bug. */
 export class Failure extends Error {
   override readonly name = 'Failure';
   /** Why this usually happens and what to do next. */
@@ -12,7 +9,7 @@ export class Failure extends Error {
     message: string,
     options: { readonly remedy: string; readonly exitCode: ExitCode; readonly cause?: unknown },
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(message, options);
     this.remedy = options.remedy;
     this.exitCode = options.exitCode;
   }
@@ -24,9 +21,9 @@ export function failUsage(message: string, remedy: string, cause?: unknown): Fai
 }
 
 /**
- * Makes all the checks, so that whoever has made several mistakes hears of them at once.
+ * Makes all checks, so that several mistakes are reported together.
  *
- * @throws Failure with the messages and the remedies of those that fail
+ * @throws Failure with the messages and remedies of all checks that fail
  */
 export function checkAll<Results extends readonly unknown[]>(
   ...checks: { readonly [Index in keyof Results]: () => Results[Index] }
@@ -42,7 +39,7 @@ export function checkAll<Results extends readonly unknown[]>(
     }
   });
   const [first] = failures;
-  // Where none has failed each result is what its check gave.
+  // No check has failed, so every result is there.
   if (first === undefined) return results as unknown as Results;
   if (failures.length === 1) throw first;
   throw new Failure(failures.map(({ message }) => message).join('; '), {
@@ -52,16 +49,16 @@ export function checkAll<Results extends readonly unknown[]>(
   });
 }
 
-/** What came of something: its value, or the failure that is kept for later. */
+/** The value of some work, or its failure, kept for later. */
 export type Settled<T> = { readonly value: T } | { readonly failure: Failure };
 
-/** @throws Failure the one that was kept */
+/** @throws Failure if one was kept */
 export function takeSettled<T>(settled: Settled<T>): T {
   if ('failure' in settled) throw settled.failure;
   return settled.value;
 }
 
-/** Waits for the promise and keeps a failure for later; anything else that goes wrong is thrown at once. */
+/** Waits for the promise and keeps a Failure for later. Any other error is thrown at once. */
 export async function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
   try {
     return { value: await promise };
@@ -71,7 +68,7 @@ export async function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
   }
 }
 
-/** The exit codes of all three programs, and what each tells. Fixed by the public contract. */
+/** The exit codes of all three programs. The public contract fixes them. */
 export const EXIT_CODES = {
   done: 0,
   bug: 1,
@@ -91,7 +88,7 @@ export const EXIT_CODES = {
 
 export type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
 
-/** One line an exit code, as `--help` and the README show them. */
+/** The meaning of each exit code, as `--help` and the README show it. */
 export const EXIT_CODE_MEANINGS: ReadonlyArray<readonly [ExitCode, string]> = [
   [0, 'done; for check-task-running: every task is completed or published'],
   [1, 'a bug of ours (the stack is shown)'],
@@ -109,15 +106,13 @@ export const EXIT_CODE_MEANINGS: ReadonlyArray<readonly [ExitCode, string]> = [
   [143, 'interrupted by SIGTERM'],
 ];
 
-/**
- * The system's code of an error (`ENOENT`), else its message. Does not ask `instanceof Error`: an error may come from
- * another realm, as Node's own do in a test runner.
- */
+/** The system's code of an error (`ENOENT`), else its message. In a test runner Node's errors are no `instanceof Error`. */
 export function describeSystemError(error: unknown): string {
-  return readErrorCode(error) ?? (hasMessage(error) ? error.message : String(error));
+  const { message } = (error ?? {}) as { readonly message?: unknown };
+  return readErrorCode(error) ?? (typeof message === 'string' ? message : String(error));
 }
 
-/** Why a file could not be read, as the end of a sentence that begins with its name. */
+/** Why a file could not be read: the end of a sentence that begins with its name. */
 export function describeReadError(error: unknown): string {
   switch (readErrorCode(error)) {
     case 'ENOENT':
@@ -135,13 +130,6 @@ export function describeReadError(error: unknown): string {
 
 /** The `code` that Node and its libraries put on errors. */
 export function readErrorCode(error: unknown): string | undefined {
-  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : undefined;
-}
-
-function hasMessage(error: unknown): error is { readonly message: string } {
-  return (
-    typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string'
-  );
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  return typeof code === 'string' ? code : undefined;
 }

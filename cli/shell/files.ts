@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import { describeReadError, EXIT_CODES, Failure } from './failure.ts';
+import { describeReadError, failUsage } from './failure.ts';
 
-/** The build puts the files into each bundled program and defines this; run from the source there is no such thing. */
+/** The build defines this in each bundled program. It does not exist when the source is run. */
 declare const BUNDLED_FILES: Readonly<Record<OwnFile, string>> | undefined;
 
 /** Files of this package that a program reads. */
@@ -17,7 +17,7 @@ export function readOwnFile(path: OwnFile): string {
   return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 }
 
-/** Our version. It stands in a manifest of our own folder: a repository that holds a copy has a version of its own. */
+/** Our version, from `cli/package.json`: a repository that holds a copy of us has a version of its own. */
 export function readPackageVersion(): string {
   const { version } = JSON.parse(readOwnFile('cli/package.json')) as { version: string };
   return version;
@@ -32,8 +32,8 @@ export function findCheckoutRoot(cwd: string): string {
 }
 
 /**
- * Reads a file that somebody named. Where it lies in the checkout, links are followed within the checkout only: a pull
- * request could commit a link to a file of the runner's, `/proc/self/environ` say, and what we read is shown.
+ * Reads a file that the user named. A link in the checkout may not lead out of it: a pull request could link to a file of
+ * the runner, such as `/proc/self/environ`, and we show what we read.
  *
  * @param path relative to `cwd`, or absolute
  * @throws Failure (usage) when a link leads out of the checkout; the system's error when the file can't be read
@@ -43,17 +43,16 @@ export async function readNamedFile(cwd: string, path: string): Promise<string> 
   const location = resolve(cwd, path);
   const file = await followLinks(root, location);
   if (liesIn(root, location) && !file.isInside) {
-    throw new Failure(`${path} is a link that leads out of the checkout`, {
-      exitCode: EXIT_CODES.usage,
-      remedy: 'Put the file itself into the repository: a pull request could link to files of the runner.',
-    });
+    throw failUsage(
+      `${path} is a link that leads out of the checkout`,
+      'Commit the file itself. Such a link could expose files of the runner.',
+    );
   }
   return readFile(file.path, 'utf8');
 }
 
 /**
- * Reads the requirements file that goes with the task. It must lie inside the checkout, links followed, for the same
- * reason.
+ * Reads the requirements file that goes with the task. It must lie inside the checkout, for the same reason.
  *
  * @param path relative to the checkout's root
  * @throws Failure (usage)
@@ -63,26 +62,25 @@ export async function readRequirementsFile(root: string, path: string): Promise<
     const file = await followLinks(root, resolve(root, path));
     if (file.isInside) return await readFile(file.path, 'utf8');
   } catch (cause) {
-    throw new Failure(`the requirements file "${path}" ${describeReadError(cause)}`, {
-      exitCode: EXIT_CODES.usage,
-      remedy:
-        'Give a file of the repository, relative to its root, or leave the setting out: the agent then reads the repository’s own requirements.txt.',
+    throw failUsage(
+      `the requirements file "${path}" ${describeReadError(cause)}`,
+      "Give its path relative to the repository's root. Without the setting the agent reads requirements.txt.",
       cause,
-    });
+    );
   }
-  throw new Failure(`the requirements file "${path}" lies outside the checkout`, {
-    exitCode: EXIT_CODES.usage,
-    remedy: 'Give a file of the repository, relative to its root; a link must not lead out of it.',
-  });
+  throw failUsage(
+    `the requirements file "${path}" lies outside the checkout`,
+    "Give its path relative to the repository's root. A link may not lead out of the repository.",
+  );
 }
 
-/** Where a path leads, and whether that is in the checkout. */
+/** The path with all links followed, and whether it is in the checkout. */
 async function followLinks(root: string, location: string) {
   const [realRoot, path] = await Promise.all([realpath(root), realpath(location)]);
   return { path, isInside: liesIn(realRoot, path) };
 }
 
-/** Whether a path lies in a folder, or is it; both absolute. */
+/** Whether a path is a folder or lies in it; both absolute. */
 function liesIn(folder: string, path: string): boolean {
   const way = relative(folder, path);
   return way.split(/[\\/]/)[0] !== '..' && !isAbsolute(way);

@@ -1,28 +1,22 @@
-/**
- * A clone URL that may be shown: user name and password or token go, but the user of an SSH URL stays,
- * since `git@host:` does not work without it.
- */
+/** A clone URL without user name, password and token. An SSH URL keeps its user: `git@host:` needs it. */
 export function stripCredentials(cloneUrl: string): string {
   const url = parseUrl(cloneUrl);
   if (url === undefined) return cloneUrl;
   url.password = '';
-  // Where some servers take tokens.
+  // Some servers take tokens here.
   url.search = '';
   url.hash = '';
   if (url.protocol !== 'ssh:' && url.protocol !== 'git+ssh:') url.username = '';
   return url.href;
 }
 
-/**
- * The repository a clone URL names, as host/owner/name in lower case: `git@`, `ssh://`, `https://` and a `.git` ending
- * make no difference.
- */
+/** The repository of a clone URL as host/owner/name in lower case, whatever the scheme and with or without `.git`. */
 export function identifyRepository(cloneUrl: string): string {
   const scpLike = /^(?:[^@/\s]+@)?([^:/\s]+):(?!\/\/)(.+)$/.exec(cloneUrl);
   const url = parseUrl(cloneUrl);
   const [host, path] =
     url !== undefined ? [url.hostname, url.pathname] : [scpLike?.[1] ?? '', scpLike?.[2] ?? cloneUrl];
-  const name = decodePath(path)
+  const name = decodeUrlPart(path)
     .replace(/^\/+|\/+$/g, '')
     .replace(/\.git$/i, '');
   return (host === '' ? name : `${host}/${name}`).toLowerCase();
@@ -30,13 +24,8 @@ export function identifyRepository(cloneUrl: string): string {
 
 /** The last part of the repository's name: `digits` of `https://github.com/acme/digits.git`. */
 export function nameRepository(cloneUrl: string): string {
-  return (
-    cloneUrl
-      .replace(/\/+$/, '')
-      .replace(/\.git$/i, '')
-      .split(/[/:\\]/)
-      .at(-1) ?? ''
-  );
+  const path = cloneUrl.replace(/\/+$/, '').replace(/\.git$/i, '');
+  return path.split(/[/:\\]/).at(-1) ?? '';
 }
 
 /** Whether git can clone from it: https, http, ssh, git or file URL, or `user@host:path`. */
@@ -49,25 +38,24 @@ export function isCloneUrl(text: string): boolean {
       url.pathname.length > 1
     );
   }
-  // user@host:path, where the path is no URL of its own.
+  // user@host:path, where the path is not itself a URL.
   return /^[^@/\s:-][^@/\s:]*@[^:/\s-][^:/\s]*:(?!\/\/)[^\s@]+$/.test(text);
 }
 
-/** Where a browser finds the repository's web page, if the URL's host has one. */
+/** The address of the repository's web page; undefined for a file URL. */
 export function toWebUrl(cloneUrl: string): string | undefined {
-  const url = parseUrl(cloneUrl);
-  if (url?.protocol === 'file:') return undefined;
-  return `https://${identifyRepository(cloneUrl)}`;
+  return parseUrl(cloneUrl)?.protocol === 'file:' ? undefined : `https://${identifyRepository(cloneUrl)}`;
 }
 
 function parseUrl(text: string): URL | undefined {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
 }
 
-function decodePath(path: string): string {
+/** Part of a URL, decoded; as it is where its percent signs encode nothing. */
+export function decodeUrlPart(text: string): string {
   try {
-    return decodeURIComponent(path);
+    return decodeURIComponent(text);
   } catch {
-    return path;
+    return text;
   }
 }

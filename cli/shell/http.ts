@@ -1,16 +1,15 @@
 import { createRequire } from 'node:module';
 import type * as undici from 'undici';
 import type { Environment } from './environment.ts';
-import { describeSystemError, EXIT_CODES, Failure, readErrorCode } from './failure.ts';
+import { describeSystemError, failUsage, readErrorCode } from './failure.ts';
 import { withTimeLimit } from './time-limit.ts';
 import type { Clock } from './world.ts';
 
-// Two files of undici instead of all of it: half the start-up of a program was loading its fetch, caches and mocks.
-// By require, since an import has Node look through all of a CommonJS package for names, and under tsx asks another
-// thread for every file: a tenth of a start there. package.json pins the version: the paths are not undici's API.
+// Two files of undici: its fetch, caches and mocks took half of a program's start. By require: an import searches a
+// CommonJS package for names, a tenth of a start under tsx. The paths are not undici's API, so package.json pins it.
 const require = createRequire(import.meta.url);
 
-/** A pool of connections a server. */
+/** Keeps a pool of connections for each server. */
 const Agent = require('undici/lib/dispatcher/agent.js') as typeof undici.Agent;
 
 /** undici's `request`, as a method of the dispatcher that carries it. */
@@ -19,18 +18,18 @@ const sendRequest = require('undici/lib/api/api-request.js') as (
   options: undici.Dispatcher.RequestOptions & { readonly origin: string },
 ) => Promise<undici.Dispatcher.ResponseData>;
 
-/** One exchange. Redirects are not followed: they would carry the credentials elsewhere. */
+/** One exchange. Redirects are not followed: they could send the credentials elsewhere. */
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | undefined;
-  /** For the whole exchange, from the connection to the answer's last byte. */
+  /** For the whole exchange, from the connection to the last byte of the answer. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An answer, whatever its status; names of headers are in lower case. */
+/** An answer of any status. Header names are in lower case. */
 export interface HttpResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -38,8 +37,8 @@ export interface HttpResponse {
 }
 
 /**
- * No answer came. `unsent`: the request certainly was not applied (no connection). `lost`: it may have been. With a
- * `remedy` another try won't help: what it says must be done first.
+ * No answer came. `unsent`: the request was not applied, as there was no connection. `lost`: it may have been applied.
+ * With a `remedy` another attempt fails too, until the user has followed it.
  */
 export class TransportError extends Error {
   override readonly name = 'TransportError';
@@ -55,18 +54,18 @@ export class TransportError extends Error {
 
 /** Connections to servers. */
 export interface Http {
-  /** @throws TransportError, or the signal's reason; once it is closed an Error, after which it is no use to try again */
+  /** @throws TransportError, the signal's reason, or once it is closed a plain Error */
   send(request: HttpRequest): Promise<HttpResponse>;
-  /** Ends every connection, also those with a request under way: whoever closes it wants no answer any more. */
+  /** Ends every connection, with the requests that are under way. */
   close(): Promise<void>;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * HTTP over undici, through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name.
+ * HTTP over undici, through the proxies that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name.
  *
- * @throws Failure (usage) when a variable names no proxy
+ * @throws Failure (usage) when a variable is not a proxy URL
  */
 export function createHttp(env: Environment, clock: Clock): Http {
   const proxies = readProxies(env);
@@ -120,13 +119,9 @@ async function exchange(
   };
 }
 
-interface Proxies {
-  readonly httpProxy: string;
-  readonly httpsProxy: string;
-  readonly noProxy: string;
-}
+type Proxies = Pick<undici.EnvHttpProxyAgent.Options, 'httpProxy' | 'httpsProxy' | 'noProxy'>;
 
-/** undefined where no proxy is named. Lower case wins where both are set, as in curl. */
+/** undefined without a proxy. A lower-case variable wins, as in curl. */
 function readProxies(env: Environment): Proxies | undefined {
   const httpProxy = readProxy(env, 'http_proxy', 'HTTP_PROXY');
   const httpsProxy = readProxy(env, 'https_proxy', 'HTTPS_PROXY');
@@ -141,51 +136,40 @@ function readProxies(env: Environment): Proxies | undefined {
 function createDispatcher(proxies: Proxies | undefined): undici.Dispatcher {
   const options = {
     connect: { timeout: CONNECT_TIMEOUT_MS },
-    // The time limit is ours, for the whole exchange: a slow drip would pass undici's.
+    // Our own time limit covers the whole exchange. undici's would let a slow drip pass.
     headersTimeout: 0,
     bodyTimeout: 0,
   };
   if (proxies === undefined) return new Agent(options);
-  const EnvHttpProxyAgent = loadProxyAgent();
-  return new EnvHttpProxyAgent({ ...proxies, ...options });
-}
-
-/** The agent that goes through proxies, loaded only where there is one. */
-function loadProxyAgent(): typeof undici.EnvHttpProxyAgent {
-  // Its tunnels call a method that else only undici's index puts on the dispatchers.
+  // The tunnels of the proxy agent call a method that only undici's index adds to the dispatchers.
   const connect = require('undici/lib/api/api-connect.js') as undici.Dispatcher['connect'];
   const { prototype } = require('undici/lib/dispatcher/dispatcher.js') as typeof undici.Dispatcher;
   Object.assign(prototype, { connect });
-  return require('undici/lib/dispatcher/env-http-proxy-agent.js') as typeof undici.EnvHttpProxyAgent;
+  const ProxyAgent =
+    require('undici/lib/dispatcher/env-http-proxy-agent.js') as typeof undici.EnvHttpProxyAgent;
+  return new ProxyAgent({ ...proxies, ...options });
 }
 
-/** A proxy's URL; as for curl, one without a scheme is http. */
+/** A proxy's URL. Without a scheme it is http, as in curl. */
 function readProxy(env: Environment, ...names: readonly string[]): string | undefined {
   const name = names.find((candidate) => env[candidate] !== undefined);
   if (name === undefined) return undefined;
   const text = env[name]?.trim() ?? '';
   const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   if (URL.canParse(url) && /^https?:/i.test(url)) return url;
-  throw new Failure(`${name} is no URL of a proxy`, {
-    exitCode: EXIT_CODES.usage,
-    remedy: 'Give it as in http://proxy.example.com:3128.',
-  });
+  throw failUsage(`${name} is not the URL of a proxy`, 'Give it as in http://proxy.example.com:3128.');
 }
 
 function flattenHeaders(
   headers: Readonly<Record<string, string | string[] | undefined>>,
 ): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [
-      name.toLowerCase(),
-      Array.isArray(value) ? value.join(', ') : (value ?? ''),
-    ]),
-  );
+  const entries = Object.entries(headers);
+  return Object.fromEntries(entries.map(([name, value]) => [name.toLowerCase(), [value].flat().join(', ')]));
 }
 
 async function decodeBody(body: Buffer, encoding: string | undefined): Promise<string> {
   if (encoding !== 'gzip') return body.toString('utf8');
-  // Not imported: most answers are small and not compressed.
+  // Loaded only when needed: most answers are small and not compressed.
   const { gunzip } = process.getBuiltinModule('node:zlib');
   return new Promise((resolve, reject) => {
     gunzip(body, (error, text) => (error === null ? resolve(text.toString('utf8')) : reject(error)));
@@ -194,48 +178,44 @@ async function decodeBody(body: Buffer, encoding: string | undefined): Promise<s
 
 const CERTIFICATE_ERROR = /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT)/;
 
-const UNSENT_CODES = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EADDRNOTAVAIL',
-  'UND_ERR_CONNECT_TIMEOUT',
-  // What the proxy answers to CONNECT: the request itself was never sent.
-  'UND_ERR_PRX_TLS',
-]);
+/** Codes of connections that were never made, so that the request was not sent. */
+const UNSENT: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'the connection was refused',
+  ENOTFOUND: 'the host name is unknown (DNS)',
+  EAI_AGAIN: 'the name server did not answer (DNS)',
+  EHOSTUNREACH: 'the host cannot be reached',
+  ENETUNREACH: 'the network cannot be reached',
+  EADDRNOTAVAIL: 'no local address is available',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection was made in time',
+  UND_ERR_PRX_TLS: 'the TLS connection to the proxy failed',
+};
 
 function toTransportError(cause: unknown): TransportError {
   const code = findCode(cause);
-  const message = describeTransportError(cause, code);
   if (CERTIFICATE_ERROR.test(code)) {
     const remedy =
-      'Let NODE_EXTRA_CA_CERTS name the file with your certificate authority, in the environment (Node reads it at start, so not in .env).';
-    return new TransportError(message, 'unsent', { cause, remedy });
+      'Set NODE_EXTRA_CA_CERTS to the file of your certificate authority, in the environment and not in .env: Node reads it when it starts.';
+    return new TransportError(`the server's certificate is not trusted (${code})`, 'unsent', {
+      cause,
+      remedy,
+    });
   }
-  // The proxy answered CONNECT itself: the request was never sent.
+  // The proxy itself answered CONNECT, so the request was not sent.
   const refusal = /Proxy response \((\d+)\)/.exec(String(cause))?.[1];
   if (refusal === '407' || refusal === '403') {
     const remedy =
-      'Look at HTTPS_PROXY and HTTP_PROXY: name and password stand in the URL (special characters URL-encoded), and NO_PROXY lists the hosts that are reached without it.';
+      'Check HTTPS_PROXY and HTTP_PROXY: the URL holds user name and password, URL-encoded. NO_PROXY lists the hosts to reach without the proxy.';
     return new TransportError(`the proxy refused to connect (${refusal})`, 'unsent', { cause, remedy });
   }
-  const isUnsent = UNSENT_CODES.has(code) || refusal !== undefined;
-  return new TransportError(message, isUnsent ? 'unsent' : 'lost', { cause });
+  const unsent = UNSENT[code];
+  if (unsent !== undefined || refusal !== undefined) {
+    return new TransportError(unsent ?? describeSystemError(cause), 'unsent', { cause });
+  }
+  const isCut = code === 'ECONNRESET' || code === 'UND_ERR_SOCKET';
+  return new TransportError(isCut ? 'the connection was cut' : describeSystemError(cause), 'lost', { cause });
 }
 
-function describeTransportError(error: unknown, code: string): string {
-  if (code === 'ECONNREFUSED') return 'the connection was refused';
-  if (code === 'ENOTFOUND') return 'the host name is unknown (DNS)';
-  if (code === 'EAI_AGAIN') return 'the name server did not answer (DNS)';
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'no connection was made in time';
-  if (code === 'ECONNRESET' || code === 'UND_ERR_SOCKET') return 'the connection was cut';
-  if (CERTIFICATE_ERROR.test(code)) return `the server's certificate is not trusted (${code})`;
-  return describeSystemError(error);
-}
-
-/** The system's code, which undici and Node put on the error, on its cause, or (happy eyeballs) on the first of many. */
+/** The system's code, which stands on the error, on its cause, or (happy eyeballs) on the first of its errors. */
 function findCode(error: unknown): string {
   const code = readErrorCode(error);
   if (code !== undefined || typeof error !== 'object' || error === null) return code ?? '';

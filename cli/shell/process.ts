@@ -1,13 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { EXIT_CODES, type ExitCode } from './failure.ts';
 import type { Clock, Signal, World } from './world.ts';
 
-/** What an entry loads. */
+/** A program, as an entry loads it. */
 export interface Program {
   main(world: World): Promise<number>;
 }
 
-/** Loads a program, runs its `main` in this process and lets its exit code be the process's. */
+/** Loads a program, runs its `main` in this process and takes over its exit code. */
 export async function runAsProcess(load: () => Promise<Program>): Promise<void> {
   let program: Program;
   try {
@@ -18,20 +19,20 @@ export async function runAsProcess(load: () => Promise<Program>): Promise<void> 
   }
   const output = watchOutput();
   const exitCode = await program.main(createWorld());
-  // A stream's error comes after the write: let it.
+  // Errors of a stream arrive after the write.
   await new Promise((resolve) => setImmediate(resolve));
   process.exitCode = exitCode === EXIT_CODES.done ? output.exitCode : exitCode;
-  endEvenIfBusy(process.exitCode);
+  // Ends the process even if something still holds it, such as the socket of an interrupted request.
+  setTimeout(() => process.exit(process.exitCode), 500).unref();
 }
 
 /**
- * Tells that a package is not installed, and how it gets there: packages are loaded before there is anybody else to tell
- * it.
+ * Reports a package that is not installed. Nothing of the program is loaded yet that could.
  *
- * @throws the error where it is another one
+ * @throws the error if it is another one
  */
 function explainMissingPackage(error: unknown): void {
-  // Of an import, and of a require.
+  // An import says "package", a require says "module".
   const [, name] = /^Cannot find (?:package|module) '([^']+)'/.exec(String((error as Error)?.message)) ?? [];
   if (name === undefined || /^[./]|^file:/.test(name)) throw error;
   process.stderr.write(
@@ -40,34 +41,22 @@ function explainMissingPackage(error: unknown): void {
   process.exitCode = EXIT_CODES.usage;
 }
 
-/** Hears of output that can't be written; the exit code tells whether that happened. */
+/** Reports output that can't be written. The exit code tells whether that happened. */
 function watchOutput(): { readonly exitCode: ExitCode } {
-  let exitCode: ExitCode = EXIT_CODES.done;
+  const output: { exitCode: ExitCode } = { exitCode: EXIT_CODES.done };
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      // Whoever reads us may close the pipe early (`| head -1`); that is no failure of ours.
+      // A reader may close the pipe early (`| head -1`). That is not a failure.
       if (error.code === 'EPIPE') return;
       if (stream === process.stdout) {
         process.stderr.write(
-          `error: stdout cannot be written (${error.code ?? error.message})\nLook where it leads to (a full disk?); what was done is said above.\n`,
+          `error: stdout cannot be written (${error.code ?? error.message})\nCheck where stdout goes: is the disk full? The lines above say what was done.\n`,
         );
       }
-      exitCode = EXIT_CODES.usage;
+      output.exitCode = EXIT_CODES.usage;
     });
   }
-  return {
-    get exitCode() {
-      return exitCode;
-    },
-  };
-}
-
-/**
- * Ends the process though something still holds it: a socket of an interrupted request, say. The timer does not hold
- * it itself, and output still under way has its time.
- */
-function endEvenIfBusy(exitCode: number): void {
-  setTimeout(() => process.exit(exitCode), 500).unref();
+  return output;
 }
 
 function createWorld(): World {
@@ -94,20 +83,12 @@ function createWorld(): World {
 /** The machine's clock and its timers. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  sleep: (ms, signal) =>
-    new Promise((resolve, reject) => {
-      if (signal?.aborted === true) {
-        reject(signal.reason as Error);
-        return;
-      }
-      const onAbort = () => {
-        clearTimeout(timer);
-        reject(signal?.reason as Error);
-      };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      }, ms);
-      signal?.addEventListener('abort', onAbort, { once: true });
-    }),
+  async sleep(ms, signal) {
+    try {
+      await sleep(ms, undefined, { signal });
+    } catch (error) {
+      // Node throws an error of its own, whose cause is the signal's reason.
+      throw signal?.reason ?? error;
+    }
+  },
 };

@@ -1,12 +1,12 @@
-/** Gives the text back with every secret, plain, in JSON, base64 or URL-encoded, replaced by `***`. */
+/** Replaces every secret by `***`, whether plain, in JSON, in base64 or URL-encoded. */
 export type Redact = (text: string) => string;
 
-/** Shorter texts are words, not secrets: replacing them would garble what we say. */
+/** Shorter texts may be words: replacing them would garble our messages. */
 const SHORTEST_SECRET = 4;
-/** In the midst of longer base64 a short piece may be there by chance. */
+/** Within longer base64 a shorter piece may occur by chance. */
 const SHORTEST_PIECE = 8;
 
-/** Makes the function that takes the given secrets out of any text. */
+/** Makes the function that removes the given secrets from any text. */
 export function createRedactor(secrets: readonly string[]): Redact {
   const forms = secrets
     .filter((secret) => secret.length >= SHORTEST_SECRET)
@@ -16,7 +16,7 @@ export function createRedactor(secrets: readonly string[]): Redact {
       JSON.stringify(secret).slice(1, -1),
       ...toBase64Forms(secret),
     ]);
-  // Longest first, so that a secret that holds another one goes as a whole.
+  // Longest first: a secret may contain another one.
   const unique = [...new Set(forms)].sort((a, b) => b.length - a.length);
   if (unique.length === 0) return (text) => text;
   const pattern = new RegExp(unique.map(escapeRegExp).join('|'), 'g');
@@ -35,8 +35,8 @@ function toBase64Forms(secret: string): string[] {
 }
 
 /**
- * What is the secret's own where a longer text that holds it is spelled in base64. Three bytes make four letters: there
- * are three ways, by where it begins; letters that hold bits of a neighbour too stay.
+ * The secret's own letters within the base64 of a longer text. Three bytes make four letters, so there are three forms,
+ * by where the secret begins. Letters that share bits with a neighbour are left out.
  */
 function listBase64Pieces(bytes: Uint8Array): string[] {
   return [0, 1, 2]
@@ -48,7 +48,7 @@ function listBase64Pieces(bytes: Uint8Array): string[] {
     .filter((piece) => piece.length >= SHORTEST_PIECE);
 }
 
-/** Escapes what has a meaning in a regular expression, JavaScript's or Python's. */
+/** Escapes what has a meaning in a regular expression of JavaScript or Python. */
 export function escapeRegExp(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
 }

@@ -13,33 +13,30 @@ export interface Wire {
   readonly onRetry?: ((reason: string) => void) | undefined;
 }
 
-/** Why a request has no answer that can be used, and what may be done about it. */
+/** Why a request has no usable answer, and what can be done about it. */
 export interface NoAnswer {
   readonly reason: string;
   readonly remedy: string;
-  /** Whether what it asked for may have been done all the same. */
+  /** Whether the request may have been applied all the same. */
   readonly mayHaveLanded: boolean;
-  /** How often the request may be sent in all; left out: until the time is up. */
+  /** How often the request may be sent in all. Default: until the time is up. */
   readonly maxAttempts?: number;
-  /** How long the service wants to be left alone. */
+  /** How long the service asks us to wait. */
   readonly pauseMs?: number | undefined;
   readonly cause?: unknown;
 }
 
-/** A request, and the rules of the service that it goes to. */
+/** A request, with the rules of its service. */
 export interface Question<T> {
   readonly request: Omit<HttpRequest, 'timeoutMs' | 'signal'>;
   /** For one attempt. Past it the service counts as silent. */
   readonly timeoutMs: number;
-  /**
-   * Whether it may be sent again when its answer got lost. Reading may; so may a change that is the same however often it
-   * is made. What creates may not: look first whether it landed.
-   */
+  /** Whether to send it again when its answer got lost: not what creates. Its caller looks first whether it landed. */
   readonly isRepeatable: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** When there must be an answer; ms since 1970. Asked anew each time. */
+  /** When there must be an answer; ms since 1970. Called before each attempt. */
   readonly giveUpAt: () => number;
-  /** Looks at what came. Throws where the service says no. */
+  /** Reads the response. Throws where the service refuses. */
   readonly read: (response: HttpResponse) => { readonly answer: T } | NoAnswer;
   readonly words: {
     /** `GitHub at https://… did not answer` */
@@ -53,17 +50,17 @@ export interface Question<T> {
   };
 }
 
-/** The request may have been applied, and nobody told us. */
+/** The answer got lost: the request may have been applied. */
 export class AnswerLost extends Failure {}
 
-/** A request has at least this long, however late it is. */
+/** Each attempt gets at least this long, even near the end. */
 const SHORTEST_ATTEMPT_MS = 1000;
 
 /**
  * Sends a request until it is answered, with growing pauses between the attempts.
  *
- * @throws AnswerLost when the answer of a request that is not repeatable got lost; Failure when the service does not
- *   answer, or what `read` throws; the signal's reason
+ * @throws AnswerLost when the answer to a request that is not repeatable got lost; Failure when the service does not
+ *   answer; what `read` throws; the signal's reason
  */
 export async function askUntilAnswered<T>(wire: Wire, question: Question<T>): Promise<T> {
   const { clock } = wire;
@@ -102,7 +99,7 @@ async function askOnce<T>(
       reason: redact(error.message),
       remedy: error.remedy ?? words.unreachable,
       mayHaveLanded: error.kind === 'lost',
-      // What stands in the way must be removed first.
+      // Another attempt fails too, until the user has followed the remedy.
       maxAttempts: error.remedy === undefined ? Number.POSITIVE_INFINITY : 1,
       cause: error,
     };
@@ -110,12 +107,12 @@ async function askOnce<T>(
   return read(response);
 }
 
-/** Half a second, doubled up to 8 s, of which a random half is taken off so that many clients don't return together. */
+/** Half a second, doubled up to 8 s, less a random half: many clients should not return together. */
 function computeBackoffMs(attempt: number, random: number): number {
   return Math.min(8000, 500 * 2 ** (attempt - 1)) * (1 - random / 2);
 }
 
-/** `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3), as ms from now; undefined where it says neither. */
+/** `Retry-After` in ms from now; undefined where it is neither seconds nor a date (RFC 9110, 10.2.3). */
 export function readRetryAfterMs(headers: HttpResponse['headers'], nowMs: number): number | undefined {
   const header = headers['retry-after'];
   if (header === undefined) return undefined;

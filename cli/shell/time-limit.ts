@@ -1,19 +1,16 @@
 import type { Clock } from './world.ts';
 
-/** How long some work may take, and who else may end it. */
+/** How long some work may take. */
 interface TimeLimit {
   readonly clock: Clock;
   readonly timeoutMs: number;
-  /** Why the work's signal is aborted when the time is up. */
+  /** The reason of the work's signal when the time is up. */
   readonly reason: Error;
   /** Ends the work early, with its own reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * Runs work with a signal that is aborted when the time is up, or when the caller's signal is. What the work throws then
- * is its own affair; nothing of the limit is left when this returns.
- */
+/** Runs work with a signal that is aborted when the time is up or the caller's signal is. Leaves no timer or listener. */
 export async function withTimeLimit<T>(
   { clock, timeoutMs, reason, signal }: TimeLimit,
   work: (signal: AbortSignal) => Promise<T>,
@@ -23,7 +20,7 @@ export async function withTimeLimit<T>(
     () => limit.abort(reason),
     () => undefined,
   );
-  // Not AbortSignal.any: in Node 20 each such signal stays in the memory for as long as the caller's lives.
+  // Not AbortSignal.any: on Node 20 each such signal stays in memory as long as the caller's.
   const forward = () => limit.abort(signal?.reason);
   if (signal?.aborted === true) forward();
   signal?.addEventListener('abort', forward, { once: true });

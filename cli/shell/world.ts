@@ -1,4 +1,4 @@
-/** What a program is given from outside, so that a test can hand it another world. */
+/** What a program gets from outside, so that a test can give it something else. */
 export interface World {
   /** Arguments after the program's name. */
   readonly argv: readonly string[];
@@ -7,12 +7,12 @@ export interface World {
   readonly cwd: string;
   readonly stdout: TextStream;
   readonly stderr: TextStream;
-  /** Whether a person types: the keyboard is stdin, wherever the output goes. */
+  /** Whether stdin is a keyboard, wherever the output goes. */
   readonly hasKeyboard?: boolean;
   readonly clock: Clock;
-  /** A number in [0, 1): jitter, and the tokens that need not be secret. */
+  /** A number in [0, 1), for jitter and for tokens that need not be secret. */
   readonly random: () => number;
-  /** Calls the listener at each SIGINT or SIGTERM; the function given back ends that. */
+  /** Calls the listener at each SIGINT and SIGTERM. The returned function unsubscribes it. */
   readonly onSignal: (listener: (signal: Signal) => void) => () => void;
 }
 
@@ -20,7 +20,7 @@ export type Signal = 'SIGINT' | 'SIGTERM';
 
 export interface TextStream {
   write(text: string): unknown;
-  /** Whether a person looks at it. */
+  /** Whether it is a terminal. */
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
 }

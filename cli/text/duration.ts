@@ -1,21 +1,22 @@
 /** `250ms`, `30s`, `90m`, `2h`, `1h30m`. */
 export const DURATION = /^(?=\d)(?:\d+(?:\.\d+)?h)?(?:\d+(?:\.\d+)?m)?(?:\d+(?:\.\d+)?s)?(?:\d+ms)?$/;
 
-// No package for these two: the grammar is our own, and four more files were loaded at every start.
+// Not a package: the grammar is our own, and every start would load four more files.
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** Milliseconds of `250ms`, `30s`, `90m`, `2h`, `1h30m`; undefined for anything else. */
 export function parseDurationMs(text: string): number | undefined {
   if (!DURATION.test(text)) return undefined;
-  let ms = 0;
-  for (const [, count, unit = ''] of text.matchAll(/([\d.]+)(ms|[hms])/g)) {
-    ms += Number(count) * (UNIT_MS[unit] ?? Number.NaN);
-  }
+  const parts = [...text.matchAll(/([\d.]+)(ms|[hms])/g)];
+  const ms = parts.reduce(
+    (sum, [, count, unit = '']) => sum + Number(count) * (UNIT_MS[unit] ?? Number.NaN),
+    0,
+  );
   return Number.isFinite(ms) ? ms : undefined;
 }
 
-/** `1d 1h 2m 3s`: whole seconds, for people. */
+/** `1d 1h 2m 3s`, in whole seconds. */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))}ms`;
   const seconds = Math.floor(ms / 1000);

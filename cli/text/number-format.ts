@@ -1,8 +1,8 @@
 const DEFAULT_DIGITS = 5;
-/** More digits than this say nothing: what ClearML plots are float32, and float64 has 17 at most. */
+/** The most digits that mean anything: a float64 has 17, and ClearML plots float32. */
 const MAX_DIGITS = 17;
 
-/** A number for people: a few significant digits, exponents only where there is no other way. */
+/** A number with a few significant digits, and an exponent only if it is very large or small. */
 export function formatNumber(value: number, digits = DEFAULT_DIGITS): string {
   if (Number.isNaN(value)) return 'NaN';
   if (!Number.isFinite(value)) return value > 0 ? 'infinity' : '-infinity';
@@ -13,22 +13,16 @@ export function formatNumber(value: number, digits = DEFAULT_DIGITS): string {
   return trimZeros(Number(value.toPrecision(digits)).toFixed(countDecimals(value, digits)));
 }
 
-/**
- * Two numbers that are to be compared, with as many digits as it takes to see two digits of their difference.
- *
- * @returns both, and the difference `value - base` with its sign
- */
+/** Two numbers with enough digits to show two digits of their difference, and the difference `value - base`. */
 export function formatPair(
   value: number,
   base: number,
 ): { readonly value: string; readonly base: string; readonly change: string } {
   const change = value - base;
   const size = Math.max(Math.abs(value), Math.abs(base));
-  let digits = DEFAULT_DIGITS;
-  if (change !== 0 && Number.isFinite(change)) {
-    digits = Math.max(digits, Math.floor(Math.log10(size)) - Math.floor(Math.log10(Math.abs(change))) + 2);
-  }
-  digits = Math.min(digits, MAX_DIGITS);
+  const hasDigits = change !== 0 && Number.isFinite(change);
+  const needed = hasDigits ? Math.floor(Math.log10(size)) - Math.floor(Math.log10(Math.abs(change))) + 2 : 0;
+  const digits = Math.min(Math.max(DEFAULT_DIGITS, needed), MAX_DIGITS);
   return {
     value: formatNumber(value, digits),
     base: formatNumber(base, digits),
@@ -36,19 +30,19 @@ export function formatPair(
   };
 }
 
-/** A difference: always with its sign, three significant digits. */
+/** A difference with its sign and three significant digits. */
 export function formatChange(change: number): string {
   const sign = change > 0 && Number.isFinite(change) ? '+' : '';
   return `${sign}${formatNumber(change, 3)}`;
 }
 
-/** A change as a percentage of the base, with its sign and three significant digits; undefined where it has no meaning. */
+/** A change as a percentage of the base, like `formatChange`; undefined where it is not finite. */
 export function formatPercentChange(change: number, base: number): string | undefined {
   const share = change / Math.abs(base);
   return Number.isFinite(share) ? `${formatChange(share * 100)}%` : undefined;
 }
 
-/** Bytes for people, in powers of 1000. */
+/** Bytes in units of powers of 1000. */
 export function formatBytes(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
   let value = bytes;

@@ -1,22 +1,19 @@
-/**
- * Whether a pattern matches every name that another one does. One with `?` is taken to cover only itself and names, which
- * may miss a case but claims none.
- */
+/** Whether a pattern matches every name that another one does. One with `?` counts only for itself and for names. */
 export function coversPattern(pattern: string, other: string): boolean {
   if (pattern === other) return true;
-  // A star stands for any characters, those that stand for others included.
+  // A star matches any characters, so also * and ?.
   return (!pattern.includes('?') || !/[*?]/.test(other)) && matchesPattern(pattern, other);
 }
 
 /**
- * Whether a name matches a pattern of the settings file: the whole `title/series`; `*` and `?` match any characters,
- * `/` included. Not by a regular expression: one with many stars could take for ever.
+ * Whether a name matches a pattern of the settings file: the whole `title/series`, where `*` and `?` also match `/`. Not a
+ * regular expression, as many stars could take endless time.
  */
 export function matchesPattern(pattern: string, name: string): boolean {
   const wanted = [...pattern];
   const given = [...name];
   let at = 0;
-  // Where to go on when the present attempt fails: after the last star, one more character of the name under it.
+  // Where to continue after a mismatch: after the last star, which then covers one more character.
   let afterStar: number | undefined;
   let retryFrom = 0;
   for (let index = 0; index < given.length; ) {

@@ -1,7 +1,4 @@
-/**
- * Foreign text as one short line: control characters (line ends and terminal escapes among them) become blanks, and
- * what is longer than `maxLength` characters is cut.
- */
+/** Foreign text as one line of at most `maxLength` characters, without terminal escapes. Control characters are blanks. */
 export function toSingleLine(text: string, maxLength = 300): string {
   const line = stripAnsi(text)
     .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
@@ -10,14 +7,13 @@ export function toSingleLine(text: string, maxLength = 300): string {
   return characters.length <= maxLength ? line : `${characters.slice(0, maxLength - 1).join('')}…`;
 }
 
-// The escape sequences of terminals (ECMA-48, ISO 2022): control sequences, operating system commands, and the short ones.
-// Not node:util's stripVTControlCharacters: of a title that holds blanks it leaves the end, of a colour with colons the
-// parameters, and after a saved cursor (ESC 7) it takes a letter of the text (Node 20; the test has these cases).
+// Terminal escape sequences (ECMA-48, ISO 2022): control sequences, operating system commands, and short ones. Node 20.20's
+// stripVTControlCharacters leaves parts of titles, links and colours; 24.21's still takes the letter after ESC 7.
 const ESCAPE_SEQUENCE =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it looks for
   /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]|\u001b(?:\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[ -/]+[0-~]|[0-Z\\-_c])/g;
 
-/** Removes terminal escape sequences and leaves the rest, line ends included. */
+/** Removes terminal escape sequences and keeps the rest, with its line ends. */
 export function stripAnsi(text: string): string {
   return text.replace(ESCAPE_SEQUENCE, '');
 }

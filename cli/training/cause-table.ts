@@ -10,31 +10,31 @@ export type CauseKind =
   | 'timeout'
   | 'unknown';
 
-/** What a cause is recognised by. */
+/** What shows the cause of a failure. */
 export interface Evidence {
   /** ClearML's `status_reason` and `status_message`. */
   readonly statusReason: string;
   readonly statusMessage: string;
   /** The console, or its end. */
   readonly log: readonly string[];
-  /** `log` is the whole console. */
+  /** Whether `log` is the whole console. */
   readonly isLogComplete: boolean;
   /** Folder of the repository that the program ran in. */
   readonly workingDir: string;
 }
 
-/** One way to fail: how it shows, and what helps. */
+/** One way to fail: how to recognise it, and what helps. */
 export interface CauseRow {
-  /** Also the name of the real log that it was written for: `fixtures/causes/NAME.json`. */
+  /** Also the name of the real log that the row was written for: `fixtures/causes/NAME.json`. */
   readonly name: string;
   readonly kind: CauseKind;
-  /** @returns what happened, in one line; undefined where it was something else */
+  /** @returns what happened, in one line; undefined if it was something else */
   readonly recognise: (evidence: Evidence) => string | Finding | undefined;
   /** What to do next. */
   readonly advice: string;
 }
 
-/** What happened, and what is known better than in the row. */
+/** What happened, with what is more precise than the row. */
 interface Finding {
   readonly message: string;
   readonly file?: string | undefined;
@@ -43,28 +43,28 @@ interface Finding {
   readonly advice?: string;
 }
 
-/** The agent says so right before it runs the program: what comes before is set-up. */
+/** The agent prints it right before it runs the program. What comes before is set-up. */
 export const EXECUTION_STARTS = 'Starting Task Execution:';
 
-const RERUN = 'Run it on such a machine with python -X faulthandler to see where.';
+const RERUN = 'To see where, run it on the same kind of machine with python -X faulthandler.';
 
 const SIGKILL = 9;
 
-/** Signals by their number on Linux (signal(7)) that tell of a crash, and what usually sends them. */
+/** Signals of a crash by their number on Linux (signal(7)), and what usually sends them. */
 const CRASH_SIGNALS: Readonly<Record<number, { readonly name: string; readonly advice: string }>> = {
-  4: { name: 'SIGILL', advice: 'A native library was built for another processor, most likely.' },
-  6: { name: 'SIGABRT', advice: 'A native library gave up, most likely.' },
-  7: { name: 'SIGBUS', advice: 'In a container, too little shared memory does it (--shm-size).' },
-  8: { name: 'SIGFPE', advice: 'A native library divided by zero, most likely.' },
-  11: { name: 'SIGSEGV, segmentation fault', advice: 'A native library did it, most likely.' },
-  15: { name: 'SIGTERM', advice: 'Somebody or something on its machine ended it.' },
+  4: { name: 'SIGILL', advice: 'Usually a native library was built for another processor.' },
+  6: { name: 'SIGABRT', advice: 'Usually a native library called abort().' },
+  7: { name: 'SIGBUS', advice: 'In a container the usual cause is too little shared memory (--shm-size).' },
+  8: { name: 'SIGFPE', advice: 'Usually a native library divided by zero.' },
+  11: { name: 'SIGSEGV, segmentation fault', advice: 'Usually a native library causes this.' },
+  15: { name: 'SIGTERM', advice: 'Someone, or a program on the machine, ended it.' },
 };
 
 /**
- * How to tell why a task failed: the first row that recognises the failure wins, so the more certain ones stand above.
+ * The ways in which a task fails. The first row that recognises the failure wins, so the more certain ones come first.
  *
- * To add one: let a real agent fail that way (`cli/dev/record-causes.ts` writes `fixtures/causes/NAME.json`), write its row
- * here, and what it must be recognised as into `EXPECTED` of `cause.test.ts`.
+ * To add one: let a real agent fail that way (`cli/dev/record-causes.ts` writes `fixtures/causes/NAME.json`), add a row
+ * here, and the expected cause to `EXPECTED` in `cause.test.ts`.
  */
 export const CAUSE_TABLE: readonly CauseRow[] = [
   {
@@ -74,7 +74,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const commit = findMatch(log, /fatal: reference is not a tree: (\S+)/);
       return commit && `the agent did not find commit ${commit} in the repository`;
     },
-    advice: 'Push the commit (a branch that was pushed over has lost it), then launch again.',
+    advice: 'Push the commit, then launch again. A force push removes commits from a branch.',
   },
   {
     name: 'clone-failed',
@@ -82,12 +82,12 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
     recognise({ log }) {
       if (!has(log, /clearml_agent: ERROR: Failed cloning repository|Repository cloning failed:/))
         return undefined;
-      // Git's first complaint is the one that tells; what follows is its general advice.
+      // The first complaint of git tells the reason. The others are general advice.
       const reason = log.find((line) => line.startsWith('fatal: '));
       return addReason('the agent could not clone the repository', reason);
     },
     advice:
-      'Look whether the machine of the agent reaches the repository and has credentials for it (agent.git_user and agent.git_pass in its clearml.conf, or an SSH key).',
+      "Check that the agent's machine can reach the repository and has credentials for it: agent.git_user and agent.git_pass in its clearml.conf, or an SSH key.",
   },
   {
     name: 'missing-requirement',
@@ -96,11 +96,12 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       if (!has(log, /Could not install task requirements|installing pip requirements failed/))
         return undefined;
       const missing = findMatch(log, /ERROR: No matching distribution found for (\S+)/);
-      const reason = missing === undefined ? findMatch(log, /^\s*ERROR: (.+)/) : `there is no ${missing}`;
+      const reason =
+        missing === undefined ? findMatch(log, /^\s*ERROR: (.+)/) : `no package matches ${missing}`;
       return addReason('the agent could not install the requirements', reason);
     },
     advice:
-      'Correct requirements.txt. If the package is on a private index, the agent must know it (agent.package_manager.extra_index_url in its clearml.conf).',
+      "Correct requirements.txt. For a package on a private index, set agent.package_manager.extra_index_url in the agent's clearml.conf.",
   },
   {
     name: 'missing-entry-point',
@@ -111,7 +112,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
         path && `the program ${path.replace(/^.*\/task_repository\/[^/]+\//, '')} is not in the repository`
       );
     },
-    advice: 'Correct entry-point or working-dir; the entry point is relative to the working directory.',
+    advice: 'Correct entry-point or working-dir. The entry point is relative to the working directory.',
   },
   {
     name: 'missing-working-dir',
@@ -124,7 +125,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       );
       return path && `the folder ${path} is not in the repository`;
     },
-    advice: 'Correct working-dir; it is relative to the root of the repository.',
+    advice: 'Correct working-dir. It is relative to the root of the repository.',
   },
   {
     name: 'bad-diff',
@@ -134,7 +135,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const reason = findMatch(log, /error: (patch failed: .+?)(?:\\n|$)/);
       return addReason('the agent could not apply the uncommitted changes', reason);
     },
-    advice: 'Commit and push them instead of sending them along with --diff.',
+    advice: 'Commit and push the changes instead of sending them with --diff.',
   },
   {
     name: 'docker-failed',
@@ -144,8 +145,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const reason = findMatch(log, /^docker: (.+)/) ?? findMatch(log, /^(Unable to find image .+)/);
       return reason && `docker could not start the image: ${reason}`;
     },
-    advice:
-      'Look whether docker-image is spelled right and the machine of the agent may pull it (docker login).',
+    advice: "Check the spelling of docker-image, and that the agent's machine may pull it (docker login).",
   },
   {
     name: 'memory-error',
@@ -157,7 +157,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
         ? { message: traceback.exception, ...traceback.place }
         : undefined;
     },
-    advice: 'Train with a smaller batch or model, or put the task into the queue of a larger machine.',
+    advice: 'Use a smaller batch or model, or a queue with a larger machine.',
   },
   {
     name: 'killed',
@@ -167,7 +167,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
         ? 'the training was killed (SIGKILL), often for lack of memory'
         : undefined,
     advice:
-      "Look into the machine's kernel log (dmesg) for its out-of-memory killer; then train with a smaller batch or model, or on a larger machine.",
+      "Check the machine's kernel log (dmesg) for the out-of-memory killer. If it acted, use a smaller batch or model, or a larger machine.",
   },
   {
     name: 'exception',
@@ -180,12 +180,12 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
         ? { ...found, advice: 'Add the package to requirements.txt.' }
         : found;
     },
-    advice: 'Correct the training and push: that trains the new commit.',
+    advice: 'Correct the training and push. The push trains the new commit.',
   },
   {
     name: 'argument-error',
     kind: 'training',
-    // argparse ends with 2.
+    // argparse exits with 2.
     recognise: (evidence) =>
       findExitCode(evidence) === 2 ? findMatch(evidence.log, /^(\S+: error: .+)/) : undefined,
     advice: 'Correct params (or --param): the program does not take this argument.',
@@ -208,18 +208,18 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const { log } = evidence;
       const code = findExitCode(evidence);
       if (code === undefined) return undefined;
-      // A log that is cut lacks its beginning: then the training was well under way.
+      // Only a long log lacks its beginning, so the training had started.
       if (!evidence.isLogComplete || log.length === 0 || has(log, EXECUTION_STARTS)) {
-        return `the training ended itself with exit code ${code}`;
+        return `the training ended with exit code ${code}`;
       }
       const reason = findMatch(log, /clearml_agent: ERROR: (.+)/) ?? `exit code ${code}`;
       return {
         kind: 'setup',
         message: `the agent could not prepare the training: ${reason}`,
-        advice: 'The end of the log says what it tried last.',
+        advice: 'The end of the log shows what the agent tried last.',
       };
     },
-    advice: 'The end of the log may say why; the program chose this code (sys.exit).',
+    advice: 'The program chose this code (sys.exit). The end of the log may say why.',
   },
 ];
 
@@ -227,7 +227,7 @@ function has(log: readonly string[], pattern: RegExp | string): boolean {
   return log.some((line) => (typeof pattern === 'string' ? line.includes(pattern) : pattern.test(line)));
 }
 
-/** What the pattern's group caught in the last line that matches. */
+/** The pattern's group in the last line that matches. */
 function findMatch(log: readonly string[], pattern: RegExp): string | undefined {
   return pattern.exec(log.findLast((line) => pattern.test(line)) ?? '')?.[1];
 }
@@ -236,7 +236,7 @@ function addReason(what: string, reason: string | undefined): string {
   return reason === undefined ? what : `${what}: ${reason}`;
 }
 
-/** The program's exit code, as the agent reports it; negative where a signal ended it. */
+/** The program's exit code, as the agent reports it. A signal's is negative. */
 function findExitCode({ statusReason, log }: Evidence): number | undefined {
   const text =
     /^worker execution exit code (-?\d+)/.exec(statusReason)?.[1] ??
@@ -250,7 +250,7 @@ function findSignal(evidence: Evidence): number | undefined {
   return code < 0 ? -code : code > 128 ? code - 128 : undefined;
 }
 
-/** The exception that ended the program. Python then ends with 1; other codes are the program's own choice. */
+/** The exception that ended the program. Python then exits with 1; the program chose any other code. */
 function findUncaught(evidence: Evidence): Traceback | undefined {
   const code = findExitCode(evidence) ?? 1;
   return code === 1 ? findTraceback(evidence.log, evidence.workingDir) : undefined;

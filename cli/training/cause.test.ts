@@ -27,7 +27,7 @@ const EXPECTED: Readonly<Record<string, readonly [row: string, cause: string]>> 
   ],
   'missing-requirement': [
     'missing-requirement',
-    'setup: the agent could not install the requirements: there is no no-such-package-of-clearml-ci==9.9',
+    'setup: the agent could not install the requirements: no package matches no-such-package-of-clearml-ci==9.9',
   ],
   'missing-entry-point': ['missing-entry-point', 'setup: the program nothing.py is not in the repository'],
   'missing-working-dir': ['missing-working-dir', 'setup: the folder no/such/folder is not in the repository'],
@@ -65,8 +65,8 @@ const EXPECTED: Readonly<Record<string, readonly [row: string, cause: string]>> 
   ],
   crash: ['crash', 'training: the training crashed (SIGSEGV, segmentation fault)'],
   abort: ['crash', 'training: the training crashed (SIGABRT)'],
-  'exit-code': ['exit-code', 'training: the training ended itself with exit code 3'],
-  'exit-after-caught': ['exit-code', 'training: the training ended itself with exit code 4'],
+  'exit-code': ['exit-code', 'training: the training ended with exit code 3'],
+  'exit-after-caught': ['exit-code', 'training: the training ended with exit code 4'],
 };
 
 /** Ends that are known by the status alone. */
@@ -74,7 +74,7 @@ const BY_STATUS: Readonly<Record<string, readonly [end: EndReason, cause: string
   stopped: ['stopped', 'stopped: the task was stopped by somebody'],
   'worker-lost': [
     'worker-lost',
-    'worker-lost: the worker was lost: the server heard nothing of it for too long and stopped the task',
+    'worker-lost: the worker was lost: the server did not hear from it for too long and stopped the task',
   ],
 };
 

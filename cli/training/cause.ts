@@ -14,23 +14,23 @@ export interface Cause {
   readonly advice: string;
 }
 
-/** Why a task failed, by its reason and its log. */
+/** The cause of a failure, by the task's status reason and log. */
 export function recogniseFailure(evidence: Evidence): Cause {
   for (const { kind, recognise, advice } of CAUSE_TABLE) {
     const found = recognise(evidence);
     if (found === undefined) continue;
     const finding = typeof found === 'string' ? { message: found } : found;
-    return { kind, ...finding, message: toSingleLine(finding.message), advice: finding.advice ?? advice };
+    return { kind, advice, ...finding, message: toSingleLine(finding.message) };
   }
   const reason = toSingleLine(evidence.statusReason || evidence.statusMessage);
   return {
     kind: 'unknown',
     message: reason === '' ? 'ClearML gives no reason' : reason,
-    advice: 'The end of the log, and the page of the task, may say more.',
+    advice: 'The end of the log and the page of the task may say more.',
   };
 }
 
-/** Why a task came to its end; undefined where it succeeded. */
+/** The cause of a task's end; undefined if it succeeded. */
 export function explainEnd(end: EndReason, evidence: Evidence): Cause | undefined {
   if (end === 'succeeded') return undefined;
   if (end === 'failed') return recogniseFailure(evidence);
@@ -45,8 +45,8 @@ export function explainEnd(end: EndReason, evidence: Evidence): Cause | undefine
 const CAUSE_BY_END: Readonly<Record<Exclude<EndReason, 'succeeded' | 'failed' | 'stopped'>, Cause>> = {
   'worker-lost': {
     kind: 'worker-lost',
-    message: 'the worker was lost: the server heard nothing of it for too long and stopped the task',
-    advice: 'Look whether its machine is up and the agent runs, then launch again.',
+    message: 'the worker was lost: the server did not hear from it for too long and stopped the task',
+    advice: 'Check that its machine is up and its agent runs, then launch again.',
   },
   closed: describeStop('the task was closed by somebody'),
   dequeued: describeStop('the task was taken out of the queue by somebody'),
@@ -60,17 +60,17 @@ const CAUSE_BY_END: Readonly<Record<Exclude<EndReason, 'succeeded' | 'failed' | 
   'queue-timeout': {
     kind: 'never-started',
     message: 'the task never started: the queue time-out passed',
-    advice: 'Look whether an agent serves the queue: clearml-agent daemon --queue NAME.',
+    advice: 'Check that an agent serves the queue: clearml-agent daemon --queue NAME.',
   },
   timeout: {
     kind: 'timeout',
     message: 'the time-out passed before the training had ended',
-    advice: 'Give it more time (--timeout, or timeout in the settings file), or train less.',
+    advice: 'Allow more time (--timeout, or timeout in the settings file), or train less.',
   },
 };
 
 function explainStop({ statusReason, statusMessage }: Evidence): Cause {
-  // The server writes `Stopped by NAME` where no worker runs the task; else the worker reports the stop, and no name.
+  // The server writes `Stopped by NAME` if no worker runs the task. A worker reports its stop without a name.
   const name = toSingleLine(/^Stopped by (.+)/.exec(statusMessage)?.[1] ?? 'somebody');
   const isOnRequest = statusReason === 'task was stopped by tasks.stop';
   const reason = isOnRequest ? '' : toSingleLine(statusReason);
@@ -78,7 +78,7 @@ function explainStop({ statusReason, statusMessage }: Evidence): Cause {
 }
 
 function describeStop(message: string): Cause {
-  return { kind: 'stopped', message, advice: 'Launch again to train this commit after all.' };
+  return { kind: 'stopped', message, advice: 'To train this commit all the same, launch again.' };
 }
 
 /** `training: ValueError: bad learning rate (train_model.py:13)`: the cause in one line. */

@@ -1,8 +1,8 @@
 import { stripAnsi } from '../text/single-line.ts';
 
-/** A piece of a task's console, as ClearML keeps it. One may hold many lines. */
+/** A part of a task's console, as ClearML keeps it. It may hold many lines. */
 export interface LogEvent {
-  /** When it was written, by its writer's clock; ms since 1970. */
+  /** When it was written, by the writer's clock; ms since 1970. */
   readonly timestampMs: number;
   readonly worker: string;
   readonly text: string;
@@ -11,39 +11,36 @@ export interface LogEvent {
 export interface LogPage {
   /** Oldest first. */
   readonly events: readonly LogEvent[];
-  /** How many the task has in all. */
+  /** Count of all events of the task. */
   readonly total: number;
 }
 
-/**
- * Reads the events after a point in time, oldest first, at most `batchSize` of them. All that share the last one's time
- * are in, even if that is more.
- */
+/** Reads the events after a point in time, oldest first: `batchSize`, and all others of the last one's time. */
 export type ReadLogPage = (afterMs: number, batchSize: number) => Promise<LogPage>;
 
 /** Follows one task's console. */
 export interface LogReader {
-  /** Asks already for what `read` begins with: it is to be called soon. */
+  /** Sends the first request of the next `read` early. */
   ask(): void;
-  /** Everything that has come since the last call, in the order of its time; nothing twice. */
+  /** Reads the events that came since the last call, in order of time, each once. */
   read(onEvents: (events: readonly LogEvent[]) => void): Promise<void>;
 }
 
 const BATCH_SIZE = 2000;
-/** Writers send in batches: what is older than the newest known by this much may still come. */
+/** Writers send in batches: events up to this much older than the newest one may still come. */
 const OVERLAP_MS = 10_000;
-/** How many events are remembered to tell what is new when all must be read again. */
+/** How many events to remember, to tell the new ones when all are read again. */
 const MAX_REMEMBERED = 50_000;
 
 /**
- * Forward reading by an exclusive time loses what comes late with an earlier time. So each reading overlaps the one
- * before, and where the server says it has more than was seen, all is read again; what was seen is dropped.
+ * Follows a console. Events may arrive late with an earlier time, so each reading overlaps the one before. If the server
+ * then counts more events than were seen, all are read again. Events that were seen are dropped.
  */
 export function createLogReader(readPage: ReadLogPage): LogReader {
   const seen = createSeenEvents();
-  /** How many the server counts that it does not give. */
+  /** How many events the server counts but does not send. */
   let unexplained = 0;
-  /** A page that was asked for before it is read. */
+  /** The page that `ask` requested. */
   let asked: { readonly afterMs: number; readonly page: Promise<LogPage> } | undefined;
 
   /** @returns how many events the server counts */
@@ -53,7 +50,7 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
       const asking = asked?.afterMs === afterMs ? asked.page : readPage(afterMs, BATCH_SIZE);
       asked = undefined;
       const page = await asking;
-      // A server that ignores the time would send the older ones for ever.
+      // A server that ignores the time would send the older ones endlessly.
       const later = page.events.filter(({ timestampMs }) => timestampMs > afterMs);
       const fresh = seen.takeNew(later, counts);
       if (fresh.length > 0) onEvents(fresh);
@@ -85,7 +82,7 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
   };
 }
 
-/** Remembers which events of a console have been seen, and how often: two equal lines of the same time are two lines. */
+/** Remembers the events that were seen, and how often: two equal lines of the same time are two lines. */
 function createSeenEvents() {
   let seen = new Map<string, number>();
   let total = 0;
@@ -95,7 +92,7 @@ function createSeenEvents() {
     get total() {
       return total;
     },
-    /** Nothing has been forgotten: reading all again is possible. */
+    /** Nothing was forgotten, so that all can be read again. */
     get isComplete() {
       return isComplete;
     },
@@ -104,7 +101,7 @@ function createSeenEvents() {
       return Math.max(0, newestMs - OVERLAP_MS);
     },
 
-    /** @param counts how often each event has come in this reading, which this counts on */
+    /** @param counts how often each event came in this reading; updated here */
     takeNew(events: readonly LogEvent[], counts: Map<string, number>): LogEvent[] {
       return events.filter((event) => {
         const key = identifyEvent(event);
@@ -127,12 +124,12 @@ function createSeenEvents() {
   };
 }
 
-/** Events have no id: time, writer and text tell them apart. Long texts are not kept for it. */
+/** Events have no id, so time, writer and text identify them. A hash stands for the text, which may be long. */
 function identifyEvent({ timestampMs, worker, text }: LogEvent): string {
   return `${timestampMs} ${worker} ${text.length} ${cyrb53(text)}`;
 }
 
-/** 53 bits of a text (bryc's cyrb53, public domain): enough to tell the events of one millisecond apart. */
+/** A hash of 53 bits (bryc's cyrb53, public domain), enough to tell the events of one millisecond apart. */
 function cyrb53(text: string): number {
   let low = 0xdeadbeef;
   let high = 0x41c6ce57;
@@ -146,12 +143,7 @@ function cyrb53(text: string): number {
   return 4294967296 * (2097151 & high) + (low >>> 0);
 }
 
-/**
- * The lines of a message as a person would see them in the end: what a carriage return was to overwrite (a progress
- * bar) is left out, and so is what controls a terminal.
- *
- * @param keepColors leaves colours in
- */
+/** A message's lines as a terminal shows them, without control characters and what a carriage return overwrites. */
 export function splitLogLines(message: string, keepColors = false): string[] {
   const lines = message.replace(/\r?\n$/, '').split('\n');
   return lines.map((line) => cleanLine(collapseReturns(line), keepColors));
@@ -169,10 +161,10 @@ const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]/g;
 
 function cleanLine(line: string, keepColors: boolean): string {
   if (!keepColors) return removeControls(line);
-  // Every other part is a colour.
+  // Odd parts are colours.
   const parts = line.split(COLOR);
   const cleaned = parts.map((part, index) => (index % 2 === 1 ? part : removeControls(part))).join('');
-  // A line that leaves its colour on would colour ours.
+  // A colour that is left on would colour our own lines.
   return parts.length > 1 ? `${cleaned}\u001b[0m` : cleaned;
 }
 
@@ -180,28 +172,14 @@ function removeControls(text: string): string {
   return stripAnsi(text).replace(CONTROL, '');
 }
 
-/** Lines kept back so that they can always be shown at the end. */
+/** How many lines to keep for the end. */
 export const TAIL_LINES = 40;
 const BUDGET_BYTES = 8 * 1024 * 1024;
-/** A line of the tail that is longer is cut: it comes after the budget is spent. */
+/** Longer lines of the tail are cut, as the budget is spent. */
 const MAX_TAIL_LINE = 4000;
 
-/** What to print of the console of one task. */
-interface LogBudget {
-  /** @returns the lines that fit */
-  take(lines: readonly string[]): readonly string[];
-  /** What did not fit: how much was dropped, and the last lines, which never are. */
-  readonly rest: {
-    readonly droppedLines: number;
-    readonly droppedBytes: number;
-    readonly tail: readonly string[];
-  };
-  /** The last lines, printed or not. */
-  readonly tail: readonly string[];
-}
-
-/** Lets the first 8 MiB through, and keeps the last lines of what comes after. */
-export function createLogBudget(budgetBytes = BUDGET_BYTES): LogBudget {
+/** Passes the first 8 MiB of a task's console, and keeps the last lines of the rest. */
+export function createLogBudget(budgetBytes = BUDGET_BYTES) {
   let left = budgetBytes;
   let isSpent = false;
   const overflow: string[] = [];
@@ -210,7 +188,8 @@ export function createLogBudget(budgetBytes = BUDGET_BYTES): LogBudget {
   let tail: string[] = [];
 
   return {
-    take(lines) {
+    /** @returns the lines that fit */
+    take(lines: readonly string[]): string[] {
       const fitting: string[] = [];
       for (const line of lines) {
         const bytes = line.length + 1;
@@ -229,9 +208,11 @@ export function createLogBudget(budgetBytes = BUDGET_BYTES): LogBudget {
       tail = [...tail, ...lines.slice(-TAIL_LINES)].slice(-TAIL_LINES);
       return fitting;
     },
+    /** What did not fit: how much was dropped, and the last lines. */
     get rest() {
       return { droppedLines, droppedBytes, tail: overflow.map(cutLine) };
     },
+    /** The last lines, printed or not. */
     get tail() {
       return tail.map(cutLine);
     },

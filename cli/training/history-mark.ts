@@ -1,21 +1,19 @@
 import { isHistoryEvent, RUNTIME_KEYS } from './task.ts';
 
 /**
- * What a launch without a pull request puts on a task that it reuses: the commit of its branch whose training the task
- * is too. With `paths` neither the commit nor the tree tells; a task that was somebody's trial counts from then on; the
- * pull request that it was launched for must not end it any more; and where it is named by a tag, this says that it is
- * no open pull request's.
+ * A tag that a launch without a pull request puts on a task that it reuses: the commit of its branch that has this
+ * training. It adds the task to the branch's history: with `paths` the task's own commit and tree do not tell. The pull
+ * request that launched the task no longer ends it.
  *
- * `base:BRANCH:COMMIT` marks the first of commits in a row that have the same training, `base-until:BRANCH:COMMIT` the
- * last: however often the branch is pushed to, a task has two tags for each time that its code became the branch's.
- * A branch's name holds no colon.
+ * `base:BRANCH:COMMIT` marks the first and `base-until:BRANCH:COMMIT` the last of several commits in a row with the same
+ * training, so that many pushes add two tags only. A branch name contains no colon.
  */
 export interface HistoryMark {
   readonly branch: string;
   readonly commit: string;
-  /** The branch's commit before the push; undefined where nobody knows it. */
+  /** The branch's commit before the push; undefined if it is not known. */
   readonly previous: string | undefined;
-  /** Whether tasks with the same key are found by this commit's tree anyway: all files decide. */
+  /** Whether this commit's tree finds the tasks with the same key: all files decide, not only `paths`. */
   readonly isTreeKnown: boolean;
 }
 
@@ -23,13 +21,13 @@ const FIRST = 'base';
 const LAST = 'base-until';
 const PATTERN = /^(base|base-until):([^:]+):([0-9a-f]{40,64})$/;
 
-/** More marks than this are of no use: the oldest commits are out of reach. */
+/** With more marks the oldest commits would be out of reach anyway. */
 const MAX_MARKS = 20;
 
-/** What ClearML finds the tags by: this before an id, in a regular expression. */
+/** The part before an id in the regular expression that finds the tags. */
 export const MARK_PREFIX_PATTERN = '(?:base(?:-until)?:[^:]+:)?';
 
-/** Whether a tag is such a mark, of whatever branch. */
+/** Whether a tag is a history mark, of any branch. */
 export function isHistoryMark(tag: string): boolean {
   return PATTERN.test(tag);
 }
@@ -51,16 +49,16 @@ function nameMark(kind: string, branch: string, commit: string): string {
   return `${kind}:${branch}:${commit}`;
 }
 
-/** What is known of a task that is reused. */
+/** A task that is reused. */
 interface MarkedTask {
   readonly commit: string | undefined;
   readonly tags: readonly string[];
   readonly runtime: Readonly<Record<string, string>>;
-  /** Nobody ends it any more: it has ended, or was not launched for a pull request. */
+  /** It has ended or was launched without a pull request, so nobody ends it any more. */
   readonly isSafe: boolean;
 }
 
-/** The tags to put on a reused task, and those that they make superfluous. */
+/** The tags to add to a reused task, and those to remove. */
 export function chooseMarks(
   task: MarkedTask,
   mark: HistoryMark,

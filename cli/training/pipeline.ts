@@ -1,9 +1,6 @@
 import { identifyRepository } from '../shell/git-url.ts';
 
-/**
- * What belongs together: baselines, history, superseding and the comment stay within one pipeline. A fork's pull
- * request belongs to its base repository's pipeline.
- */
+/** The scope of baselines, history, superseding and the comment. A fork's pull request belongs to its base repository. */
 export interface Pipeline {
   /** host/owner/name in lower case. */
   readonly repository: string;
@@ -12,11 +9,11 @@ export interface Pipeline {
 }
 
 /**
- * The pipeline's repository: that of the workflow, else the one cloned. Both give host/owner/name, so that a launch
- * from a laptop finds what the workflow trained.
+ * The pipeline's repository: the workflow's, else the cloned one. Both are host/owner/name, so that a launch from a
+ * laptop finds the workflow's tasks.
  *
  * @param repository `owner/name` of the workflow's repository
- * @param serverUrl where GitHub is
+ * @param serverUrl GitHub's address
  */
 export function identifyPipelineRepository(
   repository: string | undefined,
@@ -27,7 +24,7 @@ export function identifyPipelineRepository(
   return cloneUrl === undefined ? '' : identifyRepository(cloneUrl);
 }
 
-/** 32 hexadecimal digits that stand for the pipeline in a task's `runtime`. */
+/** The pipeline's id in a task's `runtime`: 32 hexadecimal digits. */
 export async function hashPipeline(pipeline: Pipeline): Promise<string> {
   return hashText(JSON.stringify([pipeline.repository, pipeline.project, pipeline.taskName]));
 }

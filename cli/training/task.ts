@@ -1,3 +1,5 @@
+import { toSingleLine } from '../text/single-line.ts';
+
 /** ClearML's task statuses. */
 export const TASK_STATUSES = [
   'created',
@@ -103,4 +105,11 @@ export function formatTaskUrl(
 /** A ClearML id: 32 hexadecimal digits. */
 export function isTaskId(text: string): boolean {
   return /^[0-9a-f]{32}$/.test(text);
+}
+
+/** The shell command that starts an agent for a queue, whose name may contain blanks. */
+export function formatAgentCommand(queueName: string): string {
+  const name = toSingleLine(queueName, 80);
+  const word = /^[\w.,:@%+=/][\w.,:@%+=/-]*$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+  return `clearml-agent daemon --queue ${word}`;
 }

@@ -1,4 +1,4 @@
-/** What a Python traceback tells. */
+/** The result of a Python traceback. */
 export interface Traceback {
   /** `ValueError: bad learning rate` */
   readonly exception: string;
@@ -8,13 +8,13 @@ export interface Traceback {
 
 const HEADER = 'Traceback (most recent call last):';
 const FRAME = /^\s+File "([^"]+)", line (\d+)/;
-/** Exception groups draw a margin. */
+/** The margin of exception groups. */
 const MARGIN = /^\s*[|+] /;
 
 /**
  * The last traceback of a log.
  *
- * @param workingDir folder of the repository that the program ran in: where relative paths start
+ * @param workingDir folder of the repository that the program ran in, the start of relative paths
  */
 export function findTraceback(lines: readonly string[], workingDir: string): Traceback | undefined {
   const start = lines.findLastIndex((line) => line.includes(HEADER));
@@ -29,12 +29,10 @@ export function findTraceback(lines: readonly string[], workingDir: string): Tra
   return undefined;
 }
 
-/*
- * Python writes a line of a traceback in pieces, and what the agent finds between two pieces it sends as a line of its
- * own, a line break added (clearml_agent 3.0.3: worker.py `_print_file`, console.py `decode_binary_lines`).
- */
+// Python writes a traceback's line in pieces, and the agent may send each piece as a line of its own (clearml_agent 3.0.3:
+// worker.py `_print_file`, console.py `decode_binary_lines`).
 
-/** A frame's line of code, whose indentation was sent alone. */
+/** Whether a line is a frame's code, whose indentation was sent as a line of its own. */
 function isCutFromIndentation(lines: readonly string[], at: number): boolean {
   return lines[at - 1]?.trim() === '' && FRAME.test(lines[at - 2] ?? '');
 }
@@ -47,7 +45,7 @@ function joinException(line: string, next = ''): string {
   return (isCut ? `${line}${next}` : line).trim();
 }
 
-/** A program that Python can't even read has no traceback: the place stands alone before the error. */
+/** A syntax error has no traceback. The place is in the lines before the error. */
 function findSyntaxError(lines: readonly string[], workingDir: string): Traceback | undefined {
   const end = lines.findLastIndex((line) => /^(?:SyntaxError|IndentationError|TabError): /.test(line));
   if (end < 0) return undefined;
@@ -55,17 +53,14 @@ function findSyntaxError(lines: readonly string[], workingDir: string): Tracebac
   return { exception: lines[end] ?? '', place: readPlace(frame ?? '', workingDir) };
 }
 
-/** The place that a frame names, where that is in the repository. */
+/** A frame's place; undefined outside the repository. */
 function readPlace(frame: string, workingDir: string): Traceback['place'] {
   const [, path = '', line] = FRAME.exec(frame) ?? [];
   const file = line === undefined ? undefined : locateInRepository(path, workingDir);
   return file === undefined ? undefined : { file, line: Number(line) };
 }
 
-/**
- * A path of a traceback as one of the repository; undefined for a library's. The agent checks out into
- * `…/task_repository/NAME/`.
- */
+/** A traceback's path in the repository; undefined for a library's. The agent checks out to `…/task_repository/NAME/`. */
 function locateInRepository(path: string, workingDir: string): string | undefined {
   const normalized = path.replaceAll('\\', '/');
   if (/\/(?:site|dist)-packages\//.test(normalized) || normalized.startsWith('<')) return undefined;
@@ -75,7 +70,7 @@ function locateInRepository(path: string, workingDir: string): string | undefine
   return joinPath(workingDir, normalized);
 }
 
-/** @returns undefined where it leads out of the repository */
+/** @returns undefined if it leads out of the repository */
 function joinPath(folder: string, path: string): string | undefined {
   const parts: string[] = [];
   for (const part of `${folder}/${path}`.split('/')) {

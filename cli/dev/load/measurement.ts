@@ -115,7 +115,7 @@ async function measureTurn(
   );
   const ended = new AbortController();
   const acting = meanwhile?.(ended.signal).catch((error: unknown) => {
-    // Where the program has gone before its time, nobody waits for what it was to ask: its exit code tells more.
+    // If the program ended early, its exit code tells more than this error.
     if (!ended.signal.aborted) throw error;
   });
   const [runs] = await Promise.all([running.finally(() => ended.abort()), acting]);

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { isRecord } from '../../shell/record.ts';
+import { isRecord } from '../../shell/json.ts';
 import { formatNumber } from '../../text/number-format.ts';
 
 /** A table or a matrix that the training reported. */

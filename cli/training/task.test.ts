@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { formatAgentCommand } from './agent-command.ts';
+import { formatAgentCommand } from './task.ts';
 
 test.each([
   ['default', 'default'],
