@@ -1,4 +1,6 @@
-/** Why a number is no measurement. */
+import type { Metric, MetricPick } from '../training/metrics.ts';
+
+/** Why a number is not a measurement. */
 export type ValueDoubt =
   | 'not-a-number'
   | 'infinite'
@@ -9,16 +11,12 @@ export type ValueDoubt =
   /** An exact 0.0 that the metric's course does not lead to, though the console holds no warning. */
   | 'unexpected-zero';
 
-/** What is known about where a value comes from. */
-export interface ValueOrigin {
-  /** The number that counts: the last, the smallest or the largest, as the settings say. */
+/** A metric's value, and where it comes from. */
+export interface ValueOrigin extends Pick<Metric, 'first' | 'min' | 'max'> {
+  /** The number that counts. */
   readonly value: number;
-  /** Which of these it is. */
-  readonly pick: 'last' | 'min' | 'max';
-  /** The metric's first, smallest and largest values (`last_metrics`). */
-  readonly first: number;
-  readonly min: number;
-  readonly max: number;
+  /** Which number of the metric that is. */
+  readonly pick: MetricPick;
   /** The metric's values in the order of the iterations; undefined where they were not read. */
   readonly series?: readonly number[] | undefined;
   /** The run's console, or a part of it; undefined where it was not read. */
@@ -50,11 +48,8 @@ export function doubtValue(origin: ValueOrigin): ValueDoubt | undefined {
  * to the value, which may be a number that the training chose in the place of NaN, and stays there for as long as that is
  * NaN. Ordinary values are worth no request.
  */
-export function needsConsole({
-  value,
-  pick,
-  series,
-}: Pick<ValueOrigin, 'value' | 'pick' | 'series'>): boolean {
+export function needsConsole(origin: Pick<ValueOrigin, 'value' | 'pick' | 'series'>): boolean {
+  const { value, pick, series } = origin;
   return (
     value === 0 ||
     (series !== undefined && leapsTo(series, pick === 'last' ? series.length - 1 : series.indexOf(value)))

@@ -103,10 +103,12 @@ function writeReport(
   const { access, config, flags, github, target } = options;
   const { rules, seedParam } = options.sources;
   const alpha = config.alpha ?? DEFAULT_ALPHA;
-  const result = hasGate(rules) ? judgeGate(prepareGateInput(sources, options.sources, alpha)) : undefined;
+  const gate = hasGate(rules)
+    ? { alpha, ...judgeGate(prepareGateInput(sources, options.sources, alpha)) }
+    : undefined;
   const report = buildReport(sources, {
     rules,
-    gate: result === undefined ? undefined : { alpha, result },
+    gate,
     settings,
     pullRequest: target.pullRequest,
     githubUrl: github.serverUrl,
@@ -120,7 +122,7 @@ function writeReport(
   return {
     report,
     text: session.redact(text),
-    exitCode: result !== undefined && flags.gate ? result.exitCode : EXIT_CODES.done,
+    exitCode: gate !== undefined && flags.gate ? gate.exitCode : EXIT_CODES.done,
   };
 }
 

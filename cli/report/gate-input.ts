@@ -1,14 +1,21 @@
-import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from '../gate/data.ts';
+import type {
+  BaselineAbsence,
+  GateBaseline,
+  GateCommit,
+  GateInput,
+  GateRun,
+  GateValue,
+} from '../gate/data.ts';
 import { assignRole, isAboutTime } from '../gate/metric-rules.ts';
-import { doubtValue, needsConsole, type ValueOrigin } from '../gate/suspicious-value.ts';
+import { doubtValue, needsConsole } from '../gate/suspicious-value.ts';
 import type { BaselineRule, MetricRule } from '../shell/config.ts';
 import type { Metric, MetricPick } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
-import type { Baseline, FoundBaseline } from './baseline/baseline.ts';
+import type { Baseline, FoundBaseline, MissingBaseline } from './baseline/baseline.ts';
 import { type Curves, restoreExtremes } from './drawing/curve.ts';
 import { isPattern } from './metrics.ts';
-import type { ConsoleEnd } from './ports.ts';
 import type { ReportedTask } from './reported-task.ts';
+import type { ReportSources, SourceOptions } from './sources.ts';
 
 /** Whether any metric is gated: only then anything is asked or loaded for a gate. */
 export function hasGate(rules: readonly MetricRule[]): boolean {
@@ -27,28 +34,14 @@ export function needsConsoleOf(task: ReportedTask, rules: readonly MetricRule[],
   );
 }
 
-/** What is judged, of what a report is made of. */
-export interface JudgedSources {
-  readonly tasks: readonly ReportedTask[];
-  readonly baseline: Baseline;
-  readonly anchors: readonly Baseline[];
-  readonly curves: Curves;
-  readonly consoles: ReadonlyMap<string, ConsoleEnd>;
-}
-
-/** Turns it into what the gate takes. */
+/**
+ * What the gate judges.
+ *
+ * @param options whose baseline rules stand in the order of the sources' baselines
+ */
 export function prepareGateInput(
-  sources: JudgedSources,
-  {
-    rules,
-    baselineRules,
-    seedParam,
-  }: {
-    readonly rules: readonly MetricRule[];
-    /** In the order of the sources' baselines. */
-    readonly baselineRules: readonly BaselineRule[];
-    readonly seedParam: string;
-  },
+  sources: Pick<ReportSources, 'tasks' | 'baseline' | 'anchors' | 'curves' | 'consoles'>,
+  { rules, baselineRules, seedParam }: Pick<SourceOptions, 'rules' | 'baselineRules' | 'seedParam'>,
   alpha: number,
 ): GateInput {
   const toRun = (task: ReportedTask): GateRun => ({
@@ -60,15 +53,7 @@ export function prepareGateInput(
     fingerprint: JSON.stringify(
       task.metrics
         .filter(({ name }) => !isAboutTime(name))
-        .map(({ title, series, first, last, min, max, count }) => [
-          title,
-          series,
-          first,
-          last,
-          min,
-          max,
-          count,
-        ]),
+        .map(({ title, series, ...metric }) => [title, series, ...RESULTS.map((field) => metric[field])]),
     ),
   });
   const baselines = [sources.baseline, ...sources.anchors];
@@ -78,14 +63,15 @@ export function prepareGateInput(
     pullRequest: sources.tasks.map(toRun),
     baselines: baselineRules.flatMap((rule, index) => {
       const baseline = baselines[index];
-      return baseline === undefined
-        ? []
-        : (toGateBaseline(baseline, rule, { toRun, runs: sources.tasks.length }) ?? []);
+      return (baseline && toGateBaseline(baseline, rule, toRun, sources.tasks.length)) ?? [];
     }),
   };
 }
 
-/** The metrics of a task that a gate is about, the base's old names included. */
+/** What must be bit-identical in two runs with the same result. */
+const RESULTS = ['first', 'last', 'min', 'max', 'count'] as const;
+
+/** The gated metrics of a task, the base's old names included. */
 function listGatedMetrics(
   task: Pick<ReportedTask, 'metrics'>,
   rules: readonly MetricRule[],
@@ -101,7 +87,7 @@ function listGatedMetrics(
 function measureAll(
   gated: ReturnType<typeof listGatedMetrics>,
   task: ReportedTask,
-  sources: Pick<JudgedSources, 'curves' | 'consoles'>,
+  sources: Pick<ReportSources, 'curves' | 'consoles'>,
 ): Map<string, GateValue> {
   const values = new Map<string, GateValue>();
   for (const { metric, pick } of gated) {
@@ -115,17 +101,13 @@ function measure(
   metric: Metric,
   pick: MetricPick,
   task: ReportedTask,
-  { curves, consoles }: Pick<JudgedSources, 'curves' | 'consoles'>,
+  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
 ): GateValue {
   const value = metric[pick];
-  const origin: ValueOrigin = { value, pick, first: metric.first, min: metric.min, max: metric.max };
+  const series = readSeries(metric, task, curves);
   return {
     value,
-    doubt: doubtValue({
-      ...origin,
-      series: readSeries(metric, task, curves),
-      console: consoles.get(task.id),
-    }),
+    doubt: doubtValue({ ...metric, value, pick, series, console: consoles.get(task.id) }),
     reports: metric.isSingle ? undefined : metric.count,
   };
 }
@@ -151,26 +133,26 @@ function isWaitedFor(baseline: FoundBaseline, runs: number): boolean {
   return unfinished.commitsBehind !== commitsBehind || (!isSameTraining && tasks.length < runs);
 }
 
-/** undefined where nobody asked for a baseline. */
+/** What a missing baseline means to the gate, where it is known. */
+const ABSENCES: Partial<Record<MissingBaseline['reason'], BaselineAbsence>> = {
+  'no-task': 'no-history',
+  unreached: 'unreached',
+  unfinished: 'unfinished',
+};
+
+/**
+ * @param runs how many runs the pull request has
+ * @returns undefined where no baseline was asked for
+ */
 function toGateBaseline(
   baseline: Baseline,
   rule: BaselineRule,
-  { toRun, runs }: { readonly toRun: (task: ReportedTask) => GateRun; readonly runs: number },
+  toRun: (task: ReportedTask) => GateRun,
+  runs: number,
 ): GateBaseline | undefined {
   if (baseline.kind === 'missing') {
-    const name = baseline.branch ?? 'the base branch';
-    switch (baseline.reason) {
-      case 'off':
-        return undefined;
-      case 'no-task':
-        return { name, absence: 'no-history' };
-      case 'unreached':
-        return { name, absence: 'unreached' };
-      case 'unfinished':
-        return { name, absence: 'unfinished' };
-      default:
-        return { name, absence: 'unknown' };
-    }
+    const { branch: name = 'the base branch', reason } = baseline;
+    return reason === 'off' ? undefined : { name, absence: ABSENCES[reason] ?? 'unknown' };
   }
   const toCommit = (commit: string | undefined, tasks: readonly ReportedTask[]): GateCommit => ({
     commit: commit ?? tasks[0]?.id ?? '',

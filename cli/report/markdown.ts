@@ -36,35 +36,24 @@ export const COMMENT_MAX_LENGTH = 65_536;
 export const SUMMARY_MAX_BYTES = 1_000_000;
 
 /** How much of each section is shown. */
-interface Room {
-  readonly leading: number;
-  /** Changed settings. */
-  readonly settings: number;
-  readonly gateRows: number;
-  readonly moreMetrics: number;
-  readonly curves: number;
-  readonly plots: number;
-  /** A table that is longer, in characters, is not shown. */
-  readonly plotLength: number;
-  readonly params: number;
-  readonly logLines: number;
-  readonly details: boolean;
-}
+type Room = Readonly<typeof COMMENT_ROOM>;
 
-const COMMENT_ROOM: Room = {
+const COMMENT_ROOM = {
   leading: 20,
+  /** Changed settings. */
   settings: 10,
   gateRows: 40,
   moreMetrics: 100,
   curves: 12,
   plots: 4,
+  /** In characters: a longer table is not shown. */
   plotLength: 8000,
   params: 60,
   logLines: 30,
   details: true,
 };
 
-/** What goes first where there is not enough room, step by step; what tells most goes last. */
+/** What to cut, step by step, until the comment fits; the most important parts go last. */
 const COMMENT_CUTS: ReadonlyArray<Partial<Room>> = [
   { moreMetrics: 30 },
   { plots: 1 },
@@ -82,18 +71,15 @@ const COMMENT_CUTS: ReadonlyArray<Partial<Room>> = [
   { params: 0 },
 ];
 
-/** As many metrics as fit are estimated. */
+/** How many further metrics fit is estimated from their names. */
 const SUMMARY_ROOM: Room = {
-  leading: 20,
+  ...COMMENT_ROOM,
   settings: 200,
   gateRows: 500,
-  moreMetrics: 0,
-  curves: 12,
   plots: 20,
   plotLength: 40_000,
   params: 1000,
   logLines: 60,
-  details: true,
 };
 
 const SUMMARY_CUTS: ReadonlyArray<Partial<Room>> = [
@@ -121,7 +107,7 @@ export function renderComment(report: Report, key: string, render: RenderTemplat
     room: COMMENT_ROOM,
     cuts: COMMENT_CUTS,
     fits: (text) => marker.length + text.length <= COMMENT_MAX_LENGTH,
-    isWhole: false,
+    isSummary: false,
   });
   if (body === undefined) {
     throw new Failure('the comment is too long for GitHub, however much is left out', {
@@ -138,7 +124,7 @@ export function renderSummary(report: Report, render: RenderTemplate): string {
     room: { ...SUMMARY_ROOM, moreMetrics: estimateRows(report) },
     cuts: SUMMARY_CUTS,
     fits: (text) => new TextEncoder().encode(text).length <= SUMMARY_MAX_BYTES,
-    isWhole: true,
+    isSummary: true,
   });
   return body ?? '';
 }
@@ -153,22 +139,19 @@ function estimateRows({ metrics }: Report): number {
   return Math.ceil(SUMMARY_MAX_BYTES / (names / Math.max(1, metrics.length) + ROW_BYTES));
 }
 
-interface Fitting {
-  readonly room: Room;
-  readonly cuts: ReadonlyArray<Partial<Room>>;
-  readonly fits: (text: string) => boolean;
-  /** Nothing shows more than this text. */
-  readonly isWhole: boolean;
-}
-
-function renderWithin(report: Report, render: RenderTemplate, fitting: Fitting): string | undefined {
+/** @param isSummary nothing else shows more than this text */
+function renderWithin(
+  report: Report,
+  render: RenderTemplate,
+  limit: { room: Room; cuts: ReadonlyArray<Partial<Room>>; fits(text: string): boolean; isSummary: boolean },
+): string | undefined {
   const functions = createFunctions(report);
-  const writeOthers = createTableCutter(report, fitting.room);
-  let room = fitting.room;
-  for (const cut of [{}, ...fitting.cuts]) {
+  const writeOthers = createTableCutter(report, limit.room);
+  let { room } = limit;
+  for (const cut of [{}, ...limit.cuts]) {
     room = { ...room, ...cut, moreMetrics: Math.min(room.moreMetrics, cut.moreMetrics ?? room.moreMetrics) };
-    const text = render(createView(report, room, fitting.isWhole, writeOthers), functions);
-    if (fitting.fits(text)) return text;
+    const text = render(createView(report, room, limit.isSummary, writeOthers), functions);
+    if (limit.fits(text)) return text;
   }
   return undefined;
 }
@@ -190,7 +173,7 @@ function createTableCutter(report: Report, room: Room): (start: number, count: n
 function createView(
   report: Report,
   room: Room,
-  isWhole: boolean,
+  isSummary: boolean,
   writeOthers: ReturnType<typeof createTableCutter>,
 ): TemplateView {
   const { metrics, params, failure } = report;
@@ -234,7 +217,7 @@ function createView(
     plots: plots.join('\n\n'),
     'plots-count': formatCount(plots.length),
     details: room.details ? writeDetails(report) : '',
-    'left-out': writeLine(composeLeftOut(leftOut, report, isWhole)),
+    'left-out': writeLine(composeLeftOut(leftOut, report, isSummary)),
   };
 }
 
@@ -281,9 +264,9 @@ function countLeftOut(what: string, count: number, shown: number): string[] {
   return rest <= 0 ? [] : [`${rest} ${what}${rest === 1 ? '' : 's'}`];
 }
 
-function composeLeftOut(parts: readonly string[], { tasks, runUrl }: Report, isWhole: boolean): Phrase {
+function composeLeftOut(parts: readonly string[], { tasks, runUrl }: Report, isSummary: boolean): Phrase {
   if (parts.length === 0) return [];
-  const summary = isWhole || runUrl === null ? [] : phrase`in the ${link(runUrl, 'job summary')} and `;
+  const summary = isSummary || runUrl === null ? [] : phrase`in the ${link(runUrl, 'job summary')} and `;
   const task = tasks[0] === undefined ? [] : phrase`${link(tasks[0].url, 'in ClearML')}.`;
   return phrase`${words(`Left out here: ${parts.join(', ')}. The whole is `)}${summary}${task}`;
 }

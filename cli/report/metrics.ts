@@ -3,9 +3,12 @@ import { assignRole, type Goal, type MetricRole, readName } from '../gate/metric
 import type { MetricRule } from '../shell/config.ts';
 import { type Metric, type MetricPick, sortMetrics } from '../training/metrics.ts';
 import { isSuccess } from '../training/task.ts';
+import { listBaselineTasks } from './baseline/baseline.ts';
 import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './drawing/curve.ts';
 import type { MetricName } from './ports.ts';
+import type { Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
+import type { ReportSources } from './sources.ts';
 
 /** A metric of the code under test beside the baseline's. */
 export interface ReportMetric {
@@ -103,25 +106,18 @@ export function listNamedMetrics(rules: readonly MetricRule[]): MetricName[] {
     );
 }
 
-/** What is known of the metrics on both sides. */
-export interface MetricSources {
-  readonly tasks: readonly ReportedTask[];
-  readonly baselineTasks: readonly ReportedTask[];
-  readonly curves: Curves;
-  readonly rules: readonly MetricRule[];
-  /** As `rankMetrics` gives them. */
-  readonly ranked: readonly RankedMetric[];
-  /** What the gate says; empty where nothing is gated. */
-  readonly judgements: readonly MetricJudgement[];
-}
-
-/** Everything a report says of metrics. */
-export function describeMetrics(sources: MetricSources): {
-  readonly metrics: ReportMetric[];
-  readonly leadingMetrics: number;
-  readonly curves: ReportCurve[];
-} {
-  const { rules, tasks, baselineTasks, ranked } = sources;
+/**
+ * Everything a report says about metrics.
+ *
+ * @param judgements the gate's; empty if nothing is gated
+ */
+export function describeMetrics(
+  sources: Pick<ReportSources, 'tasks' | 'baseline' | 'curves' | 'ranked'>,
+  rules: readonly MetricRule[],
+  judgements: readonly MetricJudgement[],
+): Pick<Report, 'metrics' | 'leadingMetrics' | 'curves'> {
+  const { tasks, ranked } = sources;
+  const baselineTasks = listBaselineTasks(sources.baseline);
   const own = tasks.map(indexMetrics);
   const base = baselineTasks.map(indexMetrics);
   const curves = ranked.flatMap(({ metric: { name } }): ReportCurve[] => {
@@ -130,28 +126,25 @@ export function describeMetrics(sources: MetricSources): {
     return [{ metric: name, task, baseline: joinCurves(name, baselineTasks, base, sources.curves) ?? null }];
   });
   const curveOf = new Map(curves.map((curve) => [curve.metric, curve.task]));
-  const metrics = [
-    ...ranked.map(({ metric: { name }, role }) => describeMetric(name, role, own, base, curveOf.get(name))),
-  ];
+  const metrics = ranked.map(({ metric: { name }, role }) =>
+    describeMetric(name, role, own, base, curveOf.get(name)),
+  );
   const isNamed = new Set(
     ranked.filter(({ role }) => role.rule !== undefined).map(({ metric }) => metric.name),
   );
-  // One that is named and that nobody reported is missed: it stands where it would have stood.
-  const missed = [
-    ...rules.filter(({ metric }) => !isPattern(metric)).map(({ metric }) => metric),
-    ...sources.judgements.map(({ metric }) => metric),
-  ];
-  const missing = [...new Set(missed)]
+  // A metric that the settings name and no task reported keeps its place.
+  const expected = [...rules.filter(({ metric }) => !isPattern(metric)), ...judgements];
+  const missing = [...new Set(expected.map(({ metric }) => metric))]
     .filter((name) => !isNamed.has(name))
     .map((name) => describeMetric(name, assignRole(name, rules), own, base, undefined));
   const named = isNamed.size + missing.length;
   const chartsNamed = curves.filter(({ metric }) => isNamed.has(metric));
-  // What has not ended is shown as far as it is.
-  const judged = tasks.every(({ status }) => isSuccess(status)) ? sources.judgements : [];
-  const judgements = new Map(judged.map((judgement) => [judgement.metric, judgement]));
+  // A task that has not ended shows its own numbers so far.
+  const judged = tasks.every(({ status }) => isSuccess(status)) ? judgements : [];
+  const judgementOf = new Map(judged.map((judgement) => [judgement.metric, judgement]));
   return {
     metrics: [...metrics.slice(0, isNamed.size), ...missing, ...metrics.slice(isNamed.size)].map((metric) => {
-      const judgement = judgements.get(metric.metric);
+      const judgement = judgementOf.get(metric.metric);
       return judgement === undefined ? metric : showJudged(metric, judgement);
     }),
     leadingMetrics: Math.min(
@@ -162,14 +155,16 @@ export function describeMetrics(sources: MetricSources): {
   };
 }
 
-function indexMetrics(task: ReportedTask): ReadonlyMap<string, Metric> {
+type MetricIndex = ReadonlyMap<string, Metric>;
+
+function indexMetrics(task: ReportedTask): MetricIndex {
   return new Map(task.metrics.map((metric) => [metric.name, metric]));
 }
 
 function joinCurves(
   name: string,
   tasks: readonly ReportedTask[],
-  metrics: ReadonlyArray<ReadonlyMap<string, Metric>>,
+  metrics: readonly MetricIndex[],
   curves: Curves,
 ): Curve | undefined {
   const found = tasks.flatMap((task, index) => {
@@ -184,15 +179,11 @@ function joinCurves(
 function describeMetric(
   name: string,
   role: MetricRole,
-  own: ReadonlyArray<ReadonlyMap<string, Metric>>,
-  base: ReadonlyArray<ReadonlyMap<string, Metric>>,
+  own: readonly MetricIndex[],
+  base: readonly MetricIndex[],
   curve: Curve | undefined,
 ): ReportMetric {
-  const pickAll = (side: typeof own) =>
-    side.map((metrics) => {
-      const metric = metrics.get(name);
-      return metric === undefined ? null : metric[role.pick];
-    });
+  const pickAll = (side: typeof own) => side.map((metrics) => metrics.get(name)?.[role.pick] ?? null);
   const values = pickAll(own);
   const baselineValues = pickAll(base);
   const value = computeMean(values);
@@ -212,13 +203,7 @@ function describeMetric(
   };
 }
 
-type ComparedValues = Pick<ReportMetric, 'value' | 'baseline' | 'change' | 'changeShare' | 'effect'>;
-
-function compareValues(
-  value: number | null,
-  baseline: number | null,
-  goal: Goal | undefined,
-): ComparedValues {
+function compareValues(value: number | null, baseline: number | null, goal: Goal | undefined) {
   const change = value === null || baseline === null ? null : value - baseline;
   const share = change === null || baseline === null ? Number.NaN : change / Math.abs(baseline);
   return {
@@ -236,13 +221,12 @@ function showJudged(
   { verdict, value, goal, comparisons }: MetricJudgement,
 ): ReportMetric {
   const base = comparisons[0]?.base ?? null;
-  const isSameBase = isAlmost(base, metric.baseline);
   return {
     ...metric,
     ...compareValues(value, base, goal),
     verdict,
     spread: isAlmost(value, metric.value) ? metric.spread : null,
-    ...(isSameBase ? {} : { baselineValues: [], baselineSpread: null }),
+    ...(isAlmost(base, metric.baseline) ? {} : { baselineValues: [], baselineSpread: null }),
   };
 }
 
@@ -264,20 +248,16 @@ export function judgeEffect(change: number | null, goal: Goal | undefined): Repo
   return change > 0 === (goal === 'maximize') ? 'better' : 'worse';
 }
 
-function present(values: ReadonlyArray<number | null>): number[] {
-  return values.filter((value) => value !== null);
-}
-
 function computeMean(values: ReadonlyArray<number | null>): number | null {
-  const numbers = present(values);
-  // Divided first: the sum of large numbers could be none.
+  const numbers = values.filter((value) => value !== null);
+  // Each is divided first: the sum of large numbers could overflow.
   return numbers.length === 0 ? null : numbers.reduce((mean, value) => mean + value / numbers.length, 0);
 }
 
 /** Standard deviation of a sample (n - 1). */
 function computeSpread(values: ReadonlyArray<number | null>): number | null {
-  const numbers = present(values);
-  const mean = computeMean(values);
+  const numbers = values.filter((value) => value !== null);
+  const mean = computeMean(numbers);
   if (numbers.length < 2 || mean === null) return null;
   return Math.sqrt(numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (numbers.length - 1));
 }

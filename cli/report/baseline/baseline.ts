@@ -34,33 +34,26 @@ export interface FoundBaseline {
   readonly by: 'branch' | 'task' | 'tag';
   /** Runs of one commit and one set of params; newest first. */
   readonly tasks: readonly ReportedTask[];
-  /** Branch that the commit was looked for on, or tag. */
+  /** The branch, the tag, or the task's name. */
   readonly name: string;
-  /** Commit of the base branch that the tasks belong to; undefined for a task or tag. */
+  /** The commit that the tasks have trained; undefined where a task does not say. */
   readonly commit: string | undefined;
-  /** How many commits it lies behind the merge base. */
-  readonly commitsBehind: number | undefined;
-  /** Tasks that were found too and are not compared with: older ones of the tag, other params on the commit. */
+  /** How many commits it lies behind the merge base; undefined for a task or tag. */
+  readonly commitsBehind?: number;
+  /** Tasks that were found but are not compared with: older ones of the tag, other params on the commit. */
   readonly passedOver: number;
-  /** What was trained is this commit's own code with its own settings: whatever differs is chance. */
+  /** The pull request trained this commit's own code with its own settings, so any difference is chance. */
   readonly isSameTraining: boolean;
-  /** A nearer commit whose training has not ended, or this one where some of its runs have not. */
-  readonly unfinished: UnfinishedCommit | undefined;
-  /** Every commit of the branch that has tasks, as far as was looked, the nearest first; empty for a task or tag. */
-  readonly history: readonly HistoryCommit[];
+  /** A nearer commit whose training has not ended, or this commit where some of its runs have not. */
+  readonly unfinished?: CommitTasks | undefined;
+  /** Every commit of the branch that has completed tasks, within the search, nearest first; empty for a task or tag. */
+  readonly history: readonly CommitTasks[];
 }
 
-/** A commit of the base branch with its clean, completed tasks of this pipeline: all seeds, of one set of params. */
-export interface HistoryCommit extends Ancestor {
+/** A commit of the base branch with its tasks of one set of params: all completed, or all under way. */
+export interface CommitTasks extends Ancestor {
   readonly commitsBehind: number;
   /** Newest first. */
-  readonly tasks: readonly ReportedTask[];
-}
-
-/** A commit of the base branch whose training waits or runs. */
-export interface UnfinishedCommit extends Ancestor {
-  readonly commitsBehind: number;
-  /** Those that have not ended; newest first. */
   readonly tasks: readonly ReportedTask[];
 }
 
@@ -73,25 +66,25 @@ export interface MissingBaseline {
     | 'no-github'
     /** Neither the pull request nor the event names a base branch. */
     | 'no-branch'
-    /** The task was not launched by launch-training-task: nothing says what it belongs with. */
+    /** launch-training-task did not launch the task, so its pipeline is unknown. */
     | 'no-pipeline'
     /** The commits have no common ancestor, or GitHub does not know the commit. */
     | 'no-ancestor'
-    /** None of the commits that were looked at has a completed task. */
+    /** None of the commits within reach has a completed task. */
     | 'no-task'
-    /** Neither has any of these, but one is being trained. */
+    /** As `no-task`, but one of the commits is being trained. */
     | 'unfinished'
-    /** Neither has any of these, but the branch was trained: only looked for where a gate asks. */
+    /** As `no-task`, but the branch was trained elsewhere; only a gate looks for that. */
     | 'unreached';
   readonly branch: string | undefined;
   readonly commitsSearched: number;
-  /** Only where that is the reason. */
-  readonly unfinished?: UnfinishedCommit | undefined;
-  /** What GitHub said, where it was the reason. */
-  readonly failure?: Failure | undefined;
+  /** Only with the reason `unfinished`. */
+  readonly unfinished?: CommitTasks;
+  /** GitHub's refusal, where that is the reason. */
+  readonly failure?: Failure;
 }
 
-/** The base branch's history is looked through this far. */
+/** How many commits of the base branch's history are searched. */
 export const MAX_ANCESTORS = 100;
 
 /**
@@ -107,15 +100,15 @@ export function parseBaseline(text: string): ConfiguredBaseline {
   if (kind !== undefined && name.trim() !== '') {
     return kind === 'branch' ? { branch: name.trim(), runs: DEFAULT_RUNS } : { tag: name.trim() };
   }
-  throw new Failure(`--baseline "${text}" names no baseline`, {
+  throw new Failure(`invalid --baseline "${text}": expected a task id, branch:NAME, tag:NAME or none`, {
     exitCode: EXIT_CODES.usage,
-    remedy: 'Give a task’s id, branch:NAME, tag:NAME or none.',
+    remedy: 'A task id has 32 hexadecimal digits; the task’s page in ClearML shows it.',
   });
 }
 
 const DEFAULT_RUNS = 10;
 
-/** What is compared with where nobody says: the pull request's base branch. */
+/** The default: the pull request's base branch. */
 export const DEFAULT_BASELINE: BaselineRule = { runs: DEFAULT_RUNS };
 
 /**
@@ -139,17 +132,20 @@ export function walkFirstParents(
   return { chain, next };
 }
 
-/** What a baseline is looked for with. */
-export interface BaselineSearch {
+/** What is under test. */
+interface TestedCode {
+  /** Its tasks. */
+  readonly own: readonly ReportedTask[];
+  readonly pullRequest: number | undefined;
+  readonly seedParam: string;
+}
+
+/** How to search a branch for a baseline. */
+export interface BaselineSearch extends TestedCode {
   readonly pipeline: string;
   readonly branch: string;
-  /** The code under test. */
-  readonly own: readonly ReportedTask[];
-  /** The pull request under test. */
-  readonly pullRequest: number | undefined;
-  /** The pull request's newest commit; undefined where nobody knows it. */
+  /** The pull request's newest commit; undefined if unknown. */
   readonly head: string | undefined;
-  readonly seedParam: string;
 }
 
 /**
@@ -167,7 +163,7 @@ export function selectBranchBaseline(
 ): FoundBaseline | undefined {
   const completed = leaveOutTrials(ancestors, candidates, search).filter(({ status }) => isSuccess(status));
   const byPosition = groupByPosition(ancestors, completed, search);
-  const history = [...byPosition].flatMap(([position, tasks]): HistoryCommit[] => {
+  const history = [...byPosition].flatMap(([position, tasks]): CommitTasks[] => {
     const ancestor = ancestors[position];
     return ancestor === undefined
       ? []
@@ -196,7 +192,7 @@ export function findUnfinished(
   ancestors: readonly Ancestor[],
   candidates: readonly ReportedTask[],
   search: BaselineSearch,
-): UnfinishedCommit | undefined {
+): CommitTasks | undefined {
   const isUnderTest = new Set(search.own.map(({ id }) => id));
   const unfinished = leaveOutTrials(ancestors, candidates, search).filter(
     ({ id, status }) => isUnderWay(status) && !isUnderTest.has(id),
@@ -218,7 +214,7 @@ function leaveOutTrials(
   search: BaselineSearch,
 ): readonly ReportedTask[] {
   const { branch, own, pullRequest, seedParam } = search;
-  const onBranch = new Set(ancestors.flatMap(({ commit, tree }) => [commit, tree]));
+  const onBranch = new Set(listIds(ancestors));
   const idsOf = (task: ReportedTask) => [...listCodeIds(task), ...listMarkedCommits(task.tags, branch)];
   const isByHand = (task: ReportedTask) =>
     task.runtime[RUNTIME_KEYS.event] === 'launch' && listMarkedCommits(task.tags, branch).length === 0;
@@ -314,10 +310,7 @@ function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => bo
 }
 
 /** Whether all tasks under test are the same training as these, but for the seed. */
-function areOfOwnTraining(
-  tasks: readonly ReportedTask[],
-  { own, seedParam }: Pick<BaselineSearch, 'own' | 'seedParam'>,
-): boolean {
+function areOfOwnTraining(tasks: readonly ReportedTask[], { own, seedParam }: TestedCode): boolean {
   const ids = new Set(tasks.map(({ id }) => id));
   const keys = new Set(tasks.flatMap(({ runtime }) => runtime[RUNTIME_KEYS.key] ?? []));
   const isKnown = ({ id, runtime }: ReportedTask) => ids.has(id) || keys.has(runtime[RUNTIME_KEYS.key] ?? '');
@@ -353,7 +346,7 @@ export function isBranchTrained(
   search: BaselineSearch,
 ): boolean {
   const isOwn = createOwnTest(search.own);
-  const ids = new Set(later.flatMap(({ commit, tree }) => [commit, tree]));
+  const ids = new Set(listIds(later));
   return candidates.some((task) => {
     if (!isSuccess(task.status) || !mayCount(task, search) || isOwn(task)) return false;
     // A pull request's branch may have the same name, in a fork.
@@ -364,6 +357,11 @@ export function isBranchTrained(
       listCodeIds(task).some((id) => ids.has(id))
     );
   });
+}
+
+/** The ids of these commits and of their trees. */
+export function listIds(commits: readonly Ancestor[]): string[] {
+  return [...new Set(commits.flatMap(({ commit, tree }) => [commit, tree]))];
 }
 
 /** What identifies the code of a task: its tree (or the hash of `paths`), and its commit. */
@@ -401,16 +399,11 @@ function countDifferences(a: ReadonlyMap<string, string>, b: ReadonlyMap<string,
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => a.get(name) !== b.get(name)).length;
 }
 
-/** What a tagged baseline is looked for with. */
-export interface TagSearch {
+/** How to search for a tagged baseline. */
+interface TagSearch extends TestedCode {
   readonly tag: string;
-  /** The code under test. */
-  readonly own: readonly ReportedTask[];
-  /** The pull request under test. */
-  readonly pullRequest: number | undefined;
-  /** The base branch; undefined where nobody knows it: then any branch's mark will do. */
+  /** The base branch; undefined if unknown: then any branch's mark counts. */
   readonly branch: string | undefined;
-  readonly seedParam: string;
 }
 
 /**
@@ -423,8 +416,9 @@ export interface TagSearch {
  */
 export function selectTagBaseline(
   candidates: readonly ReportedTask[],
-  { tag, own, pullRequest, branch, seedParam }: TagSearch,
+  search: TagSearch,
 ): FoundBaseline | undefined {
+  const { tag, own, pullRequest, branch, seedParam } = search;
   const [first] = own;
   const pipeline = first?.runtime[RUNTIME_KEYS.pipeline];
   const isUnderTest = (task: ReportedTask) => own.some(({ id }) => id === task.id);
@@ -454,10 +448,8 @@ export function selectTagBaseline(
     tasks,
     name: tag,
     commit: newest.script.commit,
-    commitsBehind: undefined,
     passedOver: tagged.length - tasks.length,
-    isSameTraining: areOfOwnTraining(tasks, { own, seedParam }),
-    unfinished: undefined,
+    isSameTraining: areOfOwnTraining(tasks, search),
     history: [],
   };
 }

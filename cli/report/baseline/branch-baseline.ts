@@ -7,6 +7,7 @@ import {
   type Baseline,
   findUnfinished,
   isBranchTrained,
+  listIds,
   MAX_ANCESTORS,
   type MissingBaseline,
   selectBranchBaseline,
@@ -94,10 +95,6 @@ async function listOn(
     listed = new Map([...listed, ...more.map((commit) => [commit.commit, commit] as const)]);
   }
   return listed;
-}
-
-function listIds(commits: readonly Ancestor[]): string[] {
-  return [...new Set(commits.flatMap(({ commit, tree }) => [commit, tree]))];
 }
 
 /** The branch's commits since the pull request branched off, as far as they were listed. */
