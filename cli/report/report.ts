@@ -73,7 +73,7 @@ export interface Report {
   readonly environment: readonly EnvironmentDifference[];
   /** Small tables and matrices that the training reported. */
   readonly plots: readonly Plot[];
-  /** What ClearML did not tell in time: `curves`, or `details` (log, queue, tables). */
+  /** What ClearML did not answer in time: `curves`, or `details` (log, queue, tables). */
   readonly unread: ReportSources['unread'];
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
