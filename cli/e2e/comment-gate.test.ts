@@ -37,7 +37,7 @@ test('a change within the noise passes, and says what it could have missed', asy
   expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'pass' });
   expect(metrics[0].verdict).toBe('pass');
   expect(body).toContain('### **Pass**: `train`');
-  expect(body).toMatch(/These runs see a loss of 0\.0\d+ in 4 of 5 cases/);
+  expect(body).toMatch(/These runs detect a loss of 0\.0\d+ in 4 of 5 cases/);
 });
 
 test('a gate that only warns, and --no-gate, say regression and exit 0', async () => {
@@ -96,7 +96,7 @@ test('a base commit that is still being trained is waited for: undecided until i
   const early = await judge(task, settings);
   expect(early).toMatchObject({ exitCode: 6, verdict: 'undecided' });
   expect(early.body).toContain('**A base commit is still being trained.**');
-  expect(early.body).toContain('run this job again when that has ended');
+  expect(early.body).toContain('Run this job again when that training has ended');
   await driver.reportScalars(running, 'test', 'accuracy', [0.95]);
   await driver.completeTask(running);
   const late = await judge(task, settings);
@@ -113,14 +113,14 @@ test('base seeds that still run are waited for, until as many have ended as the 
   const two = `${one} ${await train(head, [0.71], { seed: 2 })}`;
   const early = await judge(two, settings);
   expect(early).toMatchObject({ exitCode: 6, verdict: 'undecided' });
-  expect(early.body).toContain('**The base commit is not trained to the end.**');
-  expect(early.body).toContain('run this job again when that has ended');
+  expect(early.body).toContain('**The base commit is still being trained.**');
+  expect(early.body).toContain('Run this job again when that training has ended');
   expect(await judge(one, settings)).toMatchObject({ exitCode: 0, verdict: 'pass' });
   await driver.reportScalars(second, 'test', 'accuracy', [0.95]);
   await driver.completeTask(second);
   // The third is told, and no reason to wait.
   const late = await judge(two, settings);
-  expect(late.body).toContain('**The base commit is not trained to the end.**');
+  expect(late.body).toContain('**The base commit is still being trained.**');
   expect(late.body).not.toContain('The base commit to compare with is still being trained');
 });
 
@@ -148,7 +148,7 @@ test.each<[string, string, { readonly settings?: string; readonly training?: Tra
   ['noise that nobody knows', 'launch with seeds, or set a tolerance', {}],
   [
     'a loss that these runs can’t show',
-    'more seeds would tell',
+    'more seeds would show it',
     { settings: GATED.replace('gate:', 'tolerance: 0.05, detect: 0.06, gate:') },
   ],
 ])('%s is undecided: exit code 6', async (_, words, { settings = GATED, training = {} }) => {
@@ -292,7 +292,7 @@ test('a fixed anchor is all seeds of the commit that carries the tag, and others
   expect(comparison).toMatchObject({ rule: 'pooled', runs: { pullRequest: 3, base: 3 } });
   expect(comparison.base).toBeCloseTo(0.91);
   expect(body).toMatch(
-    /Compared with the tag `.*` at .*, launched on `push`: seeds \[`1`\]\(.*\), \[`2`\]\(.*\), \[`3`\]\(.*\), the newest with it \(2 more carry it\)/,
+    /Compared with the tag `.*` at .*, launched on `push`: seeds \[`1`\]\(.*\), \[`2`\]\(.*\), \[`3`\]\(.*\), the newest with this tag \(2 older\)/,
   );
 });
 

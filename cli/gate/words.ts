@@ -50,8 +50,8 @@ function explainVerdict(
 ): string {
   if (rule === 'same-training') {
     return change === null || change === 0
-      ? 'Same code and settings as the base: nothing has changed.'
-      : 'Same code and settings as the base: the numbers differ by chance.';
+      ? 'The same code and settings as the base: nothing has changed.'
+      : 'The same code and settings as the base: the numbers differ by chance.';
   }
   if (change === null || base === null || value === null || tolerance === null) return '';
   const loss = goal === 'maximize' ? -change : change;

@@ -220,7 +220,7 @@ function composeBaselineLine({
     behind === 0
       ? words(commit === null ? '' : ', where the pull request branched off')
       : words(`, ${behind} ${behind === 1 ? 'commit' : 'commits'} before the pull request branched off`);
-  const relation = baseline.isSameTraining ? words('Same code and settings as') : compared;
+  const relation = baseline.isSameTraining ? words('The same code and settings as') : compared;
   return phrase`${relation} ${name} at ${linked}${where}: ${tasks}`;
 }
 
