@@ -141,17 +141,18 @@ function compareSetting(
 }
 
 function compareWhole({ own, base, branch, isBaselineGiven }: SettingsQuestion): SettingsChange[] {
-  const alphaOf = (config: Config) => String(config.alpha ?? DEFAULT_ALPHA);
-  const baselineOf = ({ baseline = DEFAULT_BASELINE }: Config) => formatBaseline(baseline, branch);
-  const seedParamOf = (config: Config) => config['seed-param'] ?? DEFAULT_SEED_PARAM;
-  const pathsOf = ({ paths }: Config) => paths?.join(', ') ?? null;
-  return [
-    ...compareSetting('alpha', alphaOf(base), alphaOf(own)),
-    ...(isBaselineGiven ? [] : compareSetting('baseline', baselineOf(base), baselineOf(own))),
-    ...compareSetting('seeds', formatSeeds(base.seeds), formatSeeds(own.seeds)),
-    ...compareSetting('seed-param', seedParamOf(base), seedParamOf(own)),
-    ...compareSetting('paths', pathsOf(base), pathsOf(own)),
-  ];
+  const [before, now] = [base, own].map(
+    (config): Record<string, string | null> => ({
+      alpha: String(config.alpha ?? DEFAULT_ALPHA),
+      baseline: isBaselineGiven ? null : formatBaseline(config.baseline ?? DEFAULT_BASELINE, branch),
+      seeds: formatSeeds(config.seeds),
+      'seed-param': config['seed-param'] ?? DEFAULT_SEED_PARAM,
+      paths: config.paths?.join(', ') ?? null,
+    }),
+  );
+  return Object.entries(now ?? {}).flatMap(([key, value]) =>
+    compareSetting(key, before?.[key] ?? null, value),
+  );
 }
 
 /** As a line of YAML, without the branch where it is the default one. */

@@ -17,12 +17,12 @@ import { isPattern } from './metrics.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources, SourceOptions } from './sources.ts';
 
-/** Whether any metric is gated: only then anything is asked or loaded for a gate. */
+/** Whether any metric is gated. */
 export function hasGate(rules: readonly MetricRule[]): boolean {
   return rules.some(({ gate }) => gate !== 'off');
 }
 
-/** Whether gated metrics are named by patterns: then nobody knows all their names. */
+/** Whether patterns name gated metrics, so that not all names are known. */
 export function hasGatedPatterns(rules: readonly MetricRule[]): boolean {
   return rules.some(({ gate, metric }) => gate !== 'off' && isPattern(metric));
 }
@@ -112,20 +112,20 @@ function measure(
   };
 }
 
-/** The values in the order of the iterations; undefined where they are not all known. */
+/** The values in the order of the iterations; undefined if some are unknown. */
 function readSeries(
   metric: Metric,
   task: Pick<ReportedTask, 'id'>,
   curves: Curves,
 ): readonly number[] | undefined {
   const curve = curves.get(task.id)?.get(metric.name);
-  // Of a long series the server gives means over some iterations: they would lead to a zero that the series jumps to.
+  // The server averages a long series; the means would lead to a zero that the series jumps to.
   return curve === undefined || curve.x.length < metric.count ? undefined : restoreExtremes(curve, metric).y;
 }
 
 /**
- * Whether what has not ended would decide: any run of a nearer commit; of the commit compared with only where fewer runs
- * than the pull request has have ended, because the seeds that end first are not the branch's result.
+ * Whether the gate must wait for unfinished runs: for any run of a nearer commit. The base commit itself needs as many
+ * finished runs as the pull request, because the seeds that end first are not the branch's result.
  */
 function isWaitedFor(baseline: FoundBaseline, runs: number): boolean {
   const { unfinished, commitsBehind, isSameTraining, tasks } = baseline;

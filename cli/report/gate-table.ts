@@ -6,7 +6,7 @@ import { type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import { drawSparkline } from './drawing/curve.ts';
 import type { Report } from './report.ts';
 
-/** A gated metric against one of its baselines; no comparison where nobody asked for a baseline. */
+/** A gated metric against one of its baselines; no comparison without a baseline. */
 export interface GateRow {
   readonly metric: MetricJudgement;
   readonly comparison: Comparison | undefined;
@@ -14,7 +14,7 @@ export interface GateRow {
 
 const ORDER: readonly MetricVerdict[] = ['regression', 'undecided', 'pass', 'none'];
 
-/** What was judged, what is worst first. Empty until the training has ended well. */
+/** The judgements, worst first. Empty until the training has completed. */
 export function listGateRows({ gate, phase }: Pick<Report, 'gate' | 'phase'>): GateRow[] {
   if (gate === null || phase !== 'completed') return [];
   return gate.metrics
@@ -30,7 +30,7 @@ function verdictOf({ metric, comparison }: GateRow): MetricVerdict {
   return metric.reasons.length > 0 ? 'undecided' : (comparison?.verdict ?? metric.verdict);
 }
 
-/** The head of the table. More columns would not fit into GitHub's. */
+/** The head of the table. More columns would not fit on GitHub's page. */
 export const GATE_COLUMNS: readonly Column[] = [
   { title: words('Gated metric') },
   { title: words('Verdict') },
@@ -50,7 +50,7 @@ const RULE_WORDS = {
   'same-training': 'same code',
 } as const;
 
-/** A row of the table: the numbers that were judged. */
+/** A row of the table, with the numbers that were judged. */
 export function composeGateRow(row: GateRow): Phrase[] {
   const { metric, comparison } = row;
   const { value } = metric;
@@ -72,14 +72,14 @@ export function composeGateRow(row: GateRow): Phrase[] {
   ];
 }
 
-/** The metric; the baseline too where there are several. */
+/** The metric, with the baseline if there are several. */
 function nameRow({ metric, comparison }: GateRow): Phrase {
   return comparison === undefined || metric.comparisons.length === 1
     ? phrase`${metric.metric}`
     : phrase`${metric.metric} against ${comparison.baseline}`;
 }
 
-/** `t-test, p = 0.16, 3 runs against 3`: here and on the base. What belongs together is not broken across lines. */
+/** `t-test, p = 0.16, 3 runs against 3`: here and on the base; with non-breaking spaces. */
 function describeRule({ verdict, tolerance, correctedPValue, runs }: Comparison, rule: GateRule): string {
   const p =
     correctedPValue === null
@@ -100,7 +100,7 @@ function composeVerdict(row: GateRow): Phrase {
     : words(`${text}${force}`);
 }
 
-/** The same in sentences, with the course of the base branch where it has one. */
+/** The same in sentences, with the base branch's history if it has one. */
 export function composeGateWords(row: GateRow): Phrase {
   const { metric, comparison } = row;
   const sentences =
@@ -111,11 +111,11 @@ export function composeGateWords(row: GateRow): Phrase {
           ...(comparison.rule === null ? [] : [explainRule(comparison)]),
         ];
   const history = comparison === undefined ? '' : drawHistory(comparison, metric.value);
-  const course = history === '' ? [] : phrase` The base’s commits, and this pull request last: ${history}`;
+  const course = history === '' ? [] : phrase` The base’s commits, with this pull request last: ${history}`;
   return phrase`${nameRow(row)}: ${words(sentences.join(' '))}${course}`;
 }
 
-/** The base's commits, oldest first, and the pull request at the end; one commit is no course. */
+/** The base's commits, oldest first, with the pull request at the end; empty for a single commit. */
 function drawHistory({ history }: Comparison, value: number | null): string {
   if (history.length < 2) return '';
   return drawSparkline([...[...history].reverse(), ...(value === null ? [] : [value])]);

@@ -14,63 +14,60 @@ import type { ReportSources } from './sources.ts';
 export interface ReportMetric {
   /** `title/series` */
   readonly metric: string;
-  /** Mean over the tasks; null where no task has the metric. */
+  /** Mean over the tasks; null if no task has the metric. */
   readonly value: number | null;
-  /** Mean over the baseline's tasks; null where there is none. */
+  /** Mean over the baseline's tasks; null if none has the metric. */
   readonly baseline: number | null;
   /** `value - baseline` */
   readonly change: number | null;
-  /** The change as a share of the baseline's magnitude; null where that is 0. */
+  /** The change as a share of the baseline's magnitude; null if that is 0. */
   readonly changeShare: number | null;
-  /** What the gate says of it; `none` where it is not gated. */
+  /** The gate's verdict; `none` if the metric is not gated. */
   readonly verdict: MetricVerdict;
-  /** Which direction is better; null where nobody says. */
+  /** Which direction is better; null if unknown. */
   readonly goal: Goal | null;
   /** The goal was read from the metric's name. */
   readonly isGoalGuessed: boolean;
-  /** What the change means for the goal; null where either is unknown. */
+  /** What the change means for the goal; null if either is unknown. */
   readonly effect: 'better' | 'worse' | 'same' | null;
   /** Which number of each task counts. */
   readonly pick: MetricPick;
-  /** Of each task, in the order of `tasks`; null where it has none. */
+  /** Of each task, in the order of `tasks`; null if it has none. */
   readonly values: ReadonlyArray<number | null>;
   readonly baselineValues: ReadonlyArray<number | null>;
   /** Standard deviation over the tasks; null for fewer than two. */
   readonly spread: number | null;
   readonly baselineSpread: number | null;
-  /** The course over the iterations as a word of bars; empty where there is none. */
+  /** The curve over the iterations as a word of bars; empty without a curve. */
   readonly sparkline: string;
 }
 
-/** A metric over the iterations, the mean over the tasks of each side. */
+/** A metric over the iterations: the mean over the tasks of each side. */
 export interface ReportCurve {
   readonly metric: string;
   readonly task: Curve;
   readonly baseline: Curve | null;
 }
 
-/** How many metrics a comment leads with where no rule names any. */
+/** How many metrics a comment leads with if no rule names any. */
 const DEFAULT_LEADING = 6;
 const MAX_LEADING = 20;
 const DEFAULT_CHARTS = 4;
 const MAX_CHARTS = 12;
 const SPARKLINE_BARS = 12;
 
-/** Whether a rule's name stands for any number of metrics. */
+/** Whether a rule's name is a pattern for any number of metrics. */
 export function isPattern(metric: string): boolean {
   return /[*?]/.test(metric);
 }
 
-/** A metric with what is known of it before any value is looked at. */
+/** A metric with what its rule and its name say. */
 export interface RankedMetric {
   readonly metric: Metric;
   readonly role: MetricRole;
 }
 
-/**
- * The metrics of some tasks: those that the settings name, in that order; then the others, most telling first, and at
- * last by name.
- */
+/** The tasks' metrics: those that the settings name, in that order; then the others, most telling first, then by name. */
 export function rankMetrics(
   tasks: readonly ReportedTask[],
   rules: readonly MetricRule[],
@@ -89,10 +86,7 @@ export function rankMetrics(
     .sort((a, b) => a.position - b.position || b.interest - a.interest);
 }
 
-/**
- * What ClearML would find the metrics by that the rules name, their old names included. Where a name holds several
- * slashes nobody knows which one parts title and series: all are tried.
- */
+/** The metrics that the rules name, old names included. In a name with several slashes, each may separate title and series. */
 export function listNamedMetrics(rules: readonly MetricRule[]): MetricName[] {
   const names = rules.flatMap(({ metric, was }) => [metric, ...(was === undefined ? [] : [was])]);
   return [...new Set(names)]
@@ -215,7 +209,7 @@ function compareValues(value: number | null, baseline: number | null, goal: Goal
   };
 }
 
-/** The number shown is the number judged: without what is no measurement, against the commit that was compared with. */
+/** Shows the numbers that were judged: measurements only, against the commit compared with. */
 function showJudged(
   metric: ReportMetric,
   { verdict, value, goal, comparisons }: MetricJudgement,
@@ -230,17 +224,17 @@ function showJudged(
   };
 }
 
-/** Of the comparisons with several baselines the first that the verdict is due to. */
+/** The comparison that decides the verdict, if there are several baselines. */
 export function findDecisive({ verdict, comparisons }: MetricJudgement): Comparison | undefined {
   return comparisons.find((comparison) => comparison.verdict === verdict) ?? comparisons[0];
 }
 
-/** Sums in another order differ. */
+/** Sums in another order differ slightly. */
 function isAlmost(a: number | null, b: number | null): boolean {
   return a !== null && b !== null && Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b));
 }
 
-/** Whether a change is for the better, as far as the goal is known. */
+/** Whether a change is better, if the goal is known. */
 export function judgeEffect(change: number | null, goal: Goal | undefined): ReportMetric['effect'] {
   if (change === null || !Number.isFinite(change)) return null;
   if (change === 0) return 'same';

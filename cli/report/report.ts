@@ -31,18 +31,15 @@ import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
 import type { ReportSources } from './sources.ts';
 
-/** What is said of the whole run, the first that holds (public contract). */
+/** The verdict of the whole run, the first that holds. */
 export type Verdict = GateResult['verdict'];
 
-/** How far the training is. */
+/** The state of the training. */
 export type Phase = 'draft' | 'queued' | 'running' | 'completed' | 'failed' | 'stopped';
 
-/**
- * The whole report as data: what `--json` prints, and what the templates show. Times in ms since 1970; null for what is
- * not known.
- */
+/** The whole report as data, for `--json` and the templates. Times in ms since 1970; null for what is unknown. */
 export interface Report {
-  /** Counts up when a field changes its meaning or goes. */
+  /** Increases when a field changes its meaning or is removed. */
   readonly version: 1;
   readonly verdict: Verdict;
   readonly phase: Phase;
@@ -55,21 +52,21 @@ export interface Report {
   /** Why the training did not succeed. */
   readonly failure: ReportFailure | null;
   readonly baseline: ReportBaseline;
-  /** What the gate compares with besides. */
+  /** The gate's further baselines. */
   readonly anchors: readonly ReportBaseline[];
   /** Those that the settings name, in that order; then the others, most telling first. */
   readonly metrics: readonly ReportMetric[];
   /** How many of `metrics` the comment leads with. */
   readonly leadingMetrics: number;
-  /** What the gate says; null where nothing is gated. */
+  /** The gate's judgement; null if nothing is gated. */
   readonly gate: ReportGate | null;
-  /** How the settings that decide compare with those of the base branch; null where GitHub was not asked. */
+  /** How the settings compare with those of the base branch; null if GitHub was not asked. */
   readonly settings: ReportSettings | null;
   /** Those that are drawn. */
   readonly curves: readonly ReportCurve[];
   /** Params that differ from the baseline's. */
   readonly params: readonly ParamDifference[];
-  /** What else differs, and makes the two hard to compare. */
+  /** Other differences that make the two hard to compare. */
   readonly environment: readonly EnvironmentDifference[];
   /** Small tables and matrices that the training reported. */
   readonly plots: readonly Plot[];
@@ -85,7 +82,7 @@ export interface ReportGate extends Omit<GateResult, 'verdict'> {
   readonly alpha: number;
 }
 
-/** Where the report is posted. */
+/** The pull request with the report. */
 export interface ReportPullRequest {
   readonly repository: string;
   readonly number: number;
@@ -104,16 +101,12 @@ export interface ReportCommit {
 }
 
 /** A task under test. */
-export interface ReportTask {
-  readonly id: string;
+export interface ReportTask
+  extends Pick<ReportedTask, 'id' | 'status' | 'statusReason' | 'statusMessage' | 'iteration' | 'params'> {
   readonly url: string;
-  readonly status: TaskStatus;
-  readonly statusReason: string;
-  readonly statusMessage: string;
   readonly seed: string | null;
   /** An earlier workflow run launched it. */
   readonly isReused: boolean;
-  readonly iteration: number;
   readonly progress: ReportProgress | null;
   readonly queue: ReportQueue | null;
   readonly worker: string | null;
@@ -123,22 +116,20 @@ export interface ReportTask {
   readonly endedAtMs: number | null;
   /** From start to end, or to now. */
   readonly durationSeconds: number | null;
-  /** By `Section/name`. */
-  readonly params: Readonly<Record<string, string>>;
   readonly artifacts: readonly Artifact[];
   readonly artifactsUrl: string;
   readonly outputModels: ReadonlyArray<Model & { readonly url: string | null }>;
 }
 
-/** How far a running task is. */
+/** The progress of a running task. */
 export interface ReportProgress {
   /** Between 0 and 1. */
   readonly share: number;
-  /** The training says so itself, or the baseline's length is taken for its own. */
+  /** The training's own figure, or an estimate from the baseline's length. */
   readonly by: 'training' | 'baseline';
 }
 
-/** Where a waiting task stands. */
+/** A waiting task's place in its queue. */
 export interface ReportQueue {
   readonly name: string;
   /** 1 is next. */
@@ -147,7 +138,7 @@ export interface ReportQueue {
   readonly workers: number;
 }
 
-/** Where a task ran, and how busy it kept the machine. */
+/** Where a task ran, and the load on the machine. */
 export interface ReportMachine {
   readonly host: string | null;
   /** `2 cores, 24 GB, x86_64` */
@@ -162,7 +153,7 @@ export interface ReportMachine {
   readonly gpuMemoryGb: number | null;
 }
 
-/** Why the first task that failed did, in words, with the end of its console. */
+/** Why the first failed task failed, with the end of its console. */
 export interface ReportFailure extends Cause {
   readonly taskId: string;
   /** Page of the file at the commit. */
@@ -171,27 +162,27 @@ export interface ReportFailure extends Cause {
   readonly log: readonly string[];
 }
 
-/** What the report compares with, or why there is nothing. */
+/** What the report compares with, or why there is no baseline. */
 export interface ReportBaseline {
   readonly kind: Baseline['kind'];
-  /** Where it comes from, where there is one. */
+  /** Its origin, if there is one. */
   readonly by: FoundBaseline['by'] | null;
-  /** Why there is none. */
+  /** Why it is missing. */
   readonly reason: MissingBaseline['reason'] | null;
-  /** What GitHub said, where it was the reason. */
+  /** GitHub's refusal, if that is the reason. */
   readonly problem: string | null;
   /** Branch or tag. */
   readonly name: string | null;
   readonly commit: string | null;
   readonly commitUrl: string | null;
-  /** What launched the tasks: a GitHub event, or `launch` for a person; null where they were not launched by us. */
+  /** What launched the tasks: a GitHub event, or `launch` for a person; null without launch-training-task. */
   readonly event: string | null;
   readonly commitsBehind: number | null;
   readonly commitsSearched: number | null;
   readonly passedOver: number;
-  /** What was trained is this commit's own code with its own settings. */
+  /** The code and settings under test are this commit's own. */
   readonly isSameTraining: boolean;
-  /** A nearer commit that is still being trained, or this one where some of its runs are. */
+  /** A nearer commit that is still being trained, or this commit if some of its runs are. */
   readonly unfinished: {
     readonly commit: string;
     readonly commitUrl: string | null;
@@ -223,7 +214,7 @@ export interface ReportContext {
   readonly nowMs: number;
 }
 
-/** Puts the report together. */
+/** Builds the report. */
 export function buildReport(sources: ReportSources, context: ReportContext): Report {
   const { tasks, baseline } = sources;
   const { gate, runId } = context;
@@ -359,7 +350,7 @@ function measureSeconds(task: ReportedTask, nowMs: number): number | null {
   return Math.max(0, (untilMs - startedAtMs) / 1000);
 }
 
-/** The SDK's own figure (`set_progress`), else how far the baseline was at this iteration. */
+/** The SDK's figure (`set_progress`), else the share of the baseline's iterations. */
 function measureProgress(task: ReportedTask, baseline: Baseline): ReportProgress | null {
   if (task.status !== 'in_progress') return null;
   const percent = Number(task.runtime.progress);

@@ -42,7 +42,7 @@ export function composeHeading(report: Report): Phrase {
       return phrase`${name} is not in a queue yet`;
     case 'completed': {
       const verdict = nameVerdict(report);
-      const judged = verdict === '' ? [] : phrase`${strong(verdict)}${describeForce(report)}: `;
+      const judged = verdict === undefined ? [] : phrase`${strong(verdict)}${describeForce(report)}: `;
       const leading = pickLeading(report);
       if (leading === undefined) return phrase`${judged}${name} completed`;
       return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report)}${countFurther(report)}`;
@@ -51,17 +51,14 @@ export function composeHeading(report: Report): Phrase {
 }
 
 /** The verdicts in the first line; a training that did not complete needs none. */
-const VERDICT_WORDS: Readonly<Record<Report['verdict'], string>> = {
+const VERDICT_WORDS: Partial<Record<Report['verdict'], string>> = {
   regression: 'Regression',
   undecided: 'Undecided',
   pass: 'Pass',
-  none: '',
-  failed: '',
-  pending: '',
 };
 
 /** The verdict as a word; gated metrics without a base to compare with were not judged. */
-function nameVerdict({ verdict, gate }: Report): string {
+function nameVerdict({ verdict, gate }: Report): string | undefined {
   return verdict === 'none' && gate?.metrics.length ? 'Not judged' : VERDICT_WORDS[verdict];
 }
 
@@ -248,12 +245,6 @@ export function composeSetting(value: string | null): Phrase {
   return value === null ? words('not set') : phrase`${value}`;
 }
 
-/** A warning about changed settings. */
-export interface SettingsWarning {
-  readonly title: Phrase;
-  readonly changes: readonly Phrase[];
-}
-
 /**
  * Says that a pull request changes the settings that judge it, with their old and new values.
  *
@@ -262,7 +253,7 @@ export interface SettingsWarning {
 export function composeSettingsWarning(
   { settings }: Pick<Report, 'settings'>,
   limit: number,
-): SettingsWarning | undefined {
+): { readonly title: Phrase; readonly changes: readonly Phrase[] } | undefined {
   if (settings === null || settings.kind === 'same') return undefined;
   const { branch, kind, changes, isGated, problem } = settings;
   if (kind === 'unknown') {

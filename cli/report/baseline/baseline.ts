@@ -14,7 +14,7 @@ import type { ReportedTask } from '../reported-task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
 
-/** The baselines that are asked for: the one that the report shows first, fixed anchors of the gate after it. */
+/** The baselines in the settings: first the one that the report shows, then the gate's anchors. */
 export function listBaselineRules(configured: ConfiguredBaseline): readonly BaselineRule[] {
   if (configured === 'none') return [];
   return Array.isArray(configured) ? configured : [configured];
@@ -23,12 +23,12 @@ export function listBaselineRules(configured: ConfiguredBaseline): readonly Base
 /** What a report compares with. */
 export type Baseline = FoundBaseline | MissingBaseline;
 
-/** The tasks to compare with, if there are any. */
+/** The tasks to compare with, if any. */
 export function listBaselineTasks(baseline: Baseline): readonly ReportedTask[] {
   return baseline.kind === 'found' ? baseline.tasks : [];
 }
 
-/** Tasks to compare with, and where they come from. */
+/** Tasks to compare with, and their origin. */
 export interface FoundBaseline {
   readonly kind: 'found';
   readonly by: 'branch' | 'task' | 'tag';
@@ -88,7 +88,7 @@ export interface MissingBaseline {
 export const MAX_ANCESTORS = 100;
 
 /**
- * What `--baseline` says: an id, `branch:NAME`, `tag:NAME` or `none`.
+ * Parses `--baseline`: a task id, `branch:NAME`, `tag:NAME` or `none`.
  *
  * @throws Failure (usage)
  */
@@ -114,7 +114,7 @@ export const DEFAULT_BASELINE: BaselineRule = { runs: DEFAULT_RUNS };
 /**
  * Walks along first parents, as far as the listed commits reach.
  *
- * @returns the commits walked, the nearest first, and where the walk would go on; undefined at the root
+ * @returns the commits, nearest first, and the next one; undefined at the root
  */
 export function walkFirstParents(
   from: string,
@@ -149,12 +149,11 @@ export interface BaselineSearch extends TestedCode {
 }
 
 /**
- * The nearest ancestor that clean, completed tasks of this pipeline carry, launched by an event or on the base branch. A
- * tree identifies the code too: so a squashed or rebased merge finds the tasks of its own pull request. Where the nearest
- * such ancestor is the code under test itself, that is the answer: with an older one in its place, a pull request that
- * changes nothing would be judged by what the base branch did.
+ * The nearest ancestor with clean, completed tasks of this pipeline, launched by an event or on the base branch. Trees
+ * count too, so a squashed or rebased merge finds the tasks of its own pull request. The ancestor may be the code under
+ * test itself: an older one would judge an unchanged pull request by what the base branch did.
  *
- * @param candidates whatever ClearML answered: every field is looked at again
+ * @param candidates ClearML's answer; every field is checked again
  */
 export function selectBranchBaseline(
   ancestors: readonly Ancestor[],
@@ -162,13 +161,8 @@ export function selectBranchBaseline(
   search: BaselineSearch,
 ): FoundBaseline | undefined {
   const completed = leaveOutTrials(ancestors, candidates, search).filter(({ status }) => isSuccess(status));
-  const byPosition = groupByPosition(ancestors, completed, search);
-  const history = [...byPosition].flatMap(([position, tasks]): CommitTasks[] => {
-    const ancestor = ancestors[position];
-    return ancestor === undefined
-      ? []
-      : [{ ...ancestor, commitsBehind: position, tasks: selectMostAlike(tasks, search) }];
-  });
+  const commits = groupByCommit(ancestors, completed, search);
+  const history = commits.map((commit) => ({ ...commit, tasks: selectMostAlike(commit.tasks, search) }));
   const [nearest] = history;
   if (nearest === undefined) return undefined;
   const unfinished = findUnfinished(ancestors, candidates, search);
@@ -179,7 +173,7 @@ export function selectBranchBaseline(
     name: search.branch,
     commit: nearest.commit,
     commitsBehind: nearest.commitsBehind,
-    passedOver: (byPosition.get(nearest.commitsBehind)?.length ?? 0) - nearest.tasks.length,
+    passedOver: (commits[0]?.tasks.length ?? 0) - nearest.tasks.length,
     isSameTraining: areOfOwnTraining(nearest.tasks, search),
     unfinished:
       unfinished !== undefined && unfinished.commitsBehind <= nearest.commitsBehind ? unfinished : undefined,
@@ -187,7 +181,7 @@ export function selectBranchBaseline(
   };
 }
 
-/** The nearest ancestor with tasks that will count once they have ended well. */
+/** The nearest ancestor with tasks that count once they complete. */
 export function findUnfinished(
   ancestors: readonly Ancestor[],
   candidates: readonly ReportedTask[],
@@ -197,16 +191,13 @@ export function findUnfinished(
   const unfinished = leaveOutTrials(ancestors, candidates, search).filter(
     ({ id, status }) => isUnderWay(status) && !isUnderTest.has(id),
   );
-  const [nearest] = groupByPosition(ancestors, unfinished, search);
-  const ancestor = nearest === undefined ? undefined : ancestors[nearest[0]];
-  if (nearest === undefined || ancestor === undefined) return undefined;
-  return { ...ancestor, commitsBehind: nearest[0], tasks: sortNewestFirst(nearest[1]) };
+  const [nearest] = groupByCommit(ancestors, unfinished, search);
+  return nearest && { ...nearest, tasks: sortNewestFirst(nearest.tasks) };
 }
 
 /**
- * Leaves out launches by hand with settings that are neither the branch's nor those under test: somebody's trial on the
- * branch. Where all of the branch was launched by hand, those that are trained as the code under test is count alone, or
- * all if there are none.
+ * Leaves out trials on the branch: launches by hand with settings that are neither the branch's nor those under test. If
+ * all tasks of the branch were launched by hand, those with the settings under test count, or all if there are none.
  */
 function leaveOutTrials(
   ancestors: readonly Ancestor[],
@@ -229,8 +220,7 @@ function leaveOutTrials(
   const trained = new Set(byBranch.flatMap(idsOf));
   const isLike = (task: ReportedTask, others: readonly ReportedTask[]) =>
     others.some((other) => isTrainedAlike(task, other, seedParam));
-  // Of a commit that the branch itself has trained, a trial with the settings under test is no base either: it would
-  // hide what the settings do.
+  // If the branch trained the commit itself, a trial with the settings under test would hide their effect.
   const counts = (task: ReportedTask) =>
     isLike(task, byBranch) || (isLike(task, own) && !idsOf(task).some((id) => trained.has(id)));
   const byHand = candidates.filter((task) => isByHand(task) && mayCount(task, search));
@@ -238,19 +228,19 @@ function leaveOutTrials(
   return candidates.filter((task) => !isByHand(task) || counts(task));
 }
 
-/** Whether a task has another's settings; what its training has not said yet, as long as it is under way, may be anything. */
+/** Whether two tasks have the same settings; a task under way may still report further ones. */
 function isTrainedAlike(task: ReportedTask, other: ReportedTask, seedParam: string): boolean {
   if (!isUnderWay(task.status)) return haveSameSettings(task, other, seedParam);
   const others = listSettings(other, seedParam);
   return [...listSettings(task, seedParam)].every(([name, value]) => others.get(name) === value);
 }
 
-/** The tasks that belong to a commit, by how far behind the first ancestor it lies; the nearest first. */
-function groupByPosition(
+/** The ancestors that tasks belong to, with their tasks; nearest first. */
+function groupByCommit(
   ancestors: readonly Ancestor[],
   candidates: readonly ReportedTask[],
   search: BaselineSearch,
-): Map<number, readonly ReportedTask[]> {
+): CommitTasks[] {
   const positions = new Map<string, number>();
   for (const [index, { commit, tree }] of ancestors.entries()) {
     for (const id of [commit, tree]) if (!positions.has(id)) positions.set(id, index);
@@ -264,25 +254,23 @@ function groupByPosition(
     const position = Math.min(...found);
     byPosition.set(position, [...(byPosition.get(position) ?? []), task]);
   }
-  const nearestFirst = [...byPosition].sort(([a], [b]) => a - b);
+  const commits = ancestors.map((ancestor, commitsBehind) => {
+    return { ...ancestor, commitsBehind, tasks: byPosition.get(commitsBehind) ?? [] };
+  });
+  const trained = commits.filter(({ tasks }) => tasks.length > 0);
   const isMerged = search.head !== undefined && ancestors[0]?.commit === search.head;
   const isOwn = createOwnTest(search.own);
-  return new Map(
-    nearestFirst.flatMap(([position, tasks], index) => {
-      const older = nearestFirst.slice(index + 1).flatMap(([, others]) => others);
-      const counted =
-        index === 0 && !isMerged
-          ? selectNearest(tasks, older, isOwn, search)
-          : tasks.filter((task) => !isOwn(task));
-      return counted.length === 0 ? [] : [[position, counted] as const];
-    }),
-  );
+  const counted = trained.map((commit, index) => {
+    if (index > 0 || isMerged) return { ...commit, tasks: commit.tasks.filter((task) => !isOwn(task)) };
+    const older = trained.slice(1).flatMap(({ tasks }) => tasks);
+    return { ...commit, tasks: selectNearest(commit.tasks, older, isOwn, search) };
+  });
+  return counted.filter(({ tasks }) => tasks.length > 0);
 }
 
 /**
- * The nearest commit may be the code under test itself. Its tasks are the base then, but for those that this pull request
- * has trained: with params from elsewhere (a repository variable, an option) they would be their own measure. Where only
- * the pull request has trained it, it did so as the base branch is trained, or it does not count.
+ * The nearest commit may be the code under test itself. Then its tasks are the base, except those that this pull request
+ * trained: they would be compared with themselves. If there are only those, they count with the base branch's settings.
  */
 function selectNearest(
   tasks: readonly ReportedTask[],
@@ -297,12 +285,12 @@ function selectNearest(
   return tasks.every(isAsUsual) ? tasks : [];
 }
 
-/** Whether a task was created for the pull request, not only reused by it. */
+/** Whether the pull request created the task, rather than reused it. */
 function isTrainedFor({ runtime }: ReportedTask, pullRequest: number | undefined): boolean {
   return pullRequest !== undefined && runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest);
 }
 
-/** Whether a task is one of those under test, or of their code. */
+/** Whether a task is under test, or has the same code. */
 function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => boolean {
   const ids = new Set(own.map(({ id }) => id));
   const code = new Set(own.flatMap(listCodeIds));
@@ -320,7 +308,7 @@ function areOfOwnTraining(tasks: readonly ReportedTask[], { own, seedParam }: Te
   );
 }
 
-/** Whether a task belongs to the branch's history, if it ends well. */
+/** Whether a task belongs to the branch's history once it completes. */
 function mayCount(task: ReportedTask, { pipeline, branch }: BaselineSearch): boolean {
   const { runtime, script } = task;
   if (task.isArchived || script.hasDiff) return false;
@@ -334,11 +322,11 @@ function mayCount(task: ReportedTask, { pipeline, branch }: BaselineSearch): boo
 }
 
 /**
- * Whether the base branch itself was ever trained, be it at commits that the look-up does not reach: by a launch of its
- * own, or in a pull request that was merged since.
+ * Whether the base branch was ever trained, also at commits out of reach: by a launch of its own, or in a pull request that
+ * was merged since.
  *
  * @param later its commits since the pull request branched off
- * @param candidates whatever ClearML answered: every field is looked at again
+ * @param candidates ClearML's answer; every field is checked again
  */
 export function isBranchTrained(
   later: readonly Ancestor[],
@@ -349,7 +337,7 @@ export function isBranchTrained(
   const ids = new Set(listIds(later));
   return candidates.some((task) => {
     if (!isSuccess(task.status) || !mayCount(task, search) || isOwn(task)) return false;
-    // A pull request's branch may have the same name, in a fork.
+    // A fork's branch may have the same name.
     const isByPullRequest = task.runtime[RUNTIME_KEYS.event]?.startsWith('pull_request') === true;
     return (
       (task.script.branch === search.branch && !isByPullRequest) ||
@@ -364,12 +352,12 @@ export function listIds(commits: readonly Ancestor[]): string[] {
   return [...new Set(commits.flatMap(({ commit, tree }) => [commit, tree]))];
 }
 
-/** What identifies the code of a task: its tree (or the hash of `paths`), and its commit. */
+/** The ids of a task's code: its tree (or the hash of `paths`) and its commit. */
 export function listCodeIds(task: Pick<ReportedTask, 'runtime' | 'script'>): string[] {
   return [task.runtime[RUNTIME_KEYS.code], task.script.commit].filter((id) => id !== undefined);
 }
 
-/** Of tasks with different params or images those that are most like the code under test: a mean over all says nothing. */
+/** The tasks with the params and image most like those under test: a mean over different settings is meaningless. */
 function selectMostAlike(tasks: readonly ReportedTask[], { own, seedParam }: BaselineSearch): ReportedTask[] {
   const groups = new Map<string, ReportedTask[]>();
   for (const task of tasks) {
@@ -407,12 +395,11 @@ interface TagSearch extends TestedCode {
 }
 
 /**
- * The newest successful task with the tag, in the project of the code under test, with all seeds of the same code and
- * params that carry it too. Never one with uncommitted changes, or one that a pull request has trained, this or another,
- * until the base branch has marked it as its own: by the settings each could tag its own. Where that task is the code
- * under test, reused, nothing has changed.
+ * The newest successful task with the tag in the project, with all tagged seeds of the same code and params. Tasks with
+ * uncommitted changes do not count, nor do those of a pull request before the base branch has marked them: the settings
+ * could tag any of them. A reused task under test counts, because nothing has changed.
  *
- * @param candidates whatever ClearML answered: every field is looked at again
+ * @param candidates ClearML's answer; every field is checked again
  */
 export function selectTagBaseline(
   candidates: readonly ReportedTask[],
@@ -432,7 +419,7 @@ export function selectTagBaseline(
         !task.script.hasDiff &&
         task.tags.includes(tag) &&
         task.projectId === first?.projectId &&
-        // A task by hand may carry the tag; one of another pipeline is another training.
+        // A task of another pipeline is another training; one launched by hand has no pipeline.
         [undefined, pipeline].includes(task.runtime[RUNTIME_KEYS.pipeline]) &&
         !isTrainedFor(task, pullRequest) &&
         isSettled(task, branch) &&
@@ -454,23 +441,21 @@ export function selectTagBaseline(
   };
 }
 
-/** Events that nobody who has only opened a pull request sets off; undefined is a task by hand. */
+/** Events that opening a pull request does not trigger; undefined is a task by hand. */
 const ANCHOR_EVENTS: readonly (string | undefined)[] = ['push', 'launch', undefined];
 
-/** Whether a task is not the trial of a pull request or a person, or has become the base branch's since. */
+/** Whether a task is not a trial, or became part of the base branch since. */
 function isSettled({ runtime, tags }: ReportedTask, branch: string | undefined): boolean {
   if (ANCHOR_EVENTS.includes(runtime[RUNTIME_KEYS.event])) return true;
   return branch === undefined ? tags.some(isHistoryMark) : listMarkedCommits(tags, branch).length > 0;
 }
 
-/** Whether two tasks differ in nothing but their seed, as far as what they were launched with tells. */
+/** Whether two tasks differ only in their seed, by what they were launched with. */
 function differOnlyInSeed(a: ReportedTask, b: ReportedTask, seedParam: string): boolean {
   const codeIds = listCodeIds(b);
   return (
     listCodeIds(a).some((id) => codeIds.includes(id)) &&
     a.runtime[RUNTIME_KEYS.pipeline] === b.runtime[RUNTIME_KEYS.pipeline] &&
-    !a.script.hasDiff &&
-    !b.script.hasDiff &&
     haveSameSettings(a, b, seedParam)
   );
 }

@@ -20,9 +20,9 @@ export interface BaselineQuestion extends Omit<BaselineSearch, 'pipeline' | 'bra
 }
 
 /**
- * Looks for the baseline that a rule names.
+ * Finds the baseline that a rule names.
  *
- * @throws Failure (not found) where a task or tag that is named is not there
+ * @throws Failure (not found) if the rule's task or tag does not exist
  */
 export async function findBaseline(
   rule: BaselineRule,
@@ -50,9 +50,9 @@ async function findTagBaseline(
   const baseline = selectTagBaseline(tagged, { ...question, tag, branch: baseBranch });
   if (baseline !== undefined) return baseline;
   const others =
-    'Those with uncommitted changes, of another pipeline, by workflow_dispatch, or of a pull request that no push to the base branch has found merged do not count. ';
-  throw new Failure(`no completed task of the project that could be the baseline carries the tag "${tag}"`, {
+    'Tasks do not count with uncommitted changes, of another pipeline, from workflow_dispatch, or from a pull request that is not merged yet. ';
+  throw new Failure(`no completed task of the project can be the baseline with the tag "${tag}"`, {
     exitCode: EXIT_CODES.notFound,
-    remedy: `${tagged.length === 0 ? '' : others}Put the tag on the task to compare with, in ClearML’s web page, or name another baseline.`,
+    remedy: `${tagged.length === 0 ? '' : others}Add the tag to the task to compare with, on its page in ClearML, or name another baseline.`,
   });
 }
