@@ -316,7 +316,7 @@ describe('compared with the base', () => {
     await driver.reportScalars(task, 'loss', 'train', [2, 1]);
     await run([task]);
     expect(textOf()).toContain('### `train` is running, iteration 1, about 33% of the baseline’s length');
-    expect(textOf()).toContain('| Metric | So far | `main` | Course |');
+    expect(textOf()).toContain('| Metric | So far | `main` | Curve |');
     expect(github.comments(7)).toHaveLength(1);
     await driver.call('tasks.stop', { task, force: true });
   });

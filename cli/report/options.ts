@@ -150,16 +150,16 @@ function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean
     },
     () => {
       if (flags.repo === undefined || isRepositoryName(flags.repo)) return;
-      throw failUsage(`invalid --repo "${flags.repo}": expected owner/name`, 'Example: --repo acme/digits.');
+      throw failUsage('--repo is not of the form owner/name', 'Give it as in --repo acme/digits.');
     },
     () => {
       const hasToken = readToken(env) !== undefined;
       const missing: string[] = [];
       if (!hasToken) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
       if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)
-        missing.push('GITHUB_REPOSITORY (or --repo) is not set');
+        missing.push('GITHUB_REPOSITORY is not set (or give --repo)');
       if (flags.pr === undefined && !isPullRequestNamed)
-        missing.push('PR_NUMBER (or --pr) is not set, and no event names a pull request');
+        missing.push('PR_NUMBER is not set (or give --pr), and no event names a pull request');
       if (missing.length === 0 || flags.dryRun === true) return;
       const remedy = `${explainSetting(env, missing.length, !hasToken)} Or add --dry-run, which posts nothing.`;
       throw failUsage(missing.join('; '), remedy);
