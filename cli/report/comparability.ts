@@ -1,7 +1,7 @@
 import { isSuccess } from '../training/task.ts';
 import type { ReportedTask } from './reported-task.ts';
 
-/** A param whose value differs; null where a side does not have it. */
+/** A param whose value differs; null for a side without it. */
 export interface ParamDifference {
   /** `Section/name` */
   readonly param: string;
@@ -9,23 +9,9 @@ export interface ParamDifference {
   readonly baseline: string | null;
 }
 
-/** In the order of the report. */
-const ASPECTS = [
-  'image',
-  'entry point',
-  'working directory',
-  'requirements',
-  'data set',
-  'input models',
-  'iterations',
-  'machine',
-  'GPU',
-  'Python',
-] as const;
-
 /** Something other than params that makes two results hard to compare. */
 export interface EnvironmentDifference {
-  readonly aspect: (typeof ASPECTS)[number];
+  readonly aspect: keyof ReturnType<typeof describeConditions>;
   readonly value: string;
   readonly baseline: string;
 }
@@ -70,18 +56,18 @@ export function compareEnvironments(task: ReportedTask, baseline: ReportedTask):
   const base = describeConditions(baseline);
   // Machines of one kind report slightly different amounts of memory.
   if (haveLikeMachines(task, baseline)) own.machine = base.machine;
-  const packages = comparePackages(task, baseline);
-  return ASPECTS.flatMap((aspect) => {
-    const [value, other] = aspect === 'requirements' ? packages : [own[aspect], base[aspect]];
-    if (value === undefined || other === undefined || value === other) return [];
-    return [{ aspect, value, baseline: other }];
+  [own.requirements, base.requirements] = comparePackages(task, baseline);
+  const aspects = Object.keys(own) as Array<keyof typeof own>;
+  return aspects.flatMap((aspect) => {
+    const value = own[aspect];
+    const other = base[aspect];
+    const isKnown = value !== undefined && other !== undefined;
+    return isKnown && value !== other ? [{ aspect, value, baseline: other }] : [];
   });
 }
 
-/** What a task ran with; undefined if unknown. */
-function describeConditions(
-  task: ReportedTask,
-): Record<Exclude<EnvironmentDifference['aspect'], 'requirements'>, string | undefined> {
+/** What a task ran with, in the order of the report; undefined if unknown. */
+function describeConditions(task: ReportedTask) {
   const { script, inputModels, iteration } = task;
   const datasets = Object.entries(task.params)
     .filter(([name]) => DATASET_PARAM.test(name))
@@ -91,6 +77,8 @@ function describeConditions(
     image: task.image ?? 'none',
     'entry point': script.entryPoint,
     'working directory': script.workingDir ?? '.',
+    // Only those that differ: see comparePackages.
+    requirements: undefined as string | undefined,
     'data set': join(datasets),
     'input models': join(inputModels.map(({ id }) => id)),
     iterations: iteration > 0 ? String(iteration) : undefined,

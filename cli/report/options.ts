@@ -143,10 +143,7 @@ function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean
   checkAll(
     () => {
       if (flags.pr === undefined || parsePullRequestNumber(flags.pr) !== undefined) return;
-      throw failUsage(
-        `invalid --pr "${flags.pr}": expected the number of a pull request`,
-        'Example: --pr 7.',
-      );
+      throw failUsage('--pr is not the number of a pull request', 'Give a whole number, as in --pr 7.');
     },
     () => {
       if (flags.repo === undefined || isRepositoryName(flags.repo)) return;

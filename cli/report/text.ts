@@ -277,64 +277,48 @@ export function composeSettingsWarning(
 
 /** What a reader must know before trusting the numbers, most important first. */
 export function composeNotices(report: Report): Phrase[] {
-  const { commit, pullRequest, environment, params, unread } = report;
-  const notices: Phrase[] = [];
-  if (commit?.isCurrent === false) {
-    const head = pullRequest?.headCommit ?? '';
-    notices.push(
+  const { commit, pullRequest, environment, params, tasks, unread } = report;
+  const head = pullRequest?.headCommit ?? '';
+  const aspects = [
+    ...environment.map(({ aspect }) => aspect),
+    ...(params.length === 0 ? [] : ['and params']),
+  ];
+  const [idle] = tasks.flatMap(({ queue }) => (queue?.workers === 0 ? [queue] : []));
+  const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
+  const notices = [
+    commit?.isCurrent === false &&
       phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
-    );
-  }
-  if (environment.length > 0) {
-    const aspects = environment.map(({ aspect }) => aspect).join(', ');
-    const also = params.length === 0 ? '' : ', and params';
-    notices.push(
-      phrase`${strong('The two trainings are not fully comparable.')} They differ in: ${words(aspects + also)}. See the details below.`,
-    );
-  }
-  const [idle] = report.tasks.flatMap(({ queue }) => (queue?.workers === 0 ? [queue] : []));
-  if (idle !== undefined) {
-    notices.push(
-      phrase`${strong('No worker serves the queue')} ${idle.name}: nothing starts until one does.`,
-    );
-  }
-  notices.push(...explainMissingBaseline(report), ...explainUnfinished(report));
-  if (unread.length > 0) {
-    const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
-    notices.push(words(`ClearML did not answer in time, so this report lacks ${parts}.`));
-  }
-  return notices;
+    environment.length > 0 &&
+      phrase`${strong('The two trainings are not fully comparable.')} They differ in: ${words(aspects.join(', '))}. See the details below.`,
+    idle && phrase`${strong('No worker serves the queue')} ${idle.name}: nothing starts until one does.`,
+    explainMissingBaseline(report),
+    explainUnfinished(report),
+    parts !== '' && words(`ClearML did not answer in time, so this report lacks ${parts}.`),
+  ];
+  return notices.filter((notice) => notice !== undefined && notice !== false);
 }
 
 const UNREAD_WORDS = { curves: 'the curves', details: 'the log, queue or tables' } as const;
 
-function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
+function explainMissingBaseline({ baseline, phase }: Report): Phrase | undefined {
   const branch = baseline.name ?? 'the base branch';
   switch (phase === 'completed' ? baseline.reason : null) {
     case 'no-task':
-      return [
-        phrase`No baseline: ${describeSearch(baseline, branch)}. If ${branch} was trained since, merge it into the pull request or rebase. Otherwise run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`,
-      ];
+      return phrase`No baseline: ${describeSearch(baseline, branch)}. If ${branch} was trained since, merge it into the pull request or rebase. Otherwise run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`;
     case 'unreached':
-      return [
-        phrase`No baseline: ${describeSearch(baseline, branch)}, but other commits of ${branch} have one. Merge ${branch} into this pull request or rebase onto it.`,
-      ];
+      return phrase`No baseline: ${describeSearch(baseline, branch)}, but other commits of ${branch} have one. Merge ${branch} into this pull request or rebase onto it.`;
     case 'no-github':
-      return [
-        baseline.problem === null
-          ? words('The baseline is unknown: GitHub was not asked, because no token is set.')
-          : phrase`The baseline is unknown: ${baseline.problem}. The token needs the permission ${'contents: read'}.`,
-      ];
+      return baseline.problem === null
+        ? words('The baseline is unknown: GitHub was not asked, because no token is set.')
+        : phrase`The baseline is unknown: ${baseline.problem}. The token needs the permission ${'contents: read'}.`;
     case 'no-pipeline':
-      return [
-        phrase`No baseline: ${'launch-training-task'} did not launch this task, so its pipeline is unknown. Name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`,
-      ];
+      return phrase`No baseline: ${'launch-training-task'} did not launch this task, so its pipeline is unknown. Name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`;
     case 'no-branch':
-      return [phrase`No baseline: the base branch is unknown. Name it: ${'--baseline branch:NAME'}.`];
+      return phrase`No baseline: the base branch is unknown. Name it: ${'--baseline branch:NAME'}.`;
     case 'no-ancestor':
-      return [phrase`No baseline: GitHub knows no common ancestor of this commit and ${branch}.`];
+      return phrase`No baseline: GitHub knows no common ancestor of this commit and ${branch}.`;
     default:
-      return [];
+      return undefined;
   }
 }
 
@@ -346,10 +330,10 @@ function describeSearch({ commitsSearched }: ReportBaseline, branch: string): Ph
 }
 
 /** Says that the training of the base commit, or a nearer one, has not ended. */
-function explainUnfinished({ baseline, phase }: Report): Phrase[] {
+function explainUnfinished({ baseline, phase }: Report): Phrase | undefined {
   const { unfinished, commitsBehind } = baseline;
   const [task] = unfinished?.tasks ?? [];
-  if (unfinished === null || task === undefined || phase !== 'completed') return [];
+  if (unfinished === null || task === undefined || phase !== 'completed') return undefined;
   const commit = nameCommit(unfinished.commit, unfinished.commitUrl);
   const name = phrase`${baseline.name ?? 'the base branch'}`;
   const running = link(task.url, 'task');
@@ -359,7 +343,7 @@ function explainUnfinished({ baseline, phase }: Report): Phrase[] {
       : commitsBehind === unfinished.commitsBehind
         ? phrase`${strong('The base commit is still being trained.')} Further runs of ${commit} are under way: ${running}.`
         : phrase`${strong('A base commit is still being trained.')} ${name} at ${commit} is nearer than the commit compared with: ${running}.`;
-  return [phrase`${what} Run this job again when that training has ended.`];
+  return phrase`${what} Run this job again when that training has ended.`;
 }
 
 /** A number that was reported may still not be a measurement, such as a NaN that arrived as 0. */

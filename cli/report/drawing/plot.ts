@@ -22,7 +22,7 @@ export const MAX_PLOT_COLUMNS = 14;
 export const MAX_PLOT_ROWS = 30;
 
 const Cell = v.union([v.string(), v.number(), v.boolean(), v.null()]);
-/** pandas makes a list of each column's name, one level of its index an entry. */
+/** pandas writes each column's name as a list, one entry per level of its index. */
 const Label = v.union([Cell, v.array(Cell)]);
 const AxisSchema = v.fallback(
   v.optional(
@@ -50,9 +50,9 @@ const HeatmapSchema = v.object({
 });
 
 /**
- * Reads what ClearML keeps of a plot: a Plotly figure as JSON.
+ * Parses a plot of ClearML's: a Plotly figure as JSON.
  *
- * @returns undefined for anything but a small table or matrix
+ * @returns undefined unless it is a small table or matrix
  */
 export function parsePlot(name: string, iteration: number, plotJson: string): Plot | undefined {
   let content: unknown;
