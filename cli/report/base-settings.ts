@@ -63,10 +63,10 @@ export async function describeSettings(
   const { config: own, flags } = options;
   const path = options.sources.settingsPath;
   if (baseSettings === undefined || path === undefined) return undefined;
-  const { branch } = baseSettings;
+  const { branch, file } = baseSettings;
   const isOwnGated = hasGate(own.metrics ?? []);
   const place = { path, branch, problem: null, changes: [] };
-  const found = await readFoundSettings(`${path} of ${branch}`, baseSettings);
+  const found = await parseSettings(`${path} of ${branch}`, file);
   if ('failure' in found) {
     const [problem = ''] = found.failure.message.split('\n');
     return { ...place, kind: 'unknown', isGated: isOwnGated, problem };
@@ -89,9 +89,9 @@ export async function describeSettings(
 }
 
 /** No value if the branch has no such file. */
-async function readFoundSettings(name: string, found: BaseSettings): Promise<Settled<Config | undefined>> {
-  if ('failure' in found) return found;
-  return found.text === undefined ? { value: undefined } : settle(parseConfigText(name, found.text));
+async function parseSettings(name: string, file: BaseSettings['file']): Promise<Settled<Config | undefined>> {
+  if ('failure' in file) return file;
+  return file.value === undefined ? { value: undefined } : settle(parseConfigText(name, file.value));
 }
 
 /**
@@ -155,7 +155,7 @@ function compareWhole({ own, base, branch, isBaselineGiven }: SettingsQuestion):
   );
 }
 
-/** As a line of YAML, without the branch where it is the default one. */
+/** As a line of YAML, without the default branch. */
 function formatBaseline(baseline: NonNullable<Config['baseline']>, branch: string): string {
   const rules = listBaselineRules(baseline).map((rule) => {
     const entries = Object.entries(rule satisfies BaselineRule).filter(

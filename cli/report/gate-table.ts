@@ -54,21 +54,16 @@ const RULE_WORDS = {
 export function composeGateRow(row: GateRow): Phrase[] {
   const { metric, comparison } = row;
   const { value } = metric;
-  const base = comparison?.base ?? null;
+  const { base = null, interval = null, rule = null } = comparison ?? {};
   const pair = value === null || base === null ? undefined : formatPair(value, base);
-  const chance =
-    comparison === undefined || comparison.interval === null
-      ? ''
-      : `\u00a0\u00b1\u00a0${formatNumber(comparison.interval, 2)}`;
+  const chance = interval === null ? '' : `\u00a0\u00b1\u00a0${formatNumber(interval, 2)}`;
   return [
     nameRow(row),
     composeVerdict(row),
     value === null ? NOTHING : words(pair?.value ?? formatNumber(value)),
     base === null ? NOTHING : words(`${pair?.base ?? formatNumber(base)}${chance}`),
     pair === undefined ? NOTHING : words(pair.change),
-    comparison === undefined || comparison.rule === null
-      ? NOTHING
-      : words(describeRule(comparison, comparison.rule)),
+    comparison === undefined || rule === null ? NOTHING : words(describeRule(comparison, rule)),
   ];
 }
 
@@ -103,14 +98,13 @@ function composeVerdict(row: GateRow): Phrase {
 /** The same in sentences, with the base branch's history if it has one. */
 export function composeGateWords(row: GateRow): Phrase {
   const { metric, comparison } = row;
-  const sentences =
-    comparison === undefined
-      ? [...metric.reasons.map((reason) => explainReason(reason)), 'There is no baseline to compare with.']
-      : [
-          ...explainComparison(metric, comparison),
-          ...(comparison.rule === null ? [] : [explainRule(comparison)]),
-        ];
-  const history = comparison === undefined ? '' : drawHistory(comparison, metric.value);
+  if (comparison === undefined) {
+    const reasons = metric.reasons.map((reason) => explainReason(reason));
+    return phrase`${nameRow(row)}: ${words([...reasons, 'There is no baseline to compare with.'].join(' '))}`;
+  }
+  const sentences = explainComparison(metric, comparison);
+  if (comparison.rule !== null) sentences.push(explainRule(comparison));
+  const history = drawHistory(comparison, metric.value);
   const course = history === '' ? [] : phrase` The base’s commits, with this pull request last: ${history}`;
   return phrase`${nameRow(row)}: ${words(sentences.join(' '))}${course}`;
 }

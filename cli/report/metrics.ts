@@ -92,11 +92,9 @@ export function listNamedMetrics(rules: readonly MetricRule[]): MetricName[] {
   return [...new Set(names)]
     .filter((name) => !isPattern(name))
     .flatMap((name) =>
-      [...name.matchAll(/\//g)].map(({ index }) => ({
-        name,
-        title: name.slice(0, index),
-        series: name.slice(index + 1),
-      })),
+      [...name.matchAll(/\//g)].map(({ index }) => {
+        return { name, title: name.slice(0, index), series: name.slice(index + 1) };
+      }),
     );
 }
 
@@ -115,17 +113,15 @@ export function describeMetrics(
   const own = tasks.map(indexMetrics);
   const base = baselineTasks.map(indexMetrics);
   const curves = ranked.flatMap(({ metric: { name } }): ReportCurve[] => {
-    const task = joinCurves(name, tasks, own, sources.curves);
+    const task = joinCurves(name, tasks, sources.curves);
     if (task === undefined) return [];
-    return [{ metric: name, task, baseline: joinCurves(name, baselineTasks, base, sources.curves) ?? null }];
+    return [{ metric: name, task, baseline: joinCurves(name, baselineTasks, sources.curves) ?? null }];
   });
   const curveOf = new Map(curves.map((curve) => [curve.metric, curve.task]));
   const metrics = ranked.map(({ metric: { name }, role }) =>
     describeMetric(name, role, own, base, curveOf.get(name)),
   );
-  const isNamed = new Set(
-    ranked.filter(({ role }) => role.rule !== undefined).map(({ metric }) => metric.name),
-  );
+  const isNamed = new Set(ranked.flatMap(({ metric, role }) => (role.rule === undefined ? [] : metric.name)));
   // A metric that the settings name and no task reported keeps its place.
   const expected = [...rules.filter(({ metric }) => !isPattern(metric)), ...judgements];
   const missing = [...new Set(expected.map(({ metric }) => metric))]
@@ -155,17 +151,14 @@ function indexMetrics(task: ReportedTask): MetricIndex {
   return new Map(task.metrics.map((metric) => [metric.name, metric]));
 }
 
-function joinCurves(
-  name: string,
-  tasks: readonly ReportedTask[],
-  metrics: readonly MetricIndex[],
-  curves: Curves,
-): Curve | undefined {
-  const found = tasks.flatMap((task, index) => {
+function joinCurves(name: string, tasks: readonly ReportedTask[], curves: Curves): Curve | undefined {
+  const found = tasks.flatMap((task) => {
     const curve = curves.get(task.id)?.get(name);
-    return curve === undefined || curve.x.length === 0
-      ? []
-      : [restoreExtremes(curve, metrics[index]?.get(name))];
+    if (curve === undefined || curve.x.length === 0) return [];
+    return restoreExtremes(
+      curve,
+      task.metrics.findLast((metric) => metric.name === name),
+    );
   });
   return found.length === 0 ? undefined : averageCurves(found);
 }

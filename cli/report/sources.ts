@@ -49,11 +49,11 @@ export interface ReportSources {
   readonly baseSettings: BaseSettings | undefined;
 }
 
-/** A file of the base branch; no text if the branch has no such file. */
-export type BaseSettings = { readonly branch: string } & (
-  | { readonly text: string | undefined }
-  | { readonly failure: Failure }
-);
+/** A file of the base branch; no value if the branch has no such file. */
+export interface BaseSettings {
+  readonly branch: string;
+  readonly file: Settled<string | undefined>;
+}
 
 /** What to gather for a report. */
 export interface SourceOptions {
@@ -259,11 +259,8 @@ function readBaseSettings(
   branch: string | undefined,
 ): Promise<BaseSettings> | undefined {
   if (github === undefined || branch === undefined || path === undefined) return undefined;
-  const read = async (): Promise<BaseSettings> => {
-    const text = await settle(github.then((host) => host.readFile(path, branch)));
-    return 'failure' in text ? { branch, failure: text.failure } : { branch, text: text.value };
-  };
-  return keepForLater(read());
+  const reading = settle(github.then((host) => host.readFile(path, branch)));
+  return keepForLater(reading.then((file) => ({ branch, file })));
 }
 
 type Details = Pick<ReportSources, 'log' | 'queues' | 'plots'>;
@@ -315,27 +312,25 @@ function listConsoles(
   return [...new Set(wanted.map(({ id }) => id))].slice(0, MAX_CONSOLES);
 }
 
-/** A console that can't be had leaves its task's zeros doubted. */
+/** Without its console a task's zeros stay doubted. */
 async function readConsoles(
   ids: readonly string[],
   { clearml }: SourceServers,
 ): Promise<ReadonlyMap<string, ConsoleEnd>> {
-  const consoles = await Promise.all(
-    ids.map(async (id) => {
-      const end = await settle(clearml.readConsole(id));
-      return 'value' in end ? [[id, end.value] as const] : [];
-    }),
-  );
-  return new Map(consoles.flat());
+  const consoles = new Map<string, ConsoleEnd>();
+  const read = async (id: string) => {
+    const end = await settle(clearml.readConsole(id));
+    if ('value' in end) consoles.set(id, end.value);
+  };
+  await Promise.all(ids.map(read));
+  return consoles;
 }
 
-/** The metrics that have a curve, the most important. */
+/** The most important metrics that have a curve. */
 function listCurves({ tasks, ranked }: Pick<ReportSources, 'tasks' | 'ranked'>): MetricName[] {
-  const withCurve = new Set(
-    tasks.flatMap((task) =>
-      task.metrics.filter(({ count, isSingle }) => count > 1 && !isSingle).map(({ name }) => name),
-    ),
-  );
+  const reported = tasks.flatMap((task) => task.metrics);
+  const curved = reported.filter(({ count, isSingle }) => count > 1 && !isSingle);
+  const withCurve = new Set(curved.map(({ name }) => name));
   const metrics = ranked.map(({ metric }) => metric);
   return metrics.filter(({ name }) => withCurve.has(name)).slice(0, MAX_CURVES);
 }

@@ -50,7 +50,7 @@ async function findTagBaseline(
   const baseline = selectTagBaseline(tagged, { ...question, tag, branch: baseBranch });
   if (baseline !== undefined) return baseline;
   const others =
-    'Tasks do not count with uncommitted changes, of another pipeline, from workflow_dispatch, or from a pull request that is not merged yet. ';
+    'Tasks do not count with uncommitted changes, of another pipeline, from workflow_dispatch, or from a pull request that no push to the base branch has marked as merged. ';
   throw new Failure(`no completed task of the project can be the baseline with the tag "${tag}"`, {
     exitCode: EXIT_CODES.notFound,
     remedy: `${tagged.length === 0 ? '' : others}Add the tag to the task to compare with, on its page in ClearML, or name another baseline.`,
