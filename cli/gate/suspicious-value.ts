@@ -32,12 +32,12 @@ export interface ValueOrigin extends Pick<Metric, 'first' | 'min' | 'max'> {
  * 0 or was never anything else. Any other number than the replacement is trusted: later iterations may be sound again.
  */
 export function doubtValue(origin: ValueOrigin): ValueDoubt | undefined {
-  const { value, console, series } = origin;
+  const { value, console: log, series } = origin;
   if (Number.isNaN(value)) return 'not-a-number';
   if (!Number.isFinite(value)) return 'infinite';
-  if (console !== undefined && listReplacements(console.lines).includes(value)) return 'replaced';
+  if (log !== undefined && listReplacements(log.lines).includes(value)) return 'replaced';
   if (value !== 0) return undefined;
-  if (console?.isWhole !== true) return 'unverified-zero';
+  if (log?.isWhole !== true) return 'unverified-zero';
   if (origin.first === 0 && origin.min === 0 && origin.max === 0) return undefined;
   return series !== undefined && leadsToZero(series, origin.pick) ? undefined : 'unexpected-zero';
 }

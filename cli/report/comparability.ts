@@ -119,7 +119,7 @@ function indexPackages(lines: readonly string[]): Map<string, string> {
   );
 }
 
-/** `2 cores, 24 GB, x86_64`; undefined where the SDK has not told yet. */
+/** `2 cores, 24 GB, x86_64`; undefined until the SDK reports it. */
 export function describeMachine({ runtime }: Pick<ReportedTask, 'runtime'>): string | undefined {
   const { cpu_cores: cores, memory_gb: memory, processor } = runtime;
   if (cores === undefined) return undefined;
@@ -135,7 +135,7 @@ function haveLikeMachines({ runtime: a }: ReportedTask, { runtime: b }: Reported
   return a.cpu_cores === b.cpu_cores && a.processor === b.processor && ratio > 0.9 && ratio < 1.1;
 }
 
-/** `2 x NVIDIA A10`, or `none`; undefined where the SDK has not told yet. */
+/** `2 x NVIDIA A10`, or `none`; undefined until the SDK reports it. */
 export function describeGpu({ runtime }: Pick<ReportedTask, 'runtime'>): string | undefined {
   const { gpu_count: count, gpu_type: type } = runtime;
   if (count === undefined) return undefined;

@@ -9,7 +9,7 @@ import type {
 import { assignRole, isAboutTime } from '../gate/metric-rules.ts';
 import { doubtValue, needsConsole } from '../gate/suspicious-value.ts';
 import type { BaselineRule, MetricRule } from '../shell/config.ts';
-import type { Metric, MetricPick } from '../training/metrics.ts';
+import type { Metric } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
 import type { Baseline, FoundBaseline, MissingBaseline } from './baseline/baseline.ts';
 import { type Curves, restoreExtremes } from './drawing/curve.ts';
@@ -29,9 +29,7 @@ export function hasGatedPatterns(rules: readonly MetricRule[]): boolean {
 
 /** Whether a task's console must be read to judge it. */
 export function needsConsoleOf(task: ReportedTask, rules: readonly MetricRule[], curves: Curves): boolean {
-  return listGatedMetrics(task, rules).some(({ metric, pick }) =>
-    needsConsole({ value: metric[pick], pick, series: readSeries(metric, task, curves) }),
-  );
+  return listGatedMetrics(task, rules, curves).some((metric) => needsConsole(metric));
 }
 
 /**
@@ -49,7 +47,7 @@ export function prepareGateInput(
     seed: task.params[seedParam] ?? null,
     status: wasTakenBack(task) ? 'stopped' : task.status,
     iterations: task.iteration,
-    values: measureAll(listGatedMetrics(task, rules), task, sources),
+    values: measureAll(task, rules, sources),
     fingerprint: JSON.stringify(
       task.metrics
         .filter(({ name }) => !isAboutTime(name))
@@ -71,45 +69,30 @@ export function prepareGateInput(
 /** What must be bit-identical in two runs with the same result. */
 const RESULTS = ['first', 'last', 'min', 'max', 'count'] as const;
 
-/** The gated metrics of a task, the base's old names included. */
-function listGatedMetrics(
-  task: Pick<ReportedTask, 'metrics'>,
-  rules: readonly MetricRule[],
-): Array<{ readonly metric: Metric; readonly pick: MetricPick }> {
+/** The gated metrics of a task, the base's old names included, with the values that count. */
+function listGatedMetrics(task: ReportedTask, rules: readonly MetricRule[], curves: Curves) {
   return task.metrics.flatMap((metric) => {
     const rule =
       rules.find(({ gate, was }) => gate !== 'off' && was === metric.name) ??
       assignRole(metric.name, rules).rule;
-    return rule === undefined || rule.gate === 'off' ? [] : [{ metric, pick: rule.value }];
+    if (rule === undefined || rule.gate === 'off') return [];
+    const pick = rule.value;
+    return [{ ...metric, pick, value: metric[pick], series: readSeries(metric, task, curves) }];
   });
 }
 
 function measureAll(
-  gated: ReturnType<typeof listGatedMetrics>,
   task: ReportedTask,
-  sources: Pick<ReportSources, 'curves' | 'consoles'>,
+  rules: readonly MetricRule[],
+  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
 ): Map<string, GateValue> {
   const values = new Map<string, GateValue>();
-  for (const { metric, pick } of gated) {
-    const value = measure(metric, pick, task, sources);
-    values.set(metric.name, values.has(metric.name) ? { ...value, doubt: 'ambiguous' } : value);
+  for (const metric of listGatedMetrics(task, rules, curves)) {
+    const { name, value, count, isSingle } = metric;
+    const doubt = values.has(name) ? 'ambiguous' : doubtValue({ ...metric, console: consoles.get(task.id) });
+    values.set(name, { value, doubt, reports: isSingle ? undefined : count });
   }
   return values;
-}
-
-function measure(
-  metric: Metric,
-  pick: MetricPick,
-  task: ReportedTask,
-  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
-): GateValue {
-  const value = metric[pick];
-  const series = readSeries(metric, task, curves);
-  return {
-    value,
-    doubt: doubtValue({ ...metric, value, pick, series, console: consoles.get(task.id) }),
-    reports: metric.isSingle ? undefined : metric.count,
-  };
 }
 
 /** The values in the order of the iterations; undefined if some are unknown. */
@@ -133,7 +116,7 @@ function isWaitedFor(baseline: FoundBaseline, runs: number): boolean {
   return unfinished.commitsBehind !== commitsBehind || (!isSameTraining && tasks.length < runs);
 }
 
-/** What a missing baseline means to the gate, where it is known. */
+/** What a missing baseline means to the gate, if known. */
 const ABSENCES: Partial<Record<MissingBaseline['reason'], BaselineAbsence>> = {
   'no-task': 'no-history',
   unreached: 'unreached',
@@ -142,7 +125,7 @@ const ABSENCES: Partial<Record<MissingBaseline['reason'], BaselineAbsence>> = {
 
 /**
  * @param runs how many runs the pull request has
- * @returns undefined where no baseline was asked for
+ * @returns undefined if no baseline was asked for
  */
 function toGateBaseline(
   baseline: Baseline,

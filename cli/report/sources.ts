@@ -79,10 +79,9 @@ export interface ExpectedCode {
 }
 
 /** What the first answers contain: the tasks and the pull request. */
-export interface Subject extends Pick<BaselineQuestion, 'found' | 'head' | 'baseBranch' | 'histories'> {
-  readonly tasks: readonly ReportedTask[];
-  /** undefined if GitHub was not asked. */
-  readonly pull: Settled<PullRequest> | undefined;
+export interface Subject
+  extends Pick<BaselineQuestion, 'found' | 'head' | 'baseBranch' | 'histories'>,
+    Pick<ReportSources, 'tasks' | 'pullRequest' | 'failure'> {
   readonly baseSettings: Promise<BaseSettings> | undefined;
 }
 
@@ -96,10 +95,9 @@ export async function readSubject(options: SourceOptions, servers: SourceServers
   const { baselineRules, expected, taskIds } = options;
   const { clearml, github } = servers;
   const histories = github === undefined ? undefined : openHistories(github);
-  const branches =
-    expected === undefined
-      ? []
-      : baselineRules.filter(isBranchRule).map((rule) => rule.branch ?? expected.baseBranch);
+  const branches = expected
+    ? baselineRules.filter(isBranchRule).map((rule) => rule.branch ?? expected.baseBranch)
+    : [];
   if (expected !== undefined) beginSearches(histories, branches, expected.headBranch ?? expected.headCommit);
   const expectedSettings = readBaseSettings(options, servers, expected?.baseBranch);
 
@@ -109,12 +107,13 @@ export async function readSubject(options: SourceOptions, servers: SourceServers
     readPullRequest(options, github, histories, branches),
   ]);
   const tasks = pickTasks(found, taskIds, 'task');
-  const pullRequest = pull !== undefined && 'value' in pull ? pull.value : undefined;
+  const { value: pullRequest, failure } = { value: undefined, failure: undefined, ...pull };
   const baseBranch = pullRequest?.baseBranch ?? expected?.baseBranch;
   return {
     tasks,
     found,
-    pull,
+    pullRequest,
+    failure,
     head: head ?? pullRequest?.headCommit ?? tasks[0]?.script.commit,
     baseBranch,
     histories,
@@ -135,7 +134,7 @@ export async function gatherSources(
   options: SourceOptions,
   servers: SourceServers,
 ): Promise<ReportSources> {
-  const { tasks, pull } = subject;
+  const { tasks } = subject;
   const { baselineRules, pullRequest, rules, seedParam } = options;
   const ranked = rankMetrics(tasks, rules);
   const compared = ranked.slice(0, MAX_COMPARED_METRICS).map(({ metric }) => metric);
@@ -151,8 +150,8 @@ export async function gatherSources(
   return {
     tasks,
     ranked,
-    pullRequest: pull !== undefined && 'value' in pull ? pull.value : undefined,
-    failure: pull !== undefined && 'failure' in pull ? pull.failure : undefined,
+    pullRequest: subject.pullRequest,
+    failure: subject.failure,
     isCurrent,
     baseline,
     anchors,
@@ -233,7 +232,7 @@ async function readPullRequest(
   github: Promise<CodeHost> | undefined,
   histories: Histories | undefined,
   branches: readonly string[],
-): Promise<Pick<Subject, 'pull' | 'head'>> {
+): Promise<{ readonly pull: Settled<PullRequest> | undefined; readonly head: string | undefined }> {
   const head = expected?.headCommit;
   if (github === undefined || number === undefined) return { pull: undefined, head };
   const [branch] = branches;
@@ -285,13 +284,13 @@ async function readDetails(tasks: readonly ReportedTask[], { clearml }: SourceSe
 
 /** Whether the pull request's newest commit holds the code that was trained: the same commit, or the same tree. */
 async function decideCurrent(
-  { tasks: [task], pull, histories }: Subject,
+  { tasks: [task], pullRequest, histories }: Subject,
   { expected, hasPaths, pullRequest: number }: SourceOptions,
   { github }: SourceServers,
 ): Promise<boolean | undefined> {
   if (task === undefined || github === undefined || number === undefined) return undefined;
-  if (pull === undefined || 'failure' in pull) return undefined;
-  const head = pull.value.headCommit;
+  if (pullRequest === undefined) return undefined;
+  const head = pullRequest.headCommit;
   if (task.script.commit === head) return true;
   const codeIds = listCodeIds(task);
   // GitHub does not give the hash of `paths`, but the event's own launch found the task by it.

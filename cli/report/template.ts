@@ -57,14 +57,10 @@ export type Templates = Readonly<Record<'comment' | 'summary', RenderTemplate>>;
  * @throws Failure (usage) if it can't be read or used
  */
 export async function readTemplates(cwd: string, path: string | undefined): Promise<Templates> {
-  const comment = 'templates/comment.md';
-  const summary = 'templates/summary.md';
+  const readOwn = (name: Parameters<typeof readOwnFile>[0]) => compileTemplate(name, readOwnFile(name));
   return {
-    comment:
-      path === undefined
-        ? compileTemplate(comment, readOwnFile(comment))
-        : await readUsersTemplate(cwd, path),
-    summary: compileTemplate(summary, readOwnFile(summary)),
+    comment: path === undefined ? readOwn('templates/comment.md') : await readUsersTemplate(cwd, path),
+    summary: readOwn('templates/summary.md'),
   };
 }
 

@@ -30,9 +30,8 @@ export function composeHeading(report: Report): Phrase {
     case 'stopped': {
       const word = failure?.kind === 'timeout' ? 'timed out' : phase;
       // The message contains the training's own words and names, so all of it is quoted.
-      return failure === null
-        ? phrase`${name} ${words(word)}`
-        : phrase`${name} ${words(word)}: ${failure.message}`;
+      const message = failure === null ? [] : phrase`: ${failure.message}`;
+      return phrase`${name} ${words(word)}${message}`;
     }
     case 'queued':
       return phrase`${name} is waiting${describePlace(report.tasks)}`;
@@ -131,8 +130,7 @@ export function composeLead(report: Report): Phrase[] {
   const trained = commit === null ? [] : phrase`commit ${nameCommit(commit.id, commit.url)}`;
   return [
     joinPhrases([describeTasks(tasks), trained], ' \u00b7 '),
-    composeBaselineLine(report),
-    ...report.anchors.map((baseline) => composeBaselineLine({ ...report, baseline })),
+    ...[report.baseline, ...report.anchors].map((baseline) => composeBaselineLine(report, baseline)),
     composeChangedParams(report),
   ].filter((line) => line.length > 0);
 }
@@ -193,11 +191,7 @@ function nameCommit(id: string, url: string | null): Phrase {
 }
 
 /** What the result is compared with; empty without a baseline. */
-function composeBaselineLine({
-  baseline,
-  commit,
-  phase,
-}: Pick<Report, 'baseline' | 'commit' | 'phase'>): Phrase {
+function composeBaselineLine({ commit, phase }: Report, baseline: ReportBaseline): Phrase {
   const [first] = baseline.tasks;
   if (baseline.kind === 'missing' || first === undefined) return [];
   const tasks = baseline.tasks.length === 1 ? link(first.url, 'its task') : listTasks(baseline.tasks);
@@ -222,7 +216,7 @@ function composeBaselineLine({
 }
 
 function describeLaunch({ event }: ReportBaseline): Phrase {
-  if (event === null) return words(', made by hand');
+  if (event === null) return words(', created by hand');
   return event === 'launch' ? words(', launched by a person') : phrase`, launched on ${event}`;
 }
 
@@ -279,17 +273,15 @@ export function composeSettingsWarning(
 export function composeNotices(report: Report): Phrase[] {
   const { commit, pullRequest, environment, params, tasks, unread } = report;
   const head = pullRequest?.headCommit ?? '';
-  const aspects = [
-    ...environment.map(({ aspect }) => aspect),
-    ...(params.length === 0 ? [] : ['and params']),
-  ];
+  const aspects = environment.map(({ aspect }) => aspect).join(', ');
+  const also = params.length === 0 ? '' : ', and params';
   const [idle] = tasks.flatMap(({ queue }) => (queue?.workers === 0 ? [queue] : []));
   const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
   const notices = [
     commit?.isCurrent === false &&
       phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
     environment.length > 0 &&
-      phrase`${strong('The two trainings are not fully comparable.')} They differ in: ${words(aspects.join(', '))}. See the details below.`,
+      phrase`${strong('The two trainings are not fully comparable.')} They differ in: ${words(aspects + also)}. See the details below.`,
     idle && phrase`${strong('No worker serves the queue')} ${idle.name}: nothing starts until one does.`,
     explainMissingBaseline(report),
     explainUnfinished(report),

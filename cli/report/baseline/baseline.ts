@@ -80,7 +80,7 @@ export interface MissingBaseline {
   readonly commitsSearched: number;
   /** Only with the reason `unfinished`. */
   readonly unfinished?: CommitTasks;
-  /** GitHub's refusal, where that is the reason. */
+  /** GitHub's refusal, if that is the reason. */
   readonly failure?: Failure;
 }
 
