@@ -1,5 +1,4 @@
 import type { GateResult } from '../gate/data.ts';
-import type { MetricRule } from '../shell/config.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
 import {
@@ -29,7 +28,7 @@ import {
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
-import type { ReportSources } from './sources.ts';
+import type { ReportSources, SourceOptions } from './sources.ts';
 
 /** The verdict of the whole run, the first that holds. */
 export type Verdict = GateResult['verdict'];
@@ -198,8 +197,7 @@ export interface ReportBaseline {
 }
 
 /** What a report is made with, besides its sources. Addresses have no trailing slash. */
-export interface ReportContext {
-  readonly rules: readonly MetricRule[];
+export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'> {
   /** What the gate says; undefined if nothing is gated. */
   readonly gate: (GateResult & ReportGate) | undefined;
   readonly settings: ReportSettings | undefined;
@@ -207,7 +205,6 @@ export interface ReportContext {
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
-  readonly seedParam: string;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
   /** ClearML's web page. */
   readonly webHost: string;
@@ -405,13 +402,13 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
     workingDir: script.workingDir ?? '.',
   });
   if (cause === undefined) return null;
+  const own = lines.filter((line) => !SDK_REMARKS.some((remark) => remark.test(line)));
+  const end = own.findLastIndex((line) => line.trim() !== '');
   return {
     ...cause,
     taskId: task.id,
     placeUrl: formatPlaceUrl(cause, task, context),
-    log: trimLines(lines.filter((line) => !SDK_REMARKS.some((remark) => remark.test(line)))).slice(
-      -LOG_LINES,
-    ),
+    log: own.slice(0, end + 1).slice(-LOG_LINES),
   };
 }
 
@@ -437,11 +434,6 @@ function formatPlaceUrl(cause: Cause, task: ReportedTask, context: ReportContext
   const path = replaceBroken(cause.file).split('/').map(encodeURIComponent).join('/');
   const line = cause.line === undefined ? '' : `#L${cause.line}`;
   return formatGithubUrl(`blob/${commit}/${path}${line}`, context);
-}
-
-function trimLines(lines: readonly string[]): string[] {
-  const end = lines.findLastIndex((line) => line.trim() !== '');
-  return lines.slice(0, end + 1);
 }
 
 function describeUnfinished({ unfinished }: Baseline, context: ReportContext): ReportBaseline['unfinished'] {
