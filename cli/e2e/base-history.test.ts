@@ -285,7 +285,7 @@ test.each<[string, object]>([
     const flags = ['--baseline', 'tag:production'];
     expect(await report(8, 'topic', task, flags)).toEqual({
       exitCode: 10,
-      stderr: expect.stringContaining('that no push to the base branch has found merged'),
+      stderr: expect.stringContaining('that no push to the base branch has marked as merged'),
     });
     const before = mergeBranch('better', 'squash');
     expect(await launchTask(describePush(before))).toBe(tagged);

@@ -188,7 +188,7 @@ describe('compared with the base', () => {
       const { trips } = await countRequests(task, env);
       repository.git('reset', '--quiet', '--hard', head);
       expect(trips).toBe(5);
-      expect(textOf()).toContain('This is about an older commit.');
+      expect(textOf()).toContain('This report is about an older commit.');
       expect(textOf()).toContain('+0.1 (better) against `main`');
     });
 
@@ -301,7 +301,7 @@ describe('compared with the base', () => {
   test('an older commit is marked as one, but not where the newest holds the same code', async () => {
     const task = await trainCommit(tip, { event: 'pull_request' });
     await run([task]);
-    expect(textOf()).toContain('This is about an older commit.');
+    expect(textOf()).toContain('This report is about an older commit.');
     const same = await trainCommit(tip, { event: 'pull_request', codeId: treeOf(head) });
     await run([same]);
     expect(textOf()).not.toContain('older commit');
@@ -316,7 +316,7 @@ describe('compared with the base', () => {
     await driver.reportScalars(task, 'loss', 'train', [2, 1]);
     await run([task]);
     expect(textOf()).toContain('### `train` is running, iteration 1, about 33% of the baseline’s length');
-    expect(textOf()).toContain('| Metric | So far | `main` | Course |');
+    expect(textOf()).toContain('| Metric | So far | `main` | Curve |');
     expect(github.comments(7)).toHaveLength(1);
     await driver.call('tasks.stop', { task, force: true });
   });

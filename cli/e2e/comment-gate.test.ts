@@ -37,7 +37,7 @@ test('a change within the noise passes, and says what it could have missed', asy
   expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'pass' });
   expect(metrics[0].verdict).toBe('pass');
   expect(body).toContain('### **Pass**: `train`');
-  expect(body).toMatch(/These runs see a loss of 0\.0\d+ in 4 of 5 cases/);
+  expect(body).toMatch(/These runs detect a loss of 0\.0\d+ in 4 of 5 cases/);
 });
 
 test('a gate that only warns, and --no-gate, say regression and exit 0', async () => {
@@ -71,7 +71,7 @@ test('what the base has not yet, blocks nothing; what it has elsewhere, is undec
   await train(later, [0.9]);
   const second = await judge(tasks);
   expect(second).toMatchObject({ exitCode: 6, verdict: 'undecided' });
-  expect(second.body).toContain('not in the part of its history that was looked at');
+  expect(second.body).toContain('but at no commit that was searched');
 });
 
 test('a branch that was trained only in pull requests is one with a history, for a pull request off an older commit', async () => {
@@ -96,7 +96,7 @@ test('a base commit that is still being trained is waited for: undecided until i
   const early = await judge(task, settings);
   expect(early).toMatchObject({ exitCode: 6, verdict: 'undecided' });
   expect(early.body).toContain('**A base commit is still being trained.**');
-  expect(early.body).toContain('run this job again when that has ended');
+  expect(early.body).toContain('Run this job again when that training has ended');
   await driver.reportScalars(running, 'test', 'accuracy', [0.95]);
   await driver.completeTask(running);
   const late = await judge(task, settings);
@@ -113,14 +113,14 @@ test('base seeds that still run are waited for, until as many have ended as the 
   const two = `${one} ${await train(head, [0.71], { seed: 2 })}`;
   const early = await judge(two, settings);
   expect(early).toMatchObject({ exitCode: 6, verdict: 'undecided' });
-  expect(early.body).toContain('**The base commit is not trained to the end.**');
-  expect(early.body).toContain('run this job again when that has ended');
+  expect(early.body).toContain('**The base commit is still being trained.**');
+  expect(early.body).toContain('Run this job again when that training has ended');
   expect(await judge(one, settings)).toMatchObject({ exitCode: 0, verdict: 'pass' });
   await driver.reportScalars(second, 'test', 'accuracy', [0.95]);
   await driver.completeTask(second);
   // The third is told, and no reason to wait.
   const late = await judge(two, settings);
-  expect(late.body).toContain('**The base commit is not trained to the end.**');
+  expect(late.body).toContain('**The base commit is still being trained.**');
   expect(late.body).not.toContain('The base commit to compare with is still being trained');
 });
 
@@ -210,7 +210,7 @@ test('a console that ClearML does not give leaves a 0 doubted', async () => {
   const { exitCode, body } = await judge(task, LOSS, [], { CLEARML_API_HOST: proxy.url });
   await proxy.close();
   expect(exitCode).toBe(6);
-  expect(body).toContain('the console could not be read from end to end');
+  expect(body).toContain('the console could not be read completely');
 });
 
 test.each<readonly [where: string, values: readonly number[]]>([
@@ -292,7 +292,7 @@ test('a fixed anchor is all seeds of the commit that carries the tag, and others
   expect(comparison).toMatchObject({ rule: 'pooled', runs: { pullRequest: 3, base: 3 } });
   expect(comparison.base).toBeCloseTo(0.91);
   expect(body).toMatch(
-    /Compared with the tag `.*` at .*, launched on `push`: seeds \[`1`\]\(.*\), \[`2`\]\(.*\), \[`3`\]\(.*\), the newest with it \(2 more carry it\)/,
+    /Compared with the tag `.*` at .*, launched on `push`: seeds \[`1`\]\(.*\), \[`2`\]\(.*\), \[`3`\]\(.*\), the newest with this tag \(2 older\)/,
   );
 });
 

@@ -139,7 +139,7 @@ describe('what comes of it', () => {
     expect(stderr.split('\n')).toEqual([
       'error: CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set; GH_TOKEN (or GITHUB_TOKEN) is not set; GITHUB_REPOSITORY is not set (or give --repo); PR_NUMBER is not set (or give --pr), and no event names a pull request',
       expect.stringMatching(/^Create credentials in ClearML .* put them into the environment/),
-      'Put them into the environment or into a .env file here (.env.example shows how). Or add --dry-run, which posts nothing.',
+      'Set them in the environment or in a .env file here (.env.example shows how). Or add --dry-run, which posts nothing.',
       '',
     ]);
   });
@@ -186,8 +186,8 @@ describe('what comes of it', () => {
   });
 
   test.each([
-    ['outside Actions', { PR_NUMBER: '' }, 'Put it into the environment '],
-    ['in Actions', { PR_NUMBER: '', GITHUB_ACTIONS: 'true' }, 'In a workflow give it to this step '],
+    ['outside Actions', { PR_NUMBER: '' }, 'Set it in the environment '],
+    ['in Actions', { PR_NUMBER: '', GITHUB_ACTIONS: 'true' }, 'In a workflow, pass it to this step '],
     ['in Actions without a token', { GH_TOKEN: '', GITHUB_ACTIONS: 'true' }, 'pass the job’s own token'],
   ])('one that is missing alone is one, with where to put it %s', async (_, variables, remedy) => {
     const { exitCode, stderr } = await run(['a'.repeat(32)], makeEnv(variables));

@@ -126,7 +126,7 @@ describe('the one comment', () => {
       expect(ownComments()).toEqual([
         { ...comment, body: expect.stringContaining('**0.8**'), updatedAt: expect.anything() },
       ]);
-      expect(second.stderr).toContain("give --comment-author 'our-app[bot]'");
+      expect(second.stderr).toContain("set --comment-author 'our-app[bot]'");
       // Told who it is, it need not write one to find the other.
       const proxy = await startProxy(github.apiUrl);
       const third = await run([task, '--comment-author', 'our-app[bot]'], {

@@ -137,7 +137,7 @@ describe('a pull request that changes what it is judged by', () => {
     expect(start).toContain(
       [
         '> [!WARNING]',
-        '> **This pull request is judged by other settings than `gated` has.**',
+        '> **This pull request changes the settings that judge it: they differ from those of `gated`.**',
         '>',
         '> - `test/accuracy` tolerance: `0.005` → `0.5`',
         '> - alpha: `0.05` → `0.4`',
@@ -176,7 +176,7 @@ describe('a pull request that changes what it is judged by', () => {
     writeFile(FILE, GATED);
     const { settings, body } = await report(github);
     expect(settings.kind).toBe('new');
-    expect(body).toContain('This pull request brings the gate: `bare` has no settings file.');
+    expect(body).toContain('This pull request adds the gate: `bare` has no settings file.');
     expect(body).toContain('> - `test/accuracy` gate: `off` → `fail`');
   });
 
@@ -203,7 +203,7 @@ describe('the base branch’s file', () => {
     expect(free.body).not.toContain('[!WARNING]');
     writeFile(FILE, GATED);
     expect((await report(github)).body).toContain(
-      `**Whether this pull request changes what it is judged by is not known:** \`${FILE} of broken has a mistake\`.`,
+      `**It is unknown whether this pull request changes the settings that judge it:** \`${FILE} of broken has a mistake\`.`,
     );
   });
 
@@ -215,7 +215,9 @@ describe('the base branch’s file', () => {
     });
     const { settings, body } = await report(github);
     expect(settings).toMatchObject({ kind: 'unknown', problem: expect.stringContaining('403') });
-    expect(body).toContain('> **Whether this pull request changes what it is judged by is not known:**');
+    expect(body).toContain(
+      '> **It is unknown whether this pull request changes the settings that judge it:**',
+    );
   });
 
   test('that GitHub does not give does not keep the report from being posted', async () => {

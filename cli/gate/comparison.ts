@@ -4,29 +4,29 @@ import type { Goal } from './metric-rules.ts';
 import { countAgreeing, type Noise } from './noise.ts';
 import { criticalT, findDetectableLoss, findMean, type HolmResult, tailOfF, tailOfT } from './statistics.ts';
 
-/** The usual power of a test: what a detectable loss is seen with in 4 of 5 cases (Cohen 1988). */
+/** The usual power of a test: it detects the loss in 4 of 5 cases (Cohen 1988). */
 const POWER = 0.8;
 
-/** A metric against a baseline: what is known before any statistics. */
+/** A metric against a baseline, before any statistics. */
 export interface Pair {
   readonly baseline: string;
   readonly goal: Goal;
   readonly rule: MetricRule;
-  /** The pull request's values, one a run. */
+  /** The pull request's values, one per run. */
   readonly values: readonly number[];
-  /** The values can't be judged: numbers are given, but no verdict is drawn from them. */
+  /** The values can't be judged: the report shows them without a verdict. */
   readonly isBlocked: boolean;
-  /** Base commits with a value to believe, nearest first. */
+  /** Base commits with a trusted value, nearest first. */
   readonly commits: ReadonlyArray<{
     readonly commit: string;
     readonly tasks: readonly string[];
     readonly values: readonly number[];
   }>;
-  /** How much the metric varies, as all baselines together tell; undefined where they don't. */
+  /** How much the metric varies, from all baselines together; undefined if unknown. */
   readonly noise: Noise | undefined;
   /** The same code with the same settings on both sides. */
   readonly isSameTraining: boolean;
-  /** What keeps the base from being compared with. */
+  /** What prevents the comparison with this base. */
   readonly reasons: readonly GateReason[];
   readonly notes: readonly GateNote[];
 }
@@ -41,9 +41,9 @@ export interface Estimate {
   readonly isBeyondTolerance: boolean;
   readonly runs: RunCounts;
   readonly rule: GateRule;
-  /** How many more base runs would have to agree until the metric is taken for deterministic; 0 where enough do. */
+  /** How many more base runs would have to agree until the metric counts as deterministic. */
   readonly neededRuns: number;
-  /** Of the difference of the two means; 0 where no test is drawn. */
+  /** Of the difference of the two means; 0 without a test. */
   readonly standardError: number;
 }
 
@@ -51,13 +51,12 @@ export interface Estimate {
 const ROUNDING = 1e-9;
 /** A standard deviation of this share of the numbers is rounding: sums in another order differ by as much. */
 const ZERO_SPREAD = 1e-12;
-/** Level of the F-test, over all tested metrics, that keeps a loss from passing where the pull request's runs differ too much. */
+/** Level of the F-test, over all tested metrics, that finds pull requests whose runs differ too much. */
 const SPREAD_LEVEL = 0.001;
 /**
- * A young base has too few runs for that level: its spread is so uncertain that the test misses even a collapsed run. There
- * a ratio of 10 is enough, at a level of 0.03 in this metric alone. The README's table holds what that costs unchanged pull
- * requests. The simulation's test holds what it finds: of two seeds against one base commit's two, a run that is worse by
- * 40 standard deviations passes in about a fifth of all cases (97% without this), of three against three in none (59%).
+ * A young base has too few runs for that level: the test would miss even a collapsed run. A ratio of 10 is enough there, at
+ * a level of 0.03 in this metric alone. With two seeds against one base commit's two, a run that is worse by 40 standard
+ * deviations then passes in a fifth of all cases (97% without this); with three against three in none (59%).
  */
 const PLAIN_RATIO = 10;
 const PLAIN_LEVEL = 0.03;
@@ -65,15 +64,15 @@ const PLAIN_LEVEL = 0.03;
 /**
  * A pair in numbers, without its significance.
  *
- * @param outlierLevel how likely it may be that a metric varies although the base never did
- * @returns undefined where a side has no values, or both are the same training
+ * @param outlierLevel the accepted chance that a metric varies although the base never did
+ * @returns undefined if a side has no values, or both are the same training
  */
 export function estimatePair(pair: Pair, outlierLevel: number): Estimate | undefined {
   const [nearest] = pair.commits;
   if (nearest === undefined || pair.values.length === 0 || pair.isSameTraining) return undefined;
   const value = findMean(pair.values);
   const base = findMean(nearest.values);
-  const loss = pair.goal === 'maximize' ? base - value : value - base;
+  const loss = findLoss(pair.goal, value, base);
   const tolerance = resolveTolerance(pair.rule.tolerance, base);
   const magnitude = Math.max(Math.abs(value), Math.abs(base));
   const { noise } = pair;
@@ -97,9 +96,13 @@ export function estimatePair(pair: Pair, outlierLevel: number): Estimate | undef
   };
 }
 
+function findLoss(goal: Goal, value: number, base: number): number {
+  return goal === 'maximize' ? base - value : value - base;
+}
+
 /**
- * A metric that never varied on the base is deterministic only where so many runs agree that a rare outlier is no
- * explanation for one that does not: about 7 base runs for each of the pull request's.
+ * A metric that never varied on the base is deterministic only if enough base runs agree to rule out a rare outlier: about
+ * 7 for each run of the pull request.
  */
 function chooseRule(noise: Noise | undefined, magnitude: number, neededRuns: number): GateRule {
   if (noise === undefined) return 'tolerance';
@@ -123,7 +126,7 @@ function resolveTolerance(tolerance: MetricRule['tolerance'], base: number): num
   return typeof tolerance === 'number' ? tolerance : (Number.parseFloat(tolerance) / 100) * Math.abs(base);
 }
 
-/** The p-value of the one-sided test; undefined where there is no test. */
+/** The p-value of the one-sided test; undefined without a test. */
 export function testEstimate({ pair, loss, rule, standardError }: Estimate): number | undefined {
   if (pair.noise === undefined || pair.isBlocked || !isTest(rule) || !isInRange(loss, standardError))
     return undefined;
@@ -134,18 +137,19 @@ function isInRange(loss: number, standardError: number): boolean {
   return Number.isFinite(loss) && Number.isFinite(standardError);
 }
 
-/** What can be said of a pair that has no numbers to compare. */
+/** A pair without numbers to compare. */
 export function describeAbsence(pair: Pair, verdict: Exclude<MetricVerdict, 'regression'>): Comparison {
+  const history = pair.commits.map(({ values }) => findMean(values));
   return {
     baseline: pair.baseline,
     verdict,
     rule: null,
     commit: pair.commits[0]?.commit ?? null,
-    base: pair.commits[0] === undefined ? null : findMean(pair.commits[0].values),
+    base: history[0] ?? null,
     change: null,
     tolerance: null,
     runs: { pullRequest: pair.values.length, base: pair.commits[0]?.values.length ?? 0 },
-    history: pair.commits.map(({ values }) => findMean(values)),
+    history,
     noise: null,
     interval: null,
     pValue: null,
@@ -156,7 +160,7 @@ export function describeAbsence(pair: Pair, verdict: Exclude<MetricVerdict, 'reg
   };
 }
 
-/** The pull request's runs are the base's own training: a pass without a test, however the numbers turned out. */
+/** The pull request's runs are the base's own training: a pass without a test, whatever the numbers are. */
 export function describeSameTraining(pair: Pair): Comparison {
   const comparison = describeAbsence(pair, 'pass');
   const { base } = comparison;
@@ -174,7 +178,7 @@ export interface TestResult extends HolmResult {
   readonly metrics: number;
 }
 
-/** The verdict of a pair, and all that a reader needs to follow it. */
+/** The verdict of a pair, with everything that a reader needs to follow it. */
 export function decideEstimate(estimate: Estimate, test: TestResult | undefined, alpha: number): Comparison {
   const { pair, rule, standardError, loss, tolerance } = estimate;
   const { noise } = pair;
@@ -244,12 +248,11 @@ function decideByTest(
     : concluded;
 }
 
-/** Each run is at least as good as the base: whatever chance does to the metric, that is no regression. */
+/** Each run is at least as good as the base; no chance can make that a regression. */
 function isNowhereWorse({ pair: { values, goal }, base }: Estimate): boolean {
-  return values.every((value) => {
-    const loss = goal === 'maximize' ? base - value : value - base;
-    return loss <= ROUNDING * Math.max(Math.abs(value), Math.abs(base));
-  });
+  return values.every(
+    (value) => findLoss(goal, value, base) <= ROUNDING * Math.max(Math.abs(value), Math.abs(base)),
+  );
 }
 
 function explainUnknown({ pair, base, runs, neededRuns }: Estimate): GateReason {
@@ -267,7 +270,7 @@ function explainUnknown({ pair, base, runs, neededRuns }: Estimate): GateReason 
   };
 }
 
-/** An F-test of the spreads: one collapsed run widens the noise so much that the t-test no longer sees its loss. */
+/** An F-test of the spreads: one collapsed run widens the noise so much that the t-test misses its loss. */
 function compareSpreads({ base, own }: Noise, metrics: number): GateReason[] {
   if (own === undefined) return [];
   const ratio = own.standardDeviation / base.standardDeviation;
@@ -278,23 +281,22 @@ function compareSpreads({ base, own }: Noise, metrics: number): GateReason[] {
   return [{ kind: 'uneven-spread', pValue, pullRequest, base: base.standardDeviation }];
 }
 
-/** Skewed noise cancels out only between equally many runs, and a single run shows no noise at all. */
+/** Skewed noise cancels out only between equal numbers of runs, and a single run shows no noise at all. */
 function describeBalance({ pullRequest, base }: RunCounts): GateNote[] {
   return pullRequest === base && base > 1 ? [] : [{ kind: 'uneven-runs', pullRequest, base }];
 }
 
-/** Ratios of standard deviations from which a reader is told that the range is wider than the base's own. */
+/** Ratios of standard deviations from which the report says that the range is wider than the base's own. */
 const WIDE_RATIO = 3;
 const WIDENED_RATIO = 1.5;
 
 function describeWidening({ base, own, widenedBy }: Noise): GateNote[] {
   const ratio = (own?.standardDeviation ?? 0) / base.standardDeviation;
-  return [
-    ...(ratio >= WIDE_RATIO ? [{ kind: 'range-widened', by: 'own-runs', ratio } as const] : []),
-    ...(widenedBy >= WIDENED_RATIO
-      ? [{ kind: 'range-widened', by: 'other-baselines', ratio: widenedBy } as const]
-      : []),
-  ];
+  const notes: GateNote[] = [];
+  if (ratio >= WIDE_RATIO) notes.push({ kind: 'range-widened', by: 'own-runs', ratio });
+  if (widenedBy >= WIDENED_RATIO)
+    notes.push({ kind: 'range-widened', by: 'other-baselines', ratio: widenedBy });
+  return notes;
 }
 
 /** @param findNeeded the further runs that would show a loss of this size */
@@ -325,8 +327,8 @@ function conclude(
 const MAX_RUNS = 100;
 
 /**
- * How many further runs would see the loss: of the pull request alone if that can do, else on both sides, equally many in
- * the end; null where even 100 a side do not.
+ * How many further runs would detect the loss: of the pull request alone if possible, otherwise on both sides up to equal
+ * numbers; null if even 100 on each side would not.
  */
 function findNeededRuns(
   runs: RunCounts,
@@ -339,7 +341,7 @@ function findNeededRuns(
   return both === undefined ? null : { pullRequest: both - runs.pullRequest, base: both - runs.base };
 }
 
-/** The smallest count from `start` to 100 that does, given that more always do if fewer do. */
+/** The smallest sufficient count from `start` to 100; a larger one is sufficient too. */
 function findSmallest(start: number, does: (count: number) => boolean): number | undefined {
   let low = start;
   let high = MAX_RUNS;
@@ -352,7 +354,7 @@ function findSmallest(start: number, does: (count: number) => boolean): number |
   return high;
 }
 
-/** The worst of several: a metric regresses if it does against any baseline. */
+/** The worst of several verdicts: a metric regresses if it does against any baseline. */
 export function pickWorst(verdicts: readonly MetricVerdict[]): MetricVerdict {
   const order = ['regression', 'undecided', 'pass'] as const;
   return order.find((verdict) => verdicts.includes(verdict)) ?? 'none';

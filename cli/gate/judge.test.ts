@@ -112,7 +112,7 @@ test('a nearer commit that is still being trained leaves it undecided, whatever 
   for (const value of [0.5, 0.95]) {
     const found = only(judge(runs(value, value + 0.01), base));
     expect(found).toMatchObject({ verdict: 'undecided', comparison: { base: 0.91, pValue: null } });
-    expect(explainComparison(found, found.comparison)[0]).toContain('run this job again');
+    expect(explainComparison(found, found.comparison)[0]).toContain('Run this job again');
   }
   expect(judge(runs(0.95), { name: 'main', absence: 'unfinished' }).exitCode).toBe(6);
 });
@@ -158,10 +158,10 @@ describe('the rule', () => {
     expect(metric.comparison.base).toBeCloseTo(0.91, 12);
     expect(metric.comparison.change).toBeCloseTo(-0.06, 12);
     expect(explainComparison(metric, metric.comparison)).toEqual([
-      'Worse by 0.06; by chance, fewer than 0.1% of pull requests that change nothing would look as bad.',
+      'Worse by 0.06. Chance alone makes fewer than 0.1% of unchanged pull requests look this bad.',
     ]);
     expect(explainRule(metric.comparison)).toBe(
-      't-test, 3 runs against 3 runs; runs of the same code differ by 0.01 (standard deviation).',
+      't-test, 3 runs against 3 runs; the standard deviation between runs of the same code is 0.01.',
     );
   });
 
@@ -172,8 +172,8 @@ describe('the rule', () => {
     // SciPy 1.17.1: 0.01 * sqrt(2/3) * brentq(nct.sf(t.isf(0.05, 4), 4, x) - 0.8) = 0.02482
     expect(metric.comparison.missable).toBeCloseTo(0.02482, 4);
     expect(explainComparison(metric, metric.comparison)).toEqual([
-      'Worse by 0.005, which chance explains: up to 29% of pull requests that change nothing would look as bad.',
-      'These runs see a loss of 0.025 in 4 of 5 cases; a smaller one can slip through.',
+      'Worse by 0.005, which chance can explain: it makes up to 29% of unchanged pull requests look this bad.',
+      'These runs detect a loss of 0.025 in 4 of 5 cases; a smaller one can slip through.',
     ]);
   });
 
@@ -260,7 +260,7 @@ describe('noise that is not known', () => {
     expect(pass).toMatchObject({ verdict: 'pass', comparison: { missable: null } });
     expect(explainComparison(pass, pass.comparison)).toEqual([
       'Worse by 0.005, within the tolerance of 0.01.',
-      'How small a loss these runs would show is not known: more seeds would tell.',
+      'The smallest loss that these runs can detect is unknown; more seeds would show it.',
     ]);
   });
 
@@ -288,7 +288,7 @@ describe('zero variance', () => {
       comparison: { rule: 'deterministic', pValue: null },
     });
     expect(explainComparison(metric, metric.comparison)[0]).toBe(
-      'Worse by 0.0001, and runs were never seen to differ by chance.',
+      'Worse by 0.0001, and the base’s runs have never differed by chance.',
     );
   });
 
@@ -297,7 +297,7 @@ describe('zero variance', () => {
     expect(metric).toMatchObject({ verdict: 'pass', comparison: { missable: 0 } });
     expect(explainComparison(metric, metric.comparison)).toEqual([
       'The same as the base.',
-      'Any loss would have been seen.',
+      'Any loss would have been detected.',
     ]);
   });
 
@@ -306,7 +306,7 @@ describe('zero variance', () => {
     const metric = only(judge(runs(0.8), six));
     expect(metric).toMatchObject({ verdict: 'undecided', comparison: { rule: 'tolerance' } });
     expect(explainComparison(metric, metric.comparison)[0]).toBe(
-      'The 6 runs of the base agree, which are too few to tell that none would differ by chance, and no tolerance is set: 1 more base run (a further commit, or seed) would decide, or set a tolerance.',
+      'The 6 runs of the base agree, but they are too few to rule out chance, and no tolerance is set: 1 more base run (a further commit, or seed) would decide, or set a tolerance.',
     );
     expect(judge(runs(0.8), six, rule({ tolerance: 0.01 })).verdict).toBe('regression');
     const three = [0, 1, 2].map((index) => run(index === 0 ? 0.8 : 0.9, index, { fingerprint: `${index}` }));
@@ -327,7 +327,7 @@ describe('zero variance', () => {
       comparison: { missable: null, notes: [{ kind: 'few-agree', baseRuns: 2, neededRuns: 5 }] },
     });
     expect(explainComparison(metric, metric.comparison)[1]).toBe(
-      'The 2 runs of the base agree. Whether a drop is one would not be known: 5 more base runs (further commits, or seeds) would decide.',
+      'The 2 runs of the base agree, but they are too few to tell a drop from chance: 5 more base runs (further commits, or seeds) would decide.',
     );
     const row = composeGateRow({ metric, comparison: metric.comparison });
     expect(row.at(-1)).toEqual(['direct, 1\u00a0run\u00a0against\u00a01']);
@@ -408,10 +408,10 @@ describe('zero variance', () => {
       },
     });
     expect(explainComparison(metric, metric.comparison)).toContain(
-      '3 seeds gave bit-identical results in every metric here: the training does not seem to use its seed, so they count as one run.',
+      '3 seeds gave bit-identical results in every metric here. The training does not seem to use its seed, so they count as one run.',
     );
     expect(explainComparison(metric, metric.comparison)[0]).toBe(
-      'How much runs differ by chance is not known, and no tolerance is set: let the training use its seed, or set a tolerance.',
+      'How much runs differ by chance is unknown, and no tolerance is set: make the training use its seed, or set a tolerance.',
     );
   });
 
@@ -469,7 +469,7 @@ describe('a pull request whose runs differ more than the base’s', () => {
     const metric = only(judge(runs(...collapsed), branch(runs(0.9, 0.901, 0.899))));
     expect(metric.verdict).toBe('undecided');
     expect(explainComparison(metric, metric.comparison)).toEqual([
-      'The runs of this pull request differ 460 times as much as those of the base (standard deviation 0.46 against 0.001), which chance does not explain, and on average they are worse: look at the worst one. More seeds here would decide.',
+      'The runs of this pull request differ 460 times as much as those of the base (standard deviation 0.46 against 0.001), which chance does not explain. Their mean is worse: look at the worst run. More seeds here would decide.',
     ]);
   });
 
@@ -537,7 +537,7 @@ describe('a pull request whose runs differ more than the base’s', () => {
       comparison: { notes: [{ kind: 'range-widened', by: 'own-runs', ratio: expect.closeTo(9, 6) }] },
     });
     expect(explainComparison(metric, metric.comparison)).toContain(
-      'The runs of this pull request differ 9 times as much as those of the base, which makes what chance explains wider: look at the worst one.',
+      'The runs of this pull request differ 9 times as much as those of the base, which widens the range that chance explains. Look at the worst run.',
     );
     expect(only(judge(runs(0.91, 0.99), branch(runs(0.9, 0.91)))).comparison.notes).toEqual([]);
   });
@@ -568,7 +568,7 @@ describe('a pull request whose runs differ more than the base’s', () => {
     const metric = only(judge(runs(...collapsed), branch(runs(0.9))));
     expect(metric.verdict).toBe('undecided');
     expect(explainComparison(metric, metric.comparison)[0]).toBe(
-      'How much runs differ by chance is not known, and no tolerance is set: train the base commit with seeds too, or set a tolerance.',
+      'How much runs differ by chance is unknown, and no tolerance is set: train the base commit with seeds too, or set a tolerance.',
     );
     expect(judge(runs(...collapsed), branch(runs(0.9)), rule({ tolerance: 0.02 })).verdict).toBe(
       'regression',
@@ -581,7 +581,7 @@ describe('settings that cannot decide', () => {
     const metric = only(judge(runs(-0.1), branch(runs(0)), rule({ tolerance: '1%' })));
     expect(metric.verdict).toBe('undecided');
     expect(explainComparison(metric, metric.comparison)).toEqual([
-      'How much runs differ by chance is not known, and a tolerance of 1% of 0 is 0: give an absolute one.',
+      'How much runs differ by chance is unknown, and a tolerance of 1% of 0 is 0. Set an absolute tolerance.',
     ]);
   });
 
@@ -589,7 +589,7 @@ describe('settings that cannot decide', () => {
     const metric = only(judge(runs(...BASE), branch(runs(...BASE)), rule({ tolerance: '5%', detect: 0.02 })));
     expect(metric.verdict).toBe('undecided');
     expect(explainComparison(metric, metric.comparison)).toEqual([
-      'The loss that detect names (0.02) lies within the tolerance (0.0455), where no loss is a regression: set one of them anew.',
+      'The loss in detect (0.02) is within the tolerance (0.0455), where no loss is a regression. Change one of the two.',
     ]);
   });
 });
@@ -606,7 +606,7 @@ describe('a loss that must not slip through (detect)', () => {
       needed: { pullRequest: 3, base: 0 },
     });
     expect(explainComparison(metric, metric.comparison)).toEqual([
-      'These runs see a loss of 0.021 in 4 of 5 cases, but are asked for one of 0.0185; 3 more seeds would decide.',
+      'These runs detect a loss of 0.021 in 4 of 5 cases, but detect asks for 0.0185; 3 more seeds would decide.',
     ]);
     // With that many it does decide, with one fewer it does not: their spread is 0.01 too.
     const half = 0.01 / Math.SQRT2;
@@ -737,7 +737,7 @@ describe('fails closed:', () => {
       verdict: 'undecided',
       comparison: { reasons: [{ kind: 'missing-in-baseline' }] },
     });
-    expect(explainComparison(metric, metric.comparison)[0]).toMatch(/name the old one with `was`/);
+    expect(explainComparison(metric, metric.comparison)[0]).toMatch(/set `was` to the old name/);
   });
 
   test('a renamed metric is compared with its old name', () => {
@@ -780,7 +780,7 @@ describe('fails closed:', () => {
     const nothing = judge(runs(...good), branch(diverged, diverged));
     expect(only(nothing).comparison.reasons).toEqual([{ kind: 'unmeasured-in-baseline' }]);
     expect(explainComparison(only(nothing), only(nothing).comparison)[0]).toMatch(
-      /mends what keeps it from one, name a sound task with --baseline, or let a person override/,
+      /fixes the cause, name a sound task with --baseline, or let a person override/,
     );
     expect(nothing.exitCode).toBe(6);
   });
@@ -832,9 +832,8 @@ describe('the baseline', () => {
   const absent = (absence: BaselineAbsence): GateBaseline => ({ name: 'main', absence });
 
   test('that has no history yet passes with a notice; a single run is told that it tells little', () => {
-    const notice = 'The base branch has no history yet: nothing to compare with.';
-    const single =
-      'This is a single run, which does not tell how much runs differ by chance; several seeds would.';
+    const notice = 'The base branch has no history yet, so there is nothing to compare with.';
+    const single = 'A single run does not show how much runs differ by chance; several seeds would.';
     for (const [own, sentences] of [
       [runs(0.9), [notice, single]],
       [runs(0.9, 0.91), [notice]],
@@ -1053,7 +1052,7 @@ describe('whatever the numbers,', () => {
         const metric = only(judgeValues(own, base, { tolerance }));
         const sentences = explainComparison(metric, metric.comparison);
         if (metric.verdict === 'pass')
-          expect(sentences.join(' ')).toMatch(/slip through|would have been seen|is not known/);
+          expect(sentences.join(' ')).toMatch(/slip through|would have been detected|is unknown/);
         if (metric.verdict === 'undecided') expect(metric.comparison.reasons.length).toBeGreaterThan(0);
         expect(sentences.join(' ')).not.toMatch(/NaN|undefined|null|infinity/);
       }),

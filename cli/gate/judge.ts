@@ -16,22 +16,21 @@ import { draftMetrics, type MetricDraft } from './pairs.ts';
 import { correctHolm } from './statistics.ts';
 
 /**
- * Judges the gated metrics. A metric regresses where its best estimate is worse than the nearest base commit's by more
- * than the tolerance and, where the noise is known, a one-sided t-test says that chance does not explain it; all gated
- * metrics and baselines together raise a false alarm in at most `alpha` of the unchanged pull requests. Whatever was not
- * measured is undecided, never a pass.
+ * Judges the gated metrics. A metric regresses if its mean is worse than the nearest base commit's by more than the
+ * tolerance and, where the noise is known, a one-sided t-test rejects chance. All gated metrics and baselines together
+ * raise a false alarm in at most `alpha` of the unchanged pull requests. What was not measured is undecided, never a pass.
  */
 export function judgeGate(input: GateInput): GateResult {
   const drafts = draftMetrics(input);
 
-  // Where no gated metric ever varied, that all of them agree is one event; else each has its share of alpha.
+  // If no gated metric ever varied, their agreement is one event; otherwise each has its share of alpha.
   const outlierLevel = input.alpha / (drafts.every(isConstant) ? 1 : drafts.length);
   const estimates = new Map(
     drafts.flatMap(({ pairs }) => pairs.map((pair) => [pair, estimatePair(pair, outlierLevel)])),
   );
   const results = testEstimates(drafts, estimates, input.alpha);
 
-  const metrics = drafts.map(({ metric, value, reasons, pairs }): MetricJudgement => {
+  const metrics = drafts.map(({ name, gate, goal, value, reasons, pairs }): MetricJudgement => {
     const comparisons = pairs.map((pair): Comparison => {
       const estimate = estimates.get(pair);
       if (estimate !== undefined) return decideEstimate(estimate, results.get(pair), input.alpha);
@@ -40,7 +39,6 @@ export function judgeGate(input: GateInput): GateResult {
     });
     const verdict =
       reasons.length > 0 ? 'undecided' : pickWorst(comparisons.map((comparison) => comparison.verdict));
-    const { name, gate, goal } = metric;
     return { metric: name, gate, goal, verdict, value, reasons, comparisons };
   });
   return { ...sumUp(input.pullRequest, metrics), metrics };

@@ -6,16 +6,16 @@ export type Goal = 'maximize' | 'minimize';
 
 /** How a metric counts in a report. */
 export interface MetricRole {
-  /** Position of its rule in the settings file; undefined where no rule names it. */
+  /** The rule that decides; undefined if none names the metric. */
   readonly rule: MetricRule | undefined;
   readonly pick: MetricPick;
-  /** Which direction is better; undefined where neither the settings nor the name tell. */
+  /** Which direction is better; undefined if neither the settings nor the name say. */
   readonly goal: Goal | undefined;
   /** The goal was read from the metric's name. */
   readonly isGoalGuessed: boolean;
 }
 
-/** The first rule that names the metric decides; without one its name tells what it can. */
+/** The first rule that names the metric decides; without one its name does. */
 export function assignRole(name: string, rules: readonly MetricRule[], hints = readName(name)): MetricRole {
   const rule = rules.find(({ metric }) => matchesPattern(metric, name));
   if (rule?.goal !== undefined) return { rule, pick: rule.value, goal: rule.goal, isGoalGuessed: false };
@@ -36,26 +36,23 @@ const ABOUT_COURSE =
 const ABOUT_TIME =
   /(?:^|[^a-z])(?:time|times|timing|hours|minutes|min|seconds|secs|sec|ms|duration|elapsed|latency|throughput|speed|fps|samples_per_second|steps_per_second|eta|memory|mem|gb|mb)(?:$|[^a-z])/;
 
-/** Whether a metric is about the machine's pace, which differs between runs whose results are bit-identical. */
+/** Whether a metric is about the machine's speed, which differs even between runs with bit-identical results. */
 export function isAboutTime(name: string): boolean {
   return ABOUT_TIME.test(splitWords(name.slice(0, READ_LENGTH)));
 }
 
-/** What a metric's name tells. */
+/** What a metric's name says. */
 interface NameHints {
   /** The direction that is better, for well-known names. */
   readonly goal: Goal | undefined;
-  /**
-   * How much a reader wants to see it: results on held-out data before those on training data, well-known measures
-   * before others, bookkeeping (learning rate, time, norms) last. Larger is more.
-   */
+  /** How interesting the metric is: held-out data before training data, well-known measures first, bookkeeping last. */
   readonly interest: number;
 }
 
-/** Only this much of a longer name is read. */
+/** Longer names are read up to this length. */
 const READ_LENGTH = 200;
 
-/** Reads what a name tells, where no rule says anything. */
+/** Reads a metric's name, for metrics without a rule. */
 export function readName(name: string): NameHints {
   const words = splitWords(name.slice(0, READ_LENGTH));
   const isSmaller = SMALLER_IS_BETTER.test(words);

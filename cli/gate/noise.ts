@@ -7,32 +7,32 @@ interface Spread {
   readonly degreesOfFreedom: number;
 }
 
-/** How much a metric varies between runs of the same code; a standard deviation of 0 where all base runs agree. */
+/** How much a metric varies between runs of the same code; a standard deviation of 0 if all base runs agree. */
 export interface Noise extends Spread {
-  /** Where it comes from: runs of the same commit, or one run a commit and its successor's. */
+  /** The runs of each commit, or the differences of successive commits. */
   readonly source: 'within-commits' | 'successive-differences';
-  /** What the base alone tells. */
+  /** Of the base alone. */
   readonly base: Spread;
-  /** What the pull request's runs tell; undefined for a single one. */
+  /** Of the pull request's runs; undefined for a single run. */
   readonly own: Spread | undefined;
-  /** How many times as large the base's spread is with the further commits as without them. */
+  /** The base's spread with the further commits, divided by its spread without them. */
   readonly widenedBy: number;
-  /** Base runs in all, but for single ones of further commits that nothing can tell to agree. */
+  /** All base runs, except single runs of further commits that differ from the history. */
   readonly baseRuns: number;
 }
 
 /**
  * Estimates the noise between runs of the same code. The variance is pooled within commits, over all baselines and the
- * pull request's runs. Where the history has one run a commit, the differences of successive commits take the place of
- * the variance within commits. They hold the commits' own changes too, so they overstate the noise, if anything.
+ * pull request's runs. If the history has one run per commit, the differences of successive commits replace it. They
+ * contain the commits' own changes too, so they rather overstate the noise.
  *
- * The pull request's runs count too: with the base alone, noise with heavy or skewed tails raises twice as many false
- * alarms. So the caller must check whether the pull request's own spread is much larger.
+ * Without the pull request's runs, heavy or skewed tails would raise twice as many false alarms. So the caller must check
+ * whether the pull request's own spread is much larger.
  *
- * @param pullRequest the pull request's values, one a run
- * @param history values of each base commit, one a run, nearest commit first
+ * @param pullRequest the pull request's values, one per run
+ * @param history values of each base commit, one per run, nearest commit first
  * @param anchors values of further commits, of other baselines
- * @returns undefined where the base tells nothing: one run
+ * @returns undefined if the base has a single run
  */
 export function estimateNoise(
   pullRequest: readonly number[],
@@ -42,7 +42,7 @@ export function estimateNoise(
   const groups = [...history, ...anchors];
   const within = sumWithin(groups);
   const between = sumBetween(history);
-  // Where only one of the two shows any difference (runs that agree, of commits that don't), that one tells more.
+  // If only one of the two shows any difference, it is the better estimate.
   const isWithin =
     within.squares > 0 === between.variance > 0 ? within.freedom >= between.freedom : within.squares > 0;
   const source = isWithin ? 'within-commits' : 'successive-differences';
@@ -51,7 +51,7 @@ export function estimateNoise(
   const own = sumWithin([pullRequest]);
   const alone = sumWithin(history);
   const freedom = base.freedom + own.freedom;
-  // A base that never varied is a case of its own: the pull request's spread must not hide it.
+  // The pull request's spread must not hide that the base never varied.
   const squares = base.variance === 0 ? 0 : base.variance * base.freedom + own.squares;
   return {
     ...toSpread(squares / freedom, freedom),
@@ -67,15 +67,14 @@ function toSpread(variance: number, degreesOfFreedom: number): Spread {
   return { standardDeviation: Math.sqrt(variance), degreesOfFreedom };
 }
 
-/** Level of the F-test that tells a commit whose runs differ too much to belong to the history. */
+/** Level of the F-test that finds a commit whose runs differ too much to belong to the history. */
 const OUTLIER_LEVEL = 0.001;
-/** A sum of squares that is this share of another is rounding. */
+/** A sum of squares below this share of another is rounding. */
 const ZERO_SHARE = 1e-12;
 
 /**
- * Whether the runs of a commit differ so much more than those within the commits of a history that chance does not explain
- * it: an anchor with a collapsed run, or one that was trained otherwise, would hide any loss. A history that agrees shows
- * nothing of that: a coarse metric's may.
+ * Whether the runs of a commit differ more than chance explains, compared with those of a history. An anchor with a
+ * collapsed run would hide any loss. A history whose runs all agree proves nothing, as with a coarse metric.
  */
 export function isUneven(values: readonly number[], history: ReadonlyArray<readonly number[]>): boolean {
   const own = sumWithin([values]);
@@ -86,14 +85,14 @@ export function isUneven(values: readonly number[], history: ReadonlyArray<reado
 }
 
 /**
- * The largest chance there can be that all of n base runs agree and at least one of k further runs does not, whatever the
- * metric's distribution: (1-p)^n (1 - (1-p)^k) at its maximum, (1-p)^k = n / (n+k).
+ * The largest possible chance that all of n base runs agree and one of k further runs does not, for any distribution:
+ * (1-p)^n (1 - (1-p)^k) at its maximum, (1-p)^k = n / (n+k).
  */
 function boundOutlierChance(base: number, pullRequest: number): number {
   return ((base / (base + pullRequest)) ** (base / pullRequest) * pullRequest) / (base + pullRequest);
 }
 
-/** How many base runs must agree until chance explains a further one that does not in at most this share of cases. */
+/** How many base runs must agree to bound the chance that a further run does not. */
 export function countAgreeing(level: number, pullRequest: number): number {
   // The chance is a little less than k / (e n).
   let count = Math.ceil(pullRequest / (Math.E * level));
@@ -117,9 +116,9 @@ function sumWithin(groups: ReadonlyArray<readonly number[]>): { squares: number;
 }
 
 /**
- * Variance from the differences of successive means, each divided by the variance it would have if a run's were 1 (von
- * Neumann 1941 for equal sizes). Successive differences share a mean, so they are worth fewer degrees of freedom than
- * there are: 2 / Var(s² / sigma²) = M² / (M + 2 * sum of the squared correlations); for n single runs 2(n-1)²/(3n-4).
+ * Variance from the differences of successive means, each divided by its variance for runs of variance 1 (von Neumann 1941
+ * for equal sizes). Successive differences share a mean, which costs degrees of freedom: 2 / Var(s² / sigma²) =
+ * M² / (M + 2 * sum of the squared correlations); for n single runs 2(n-1)²/(3n-4).
  */
 function sumBetween(history: ReadonlyArray<readonly number[]>): { variance: number; freedom: number } {
   const means = history.map(findMean);

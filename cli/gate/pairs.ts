@@ -1,8 +1,8 @@
 import type { MetricRule } from '../shell/config.ts';
 import { matchesPattern } from '../text/pattern.ts';
 import type { Pair } from './comparison.ts';
-import type { GateBaseline, GateInput, GateNote, GateReason, GateRun, MeasurementProblem } from './data.ts';
-import { assignRole, type Goal } from './metric-rules.ts';
+import type { GateBaseline, GateInput, GateNote, GateReason, GateRun, MetricJudgement } from './data.ts';
+import { assignRole } from './metric-rules.ts';
 import { estimateNoise, isUneven } from './noise.ts';
 import {
   countReports,
@@ -12,24 +12,17 @@ import {
   findShortest,
   isAlwaysZero,
   type MetricNames,
-  measureRun,
+  measureRuns,
 } from './runs.ts';
 import { findMean } from './statistics.ts';
 
-interface GatedMetric {
+interface GatedMetric extends Pick<MetricJudgement, 'gate' | 'goal'> {
   readonly name: string;
   readonly rule: MetricRule;
-  readonly gate: 'fail' | 'warn';
-  readonly goal: Goal;
 }
 
-export interface MetricDraft {
-  readonly metric: GatedMetric;
-  /** Mean over the pull request's runs; null where none measured it. */
-  readonly value: number | null;
-  /** What keeps the pull request's own runs from being judged. */
-  readonly reasons: readonly GateReason[];
-  /** One a baseline, in their order. */
+/** A metric to judge; one pair per baseline, in their order. */
+export interface MetricDraft extends GatedMetric, Pick<MetricJudgement, 'value' | 'reasons'> {
   readonly pairs: readonly Pair[];
 }
 
@@ -39,7 +32,7 @@ interface Base {
   readonly commits: ReadonlyArray<DistinctRuns & { readonly commit: string }>;
 }
 
-/** Each gated metric with what was measured on both sides: what is known before any test. */
+/** Each gated metric with its values on both sides, before any test. */
 export function draftMetrics(input: GateInput): MetricDraft[] {
   const gated = listGated(input);
   const names = gated.map(({ name, rule }) => ({ name, was: rule.was }));
@@ -55,8 +48,8 @@ export function draftMetrics(input: GateInput): MetricDraft[] {
 }
 
 /**
- * The metrics that a rule gates: those of the pull request, and those of the nearest base commit, so that one that is
- * gone is missed. A gated rule that fits none of them stands for a missing metric too.
+ * The metrics that a rule gates: those of the pull request, and those of the nearest base commit, to notice one that is
+ * gone. A gated rule without any metric stands for a missing one too.
  */
 function listGated({ rules, pullRequest, baselines }: GateInput): GatedMetric[] {
   const own = pullRequest.flatMap(({ values }) => [...values.keys()]);
@@ -74,29 +67,25 @@ function listGated({ rules, pullRequest, baselines }: GateInput): GatedMetric[] 
   return [...byRule].flatMap(([rule, names]) => {
     const { gate, goal } = rule;
     if (gate === 'off' || goal === undefined) return [];
-    // A pattern whose metrics all belong to rules above it misses nothing.
+    // A pattern whose metrics all belong to earlier rules lacks nothing.
     const isMissed = names.length === 0 && !known.some((name) => matchesPattern(rule.metric, name));
     return (isMissed ? [rule.metric] : names).map((name) => ({ name, rule, gate, goal }));
   });
 }
 
 function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: readonly Base[]): MetricDraft {
-  // The pull request reports the metric by its present name, whatever it was called before.
+  // The pull request reports the metric under its present name only.
   const { name, rule, goal } = metric;
   const names = { name, was: rule.was };
   const isZeroUsual = bases.some(({ commits }) => isAlwaysZero(commits, names));
-  const values: number[] = [];
-  const problems = new Map<MeasurementProblem, string[]>();
-  for (const run of pullRequest.runs) {
-    const measurement = measureRun(run, { name }, isZeroUsual ? ['unexpected-zero'] : []);
-    if ('value' in measurement) values.push(measurement.value);
-    else problems.set(measurement.problem, [...(problems.get(measurement.problem) ?? []), run.task]);
-  }
+  const trusted = isZeroUsual ? (['unexpected-zero'] as const) : [];
+  const { measured, problems } = measureRuns(pullRequest.runs, { name }, trusted);
+  const values = measured.map(({ value }) => value);
   const reasons: GateReason[] = [...problems].map(([kind, tasks]) => ({ kind, tasks }));
   if (pullRequest.runs.length === 0) reasons.push({ kind: 'missing', tasks: [] });
   reasons.push(...checkIterations(rule, name, pullRequest.runs, bases));
   return {
-    metric,
+    ...metric,
     value: values.length === 0 ? null : findMean(values),
     reasons,
     pairs: shareNoise(
@@ -115,14 +104,14 @@ function draftMetric(metric: GatedMetric, pullRequest: DistinctRuns, bases: read
 }
 
 /**
- * Estimates the noise from all baselines together: the longest history, and the commits that the others add. A further
- * commit whose runs differ far more counts only for its own baseline. A commit of the history always counts: with heavy
- * tails, leaving out the widest of many makes the rest look too steady (simulated: false alarms above the claimed 7%).
+ * Estimates the noise from all baselines together: the longest history, and the commits that the others add. An added
+ * commit whose runs differ far more counts only for its own baseline. A commit of the history always counts: leaving out
+ * the widest one makes heavy-tailed noise look too steady (simulated: more false alarms than the 7% in the README).
  */
 function shareNoise(values: readonly number[], pairs: ReadonlyArray<Omit<Pair, 'noise'>>): Pair[] {
   const [longest, ...others] = [...pairs].sort((a, b) => b.commits.length - a.commits.length);
   const seen = new Set(others.length === 0 ? [] : longest?.commits.flatMap(({ tasks }) => tasks));
-  // A commit that another baseline has too tells nothing new.
+  // A commit that another baseline has too adds nothing.
   const further = others.flatMap(({ commits }) =>
     commits.filter(({ tasks }) => {
       const isKnown = tasks.some((task) => seen.has(task));
@@ -145,7 +134,7 @@ function shareNoise(values: readonly number[], pairs: ReadonlyArray<Omit<Pair, '
   });
 }
 
-/** A share of the base's holds for the metric's own reports too: a run may go on after its metric has stopped. */
+/** A percentage of the base's iterations limits the metric's own reports too: a metric may stop before its run. */
 function checkIterations(
   { was, 'min-iterations': minimum }: MetricRule,
   name: string,
@@ -155,9 +144,9 @@ function checkIterations(
   if (minimum === undefined) return [];
   const [nearest = []] = bases.flatMap(({ commits }) => (commits[0] === undefined ? [] : [commits[0].runs]));
   const share = typeof minimum === 'number' ? 0 : Number.parseFloat(minimum) / 100;
-  const required = typeof minimum === 'number' ? minimum : share * (findShortest(nearest) ?? 0);
+  const required = typeof minimum === 'number' ? minimum : share * findShortest(nearest);
   const short = runs.filter(({ iterations }) => (iterations ?? 0) < required);
-  const requiredReports = share * (findFewest(nearest, { name, was }) ?? 0);
+  const requiredReports = share * findFewest(nearest, { name, was });
   const stopped = listStopped(name, runs, requiredReports);
   const missed = [
     ['too-few-iterations', short, required] as const,
@@ -168,7 +157,7 @@ function checkIterations(
     .map(([kind, at, least]) => ({ kind, tasks: at.map(({ task }) => task), required: Math.ceil(least) }));
 }
 
-/** What a baseline tells of a metric. */
+/** A metric on a baseline. */
 function draftBase(
   name: MetricNames,
   { baseline, commits }: Base,
@@ -180,21 +169,20 @@ function draftBase(
       ? { commits: [], reasons: [], notes: [{ kind: 'no-history' }] }
       : { commits: [], reasons: [{ kind: `baseline-${baseline.absence}` }], notes: [] };
   }
-  const believed = isZeroUsual ? (['unexpected-zero', 'unverified-zero'] as const) : [];
-  const problems = new Set<MeasurementProblem>();
-  const measured = commits.flatMap(({ commit, runs }) => {
-    const found = runs.flatMap((run) => {
-      const measurement = measureRun(run, name, believed);
-      if ('value' in measurement) return [{ task: run.task, value: measurement.value }];
-      problems.add(measurement.problem);
-      return [];
-    });
-    if (found.length === 0) return [];
-    return [{ commit, tasks: found.map(({ task }) => task), values: found.map(({ value }) => value) }];
-  });
+  const trusted = isZeroUsual ? (['unexpected-zero', 'unverified-zero'] as const) : [];
+  const results = commits.map(({ commit, runs }) => ({ commit, ...measureRuns(runs, name, trusted) }));
+  const measured = results
+    .filter((result) => result.measured.length > 0)
+    .map(({ commit, measured: found }) => ({
+      commit,
+      tasks: found.map(({ task }) => task),
+      values: found.map(({ value }) => value),
+    }));
   const source = commits.find(({ commit }) => commit === measured[0]?.commit);
   if (source === undefined) {
-    const isMissing = [...problems].every((problem) => problem === 'missing');
+    const isMissing = results
+      .flatMap(({ problems }) => [...problems.keys()])
+      .every((kind) => kind === 'missing');
     const kind = isMissing ? 'missing-in-baseline' : 'unmeasured-in-baseline';
     return { commits: [], reasons: [{ kind }], notes: [] };
   }
@@ -209,7 +197,7 @@ function draftBase(
   };
 }
 
-/** What a reader should know of the runs of both sides although it decides nothing. */
+/** What a reader should know about the runs of both sides, although it decides nothing. */
 function compareRuns(name: MetricNames, pullRequest: DistinctRuns, base: DistinctRuns): GateNote[] {
   const notes: GateNote[] = [];
   if (name.was !== undefined && base.runs.every(({ values }) => !values.has(name.name))) {
@@ -217,12 +205,12 @@ function compareRuns(name: MetricNames, pullRequest: DistinctRuns, base: Distinc
   }
   const sides = [['pull-request', pullRequest.seedless] as const, ['base', base.seedless] as const];
   for (const [side, runs] of sides) if (runs > 0) notes.push({ kind: 'seed-not-used', side, runs });
-  const iterations = findShortest(base.runs) ?? 0;
+  const iterations = findShortest(base.runs);
   const fewer = pullRequest.runs.filter((run) => run.iterations !== null && run.iterations < iterations);
   if (fewer.length > 0) {
     notes.push({ kind: 'fewer-iterations', tasks: fewer.map(({ task }) => task), baseline: iterations });
   }
-  const reports = findFewest(base.runs, name) ?? 0;
+  const reports = findFewest(base.runs, name);
   const stopped = listStopped(name.name, pullRequest.runs, reports);
   if (stopped.length > 0) {
     notes.push({ kind: 'fewer-reports', tasks: stopped.map(({ task }) => task), baseline: reports });

@@ -7,7 +7,7 @@ export interface MetricNames {
   readonly was?: string | undefined;
 }
 
-/** Runs of one commit, without those that only repeat another one. */
+/** Runs of one commit, without those that only repeat another run. */
 export interface DistinctRuns {
   readonly runs: readonly GateRun[];
   /** How many runs with different seeds gave the same bits; 0 where the seeds made a difference. */
@@ -15,9 +15,8 @@ export interface DistinctRuns {
 }
 
 /**
- * Leaves out runs that tell nothing new: the same seed with the same result, and all but one where the results of all
- * seeds are bit-identical in every metric, gated or not: a coarse one alone may agree by chance. Repeating a number is no
- * evidence that it is exact. A run with a number that is doubted is never left out.
+ * Leaves out repeated runs: the same seed with the same result, and all but one run if all seeds are bit-identical in every
+ * metric, gated or not (a coarse metric alone may agree by chance). A run with a doubted number is never left out.
  *
  * @param names the gated metrics
  */
@@ -54,34 +53,50 @@ function findValue({ values }: GateRun, { name, was }: MetricNames): GateValue |
   return values.get(name) ?? (was === undefined ? undefined : values.get(was));
 }
 
-/** What a run says of a metric: its value, or why that is none. */
-type Measurement = { readonly value: number } | { readonly problem: MeasurementProblem };
-
-/**
- * Measures a metric, failing closed.
- *
- * @param believed doubts that are put aside: of a 0 where the metric is 0 on the whole base branch
- */
-export function measureRun(
-  run: GateRun,
-  name: MetricNames,
-  believed: readonly MeasurementProblem[] = [],
-): Measurement {
-  if (!isSuccess(run.status)) return { problem: 'not-completed' };
-  const found = findValue(run, name);
-  if (found === undefined) return { problem: 'missing' };
-  if (Number.isNaN(found.value)) return { problem: 'not-a-number' };
-  if (!Number.isFinite(found.value)) return { problem: 'infinite' };
-  if (found.doubt === undefined || believed.includes(found.doubt)) return { value: found.value };
-  return { problem: found.doubt };
+/** A metric in some runs: the values that are measurements, and the tasks without one by their problem. */
+interface Measurements {
+  readonly measured: ReadonlyArray<{ readonly task: string; readonly value: number }>;
+  readonly problems: ReadonlyMap<MeasurementProblem, readonly string[]>;
 }
 
-/** Doubts of a 0 whose console was read, and of one whose was not: older commits' are not. */
+/**
+ * Measures a metric; a value that may not be a measurement is a problem.
+ *
+ * @param trusted doubts to ignore: those of a 0, if the metric is 0 on the whole base branch
+ */
+export function measureRuns(
+  runs: readonly GateRun[],
+  name: MetricNames,
+  trusted: readonly MeasurementProblem[],
+): Measurements {
+  const measured: Array<Measurements['measured'][number]> = [];
+  const problems = new Map<MeasurementProblem, string[]>();
+  for (const run of runs) {
+    const result = measureRun(run, name, trusted);
+    if (typeof result === 'number') measured.push({ task: run.task, value: result });
+    else problems.set(result, [...(problems.get(result) ?? []), run.task]);
+  }
+  return { measured, problems };
+}
+
+function measureRun(
+  run: GateRun,
+  name: MetricNames,
+  trusted: readonly MeasurementProblem[],
+): number | MeasurementProblem {
+  if (!isSuccess(run.status)) return 'not-completed';
+  const { value, doubt } = findValue(run, name) ?? {};
+  if (value === undefined) return 'missing';
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? 'not-a-number' : 'infinite';
+  return doubt === undefined || trusted.includes(doubt) ? value : doubt;
+}
+
+/** Doubts about a 0, with or without its console: the consoles of older commits are not read. */
 const ZERO_DOUBTS: ReadonlyArray<GateValue['doubt']> = ['unexpected-zero', 'unverified-zero'];
 
 /**
- * Whether a metric is exactly 0 in every run of at least two commits, beyond doubt in one of them: then 0 is what it is
- * (a count of failures, say), not a loss that diverged on every commit.
+ * Whether a metric is exactly 0 in every run of at least two commits, and certainly in one run. Such a 0 is real, like a
+ * count of failures, and not a loss that diverged on every commit.
  */
 export function isAlwaysZero(
   commits: ReadonlyArray<{ readonly runs: readonly GateRun[] }>,
@@ -98,19 +113,21 @@ export function isAlwaysZero(
   );
 }
 
-/** How often the run reported the metric; undefined where that is not known. */
+/** How often the run reported the metric; undefined if unknown. */
 export function countReports(run: GateRun, name: MetricNames): number | undefined {
   return isSuccess(run.status) ? findValue(run, name)?.reports : undefined;
 }
 
-/** How long the shortest run of a commit trained; undefined where no run tells. */
-export function findShortest(runs: readonly GateRun[]): number | undefined {
-  const iterations = runs.flatMap((run) => (isSuccess(run.status) ? (run.iterations ?? []) : []));
-  return iterations.length === 0 ? undefined : Math.min(...iterations);
+/** Iterations of the shortest completed run; 0 if unknown. */
+export function findShortest(runs: readonly GateRun[]): number {
+  return findLeast(runs.flatMap((run) => (isSuccess(run.status) ? (run.iterations ?? []) : [])));
 }
 
-/** How often the metric was reported by the run of a commit that reported it least; undefined where no run tells. */
-export function findFewest(runs: readonly GateRun[], name: MetricNames): number | undefined {
-  const reports = runs.flatMap((run) => countReports(run, name) ?? []);
-  return reports.length === 0 ? undefined : Math.min(...reports);
+/** How often the run with the fewest reports of the metric reported it; 0 if unknown. */
+export function findFewest(runs: readonly GateRun[], name: MetricNames): number {
+  return findLeast(runs.flatMap((run) => countReports(run, name) ?? []));
+}
+
+function findLeast(numbers: readonly number[]): number {
+  return numbers.length === 0 ? 0 : Math.min(...numbers);
 }

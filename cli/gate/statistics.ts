@@ -1,11 +1,10 @@
-// jstat is one package of 1.2 MB without dependencies (MIT), imported in 27 ms; its t and chi-squared agree with SciPy to
-// 1e-7. @stdlib's t is 246 packages, 27 MB and 130 ms, lib-r-math.js 3.9 MB and 120 ms, and simple-statistics has no t
-// distribution (Node 20, 2 cores).
+// jstat is one package of 1.2 MB, imported in 27 ms; its t and chi-squared agree with SciPy to 1e-7. @stdlib's t needs 246
+// packages and 130 ms, lib-r-math.js 120 ms, and simple-statistics has no t distribution.
 import jstat from 'jstat';
 
 const { jStat } = jstat;
 
-/** The mean; exactly the value where all are equal, so that equal values have no variance. */
+/** The mean; exactly the value if all are equal, so that equal values have no variance. */
 export function findMean(values: readonly number[]): number {
   const [first = Number.NaN] = values;
   return first + values.reduce((sum, value) => sum + (value - first), 0) / values.length;
@@ -16,17 +15,14 @@ export function tailOfT(t: number, degreesOfFreedom: number): number {
   return jStat.studentt.cdf(-t, degreesOfFreedom);
 }
 
-/**
- * P(F >= ratio) for Fisher's F: how often chance makes a variance with `df` degrees of freedom so many times as large as
- * one with `baseDf`.
- */
+/** P(F >= ratio) for Fisher's F: the p-value of a ratio of variances with `df` and `baseDf` degrees of freedom. */
 export function tailOfF(ratio: number, df: number, baseDf: number): number {
   if (ratio === Number.POSITIVE_INFINITY) return 0;
   // 1 - cdf rounds small tails to 0; this does not (Abramowitz and Stegun 26.6.2).
   return jStat.ibeta(baseDf / (baseDf + df * ratio), baseDf / 2, df / 2);
 }
 
-/** The critical value of a one-sided t-test: the t that is exceeded with this probability. */
+/** The critical value of a one-sided t-test: chance exceeds it with this probability. */
 export const criticalT = memoize(
   (probability: number, degreesOfFreedom: number) => -jStat.studentt.inv(probability, degreesOfFreedom),
 );
@@ -41,7 +37,7 @@ export interface TestDesign {
 }
 
 /**
- * The power of the test: how often it sees a loss.
+ * The power of the test: how often it detects a loss.
  *
  * @param loss in units of the standard error of the difference
  */
@@ -56,9 +52,8 @@ export function findPower(loss: number, { tolerance, probability, degreesOfFreed
 const POINTS = 200;
 
 /**
- * Estimated over true standard deviation, at the middles of equally likely intervals: the mean of a function over them is
- * its mean over all estimates. So the power needs no non-central t distribution (jstat's underflows where few degrees of
- * freedom meet a small level), and a tolerance can be part of it.
+ * Estimated over true standard deviation, at the middles of equally likely intervals: a mean over them is the mean over all
+ * estimates. jstat's non-central t underflows at small levels, and it has no tolerance.
  */
 const listSpreads = memoize((degreesOfFreedom: number, points: number) =>
   Array.from({ length: points }, (_, index) =>
@@ -66,7 +61,7 @@ const listSpreads = memoize((degreesOfFreedom: number, points: number) =>
   ),
 );
 
-/** The minimum detectable effect: the smallest loss that is seen with this power, in units of the standard error. */
+/** The minimum detectable effect: the smallest loss with this power, in units of the standard error. */
 export function findDetectableLoss(power: number, design: TestDesign): number {
   const key = `${power} ${design.tolerance} ${design.probability} ${design.degreesOfFreedom}`;
   const loss = detectableLosses.get(key) ?? searchDetectableLoss(power, design);
@@ -92,17 +87,17 @@ function searchDetectableLoss(power: number, design: TestDesign): number {
 }
 
 export interface HolmResult {
-  /** Adjusted p-value: rejected where it is at most alpha. */
+  /** Adjusted p-value: rejected if it is at most alpha. */
   readonly corrected: number;
-  /** The level that the raw p-value had to meet: rejected where `p <= level`. */
+  /** The level of the raw p-value: rejected if `p <= level`. */
   readonly level: number;
 }
 
 /**
- * Holm's step-down correction (Holm 1979, Scandinavian Journal of Statistics 6, 65-70): however many tests there are, and
- * however they depend on each other, the chance that any true hypothesis is rejected is at most alpha.
+ * Holm's step-down correction (Holm 1979, Scandinavian Journal of Statistics 6, 65-70): the chance to reject any true
+ * hypothesis is at most alpha, whatever the number of tests and their dependence.
  *
- * @returns one result a p-value, in their order
+ * @returns one result per p-value, in their order
  */
 export function correctHolm(pValues: readonly number[], alpha: number): HolmResult[] {
   const order = pValues.map((_, index) => index).sort((a, b) => (pValues[a] ?? 1) - (pValues[b] ?? 1));
@@ -117,7 +112,7 @@ export function correctHolm(pValues: readonly number[], alpha: number): HolmResu
   return results;
 }
 
-/** A report asks for the same few values again and again, a simulation a million times. */
+/** A report needs the same few values repeatedly, a simulation a million times. */
 function memoize<Value>(compute: (a: number, b: number) => Value): (a: number, b: number) => Value {
   const known = new Map<number, Map<number, Value>>();
   return (a, b) => {

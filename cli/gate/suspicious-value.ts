@@ -1,67 +1,60 @@
-/** Why a number is no measurement. */
+import type { Metric, MetricPick } from '../training/metrics.ts';
+
+/** Why a number is not a measurement. */
 export type ValueDoubt =
   | 'not-a-number'
   | 'infinite'
-  /** ClearML's SDK put this number in the place of a NaN or an infinity, as the console says. */
+  /** ClearML's SDK replaced a NaN or an infinity by this number, as the console says. */
   | 'replaced'
-  /** An exact 0.0, which the SDK reports for a NaN, and the console that would say so was not read from end to end. */
+  /** An exact 0.0, which the SDK reports for a NaN, without the whole console that would say so. */
   | 'unverified-zero'
-  /** An exact 0.0 that the metric's course does not lead to, though the console holds no warning. */
+  /** An exact 0.0 that the metric's curve does not lead to, although the console contains no warning. */
   | 'unexpected-zero';
 
-/** What is known about where a value comes from. */
-export interface ValueOrigin {
-  /** The number that counts: the last, the smallest or the largest, as the settings say. */
+/** A metric's value, and where it comes from. */
+export interface ValueOrigin extends Pick<Metric, 'first' | 'min' | 'max'> {
+  /** The number that counts. */
   readonly value: number;
-  /** Which of these it is. */
-  readonly pick: 'last' | 'min' | 'max';
-  /** The metric's first, smallest and largest values (`last_metrics`). */
-  readonly first: number;
-  readonly min: number;
-  readonly max: number;
-  /** The metric's values in the order of the iterations; undefined where they were not read. */
+  /** Which number of the metric that is. */
+  readonly pick: MetricPick;
+  /** The metric's values in the order of the iterations; undefined if they were not read. */
   readonly series?: readonly number[] | undefined;
-  /** The run's console, or a part of it; undefined where it was not read. */
+  /** The run's console, or a part of it; undefined if it was not read. */
   readonly console?: { readonly lines: readonly string[]; readonly isWhole: boolean } | undefined;
 }
 
 /**
- * Why a value must not be taken for a measurement; undefined where nothing speaks against it.
+ * Why a value may not be a measurement; undefined if it is one.
  *
- * The SDK reports NaN and infinities as 0.0 (or another number that the training chose), says so on the console the
- * first time, and then once in a thousand times (clearml 2.1.12, `MetricsEventAdapter._convert_np_nan_inf`; recorded in
- * clients/agent-logs/nan.json). So a diverged loss arrives as a perfect one. A 0.0 is believed only where the whole console
- * was read, it holds no such warning, and the metric's course leads to 0 or was never anything else. A value other than the
- * replacement is believed whatever the console says: later iterations may have been sound again.
+ * The SDK reports NaN and infinities as 0.0, or as another number that the training chose. It says so on the console the
+ * first time, and then once in a thousand times (clearml 2.1.12, `MetricsEventAdapter._convert_np_nan_inf`). So a diverged
+ * loss looks perfect. A 0.0 is trusted only if the whole console contains no such warning, and the metric's curve leads to
+ * 0 or was never anything else. Any other number than the replacement is trusted: later iterations may be sound again.
  */
 export function doubtValue(origin: ValueOrigin): ValueDoubt | undefined {
-  const { value, console, series } = origin;
+  const { value, console: log, series } = origin;
   if (Number.isNaN(value)) return 'not-a-number';
   if (!Number.isFinite(value)) return 'infinite';
-  if (console !== undefined && listReplacements(console.lines).includes(value)) return 'replaced';
+  if (log !== undefined && listReplacements(log.lines).includes(value)) return 'replaced';
   if (value !== 0) return undefined;
-  if (console?.isWhole !== true) return 'unverified-zero';
+  if (log?.isWhole !== true) return 'unverified-zero';
   if (origin.first === 0 && origin.min === 0 && origin.max === 0) return undefined;
   return series !== undefined && leadsToZero(series, origin.pick) ? undefined : 'unexpected-zero';
 }
 
 /**
- * Whether the console must be read to judge a value: for an exact 0.0, and where the biggest step of the whole series leads
- * to the value, which may be a number that the training chose in the place of NaN, and stays there for as long as that is
- * NaN. Ordinary values are worth no request.
+ * Whether the console must be read to judge a value: for an exact 0.0, or if the biggest step of the whole series leads to
+ * the value. That may be a number that the training chose for NaN, and stays as long as the metric is NaN.
  */
-export function needsConsole({
-  value,
-  pick,
-  series,
-}: Pick<ValueOrigin, 'value' | 'pick' | 'series'>): boolean {
+export function needsConsole(origin: Pick<ValueOrigin, 'value' | 'pick' | 'series'>): boolean {
+  const { value, pick, series } = origin;
   return (
     value === 0 ||
     (series !== undefined && leapsTo(series, pick === 'last' ? series.length - 1 : series.indexOf(value)))
   );
 }
 
-/** Where the plateau begins and ends that a point of a series lies on. */
+/** The first and the last point of the plateau around a point of a series. */
 function findPlateau(at: number, isSame: (index: number) => boolean): readonly [start: number, stop: number] {
   let start = at;
   let stop = at;
@@ -71,12 +64,12 @@ function findPlateau(at: number, isSame: (index: number) => boolean): readonly [
 }
 
 function leapsTo(series: readonly number[], at: number): boolean {
-  // ClearML keeps a course as float32, and its last and extreme values in full.
+  // ClearML keeps a curve as float32, but its last and extreme values in full.
   const isSame = (index: number) => Math.fround(series[index] ?? Number.NaN) === Math.fround(series[at] ?? 0);
   const [start, stop] = findPlateau(at, isSame);
   const steps = series.slice(1).map((value, index) => Math.abs(value - (series[index] ?? value)));
   const leap = steps[start - 1] ?? 0;
-  // The step back from a dip is as big as the one into it, and between them there is none.
+  // The step out of a dip is as big as the step into it.
   const others = steps.filter((_, index) => index < start - 1 || index > stop);
   return others.length > 0 && others.every((step) => step < leap);
 }
@@ -84,19 +77,19 @@ function leapsTo(series: readonly number[], at: number): boolean {
 const REPLACEMENT =
   /(?:NaN|inf) value encountered\. Reporting it as '([^']{1,40})'\. Use clearml\.Logger\.set_reporting_/g;
 
-/** The numbers that the SDK says it reported in the place of NaN and infinities. */
+/** The numbers that the SDK reported for NaN and infinities, as the console says. */
 function listReplacements(lines: readonly string[]): number[] {
   return lines.flatMap((line) => [...line.matchAll(REPLACEMENT)].map(([, number]) => Number(number)));
 }
 
-/** How many values on a side of a zero tell what steps the metric makes. */
+/** How many values on each side of a zero show the size of the metric's steps. */
 const NEIGHBOURS = 10;
-/** The metric has come near enough if the rest is at most so many of its biggest steps towards zero, … */
+/** A metric leads to zero if it comes within this many of its biggest steps, … */
 const STEPS_LEFT = 3;
-/** … or this share of its usual magnitude. */
+/** … or within this share of its usual magnitude. */
 const SHARE_LEFT = 1e-3;
 
-/** Whether the zero that counts is where the course of the metric leads, from both sides where it has two. */
+/** Whether the metric's curve leads to the zero, from both sides if it has two. */
 function leadsToZero(series: readonly number[], pick: ValueOrigin['pick']): boolean {
   const end = pick === 'last' ? series.length - 1 : series.indexOf(0);
   if (end < 0 || series[end] !== 0 || series.some((value) => !Number.isFinite(value))) return false;

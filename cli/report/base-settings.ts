@@ -12,9 +12,9 @@ import { isPattern } from './metrics.ts';
 import type { Options } from './options.ts';
 import type { BaseSettings, ReportSources } from './sources.ts';
 
-/** A setting that differs from the base branch's. Values as people write them; null for one that is not set. */
+/** A setting that differs from the base branch's. Values as people write them; null if not set. */
 export interface SettingsChange {
-  /** The metric that it is about, a pattern as it stands in the settings; null for one of the whole file. */
+  /** The metric's name or pattern; null for a setting of the whole file. */
   readonly metric: string | null;
   /** Its key in the settings file. */
   readonly setting: string;
@@ -24,37 +24,37 @@ export interface SettingsChange {
 
 /** How the settings that decide the verdict compare with those of the base branch. */
 export interface ReportSettings {
-  /** `new`: the base branch has no settings file, and nothing there is gated; `unknown`: it could not be compared. */
+  /** `new`: the base branch has no settings file; `unknown`: its file could not be read. */
   readonly kind: 'same' | 'changed' | 'new' | 'unknown';
   /** The file, relative to the repository's root. */
   readonly path: string;
   /** The base branch. */
   readonly branch: string;
-  /** Something is gated, here or on the base branch. */
+  /** Whether anything is gated, here or on the base branch. */
   readonly isGated: boolean;
-  /** Why it is unknown. */
+  /** Why it is `unknown`. */
   readonly problem: string | null;
   readonly changes: readonly SettingsChange[];
 }
 
-/** What is compared, and with what. */
+/** Which settings to compare. */
 export interface SettingsQuestion {
   readonly own: Config;
   readonly base: Config;
   /** The pull request's base branch, which is the default baseline. */
   readonly branch: string;
-  /** What the settings call project and task; undefined where something else than the settings decided it. */
+  /** Project and task name in the settings; undefined if the settings did not decide them. */
   readonly names: { readonly own: Names; readonly base: Names } | undefined;
-  /** A flag says what to compare with, whatever the settings say. */
+  /** `--baseline` overrides the settings. */
   readonly isBaselineGiven: boolean;
   /** The metrics that were reported, on either side. */
   readonly metrics: Iterable<string>;
 }
 
 /**
- * How the settings compare with those of the base branch. A new file is told where it gates something.
+ * How the settings compare with those of the base branch. A new file counts only if it gates something.
  *
- * @returns undefined where GitHub was not asked for the base branch's file
+ * @returns undefined if GitHub was not asked for the base branch's file
  */
 export async function describeSettings(
   { tasks, baseline, baseSettings }: Pick<ReportSources, 'tasks' | 'baseline' | 'baseSettings'>,
@@ -63,10 +63,10 @@ export async function describeSettings(
   const { config: own, flags } = options;
   const path = options.sources.settingsPath;
   if (baseSettings === undefined || path === undefined) return undefined;
-  const { branch } = baseSettings;
+  const { branch, file } = baseSettings;
   const isOwnGated = hasGate(own.metrics ?? []);
   const place = { path, branch, problem: null, changes: [] };
-  const found = await readFoundSettings(`${path} of ${branch}`, baseSettings);
+  const found = await parseSettings(`${path} of ${branch}`, file);
   if ('failure' in found) {
     const [problem = ''] = found.failure.message.split('\n');
     return { ...place, kind: 'unknown', isGated: isOwnGated, problem };
@@ -88,16 +88,16 @@ export async function describeSettings(
   return { ...place, kind, isGated, changes };
 }
 
-/** No value where there is no such file. */
-async function readFoundSettings(name: string, found: BaseSettings): Promise<Settled<Config | undefined>> {
-  if ('failure' in found) return found;
-  return found.text === undefined ? { value: undefined } : settle(parseConfigText(name, found.text));
+/** No value if the branch has no such file. */
+async function parseSettings(name: string, file: BaseSettings['file']): Promise<Settled<Config | undefined>> {
+  if ('failure' in file) return file;
+  return file.value === undefined ? { value: undefined } : settle(parseConfigText(name, file.value));
 }
 
 /**
- * What the settings call project and task, here and on the base branch.
+ * Project and task name in the settings, here and on the base branch.
  *
- * @param pipeline the task's; where its names are others, by `--project` or `--task-name`, the settings decide nothing
+ * @param pipeline the task's; if it has other names (`--project`, `--task-name`), the settings did not decide them
  */
 async function readNames(
   base: Config,
@@ -111,27 +111,22 @@ async function readNames(
     const where = identifyPipelineRepository(repository, github.serverUrl, undefined);
     return (await hashPipeline({ repository: where, ...names.own })) === pipeline ? names : undefined;
   } catch (error) {
-    // No name, or one that ClearML would refuse: no task has it.
+    // The settings hold no name, or one that ClearML would refuse.
     if (error instanceof Failure) return undefined;
     throw error;
   }
 }
 
 /**
- * The settings that decide the verdict and differ from the base branch's: what a metric is judged by, what it is compared
- * with, which trainings count. A metric that another rule now decides has changed too, though its own rule stands.
- * Params, image and requirements are not here: the report shows how they differ from the baseline's.
+ * The settings that decide the verdict and differ from the base branch's. A metric that another rule now decides has
+ * changed too. Params, image and requirements are left out: the report compares them with the baseline's.
  */
 export function compareSettings(question: SettingsQuestion): SettingsChange[] {
   const { own, base, names } = question;
   const isGated = hasGate(own.metrics ?? []) || hasGate(base.metrics ?? []);
   return [
-    ...(names === undefined
-      ? []
-      : [
-          ...compareSetting('project', names.base.project, names.own.project),
-          ...compareSetting('task-name', names.base.taskName, names.own.taskName),
-        ]),
+    ...(names ? compareSetting('project', names.base.project, names.own.project) : []),
+    ...(names ? compareSetting('task-name', names.base.taskName, names.own.taskName) : []),
     ...(isGated ? [...compareRules(question), ...compareWhole(question)] : []),
   ];
 }
@@ -146,20 +141,21 @@ function compareSetting(
 }
 
 function compareWhole({ own, base, branch, isBaselineGiven }: SettingsQuestion): SettingsChange[] {
-  const alphaOf = (config: Config) => String(config.alpha ?? DEFAULT_ALPHA);
-  const baselineOf = ({ baseline = DEFAULT_BASELINE }: Config) => formatBaseline(baseline, branch);
-  const seedParamOf = (config: Config) => config['seed-param'] ?? DEFAULT_SEED_PARAM;
-  const pathsOf = ({ paths }: Config) => paths?.join(', ') ?? null;
-  return [
-    ...compareSetting('alpha', alphaOf(base), alphaOf(own)),
-    ...(isBaselineGiven ? [] : compareSetting('baseline', baselineOf(base), baselineOf(own))),
-    ...compareSetting('seeds', formatSeeds(base.seeds), formatSeeds(own.seeds)),
-    ...compareSetting('seed-param', seedParamOf(base), seedParamOf(own)),
-    ...compareSetting('paths', pathsOf(base), pathsOf(own)),
-  ];
+  const [before, now] = [base, own].map(
+    (config): Record<string, string | null> => ({
+      alpha: String(config.alpha ?? DEFAULT_ALPHA),
+      baseline: isBaselineGiven ? null : formatBaseline(config.baseline ?? DEFAULT_BASELINE, branch),
+      seeds: formatSeeds(config.seeds),
+      'seed-param': config['seed-param'] ?? DEFAULT_SEED_PARAM,
+      paths: config.paths?.join(', ') ?? null,
+    }),
+  );
+  return Object.entries(now ?? {}).flatMap(([key, value]) =>
+    compareSetting(key, before?.[key] ?? null, value),
+  );
 }
 
-/** As a line of YAML. That the base branch is the baseline may be written down or not. */
+/** As a line of YAML, without the default branch. */
 function formatBaseline(baseline: NonNullable<Config['baseline']>, branch: string): string {
   const rules = listBaselineRules(baseline).map((rule) => {
     const entries = Object.entries(rule satisfies BaselineRule).filter(
@@ -170,7 +166,7 @@ function formatBaseline(baseline: NonNullable<Config['baseline']>, branch: strin
   return rules.length === 0 ? 'none' : rules.join(', ');
 }
 
-/** A list that counts from 1 is the same as the number. */
+/** A list that counts from 1 equals the number. */
 function formatSeeds(seeds: Config['seeds']): string | null {
   if (!Array.isArray(seeds)) return seeds === undefined ? null : String(seeds);
   return seeds.every((seed, index) => seed === index + 1) ? String(seeds.length) : `[${seeds.join(', ')}]`;
@@ -195,7 +191,7 @@ function compareRules({ own, base, metrics }: SettingsQuestion): SettingsChange[
   for (const { metric } of baseRules) {
     if (!isSeen.has(metric)) compare(metric, decide(metric, baseRules), decide(metric, rules));
   }
-  // Where a pattern decides, or an earlier rule took a metric over, only the metrics themselves show it.
+  // A pattern or an earlier rule may decide a metric that no other rule names.
   for (const metric of new Set(metrics)) {
     const before = decide(metric, baseRules);
     const now = decide(metric, rules);
@@ -206,19 +202,19 @@ function compareRules({ own, base, metrics }: SettingsQuestion): SettingsChange[
   return changes;
 }
 
-/** The rule that decides a metric; for a pattern, which stands for many, the one that is written so. */
+/** The rule that decides a metric; for a pattern the rule with that very pattern. */
 function decide(metric: string, rules: readonly MetricRule[]): MetricRule | undefined {
   return isPattern(metric)
     ? rules.find((rule) => rule.metric === metric)
     : rules.find((rule) => matchesPattern(rule.metric, metric));
 }
 
-/** The rule itself is told to gate no more, or to gate now: what it decided needs no telling. */
+/** Whether the rule's own change of `gate` is listed; then its metrics need not be. */
 function isListed(changes: readonly SettingsChange[], rule: MetricRule | undefined): boolean {
   return changes.some(({ metric, setting }) => metric === rule?.metric && setting === 'gate');
 }
 
-/** What of a rule decides a verdict. */
+/** The keys of a rule that decide a verdict. */
 const RULE_KEYS = ['goal', 'value', 'tolerance', 'detect', 'min-iterations', 'was'] as const;
 
 function compareRule(
@@ -226,11 +222,10 @@ function compareRule(
   before: MetricRule | undefined,
   now: MetricRule | undefined,
 ): SettingsChange[] {
-  const gates = [before, now].map((rule) => rule?.gate ?? 'off');
-  const [base = 'off', value = 'off'] = gates;
-  if (base === 'off' && value === 'off') return [];
+  const base = before?.gate ?? 'off';
+  const value = now?.gate ?? 'off';
   const gate = compareSetting('gate', base, value, metric);
-  if (gates.includes('off')) return gate;
+  if (base === 'off' || value === 'off') return gate;
   const format = (setting: MetricRule[keyof MetricRule]) => (setting === undefined ? null : String(setting));
   return [
     ...gate,

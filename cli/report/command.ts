@@ -8,10 +8,10 @@ import { gatherSources, readSubject } from './sources.ts';
 
 export { createCommand };
 
-/** What makes a comment of the answers and puts it there: loaded once the first of them is here, before it nothing waits. */
+/** Renders and posts the comment. Loaded after the first answer, so that no request waits for it. */
 const loadComment = () => import('./comment.ts');
 
-/** Runs the program; the exit code is what it gives. */
+/** Runs the program. */
 export async function main(world: World): Promise<ExitCode> {
   return runProgram(world, createCommand, run);
 }
@@ -19,12 +19,12 @@ export async function main(world: World): Promise<ExitCode> {
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const options = await readOptions(command, session);
   const { template } = options.flags;
-  // A mistake in somebody's own template is told before anything is asked.
+  // A mistake in a user's template is reported before any request.
   const ownTemplates =
     template === undefined ? undefined : await (await loadComment()).readTemplates(session.cwd, template);
   const connection = connect(options, session);
   try {
-    // What GitHub refuses must not keep the report from the job summary: its failures wait until that is written.
+    // A refusal of GitHub's is reported after the job summary is written.
     const [{ gathered, comment }, existing] = await Promise.all([
       gather(options, connection),
       connection.board === undefined ? undefined : settle(connection.board.then(listComments)),
@@ -36,14 +36,14 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   }
 }
 
-/** What is asked for; and, loaded while the further answers are under way, what makes a comment of it. */
+/** Gathers the sources, and loads the rendering while further answers are under way. */
 async function gather({ sources }: Options, { servers }: Connection) {
   const subject = await readSubject(sources, servers);
   const [gathered, comment] = await Promise.all([gatherSources(subject, sources, servers), loadComment()]);
   return { gathered, comment };
 }
 
-/** The comments there are. Where one may be ours, who we are is asked now: other answers are still under way. */
+/** Lists the comments. If one may be ours, also asks for our login while other answers are under way. */
 async function listComments(board: CommentBoard): Promise<readonly PullRequestComment[]> {
   const comments = await board.listComments();
   if (comments.some(({ body }) => hasAnyMarker(body))) await board.readAuthor();

@@ -24,8 +24,8 @@ import type { Templates } from './template.ts';
 
 export { readTemplates } from './template.ts';
 
-/** What the report of a run is made with. */
-export interface Publication {
+/** What a report is published with. */
+interface Publication {
   readonly options: Options;
   readonly session: Session;
   readonly connection: Connection;
@@ -34,16 +34,15 @@ export interface Publication {
 
 interface Written {
   readonly report: Report;
-  /** The comment's. */
+  /** The comment's text. */
   readonly text: string;
   readonly exitCode: ExitCode;
 }
 
 /**
- * Asks for the rest, judges, and puts the report where it is read: as the comment, the job summary, outputs and the
- * result.
+ * Reads the rest, judges, and publishes the report: as the comment, the job summary, outputs and the result.
  *
- * @param existing the pull request's comments; undefined where nothing is to be posted
+ * @param existing the pull request's comments; undefined if nothing is to be posted
  */
 export async function publishReport(
   gathered: ReportSources,
@@ -57,7 +56,7 @@ export async function publishReport(
     connection.beginPosting();
     return writeReport(sources, compared, publication);
   });
-  // A new comment need not wait for the curves: it gets them while the others are looked through once more.
+  // A new comment is posted without the curves; an update adds them.
   const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
   const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
     const listed = takeSettled(comments);
@@ -71,7 +70,7 @@ export async function publishReport(
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
   const { report, text, exitCode } = await written;
 
-  // With thousands of metrics a document of some MB: only for whoever wants it.
+  // With thousands of metrics the document has several MB.
   const tell = (short: string) =>
     session.voice.result(options.flags.json === true ? JSON.stringify(report, undefined, 2) : short);
   if (placing === undefined) {
@@ -83,7 +82,7 @@ export async function publishReport(
   const [placed] = await placing;
   const outputs = { verdict: report.verdict, metrics: formatMetricsOutput(report) };
   if (placed.status === 'rejected') {
-    // What is known is not lost with the comment.
+    // Later steps get the verdict even without the comment.
     await writeOutputs(session, outputs);
     throw placed.reason;
   }
@@ -94,7 +93,7 @@ export async function publishReport(
   return exitCode;
 }
 
-/** Judges the sources, and makes the report and the comment's text of them. */
+/** Judges the sources, and writes the report and the comment's text. */
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
@@ -103,10 +102,12 @@ function writeReport(
   const { access, config, flags, github, target } = options;
   const { rules, seedParam } = options.sources;
   const alpha = config.alpha ?? DEFAULT_ALPHA;
-  const result = hasGate(rules) ? judgeGate(prepareGateInput(sources, options.sources, alpha)) : undefined;
+  const gate = hasGate(rules)
+    ? { alpha, ...judgeGate(prepareGateInput(sources, options.sources, alpha)) }
+    : undefined;
   const report = buildReport(sources, {
     rules,
-    gate: result === undefined ? undefined : { alpha, result },
+    gate,
     settings,
     pullRequest: target.pullRequest,
     githubUrl: github.serverUrl,
@@ -120,7 +121,7 @@ function writeReport(
   return {
     report,
     text: session.redact(text),
-    exitCode: result !== undefined && flags.gate ? result.exitCode : EXIT_CODES.done,
+    exitCode: gate !== undefined && flags.gate ? gate.exitCode : EXIT_CODES.done,
   };
 }
 
@@ -129,16 +130,16 @@ function chooseKey({ tasks }: Pick<ReportSources, 'tasks'>, { flags, github }: O
   return flags.commentKey ?? defaultCommentKey({ workflow, job, taskName: tasks[0]?.name ?? '' });
 }
 
-/** Puts the text into the pull request's comment. */
+/** Posts or updates the pull request's comment. */
 async function placeReport(
   existing: readonly PullRequestComment[],
   written: Promise<Written>,
   { connection, session }: Publication,
   { key, draft }: { readonly key: string; readonly draft: (() => string) | undefined },
 ): Promise<Placement> {
-  if (connection.board === undefined) throw new Error('nobody said where the comment goes');
+  if (connection.board === undefined) throw new Error('there is no pull request to comment on');
   return placeComment(await connection.board, {
-    // What stands for a secret in the text does in its marker too.
+    // The marker is part of the text, so it is redacted too.
     marker: session.redact(formatMarker(key)),
     text: written.then(({ text }) => text),
     draft,
@@ -154,11 +155,11 @@ function tellPlacement({ isNew, lateAuthor }: Placement, { options, session }: P
   session.voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
   if (lateAuthor === undefined) return;
   session.voice.warn(
-    `only by writing another comment it was found out that the token writes as ${lateAuthor}: give --comment-author '${lateAuthor}', and the one that is there is updated at once`,
+    `the token writes as ${lateAuthor}, which only a new comment has shown: set --comment-author '${lateAuthor}' to update the existing comment instead`,
   );
 }
 
-/** A job's outputs hold 1 MB in all; later steps want the metrics that count. */
+/** A job's outputs hold 1 MB in all. */
 const MAX_METRICS_IN_OUTPUT = 1000;
 
 function formatMetricsOutput({ metrics, gate }: Report): string {
@@ -166,14 +167,8 @@ function formatMetricsOutput({ metrics, gate }: Report): string {
   return JSON.stringify(
     metrics.slice(0, MAX_METRICS_IN_OUTPUT).map(({ metric, value, baseline, change, verdict }) => {
       const judgement = judgements.get(metric);
-      const decisive = judgement === undefined ? undefined : findDecisive(judgement);
-      return {
-        metric,
-        value,
-        baseline: decisive?.base ?? baseline,
-        change: decisive?.change ?? change,
-        verdict,
-      };
+      const { base = null, change: judged = null } = (judgement && findDecisive(judgement)) ?? {};
+      return { metric, value, baseline: base ?? baseline, change: judged ?? change, verdict };
     }),
   );
 }

@@ -8,21 +8,21 @@ import type { Options } from './options.ts';
 import type { SourceServers } from './ports.ts';
 import { createReportServer } from './server.ts';
 
-/** The comment gives up within a minute: so long it asks, and so long it tries to post what it has learnt. */
+/** The program gives up within a minute: first it stops reading, then posting. */
 const ASK_MS = 40_000;
 const POST_MS = 47_000;
 
-/** Who is asked and written to, and for how long. */
+/** The services, and the time limits for asking them. */
 export interface Connection {
   readonly servers: SourceServers;
   readonly clearml: ClearmlClient;
-  /** The pull request's comments; undefined where nothing is posted. */
+  /** The pull request's comments; undefined if nothing is posted. */
   readonly board: Promise<CommentBoard> | undefined;
-  /** Aborted by an interruption, or once it is closed. */
+  /** Aborted by an interruption or by `close`. */
   readonly signal: AbortSignal;
-  /** When it is no use to post any more; ms since 1970. */
+  /** The deadline for posting, in ms since 1970. */
   readonly postUntilMs: number;
-  /** From here on there is time to post. */
+  /** Extends the time limit to that for posting. */
   beginPosting(): void;
   close(): Promise<void>;
 }
@@ -70,7 +70,7 @@ export function connect({ access, flags, github, target }: Options, session: Ses
       giveUpAtMs = beganAtMs + POST_MS;
     },
     async close() {
-      // Where one question failed others may still be asked.
+      // After a failure other requests may still be under way.
       end.abort();
       await http.close();
     },

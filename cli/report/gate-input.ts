@@ -1,54 +1,45 @@
-import type { GateBaseline, GateCommit, GateInput, GateRun, GateValue } from '../gate/data.ts';
+import type {
+  BaselineAbsence,
+  GateBaseline,
+  GateCommit,
+  GateInput,
+  GateRun,
+  GateValue,
+} from '../gate/data.ts';
 import { assignRole, isAboutTime } from '../gate/metric-rules.ts';
-import { doubtValue, needsConsole, type ValueOrigin } from '../gate/suspicious-value.ts';
+import { doubtValue, needsConsole } from '../gate/suspicious-value.ts';
 import type { BaselineRule, MetricRule } from '../shell/config.ts';
-import type { Metric, MetricPick } from '../training/metrics.ts';
+import type { Metric } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
-import type { Baseline, FoundBaseline } from './baseline/baseline.ts';
+import type { Baseline, FoundBaseline, MissingBaseline } from './baseline/baseline.ts';
 import { type Curves, restoreExtremes } from './drawing/curve.ts';
 import { isPattern } from './metrics.ts';
-import type { ConsoleEnd } from './ports.ts';
 import type { ReportedTask } from './reported-task.ts';
+import type { ReportSources, SourceOptions } from './sources.ts';
 
-/** Whether any metric is gated: only then anything is asked or loaded for a gate. */
+/** Whether any metric is gated. */
 export function hasGate(rules: readonly MetricRule[]): boolean {
   return rules.some(({ gate }) => gate !== 'off');
 }
 
-/** Whether gated metrics are named by patterns: then nobody knows all their names. */
+/** Whether patterns name gated metrics, so that not all names are known. */
 export function hasGatedPatterns(rules: readonly MetricRule[]): boolean {
   return rules.some(({ gate, metric }) => gate !== 'off' && isPattern(metric));
 }
 
 /** Whether a task's console must be read to judge it. */
 export function needsConsoleOf(task: ReportedTask, rules: readonly MetricRule[], curves: Curves): boolean {
-  return listGatedMetrics(task, rules).some(({ metric, pick }) =>
-    needsConsole({ value: metric[pick], pick, series: readSeries(metric, task, curves) }),
-  );
+  return listGatedMetrics(task, rules, curves).some((metric) => needsConsole(metric));
 }
 
-/** What is judged, of what a report is made of. */
-export interface JudgedSources {
-  readonly tasks: readonly ReportedTask[];
-  readonly baseline: Baseline;
-  readonly anchors: readonly Baseline[];
-  readonly curves: Curves;
-  readonly consoles: ReadonlyMap<string, ConsoleEnd>;
-}
-
-/** Turns it into what the gate takes. */
+/**
+ * What the gate judges.
+ *
+ * @param options whose baseline rules stand in the order of the sources' baselines
+ */
 export function prepareGateInput(
-  sources: JudgedSources,
-  {
-    rules,
-    baselineRules,
-    seedParam,
-  }: {
-    readonly rules: readonly MetricRule[];
-    /** In the order of the sources' baselines. */
-    readonly baselineRules: readonly BaselineRule[];
-    readonly seedParam: string;
-  },
+  sources: Pick<ReportSources, 'tasks' | 'baseline' | 'anchors' | 'curves' | 'consoles'>,
+  { rules, baselineRules, seedParam }: Pick<SourceOptions, 'rules' | 'baselineRules' | 'seedParam'>,
   alpha: number,
 ): GateInput {
   const toRun = (task: ReportedTask): GateRun => ({
@@ -56,19 +47,11 @@ export function prepareGateInput(
     seed: task.params[seedParam] ?? null,
     status: wasTakenBack(task) ? 'stopped' : task.status,
     iterations: task.iteration,
-    values: measureAll(listGatedMetrics(task, rules), task, sources),
+    values: measureAll(task, rules, sources),
     fingerprint: JSON.stringify(
       task.metrics
         .filter(({ name }) => !isAboutTime(name))
-        .map(({ title, series, first, last, min, max, count }) => [
-          title,
-          series,
-          first,
-          last,
-          min,
-          max,
-          count,
-        ]),
+        .map(({ title, series, ...metric }) => [title, series, ...RESULTS.map((field) => metric[field])]),
     ),
   });
   const baselines = [sources.baseline, ...sources.anchors];
@@ -78,72 +61,54 @@ export function prepareGateInput(
     pullRequest: sources.tasks.map(toRun),
     baselines: baselineRules.flatMap((rule, index) => {
       const baseline = baselines[index];
-      return baseline === undefined
-        ? []
-        : (toGateBaseline(baseline, rule, { toRun, runs: sources.tasks.length }) ?? []);
+      return (baseline && toGateBaseline(baseline, rule, toRun, sources.tasks.length)) ?? [];
     }),
   };
 }
 
-/** The metrics of a task that a gate is about, the base's old names included. */
-function listGatedMetrics(
-  task: Pick<ReportedTask, 'metrics'>,
-  rules: readonly MetricRule[],
-): Array<{ readonly metric: Metric; readonly pick: MetricPick }> {
+/** What must be bit-identical in two runs with the same result. */
+const RESULTS = ['first', 'last', 'min', 'max', 'count'] as const;
+
+/** The gated metrics of a task, the base's old names included, with the values that count. */
+function listGatedMetrics(task: ReportedTask, rules: readonly MetricRule[], curves: Curves) {
   return task.metrics.flatMap((metric) => {
     const rule =
       rules.find(({ gate, was }) => gate !== 'off' && was === metric.name) ??
       assignRole(metric.name, rules).rule;
-    return rule === undefined || rule.gate === 'off' ? [] : [{ metric, pick: rule.value }];
+    if (rule === undefined || rule.gate === 'off') return [];
+    const pick = rule.value;
+    return [{ ...metric, pick, value: metric[pick], series: readSeries(metric, task, curves) }];
   });
 }
 
 function measureAll(
-  gated: ReturnType<typeof listGatedMetrics>,
   task: ReportedTask,
-  sources: Pick<JudgedSources, 'curves' | 'consoles'>,
+  rules: readonly MetricRule[],
+  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
 ): Map<string, GateValue> {
   const values = new Map<string, GateValue>();
-  for (const { metric, pick } of gated) {
-    const value = measure(metric, pick, task, sources);
-    values.set(metric.name, values.has(metric.name) ? { ...value, doubt: 'ambiguous' } : value);
+  for (const metric of listGatedMetrics(task, rules, curves)) {
+    const { name, value, count, isSingle } = metric;
+    const doubt = values.has(name) ? 'ambiguous' : doubtValue({ ...metric, console: consoles.get(task.id) });
+    values.set(name, { value, doubt, reports: isSingle ? undefined : count });
   }
   return values;
 }
 
-function measure(
-  metric: Metric,
-  pick: MetricPick,
-  task: ReportedTask,
-  { curves, consoles }: Pick<JudgedSources, 'curves' | 'consoles'>,
-): GateValue {
-  const value = metric[pick];
-  const origin: ValueOrigin = { value, pick, first: metric.first, min: metric.min, max: metric.max };
-  return {
-    value,
-    doubt: doubtValue({
-      ...origin,
-      series: readSeries(metric, task, curves),
-      console: consoles.get(task.id),
-    }),
-    reports: metric.isSingle ? undefined : metric.count,
-  };
-}
-
-/** The values in the order of the iterations; undefined where they are not all known. */
+/** The values in the order of the iterations; undefined if some are unknown. */
 function readSeries(
   metric: Metric,
   task: Pick<ReportedTask, 'id'>,
   curves: Curves,
 ): readonly number[] | undefined {
   const curve = curves.get(task.id)?.get(metric.name);
-  // Of a long series the server gives means over some iterations: they would lead to a zero that the series jumps to.
+  // The server averages a long series; the means would lead to a zero that the series jumps to.
   return curve === undefined || curve.x.length < metric.count ? undefined : restoreExtremes(curve, metric).y;
 }
 
 /**
- * Whether what has not ended would decide: any run of a nearer commit; of the commit compared with only where fewer runs
- * than the pull request has have ended, because the seeds that end first are not the branch's result.
+ * Whether the gate must wait for unfinished runs: for any run of a nearer commit. The base commit itself needs as many
+ * finished runs as the pull request, because the seeds that end first are not the branch's result.
  */
 function isWaitedFor(baseline: FoundBaseline, runs: number): boolean {
   const { unfinished, commitsBehind, isSameTraining, tasks } = baseline;
@@ -151,26 +116,26 @@ function isWaitedFor(baseline: FoundBaseline, runs: number): boolean {
   return unfinished.commitsBehind !== commitsBehind || (!isSameTraining && tasks.length < runs);
 }
 
-/** undefined where nobody asked for a baseline. */
+/** What a missing baseline means to the gate, if known. */
+const ABSENCES: Partial<Record<MissingBaseline['reason'], BaselineAbsence>> = {
+  'no-task': 'no-history',
+  unreached: 'unreached',
+  unfinished: 'unfinished',
+};
+
+/**
+ * @param runs how many runs the pull request has
+ * @returns undefined if no baseline was asked for
+ */
 function toGateBaseline(
   baseline: Baseline,
   rule: BaselineRule,
-  { toRun, runs }: { readonly toRun: (task: ReportedTask) => GateRun; readonly runs: number },
+  toRun: (task: ReportedTask) => GateRun,
+  runs: number,
 ): GateBaseline | undefined {
   if (baseline.kind === 'missing') {
-    const name = baseline.branch ?? 'the base branch';
-    switch (baseline.reason) {
-      case 'off':
-        return undefined;
-      case 'no-task':
-        return { name, absence: 'no-history' };
-      case 'unreached':
-        return { name, absence: 'unreached' };
-      case 'unfinished':
-        return { name, absence: 'unfinished' };
-      default:
-        return { name, absence: 'unknown' };
-    }
+    const { branch: name = 'the base branch', reason } = baseline;
+    return reason === 'off' ? undefined : { name, absence: ABSENCES[reason] ?? 'unknown' };
   }
   const toCommit = (commit: string | undefined, tasks: readonly ReportedTask[]): GateCommit => ({
     commit: commit ?? tasks[0]?.id ?? '',

@@ -6,7 +6,7 @@ import { type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import { drawSparkline } from './drawing/curve.ts';
 import type { Report } from './report.ts';
 
-/** A gated metric against one of its baselines; no comparison where nobody asked for a baseline. */
+/** A gated metric against one of its baselines; no comparison without a baseline. */
 export interface GateRow {
   readonly metric: MetricJudgement;
   readonly comparison: Comparison | undefined;
@@ -14,7 +14,7 @@ export interface GateRow {
 
 const ORDER: readonly MetricVerdict[] = ['regression', 'undecided', 'pass', 'none'];
 
-/** What was judged, what is worst first. Empty until the training has ended well. */
+/** The judgements, worst first. Empty until the training has completed. */
 export function listGateRows({ gate, phase }: Pick<Report, 'gate' | 'phase'>): GateRow[] {
   if (gate === null || phase !== 'completed') return [];
   return gate.metrics
@@ -30,7 +30,7 @@ function verdictOf({ metric, comparison }: GateRow): MetricVerdict {
   return metric.reasons.length > 0 ? 'undecided' : (comparison?.verdict ?? metric.verdict);
 }
 
-/** The head of the table. More columns would not fit into GitHub's. */
+/** The head of the table. More columns would not fit on GitHub's page. */
 export const GATE_COLUMNS: readonly Column[] = [
   { title: words('Gated metric') },
   { title: words('Verdict') },
@@ -50,36 +50,31 @@ const RULE_WORDS = {
   'same-training': 'same code',
 } as const;
 
-/** A row of the table: the numbers that were judged. */
+/** A row of the table, with the numbers that were judged. */
 export function composeGateRow(row: GateRow): Phrase[] {
   const { metric, comparison } = row;
   const { value } = metric;
-  const base = comparison?.base ?? null;
+  const { base = null, interval = null, rule = null } = comparison ?? {};
   const pair = value === null || base === null ? undefined : formatPair(value, base);
-  const chance =
-    comparison === undefined || comparison.interval === null
-      ? ''
-      : `\u00a0\u00b1\u00a0${formatNumber(comparison.interval, 2)}`;
+  const chance = interval === null ? '' : `\u00a0\u00b1\u00a0${formatNumber(interval, 2)}`;
   return [
     nameRow(row),
     composeVerdict(row),
     value === null ? NOTHING : words(pair?.value ?? formatNumber(value)),
     base === null ? NOTHING : words(`${pair?.base ?? formatNumber(base)}${chance}`),
     pair === undefined ? NOTHING : words(pair.change),
-    comparison === undefined || comparison.rule === null
-      ? NOTHING
-      : words(describeRule(comparison, comparison.rule)),
+    comparison === undefined || rule === null ? NOTHING : words(describeRule(comparison, rule)),
   ];
 }
 
-/** The metric; the baseline too where there are several. */
+/** The metric, with the baseline if there are several. */
 function nameRow({ metric, comparison }: GateRow): Phrase {
   return comparison === undefined || metric.comparisons.length === 1
     ? phrase`${metric.metric}`
     : phrase`${metric.metric} against ${comparison.baseline}`;
 }
 
-/** `t-test, p = 0.16, 3 runs against 3`: here and on the base. What belongs together is not broken across lines. */
+/** `t-test, p = 0.16, 3 runs against 3`: here and on the base; with non-breaking spaces. */
 function describeRule({ verdict, tolerance, correctedPValue, runs }: Comparison, rule: GateRule): string {
   const p =
     correctedPValue === null
@@ -100,22 +95,21 @@ function composeVerdict(row: GateRow): Phrase {
     : words(`${text}${force}`);
 }
 
-/** The same in sentences, with the course of the base branch where it has one. */
+/** The same in sentences, with the base branch's history if it has one. */
 export function composeGateWords(row: GateRow): Phrase {
   const { metric, comparison } = row;
-  const sentences =
-    comparison === undefined
-      ? [...metric.reasons.map((reason) => explainReason(reason)), 'There is no baseline to compare with.']
-      : [
-          ...explainComparison(metric, comparison),
-          ...(comparison.rule === null ? [] : [explainRule(comparison)]),
-        ];
-  const history = comparison === undefined ? '' : drawHistory(comparison, metric.value);
-  const course = history === '' ? [] : phrase` The base’s commits, and this pull request last: ${history}`;
+  if (comparison === undefined) {
+    const reasons = metric.reasons.map((reason) => explainReason(reason));
+    return phrase`${nameRow(row)}: ${words([...reasons, 'There is no baseline to compare with.'].join(' '))}`;
+  }
+  const sentences = explainComparison(metric, comparison);
+  if (comparison.rule !== null) sentences.push(explainRule(comparison));
+  const history = drawHistory(comparison, metric.value);
+  const course = history === '' ? [] : phrase` The base’s commits, with this pull request last: ${history}`;
   return phrase`${nameRow(row)}: ${words(sentences.join(' '))}${course}`;
 }
 
-/** The base's commits, oldest first, and the pull request at the end; one commit is no course. */
+/** The base's commits, oldest first, with the pull request at the end; empty for a single commit. */
 function drawHistory({ history }: Comparison, value: number | null): string {
   if (history.length < 2) return '';
   return drawSparkline([...[...history].reverse(), ...(value === null ? [] : [value])]);

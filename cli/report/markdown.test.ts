@@ -74,19 +74,19 @@ test('a waiting task shows the base’s numbers, no column of its own, and a que
   };
   const text = render([]);
   expect(text).toContain('| Metric | `main` |\n| - | -: |\n| `test/accuracy` | 0.5 |');
-  expect(text).toContain('To be compared with `main`');
-  expect(text).toContain('> **No worker serves the queue** `gpu`: nothing starts before one does.');
+  expect(text).toContain('Will be compared with `main`');
+  expect(text).toContain('> **No worker serves the queue** `gpu`: nothing starts until one does.');
   expect(render([{ name: 'w', taskId: undefined }])).not.toContain('No worker');
 });
 
 test.each([
-  [0, 'none of the commits of `main` that lie before this pull request has a completed training'],
-  [1, 'the only commit of `main` that lies before this pull request has no completed training'],
-  [2, 'none of the 2 commits of `main` that lie before this pull request has a completed training'],
+  [0, 'none of the commits of `main` before this pull request has a completed training'],
+  [1, 'the only commit of `main` before this pull request has no completed training'],
+  [2, 'none of the 2 commits of `main` before this pull request has a completed training'],
 ] as const)('where %d commits were searched for a baseline, so it is said', (commitsSearched, expected) => {
   for (const [reason, rest] of [
-    ['no-task', '. To get one, merge'],
-    ['unreached', ', but others of `main` have'],
+    ['no-task', '. If `main` was trained since, merge it'],
+    ['unreached', ', but other commits of `main` have one'],
   ] as const) {
     const baseline = { kind: 'missing', reason, branch: 'main', commitsSearched } as const;
     const text = renderComment(makeReport([makeReportedTask()], [], { baseline }), 'key', comment);

@@ -26,45 +26,33 @@ import {
   composeNotices,
   composeSettingsWarning,
   nameBaseline,
-  type SettingsWarning,
   STATUS_WORDS,
 } from './text.ts';
 
-/** What GitHub takes as a comment, in characters. Counted in UTF-16 units, of which a character may have two. */
+/** GitHub's limit for a comment, in characters. Counted here in UTF-16 units, of which a character may have two. */
 export const COMMENT_MAX_LENGTH = 65_536;
-/** What GitHub takes as a step's summary is 1 MiB. */
+/** GitHub's limit for a step's summary is 1 MiB. */
 export const SUMMARY_MAX_BYTES = 1_000_000;
 
 /** How much of each section is shown. */
-interface Room {
-  readonly leading: number;
-  /** Changed settings. */
-  readonly settings: number;
-  readonly gateRows: number;
-  readonly moreMetrics: number;
-  readonly curves: number;
-  readonly plots: number;
-  /** A table that is longer, in characters, is not shown. */
-  readonly plotLength: number;
-  readonly params: number;
-  readonly logLines: number;
-  readonly details: boolean;
-}
+type Room = Readonly<typeof COMMENT_ROOM>;
 
-const COMMENT_ROOM: Room = {
+const COMMENT_ROOM = {
   leading: 20,
+  /** Changed settings. */
   settings: 10,
   gateRows: 40,
   moreMetrics: 100,
   curves: 12,
   plots: 4,
+  /** In characters: a longer table is not shown. */
   plotLength: 8000,
   params: 60,
   logLines: 30,
   details: true,
 };
 
-/** What goes first where there is not enough room, step by step; what tells most goes last. */
+/** What to cut, step by step, until the comment fits; the most important parts go last. */
 const COMMENT_CUTS: ReadonlyArray<Partial<Room>> = [
   { moreMetrics: 30 },
   { plots: 1 },
@@ -82,18 +70,15 @@ const COMMENT_CUTS: ReadonlyArray<Partial<Room>> = [
   { params: 0 },
 ];
 
-/** As many metrics as fit are estimated. */
+/** How many further metrics fit is estimated from their names. */
 const SUMMARY_ROOM: Room = {
-  leading: 20,
+  ...COMMENT_ROOM,
   settings: 200,
   gateRows: 500,
-  moreMetrics: 0,
-  curves: 12,
   plots: 20,
   plotLength: 40_000,
   params: 1000,
   logLines: 60,
-  details: true,
 };
 
 const SUMMARY_CUTS: ReadonlyArray<Partial<Room>> = [
@@ -107,13 +92,13 @@ const SUMMARY_CUTS: ReadonlyArray<Partial<Room>> = [
   { moreMetrics: 0, plots: 0, gateRows: 40 },
 ];
 
-/** So many charts are shown at once. */
+/** Further charts are folded. */
 const LEADING_CURVES = 2;
 
 /**
- * The comment's text, its marker first, shortened by sections until GitHub takes it.
+ * The comment's text, its marker first, shortened section by section until it fits.
  *
- * @throws Failure (usage) when the template alone is too long
+ * @throws Failure (usage) if the template alone is too long
  */
 export function renderComment(report: Report, key: string, render: RenderTemplate): string {
   const marker = `${formatMarker(key)}\n`;
@@ -121,59 +106,56 @@ export function renderComment(report: Report, key: string, render: RenderTemplat
     room: COMMENT_ROOM,
     cuts: COMMENT_CUTS,
     fits: (text) => marker.length + text.length <= COMMENT_MAX_LENGTH,
-    isWhole: false,
+    isSummary: false,
   });
   if (body === undefined) {
-    throw new Failure('the comment is too long for GitHub, however much is left out', {
+    throw new Failure('the comment is too long for GitHub, even without its optional parts', {
       exitCode: EXIT_CODES.usage,
-      remedy: `GitHub takes ${COMMENT_MAX_LENGTH} characters: shorten the template.`,
+      remedy: `A comment has at most ${COMMENT_MAX_LENGTH} characters: shorten the template.`,
     });
   }
   return marker + body;
 }
 
-/** The job summary's text: everything, as far as GitHub takes it. */
+/** The job summary's text: everything that fits. */
 export function renderSummary(report: Report, render: RenderTemplate): string {
   const body = renderWithin(report, render, {
     room: { ...SUMMARY_ROOM, moreMetrics: estimateRows(report) },
     cuts: SUMMARY_CUTS,
     fits: (text) => new TextEncoder().encode(text).length <= SUMMARY_MAX_BYTES,
-    isWhole: true,
+    isSummary: true,
   });
   return body ?? '';
 }
 
-/** Bytes of a row beside the metric's name: two numbers, their change, the marks between. */
+/** Bytes of a row without the metric's name. */
 const ROW_BYTES = 45;
 const NAME_BYTES = 120;
 
-/** About how many rows of metrics fit: thousands that are written and then cut off take their time. */
+/** About how many rows of metrics fit: writing thousands only to cut them off is slow. */
 function estimateRows({ metrics }: Report): number {
   const names = metrics.reduce((sum, { metric }) => sum + Math.min(metric.length, NAME_BYTES), 0);
   return Math.ceil(SUMMARY_MAX_BYTES / (names / Math.max(1, metrics.length) + ROW_BYTES));
 }
 
-interface Fitting {
-  readonly room: Room;
-  readonly cuts: ReadonlyArray<Partial<Room>>;
-  readonly fits: (text: string) => boolean;
-  /** Nothing shows more than this text. */
-  readonly isWhole: boolean;
-}
-
-function renderWithin(report: Report, render: RenderTemplate, fitting: Fitting): string | undefined {
+/** @param isSummary nothing else shows more than this text */
+function renderWithin(
+  report: Report,
+  render: RenderTemplate,
+  limit: { room: Room; cuts: ReadonlyArray<Partial<Room>>; fits(text: string): boolean; isSummary: boolean },
+): string | undefined {
   const functions = createFunctions(report);
-  const writeOthers = createTableCutter(report, fitting.room);
-  let room = fitting.room;
-  for (const cut of [{}, ...fitting.cuts]) {
+  const writeOthers = createTableCutter(report, limit.room);
+  let { room } = limit;
+  for (const cut of [{}, ...limit.cuts]) {
     room = { ...room, ...cut, moreMetrics: Math.min(room.moreMetrics, cut.moreMetrics ?? room.moreMetrics) };
-    const text = render(createView(report, room, fitting.isWhole, writeOthers), functions);
-    if (fitting.fits(text)) return text;
+    const text = render(createView(report, room, limit.isSummary, writeOthers), functions);
+    if (limit.fits(text)) return text;
   }
   return undefined;
 }
 
-/** Writes the table of the metrics that are not in the lead once, and cuts it to length: thousands of rows take their time. */
+/** Writes the table of further metrics once and cuts it to length, because thousands of rows are slow. */
 function createTableCutter(report: Report, room: Room): (start: number, count: number) => string {
   const written = new Map<number, readonly string[]>();
   return (start, count) => {
@@ -182,7 +164,7 @@ function createTableCutter(report: Report, room: Room): (start: number, count: n
       written.get(start) ??
       writeMetrics(report.metrics.slice(start, start + room.moreMetrics), report).split('\n');
     written.set(start, lines);
-    // A row is a line; the first two are the table's head.
+    // The first two lines are the table's head.
     return lines.slice(0, count + 2).join('\n');
   };
 }
@@ -190,7 +172,7 @@ function createTableCutter(report: Report, room: Room): (start: number, count: n
 function createView(
   report: Report,
   room: Room,
-  isWhole: boolean,
+  isSummary: boolean,
   writeOthers: ReturnType<typeof createTableCutter>,
 ): TemplateView {
   const { metrics, params, failure } = report;
@@ -234,11 +216,11 @@ function createView(
     plots: plots.join('\n\n'),
     'plots-count': formatCount(plots.length),
     details: room.details ? writeDetails(report) : '',
-    'left-out': writeLine(composeLeftOut(leftOut, report, isWhole)),
+    'left-out': writeLine(composeLeftOut(leftOut, report, isSummary)),
   };
 }
 
-/** What a template of one's own may want to name. */
+/** Single values, for templates of one's own. */
 function viewNames({ name, tasks, verdict, commit, baseline }: Report) {
   const states = new Set(tasks.map(({ status }) => STATUS_WORDS[status]));
   return {
@@ -255,20 +237,19 @@ function viewNames({ name, tasks, verdict, commit, baseline }: Report) {
 
 function createFunctions(report: Report): TemplateFunctions {
   const find = (name: string) => report.metrics.find(({ metric }) => metric === name);
-  const write = (value: Phrase | undefined) => writeLine(value ?? words('n/a'));
-  const writeNumber = (value: number | null | undefined) =>
-    write(value === null || value === undefined ? undefined : phrase`${formatNumber(value)}`);
+  const write = (text: string | undefined) => writeLine(text === undefined ? words('n/a') : phrase`${text}`);
+  const writeNumber = (value: number | null = null) =>
+    write(value === null ? undefined : formatNumber(value));
   return {
     metric: (name) => writeNumber(find(name)?.value),
     baseline: (name) => writeNumber(find(name)?.baseline),
     change: (name) => {
       const metric = find(name);
-      return write(metric === undefined || metric.change === null ? undefined : composeChange(metric));
+      return metric === undefined || metric.change === null
+        ? write(undefined)
+        : writeLine(composeChange(metric));
     },
-    param: (name) => {
-      const value = report.tasks[0]?.params[name.includes('/') ? name : `Args/${name}`];
-      return write(value === undefined ? undefined : phrase`${value}`);
-    },
+    param: (name) => write(report.tasks[0]?.params[name.includes('/') ? name : `Args/${name}`]),
   };
 }
 
@@ -281,14 +262,14 @@ function countLeftOut(what: string, count: number, shown: number): string[] {
   return rest <= 0 ? [] : [`${rest} ${what}${rest === 1 ? '' : 's'}`];
 }
 
-function composeLeftOut(parts: readonly string[], { tasks, runUrl }: Report, isWhole: boolean): Phrase {
+function composeLeftOut(parts: readonly string[], { tasks, runUrl }: Report, isSummary: boolean): Phrase {
   if (parts.length === 0) return [];
-  const summary = isWhole || runUrl === null ? [] : phrase`in the ${link(runUrl, 'job summary')} and `;
+  const summary = isSummary || runUrl === null ? [] : phrase`in the ${link(runUrl, 'job summary')} and `;
   const task = tasks[0] === undefined ? [] : phrase`${link(tasks[0].url, 'in ClearML')}.`;
-  return phrase`${words(`Left out here: ${parts.join(', ')}. The whole is `)}${summary}${task}`;
+  return phrase`${words(`Left out here: ${parts.join(', ')}. The whole report is `)}${summary}${task}`;
 }
 
-/** The last traceback with what the training printed right before it, else the last lines. */
+/** The last traceback with the lines before it, else the last lines. */
 function writeLog(lines: readonly string[], count: number): string {
   if (lines.length === 0) return '';
   const traceback = lines.findLastIndex((line) => line.includes('Traceback (most recent call last)'));
@@ -298,35 +279,31 @@ function writeLog(lines: readonly string[], count: number): string {
   return writeQuotedBlock(shown.join('\n'));
 }
 
-/** GitHub shows a quotation that begins so as a warning; the word is ours, so it needs no escape. */
+/** Quotations that GitHub shows as alerts. */
 function writeNotices(report: Report, settings: number): string {
   const warning = composeSettingsWarning(report, settings);
-  const notices = composeNotices(report).map((notice) => `> [!NOTE]\n> ${writeLine(notice)}`);
-  return [...(warning === undefined ? [] : [writeWarning(warning)]), ...notices].join('\n\n');
+  const notices = composeNotices(report).map((notice) => writeAlert('NOTE', writeLine(notice)));
+  if (warning === undefined) return notices.join('\n\n');
+  const list = warning.changes.length === 0 ? '' : `\n\n${writeList(warning.changes)}`;
+  return [writeAlert('WARNING', `${writeLine(warning.title)}${list}`), ...notices].join('\n\n');
 }
 
-function writeWarning({ title, changes }: SettingsWarning): string {
-  const list = changes.length === 0 ? '' : `\n\n${writeList(changes)}`;
-  return `[!WARNING]\n${writeLine(title)}${list}`.replace(/^(?=.)/gm, '> ').replace(/^$/gm, '>');
+function writeAlert(kind: 'NOTE' | 'WARNING', text: string): string {
+  return `[!${kind}]\n${text}`.replace(/^(?=.)/gm, '> ').replace(/^$/gm, '>');
 }
 
-/** What was judged in numbers, then in words. */
+/** The judgement in numbers, then in words. */
 function writeGate(rows: readonly GateRow[]): string {
   if (rows.length === 0) return '';
-  return [writeTable(GATE_COLUMNS, rows.map(composeGateRow)), writeList(rows.map(composeGateWords))].join(
-    '\n\n',
-  );
+  return `${writeTable(GATE_COLUMNS, rows.map(composeGateRow))}\n\n${writeList(rows.map(composeGateWords))}`;
 }
 
 const FRONT_COLOR = '#0969DA';
 const BACK_COLOR = '#9A6700';
 
 function writeCurve({ metric, task, baseline }: ReportCurve, report: Report): string {
-  const lines = [
-    ...(baseline === null ? [] : [{ curve: baseline, color: BACK_COLOR }]),
-    { curve: task, color: FRONT_COLOR },
-  ];
-  const chart = drawChart(lines);
+  const back = baseline === null ? [] : [{ curve: baseline, color: BACK_COLOR }];
+  const chart = drawChart([...back, { curve: task, color: FRONT_COLOR }]);
   if (chart === undefined) return '';
   const isBaselineDrawn = baseline !== null && !chart.omitted.includes(0);
   const ownEnd = task.x.at(-1) ?? chart.to;

@@ -67,14 +67,9 @@ test('what the settings name leads, in their order; what is named and missing ke
   const task = makeReportedTask({
     metrics: [makeMetric('accuracy', 'test'), makeMetric('loss', 'b'), makeMetric('loss', 'a')],
   });
-  const { metrics, leadingMetrics } = describeMetrics({
-    tasks: [task],
-    baselineTasks: [],
-    curves: new Map(),
-    rules,
-    ranked: rankMetrics([task], rules),
-    judgements: [],
-  });
+  const baseline = { kind: 'missing', reason: 'off', branch: undefined, commitsSearched: 0 } as const;
+  const sources = { tasks: [task], baseline, curves: new Map(), ranked: rankMetrics([task], rules) };
+  const { metrics, leadingMetrics } = describeMetrics(sources, rules, []);
   expect(metrics.map(({ metric, value }) => [metric, value])).toEqual([
     ['loss/a', 0.25],
     ['loss/b', 0.25],

@@ -31,7 +31,7 @@ interface Flags {
   readonly config?: string;
 }
 
-/** All that decides what a run does. */
+/** Everything that decides what a run does. */
 export interface Options {
   readonly flags: Flags;
   readonly access: ClearmlAccess;
@@ -41,30 +41,33 @@ export interface Options {
   readonly sources: SourceOptions;
 }
 
-/** Where the comment goes. */
-export interface Target {
+/** Where to post the comment. */
+interface Target {
   readonly token: string | undefined;
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
 }
 
-/** The arguments and options. */
+/** The command line. */
 export function createCommand(): Command {
   return new Command('create-stats-comment')
     .description(
-      'Reports ClearML tasks, in whatever state, as one comment on a pull request and as the job summary.',
+      'Reports ClearML tasks, whatever their state, as one comment on a pull request and as the job summary.',
     )
-    .argument('<task-id...>', 'tasks to report; one argument may hold several ids separated by blanks')
-    .option('--pr <number>', 'the pull request (default: PR_NUMBER, else the event’s)')
+    .argument('<task-id...>', 'tasks to report; one argument may contain several ids separated by blanks')
+    .option('--pr <number>', 'number of the pull request (default: PR_NUMBER, else the event’s)')
     .option('--repo <owner/name>', 'its repository (default: GITHUB_REPOSITORY)')
     .option(
       '--baseline <id|branch:NAME|tag:NAME|none>',
       'what to compare with (default: the pull request’s base branch)',
     )
     .option('--template <file>', 'template of the comment (default: templates/comment.md of this package)')
-    .option('--comment-key <text>', 'tells this comment from others (default: workflow, job and task name)')
-    .option('--comment-author <login>', 'whose comments the token writes, where GitHub does not say')
-    .option('--no-gate', 'judge, but never object: exit 0')
-    .option('--dry-run', 'print the comment; post nothing, write no output and no summary')
+    .option(
+      '--comment-key <text>',
+      'identifies this comment among others (default: workflow, job and task name)',
+    )
+    .option('--comment-author <login>', 'login that the token writes comments as, if GitHub does not say')
+    .option('--no-gate', 'judge the metrics, but never fail: exit 0')
+    .option('--dry-run', 'print the comment; post nothing, and write no outputs and no summary')
     .option('--json', 'print the whole report as one JSON document')
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
     .version(readPackageVersion())
@@ -81,7 +84,7 @@ export function createCommand(): Command {
 /**
  * Reads arguments, variables, settings and the event.
  *
- * @throws Failure (usage) naming every mistake in them
+ * @throws Failure (usage) that lists every mistake in them
  */
 export async function readOptions(command: Command, { env, cwd, voice }: Session): Promise<Options> {
   const flags = readFlags<Flags>(command);
@@ -118,7 +121,6 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
   };
 }
 
-/** Where the comment goes. */
 function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
   const number = flags.pr === undefined ? github.pullRequest : parsePullRequestNumber(flags.pr);
   const repository = flags.repo ?? github.repository;
@@ -133,56 +135,49 @@ function readToken(env: Environment): string | undefined {
 }
 
 /**
- * Whether the options name well where the comment goes, and whether anything does. A dry run needs none of it.
+ * Checks the options that say where to post the comment. A dry run needs none of them.
  *
- * @throws Failure (usage) naming everything that is missing or malformed, but for the variables' form
+ * @throws Failure (usage) that lists everything missing or malformed, except malformed variables
  */
 function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean): void {
   checkAll(
     () => {
       if (flags.pr === undefined || parsePullRequestNumber(flags.pr) !== undefined) return;
-      throw new Failure('--pr is not the number of a pull request', {
-        exitCode: EXIT_CODES.usage,
-        remedy: 'Give a whole number, as in --pr 7.',
-      });
+      throw failUsage('--pr is not the number of a pull request', 'Give a whole number, as in --pr 7.');
     },
     () => {
       if (flags.repo === undefined || isRepositoryName(flags.repo)) return;
-      throw new Failure('--repo is not of the form owner/name', {
-        exitCode: EXIT_CODES.usage,
-        remedy: 'Give it as in --repo acme/digits.',
-      });
+      throw failUsage('--repo is not of the form owner/name', 'Give it as in --repo acme/digits.');
     },
     () => {
       const hasToken = readToken(env) !== undefined;
-      const missing = [
-        ...(hasToken ? [] : ['GH_TOKEN (or GITHUB_TOKEN) is not set']),
-        ...((flags.repo ?? env.GITHUB_REPOSITORY) === undefined
-          ? ['GITHUB_REPOSITORY is not set (or give --repo)']
-          : []),
-        ...(flags.pr === undefined && !isPullRequestNamed
-          ? ['PR_NUMBER is not set (or give --pr), and no event names a pull request']
-          : []),
-      ];
+      const missing: string[] = [];
+      if (!hasToken) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
+      if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)
+        missing.push('GITHUB_REPOSITORY is not set (or give --repo)');
+      if (flags.pr === undefined && !isPullRequestNamed)
+        missing.push('PR_NUMBER is not set (or give --pr), and no event names a pull request');
       if (missing.length === 0 || flags.dryRun === true) return;
-      throw new Failure(missing.join('; '), {
-        exitCode: EXIT_CODES.usage,
-        remedy: `${explainSetting(env, missing.length, !hasToken)} Or add --dry-run, which posts nothing.`,
-      });
+      const remedy = `${explainSetting(env, missing.length, !hasToken)} Or add --dry-run, which posts nothing.`;
+      throw failUsage(missing.join('; '), remedy);
     },
   );
+}
+
+function failUsage(message: string, remedy: string): Failure {
+  return new Failure(message, { exitCode: EXIT_CODES.usage, remedy });
 }
 
 function explainSetting(env: Environment, missing: number, lacksToken: boolean): string {
   const what = missing === 1 ? 'it' : 'them';
   if (!isActions(env))
-    return `Put ${what} into the environment or into a .env file here (.env.example shows how).`;
+    return `Set ${what} in the environment or in a .env file here (.env.example shows how).`;
   return lacksToken
-    ? 'In a workflow pass the job’s own token to this step: GH_TOKEN under `env`.'
-    : `In a workflow give ${what} to this step under \`env\`.`;
+    ? 'In a workflow, pass the job’s own token to this step: GH_TOKEN under `env`.'
+    : `In a workflow, pass ${what} to this step under \`env\`.`;
 }
 
-/** Base branch and head as the event names them: GitHub need not be asked first. Only of the pull request that is meant. */
+/** Base branch and head from the event, if it is about the same pull request. */
 function readExpectedCode(github: GithubRun, target: Target['pullRequest']): ExpectedCode | undefined {
   const { baseBranch, code, eventName, eventPullRequest, repository, serverUrl } = github;
   if (eventPullRequest !== target?.number || repository !== target?.repository) return undefined;

@@ -1,8 +1,6 @@
-import type { GateResult, MetricJudgement } from '../gate/data.ts';
-import type { MetricRule } from '../shell/config.ts';
+import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
-import type { Metric } from '../training/metrics.ts';
 import {
   isEnded,
   isSuccess,
@@ -13,7 +11,12 @@ import {
 } from '../training/task.ts';
 import { isWorkerLost } from '../training/task-life.ts';
 import type { ReportSettings } from './base-settings.ts';
-import { type Baseline, listBaselineTasks, type UnfinishedCommit } from './baseline/baseline.ts';
+import {
+  type Baseline,
+  type FoundBaseline,
+  listBaselineTasks,
+  type MissingBaseline,
+} from './baseline/baseline.ts';
 import {
   compareEnvironments,
   compareParams,
@@ -25,20 +28,17 @@ import {
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
-import type { ReportSources } from './sources.ts';
+import type { ReportSources, SourceOptions } from './sources.ts';
 
-/** What is said of the whole run, the first that holds (public contract). */
+/** The verdict of the whole run, the first that holds. */
 export type Verdict = GateResult['verdict'];
 
-/** How far the training is. */
+/** The state of the training. */
 export type Phase = 'draft' | 'queued' | 'running' | 'completed' | 'failed' | 'stopped';
 
-/**
- * The whole report as data: what `--json` prints, and what the templates show. Times in ms since 1970; null for what is
- * not known.
- */
+/** The whole report as data, for `--json` and the templates. Times in ms since 1970; null for what is unknown. */
 export interface Report {
-  /** Counts up when a field changes its meaning or goes. */
+  /** Increases when a field changes its meaning or is removed. */
   readonly version: 1;
   readonly verdict: Verdict;
   readonly phase: Phase;
@@ -51,41 +51,37 @@ export interface Report {
   /** Why the training did not succeed. */
   readonly failure: ReportFailure | null;
   readonly baseline: ReportBaseline;
-  /** What the gate compares with besides. */
+  /** The gate's further baselines. */
   readonly anchors: readonly ReportBaseline[];
   /** Those that the settings name, in that order; then the others, most telling first. */
   readonly metrics: readonly ReportMetric[];
   /** How many of `metrics` the comment leads with. */
   readonly leadingMetrics: number;
-  /** What the gate says; null where nothing is gated. */
+  /** The gate's judgement; null if nothing is gated. */
   readonly gate: ReportGate | null;
-  /** How the settings that decide compare with those of the base branch; null where GitHub was not asked. */
+  /** How the settings compare with those of the base branch; null if GitHub was not asked. */
   readonly settings: ReportSettings | null;
   /** Those that are drawn. */
   readonly curves: readonly ReportCurve[];
   /** Params that differ from the baseline's. */
   readonly params: readonly ParamDifference[];
-  /** What else differs, and makes the two hard to compare. */
+  /** Other differences that make the two hard to compare. */
   readonly environment: readonly EnvironmentDifference[];
   /** Small tables and matrices that the training reported. */
   readonly plots: readonly Plot[];
-  /** What ClearML did not tell in time: `curves`, or `details` (log, queue, tables). */
+  /** What ClearML did not answer in time: `curves`, or `details` (log, queue, tables). */
   readonly unread: ReportSources['unread'];
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
 }
 
-/** What was gated, and what came of it. */
-export interface ReportGate {
-  /** How often it may object to a pull request that is no worse. */
+/** The gate's judgement. Its exit code holds unless there is `--no-gate`. */
+export interface ReportGate extends Omit<GateResult, 'verdict'> {
+  /** How often the gate may object to a pull request that is no worse. */
   readonly alpha: number;
-  /** 0, 5 or 6: what the program ends with, but for `--no-gate`. */
-  readonly exitCode: GateResult['exitCode'];
-  /** Those with `gate: fail` or `warn`, in the order of the settings. */
-  readonly metrics: readonly MetricJudgement[];
 }
 
-/** Where the report is posted. */
+/** The pull request with the report. */
 export interface ReportPullRequest {
   readonly repository: string;
   readonly number: number;
@@ -104,16 +100,12 @@ export interface ReportCommit {
 }
 
 /** A task under test. */
-export interface ReportTask {
-  readonly id: string;
+export interface ReportTask
+  extends Pick<ReportedTask, 'id' | 'status' | 'statusReason' | 'statusMessage' | 'iteration' | 'params'> {
   readonly url: string;
-  readonly status: TaskStatus;
-  readonly statusReason: string;
-  readonly statusMessage: string;
   readonly seed: string | null;
   /** An earlier workflow run launched it. */
   readonly isReused: boolean;
-  readonly iteration: number;
   readonly progress: ReportProgress | null;
   readonly queue: ReportQueue | null;
   readonly worker: string | null;
@@ -123,22 +115,20 @@ export interface ReportTask {
   readonly endedAtMs: number | null;
   /** From start to end, or to now. */
   readonly durationSeconds: number | null;
-  /** By `Section/name`. */
-  readonly params: Readonly<Record<string, string>>;
   readonly artifacts: readonly Artifact[];
   readonly artifactsUrl: string;
   readonly outputModels: ReadonlyArray<Model & { readonly url: string | null }>;
 }
 
-/** How far a running task is. */
+/** The progress of a running task. */
 export interface ReportProgress {
   /** Between 0 and 1. */
   readonly share: number;
-  /** The training says so itself, or the baseline's length is taken for its own. */
+  /** The training's own figure, or an estimate from the baseline's length. */
   readonly by: 'training' | 'baseline';
 }
 
-/** Where a waiting task stands. */
+/** A waiting task's place in its queue. */
 export interface ReportQueue {
   readonly name: string;
   /** 1 is next. */
@@ -147,7 +137,7 @@ export interface ReportQueue {
   readonly workers: number;
 }
 
-/** Where a task ran, and how busy it kept the machine. */
+/** Where a task ran, and the load on the machine. */
 export interface ReportMachine {
   readonly host: string | null;
   /** `2 cores, 24 GB, x86_64` */
@@ -162,7 +152,7 @@ export interface ReportMachine {
   readonly gpuMemoryGb: number | null;
 }
 
-/** Why the first task that failed did, in words, with the end of its console. */
+/** Why the first failed task failed, with the end of its console. */
 export interface ReportFailure extends Cause {
   readonly taskId: string;
   /** Page of the file at the commit. */
@@ -171,27 +161,27 @@ export interface ReportFailure extends Cause {
   readonly log: readonly string[];
 }
 
-/** What the report compares with, or why there is nothing. */
+/** What the report compares with, or why there is no baseline. */
 export interface ReportBaseline {
   readonly kind: Baseline['kind'];
-  /** Where it comes from, where there is one. */
-  readonly by: 'branch' | 'task' | 'tag' | null;
-  /** Why there is none. */
-  readonly reason: (Baseline & { kind: 'missing' })['reason'] | null;
-  /** What GitHub said, where it was the reason. */
+  /** Its origin, if there is one. */
+  readonly by: FoundBaseline['by'] | null;
+  /** Why it is missing. */
+  readonly reason: MissingBaseline['reason'] | null;
+  /** GitHub's refusal, if that is the reason. */
   readonly problem: string | null;
   /** Branch or tag. */
   readonly name: string | null;
   readonly commit: string | null;
   readonly commitUrl: string | null;
-  /** What launched the tasks: a GitHub event, or `launch` for a person; null where they were not launched by us. */
+  /** What launched the tasks: a GitHub event, or `launch` for a person; null without launch-training-task. */
   readonly event: string | null;
   readonly commitsBehind: number | null;
   readonly commitsSearched: number | null;
   readonly passedOver: number;
-  /** What was trained is this commit's own code with its own settings. */
+  /** The code and settings under test are this commit's own. */
   readonly isSameTraining: boolean;
-  /** A nearer commit that is still being trained, or this one where some of its runs are. */
+  /** A nearer commit that is still being trained, or this commit if some of its runs are. */
   readonly unfinished: {
     readonly commit: string;
     readonly commitUrl: string | null;
@@ -206,41 +196,31 @@ export interface ReportBaseline {
   }>;
 }
 
-/** What a report is made with, besides its sources. */
-export interface ReportContext {
-  readonly rules: readonly MetricRule[];
-  /** What the gate says; undefined where nothing is gated. */
-  readonly gate: { readonly alpha: number; readonly result: GateResult } | undefined;
+/** What a report is made with, besides its sources. Addresses have no trailing slash. */
+export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'> {
+  /** What the gate says; undefined if nothing is gated. */
+  readonly gate: (GateResult & ReportGate) | undefined;
   readonly settings: ReportSettings | undefined;
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
-  /** No trailing slash. */
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
-  readonly seedParam: string;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
-  /** ClearML's web page; no trailing slash. */
+  /** ClearML's web page. */
   readonly webHost: string;
   readonly nowMs: number;
 }
 
-/** Puts the report together. */
+/** Builds the report. */
 export function buildReport(sources: ReportSources, context: ReportContext): Report {
   const { tasks, baseline } = sources;
-  const compared = listBaselineTasks(baseline);
+  const { gate, runId } = context;
   const [first] = tasks;
-  const [other] = compared;
-  const { metrics, leadingMetrics, curves } = describeMetrics({
-    tasks,
-    baselineTasks: compared,
-    curves: sources.curves,
-    rules: context.rules,
-    ranked: sources.ranked,
-    judgements: context.gate?.result.metrics ?? [],
-  });
+  const [other] = listBaselineTasks(baseline);
+  const { metrics, leadingMetrics, curves } = describeMetrics(sources, context.rules, gate?.metrics ?? []);
   return {
     version: 1,
-    verdict: context.gate?.result.verdict ?? decideVerdict(tasks),
+    verdict: gate?.verdict ?? decideVerdict(tasks),
     phase: decidePhase(tasks),
     name: first?.name ?? '',
     pullRequest: describePullRequest(sources, context),
@@ -251,14 +231,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     anchors: sources.anchors.map((anchor) => ({ ...describeBaseline(anchor, context), problem: null })),
     metrics,
     leadingMetrics,
-    gate:
-      context.gate === undefined
-        ? null
-        : {
-            alpha: context.gate.alpha,
-            exitCode: context.gate.result.exitCode,
-            metrics: context.gate.result.metrics,
-          },
+    gate: gate === undefined ? null : { alpha: gate.alpha, exitCode: gate.exitCode, metrics: gate.metrics },
     settings: context.settings ?? null,
     curves,
     params: first && other ? compareParams(first, other, context.seedParam) : [],
@@ -266,14 +239,12 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     plots: sources.plots,
     unread: sources.unread,
     runUrl:
-      context.runId === undefined || context.pullRequest === undefined
-        ? null
-        : `${context.githubUrl}/${context.pullRequest.repository}/actions/runs/${encodeURIComponent(context.runId)}`,
+      runId === undefined ? null : formatGithubUrl(`actions/runs/${encodeURIComponent(runId)}`, context),
   };
 }
 
-/** What can be said before any metric is looked at. */
-export function decideVerdict(tasks: readonly TaskState[]): Verdict {
+/** The verdict without a gate. */
+function decideVerdict(tasks: readonly TaskState[]): Verdict {
   if (tasks.some(hasFailed)) return 'failed';
   if (tasks.some(({ status }) => !isSuccess(status))) return 'pending';
   return 'none';
@@ -281,7 +252,7 @@ export function decideVerdict(tasks: readonly TaskState[]): Verdict {
 
 type TaskState = Pick<ReportedTask, 'status' | 'statusReason' | 'queueId'>;
 
-/** It has come to an end without success; a draft that was taken out of its queue has too. */
+/** The task has ended without success, or someone has taken it out of its queue. */
 function hasFailed(task: TaskState): boolean {
   return (isEnded(task.status) && !isSuccess(task.status)) || wasTakenBack(task);
 }
@@ -321,16 +292,22 @@ function describeCommit({ tasks, isCurrent }: ReportSources, context: ReportCont
   };
 }
 
-/** Only what is a commit id for certain becomes part of an address. */
+/** A page of the repository; null if nothing names the repository. */
+function formatGithubUrl(path: string, { githubUrl, pullRequest }: ReportContext): string | null {
+  return pullRequest === undefined ? null : `${githubUrl}/${pullRequest.repository}/${path}`;
+}
+
+/** Whether this is certainly a commit id: nothing else becomes part of an address. */
+function isCommitId(commit: string | undefined): commit is string {
+  return commit !== undefined && /^[0-9a-f]{40,64}$/.test(commit);
+}
+
 function formatCommitUrl(commit: string | undefined, context: ReportContext): string | null {
-  if (commit === undefined || context.pullRequest === undefined || !/^[0-9a-f]{40,64}$/.test(commit))
-    return null;
-  return `${context.githubUrl}/${context.pullRequest.repository}/commit/${commit}`;
+  return isCommitId(commit) ? formatGithubUrl(`commit/${commit}`, context) : null;
 }
 
 function describeTask(task: ReportedTask, sources: ReportSources, context: ReportContext): ReportTask {
-  const { startedAtMs, endedAtMs, status } = task;
-  const hasEnded = isEnded(status);
+  const { status } = task;
   const url = context.urlOf(task);
   const run = task.runtime[RUNTIME_KEYS.run];
   return {
@@ -347,8 +324,8 @@ function describeTask(task: ReportedTask, sources: ReportSources, context: Repor
     worker: task.worker ?? null,
     machine: describeReportMachine(task),
     createdAtMs: task.createdAtMs ?? null,
-    startedAtMs: startedAtMs ?? null,
-    endedAtMs: hasEnded ? (endedAtMs ?? null) : null,
+    startedAtMs: task.startedAtMs ?? null,
+    endedAtMs: (isEnded(status) ? task.endedAtMs : null) ?? null,
     durationSeconds: measureSeconds(task, context.nowMs),
     params: task.params,
     artifacts: task.artifacts,
@@ -370,7 +347,7 @@ function measureSeconds(task: ReportedTask, nowMs: number): number | null {
   return Math.max(0, (untilMs - startedAtMs) / 1000);
 }
 
-/** The SDK's own figure (`set_progress`), else how far the baseline was at this iteration. */
+/** The SDK's figure (`set_progress`), else the share of the baseline's iterations. */
 function measureProgress(task: ReportedTask, baseline: Baseline): ReportProgress | null {
   if (task.status !== 'in_progress') return null;
   const percent = Number(task.runtime.progress);
@@ -392,61 +369,58 @@ function describeQueue(task: ReportedTask, { queues }: ReportSources): ReportQue
 }
 
 function describeReportMachine(task: ReportedTask): ReportMachine {
-  const monitors = new Map(task.monitors.map((metric) => [metric.name, metric]));
-  const gpus = task.monitors.filter(({ name }) => /^:monitor:gpu\/gpu_\d+_utilization$/.test(name));
-  const gpuMemories = task.monitors.filter(({ name }) => /^:monitor:gpu\/gpu_\d+_mem_used_gb$/.test(name));
+  const readAll = (name: RegExp, field: 'mean' | 'max') =>
+    task.monitors.filter((metric) => name.test(metric.name)).map((metric) => metric[field]);
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const gpus = readAll(/^:monitor:gpu\/gpu_\d+_utilization$/, 'mean');
+  const gpuMemories = readAll(/^:monitor:gpu\/gpu_\d+_mem_used_gb$/, 'max');
   return {
     host: task.runtime.hostname ?? null,
     hardware: describeMachine(task) ?? null,
     gpu: describeGpu(task) ?? null,
     python: task.runtime.python_version ?? null,
-    cpuPercent: monitors.get(':monitor:machine/cpu_usage')?.mean ?? null,
-    memoryGb: monitors.get(':monitor:machine/memory_used_gb')?.max ?? null,
-    gpuPercent: gpus.length === 0 ? null : sum(gpus, 'mean') / gpus.length,
-    gpuMemoryGb: gpuMemories.length === 0 ? null : sum(gpuMemories, 'max'),
+    cpuPercent: readAll(/^:monitor:machine\/cpu_usage$/, 'mean').at(-1) ?? null,
+    memoryGb: readAll(/^:monitor:machine\/memory_used_gb$/, 'max').at(-1) ?? null,
+    gpuPercent: gpus.length === 0 ? null : sum(gpus) / gpus.length,
+    gpuMemoryGb: gpuMemories.length === 0 ? null : sum(gpuMemories),
   };
 }
 
-function sum(metrics: readonly Metric[], field: 'mean' | 'max'): number {
-  return metrics.reduce((total, metric) => total + metric[field], 0);
-}
-
-/** So much of the console is kept in the report. */
+/** How many lines of the console the report keeps. */
 const LOG_LINES = 60;
 
 function describeFailure({ tasks, log }: ReportSources, context: ReportContext): ReportFailure | null {
   const task = tasks.find(hasFailed);
   if (task === undefined) return null;
   const lines = log?.taskId === task.id ? log.lines : [];
+  const { statusReason, statusMessage, script } = task;
   const cause = explainEnd(findEnd(task), {
-    statusReason: task.statusReason,
-    statusMessage: task.statusMessage,
+    statusReason,
+    statusMessage,
     log: lines,
     isLogComplete: log?.isWhole ?? false,
-    workingDir: task.script.workingDir ?? '.',
+    workingDir: script.workingDir ?? '.',
   });
   if (cause === undefined) return null;
+  const own = lines.filter((line) => !SDK_REMARKS.some((remark) => remark.test(line)));
+  const end = own.findLastIndex((line) => line.trim() !== '');
   return {
     ...cause,
     taskId: task.id,
     placeUrl: formatPlaceUrl(cause, task, context),
-    log: trimLines(lines.filter((line) => !isSdkRemark(line))).slice(-LOG_LINES),
+    log: own.slice(0, end + 1).slice(-LOG_LINES),
   };
 }
 
 /*
- * What the SDK says of itself in every training's console, whole lines in its own words (recordings
- * clients/agent-logs; SDK 2.1.12: task.py, resource_monitor.py). Whatever else looks like it may be the training's.
+ * What the SDK prints about itself in every training's console, as whole lines (SDK 2.1.12: task.py,
+ * resource_monitor.py). Any other line may be the training's.
  */
 const SDK_REMARKS = [
   /^ClearML results page: https?:\/\/\S+\/(?:tasks|experiments)\/[0-9a-f]{32}\/output\/log$/,
   /^ClearML Monitor: (?:GPU monitoring is not available|GPU monitoring failed getting GPU reading, switching off GPU monitoring|Could not detect iteration reporting, falling back to iterations as seconds-from-start|Reporting detected, reverting back to iteration based reporting)$/,
   /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml\.resource_monitor - WARNING - Could not fetch GPU stats: /,
 ];
-
-function isSdkRemark(line: string): boolean {
-  return SDK_REMARKS.some((remark) => remark.test(line));
-}
 
 function findEnd(task: ReportedTask): 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
   if (task.status === 'failed' || task.status === 'closed') return task.status;
@@ -456,21 +430,13 @@ function findEnd(task: ReportedTask): 'failed' | 'closed' | 'worker-lost' | 'sto
 
 function formatPlaceUrl(cause: Cause, task: ReportedTask, context: ReportContext): string | null {
   const { commit } = task.script;
-  if (cause.file === undefined || formatCommitUrl(commit, context) === null) return null;
+  if (cause.file === undefined || !isCommitId(commit)) return null;
   const path = replaceBroken(cause.file).split('/').map(encodeURIComponent).join('/');
   const line = cause.line === undefined ? '' : `#L${cause.line}`;
-  return `${context.githubUrl}/${context.pullRequest?.repository}/blob/${commit}/${path}${line}`;
+  return formatGithubUrl(`blob/${commit}/${path}${line}`, context);
 }
 
-function trimLines(lines: readonly string[]): string[] {
-  const end = lines.findLastIndex((line) => line.trim() !== '');
-  return lines.slice(0, end + 1);
-}
-
-function describeUnfinished(
-  unfinished: UnfinishedCommit | undefined,
-  context: ReportContext,
-): ReportBaseline['unfinished'] {
+function describeUnfinished({ unfinished }: Baseline, context: ReportContext): ReportBaseline['unfinished'] {
   if (unfinished === undefined) return null;
   const { commit, commitsBehind, tasks } = unfinished;
   return {
@@ -498,7 +464,7 @@ function describeBaseline(baseline: Baseline, context: ReportContext): ReportBas
     commitsSearched: missing?.commitsSearched ?? null,
     passedOver: found?.passedOver ?? 0,
     isSameTraining: found?.isSameTraining ?? false,
-    unfinished: describeUnfinished(baseline.unfinished, context),
+    unfinished: describeUnfinished(baseline, context),
     tasks: tasks.map((task) => ({
       id: task.id,
       url: context.urlOf(task),

@@ -13,7 +13,7 @@ export interface ReportedTask {
   readonly createdAtMs: number | undefined;
   readonly startedAtMs: number | undefined;
   readonly endedAtMs: number | undefined;
-  /** The newest iteration that anything was reported for. */
+  /** The newest iteration with a report. */
   readonly iteration: number;
   readonly worker: string | undefined;
   readonly queueId: string | undefined;
@@ -27,13 +27,13 @@ export interface ReportedTask {
     readonly entryPoint: string | undefined;
     readonly workingDir: string | undefined;
     readonly hasDiff: boolean;
-    /** Packages as the agent installed them, or as they were asked for, one an entry. */
+    /** Packages that the agent installed, or those of the requirements; one per entry. */
     readonly packages: readonly string[];
   };
   readonly image: string | undefined;
   /** By `Section/name`. */
   readonly params: Readonly<Record<string, string>>;
-  /** The training has parsed its command line: all arguments that the program knows stand in the params' section Args. */
+  /** The training has parsed its command line, so `params` contains all of its arguments in the section Args. */
   readonly hasToldArguments: boolean;
   /** The training's own. */
   readonly metrics: readonly Metric[];
@@ -44,7 +44,7 @@ export interface ReportedTask {
   readonly inputModels: readonly Model[];
 }
 
-/** A file that a task left behind. */
+/** A file that a task uploaded. */
 export interface Artifact {
   readonly name: string;
   readonly type: string | undefined;
@@ -60,8 +60,8 @@ export interface Model {
 /**
  * The tasks with these ids, in their order.
  *
- * @param what they are, for the failure
- * @throws Failure (not found) naming those that ClearML does not have
+ * @param what the kind of task, for the message
+ * @throws Failure (not found) that lists the ids which ClearML does not have
  */
 export function pickTasks(
   found: ReadonlyMap<string, ReportedTask>,
@@ -73,7 +73,7 @@ export function pickTasks(
     throw new Failure(`ClearML has no ${what} ${missing.join(', ')}`, {
       exitCode: EXIT_CODES.notFound,
       remedy:
-        'It was deleted, or it is in another workspace or on another server than the credentials (CLEARML_API_HOST) belong to.',
+        'It was deleted, or it is in another workspace or on another server than those of the credentials (CLEARML_API_HOST).',
     });
   }
   return ids.flatMap((id) => found.get(id) ?? []);

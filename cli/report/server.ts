@@ -22,9 +22,9 @@ import { HISTORY_EVENTS, RUNTIME_KEYS } from '../training/task.ts';
 import { type Curve, type Curves, cleanCurve } from './drawing/curve.ts';
 import { type Plot, parsePlot } from './drawing/plot.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type ReportServer } from './ports.ts';
-import type { Model, ReportedTask } from './reported-task.ts';
+import type { ReportedTask } from './reported-task.ts';
 
-/** A task with 10,000 metrics is a document of some 16 MB. Three such attempts fit into the time that there is. */
+/** A task with 10,000 metrics is a document of about 16 MB. Three attempts fit into the time limit. */
 const LARGE_ANSWER_TIMEOUT_MS = 12_000;
 
 const TASK_FIELDS = [
@@ -55,7 +55,7 @@ const TASK_FIELDS = [
   'models',
 ] as const;
 
-/** Whether there is one that counts is asked: what tells it. */
+/** What decides whether a task counts for a branch. */
 const BRANCH_FIELDS = [
   'status',
   'created',
@@ -69,19 +69,19 @@ const BRANCH_FIELDS = [
 
 const SUCCESSFUL = ['completed', 'published'];
 const UNDER_WAY = ['queued', 'in_progress', 'publishing'];
-/** The newest one is compared with, all seeds of it; the others are only counted. */
+/** The report compares with all seeds of the newest one and only counts the others. */
 const TAGGED_TASKS = 100;
 
-/** Messages of a failed task's console: a message holds the lines of some seconds. */
+/** Messages of a failed task's console; each holds the lines of a few seconds. */
 const LOG_MESSAGES = 60;
 
-/** A whole console, of up to 20,000 messages: some days of training that prints all the time. */
+/** A whole console, up to 20,000 messages: a few days of a training that prints all the time. */
 const CONSOLE_PAGE_SIZE = 2000;
 const MAX_CONSOLE_PAGES = 10;
 
-/** Points that an answer may hold: a few MB. */
+/** Points in an answer: a few MB. */
 const POINT_BUDGET = 100_000;
-/** Above this many the server's own answer would be slow. */
+/** With more samples the server answers slowly. */
 const MAX_SAMPLES = 2000;
 const MIN_SAMPLES = 40;
 
@@ -104,7 +104,7 @@ const PlotsSchema = v.object({
   ),
 });
 
-/** Whom a report asks, and until when. */
+/** How to ask ClearML. */
 interface Ask {
   readonly client: ClearmlClient;
   readonly options: CallOptions;
@@ -141,7 +141,7 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
   };
 }
 
-/** The newest ones, successful where nothing else is said: one request, however many there are. */
+/** The newest matching tasks, in one request; by default successful ones. */
 async function findNewest(
   { client, options }: Ask,
   { projectId, pipeline }: { readonly projectId: string | undefined; readonly pipeline?: string },
@@ -173,15 +173,11 @@ const CODE_FIELDS = [`runtime.${RUNTIME_KEYS.code}`, 'script.version_num', 'tags
 
 /** The conditions for tasks of these commits or code ids. */
 function matchCode(codeIds: readonly string[]) {
-  return {
-    _any_: {
-      fields: CODE_FIELDS,
-      pattern: `^${MARK_PREFIX_PATTERN}(${codeIds.map(escapeRegExp).join('|')})$`,
-    },
-  };
+  const pattern = `^${MARK_PREFIX_PATTERN}(${codeIds.map(escapeRegExp).join('|')})$`;
+  return { _any_: { fields: CODE_FIELDS, pattern } };
 }
 
-/** The conditions for those and all tasks of the branch, as far as they may count: no number of trials hides them. */
+/** The same, and all tasks that may count for the branch; so trials of others cannot push them out of the page. */
 function matchBranch(branch: string, codeIds: readonly string[]) {
   const marked = `base(-until)?:${escapeRegExp(branch)}:.*`;
   const ids = [branch, ...codeIds].map(escapeRegExp).join('|');
@@ -198,21 +194,18 @@ function matchBranch(branch: string, codeIds: readonly string[]) {
   };
 }
 
-/**
- * Where `last_metrics` holds metrics: under the MD5 of title and series. A task can have thousands, and the
- * server sends only those that are named.
- */
+/** Where `last_metrics` holds metrics: under the MD5 of title and series. The server sends only those that are named. */
 function locateMetrics(metrics: readonly MetricName[] | 'all'): TaskField[] {
   if (metrics === 'all') return ['last_metrics'];
-  // Not imported: a bundled start would load it before the first request, which needs no hash.
+  // An import would be loaded before the first request, which needs no hash.
   const { createHash } = process.getBuiltinModule('node:crypto');
   const hashName = (name: string) => createHash('md5').update(name, 'utf8').digest('hex');
   return metrics.map(({ title, series }): TaskField => `last_metrics.${hashName(title)}.${hashName(series)}`);
 }
 
 /**
- * The curves of these metrics: one request for all tasks, or where they have many one for each. A server that does not
- * know `metrics` in the first answers with every metric there is.
+ * The curves of these metrics: one request for all tasks, or one each if they have many metrics. An older server ignores
+ * `metrics` in the first kind of request and answers with all of them.
  */
 async function readCurves(
   { client, options }: Ask,
@@ -272,7 +265,7 @@ async function readConsole(
   for (let page = 0; page < MAX_CONSOLE_PAGES; page += 1) {
     const { events, total } = await readPage(afterMs, CONSOLE_PAGE_SIZE);
     const last = events.at(-1);
-    // A server that ignores the time gives the same page for ever.
+    // A server that ignores the time would repeat the same page endlessly.
     if (last !== undefined && last.timestampMs <= afterMs) break;
     for (const { text } of events) lines.push(...splitLogLines(text));
     count += events.length;
@@ -319,31 +312,24 @@ function toReportedTask(task: TaskOf<(typeof TASK_FIELDS)[number] | 'last_metric
     },
     image: task.container.image,
     params: Object.fromEntries(listParams(task.hyperparams).filter(isGiven)),
+    // A copy of a task has the original's arguments, but no key.
     hasToldArguments: task.runtime[RUNTIME_KEYS.key] !== undefined && hasDescribedArgument(task.hyperparams),
     metrics: metrics.filter((metric) => !isMonitor(metric)),
     monitors: metrics.filter(isMonitor),
     artifacts: task.execution.artifacts
       .filter(({ mode }) => mode !== 'input')
-      .map(({ key, type, content_size: sizeBytes }) => ({
-        name: key,
-        type,
-        sizeBytes: sizeBytes ?? undefined,
-      })),
-    outputModels: toModels(task.models.output),
-    inputModels: toModels(task.models.input),
+      .map(({ key: name, type, content_size: size }) => ({ name, type, sizeBytes: size ?? undefined })),
+    outputModels: task.models.output.map(({ name, model: id }) => ({ id, name })),
+    inputModels: task.models.input.map(({ name, model: id }) => ({ id, name })),
   };
 }
 
-/** One whose value is a text. */
+/** Whether the param's value is a text. */
 function isGiven(param: [string, string | undefined]): param is [string, string] {
   return param[1] !== undefined;
 }
 
-function toModels(models: TaskOf<'models'>['models']['input']): Model[] {
-  return models.map(({ name, model }) => ({ id: model, name }));
-}
-
-/** A text until the agent has replaced it by the list of what it installed. */
+/** A text until the agent replaces it by the list of installed packages. */
 function readPackages(pip: unknown): string[] {
   const lines = Array.isArray(pip) ? pip : typeof pip === 'string' ? pip.split('\n') : [];
   return lines
@@ -353,17 +339,11 @@ function readPackages(pip: unknown): string[] {
 }
 
 /**
- * Whether the SDK has put the program's arguments beside those of the launch: in one request, each with its help text, or
- * the word None (SDK 2.1.12: args.py `copy_to_parser`). A launch of ours describes
- * none, and what else the SDK writes repeats those of the launch without a description. A copy of a task has the
- * original's, but no key.
+ * Whether the SDK has added the program's own arguments. It adds all in one request, each with its help text or the word
+ * None (SDK 2.1.12: args.py `copy_to_parser`). Our launch, and what else the SDK writes, have no descriptions.
  */
-function hasDescribedArgument(sections: Readonly<Record<string, unknown>>): boolean {
-  const { Args: entries } = sections;
-  return (
-    isRecord(entries) &&
-    Object.values(entries).some(
-      (entry) => isRecord(entry) && typeof entry.description === 'string' && entry.description !== '',
-    )
-  );
+function hasDescribedArgument({ Args: entries }: Readonly<Record<string, unknown>>): boolean {
+  const hasDescription = (entry: unknown) =>
+    isRecord(entry) && typeof entry.description === 'string' && entry.description !== '';
+  return isRecord(entries) && Object.values(entries).some(hasDescription);
 }

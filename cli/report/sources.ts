@@ -13,64 +13,60 @@ import { listNamedMetrics, type RankedMetric, rankMetrics } from './metrics.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type SourceServers } from './ports.ts';
 import { pickTasks, type ReportedTask } from './reported-task.ts';
 
-/** Of the baseline's metrics at most this many are asked for: a task can have thousands. */
+/** Limit of the baseline's metrics to read: a task can have thousands. */
 const MAX_COMPARED_METRICS = 300;
-/** Curves and sparklines for at most this many metrics. */
+/** Limit of the metrics with curves and sparklines. */
 const MAX_CURVES = 40;
-/** Consoles are read of at most this many tasks. */
+/** Limit of the tasks whose consoles are read. */
 const MAX_CONSOLES = 20;
-
-/** Parts of a report that are left out where ClearML does not answer about them. */
-type Unread = 'curves' | 'details';
 
 /** Everything a report is made of. */
 export interface ReportSources {
-  /** In the order asked for. */
+  /** In the order of the arguments. */
   readonly tasks: readonly ReportedTask[];
-  /** Their metrics, in the order of their importance. */
+  /** Their metrics, most important first. */
   readonly ranked: readonly RankedMetric[];
-  /** undefined where GitHub was not asked, or did not tell. */
+  /** undefined if GitHub was not asked, or did not answer. */
   readonly pullRequest: PullRequest | undefined;
-  /** Why GitHub did not tell: then it will not take a comment either. */
+  /** Why GitHub did not answer: then it will not take a comment either. */
   readonly failure: Failure | undefined;
-  /** The pull request's newest commit holds the code that was trained; undefined where that is not known. */
+  /** The pull request's newest commit holds the code that was trained; undefined if unknown. */
   readonly isCurrent: boolean | undefined;
-  /** What the report compares with: the first baseline asked for. */
+  /** What the report compares with: the first baseline of the settings. */
   readonly baseline: Baseline;
-  /** What ClearML did not tell, and a report can do without. */
-  readonly unread: readonly Unread[];
-  /** The other baselines asked for, in their order. */
+  /** What ClearML did not answer in time, and a report can do without: `details` are log, queue and plots. */
+  readonly unread: ReadonlyArray<'curves' | 'details'>;
+  /** The other baselines of the settings, in their order. */
   readonly anchors: readonly Baseline[];
   readonly curves: Curves;
   /** The end of a failed task's console. */
   readonly log: ({ readonly taskId: string } & ConsoleEnd) | undefined;
-  /** Consoles that the gate needs, by task; one that ClearML did not give is not there, and its task's zeros are doubted. */
+  /** Consoles that the gate needs, by task. Without its console a task's zeros are doubted. */
   readonly consoles: ReadonlyMap<string, ConsoleEnd>;
   readonly queues: ReadonlyMap<string, QueueState>;
   readonly plots: readonly Plot[];
-  /** The settings file as the base branch has it now; undefined where GitHub was not asked. */
+  /** The settings file as the base branch has it now; undefined if GitHub was not asked. */
   readonly baseSettings: BaseSettings | undefined;
 }
 
-/** A file of the base branch; no text where there is no such file. */
-export type BaseSettings = { readonly branch: string } & (
-  | { readonly text: string | undefined }
-  | { readonly failure: Failure }
-);
+/** A file of the base branch; no value if the branch has no such file. */
+export interface BaseSettings {
+  readonly branch: string;
+  readonly file: Settled<string | undefined>;
+}
 
-/** What a report is to be made of. */
+/** What to gather for a report. */
 export interface SourceOptions {
   readonly taskIds: readonly string[];
   readonly baselineRules: readonly BaselineRule[];
   readonly seedParam: string;
-  /** What the event names, so that GitHub need not be waited for. */
+  /** What the event names; so searches can start before GitHub answers. */
   readonly expected: ExpectedCode | undefined;
   readonly pullRequest: number | undefined;
-  /** The event's own head was launched, and only some files decide: then a tree tells nothing. */
+  /** Only some files decide the result, so the commit's tree does not identify the code. */
   readonly hasPaths: boolean;
-  /** How metrics count. */
   readonly rules: readonly MetricRule[];
-  /** The settings file, relative to the repository's root; undefined where it lies outside. */
+  /** The settings file, relative to the repository's root; undefined if it lies outside. */
   readonly settingsPath: string | undefined;
 }
 
@@ -78,27 +74,20 @@ export interface SourceOptions {
 export interface ExpectedCode {
   readonly baseBranch: string;
   readonly headCommit: string;
-  /** Where the head is a branch of the same repository: undefined for a fork's. */
+  /** undefined if the head is a fork's branch. */
   readonly headBranch: string | undefined;
 }
 
-/** What the first answers told: which tasks, and which pull request. */
-export interface Subject {
-  readonly tasks: readonly ReportedTask[];
-  /** With those that baselines name, by id. */
-  readonly found: ReadonlyMap<string, ReportedTask>;
-  /** undefined where nobody could be asked. */
-  readonly pull: Settled<PullRequest> | undefined;
-  /** What is to be compared with the base branch, a branch or a commit; undefined where nobody knows it. */
-  readonly head: string | undefined;
-  readonly baseBranch: string | undefined;
-  readonly histories: Histories | undefined;
+/** What the first answers contain: the tasks and the pull request. */
+export interface Subject
+  extends Pick<BaselineQuestion, 'found' | 'head' | 'baseBranch' | 'histories'>,
+    Pick<ReportSources, 'tasks' | 'pullRequest' | 'failure'> {
   readonly baseSettings: Promise<BaseSettings> | undefined;
 }
 
 /**
- * Asks for the tasks, for those that baselines name, and for the pull request; where an event names its base branch, for
- * that branch's history and settings at the same time.
+ * Reads the tasks, those that baselines name, and the pull request. If an event names the base branch, its history and
+ * settings are read at the same time.
  *
  * @throws Failure (not found) naming the tasks that do not exist
  */
@@ -106,10 +95,9 @@ export async function readSubject(options: SourceOptions, servers: SourceServers
   const { baselineRules, expected, taskIds } = options;
   const { clearml, github } = servers;
   const histories = github === undefined ? undefined : openHistories(github);
-  const branches =
-    expected === undefined
-      ? []
-      : baselineRules.filter(isBranchRule).map((rule) => rule.branch ?? expected.baseBranch);
+  const branches = expected
+    ? baselineRules.filter(isBranchRule).map((rule) => rule.branch ?? expected.baseBranch)
+    : [];
   if (expected !== undefined) beginSearches(histories, branches, expected.headBranch ?? expected.headCommit);
   const expectedSettings = readBaseSettings(options, servers, expected?.baseBranch);
 
@@ -119,24 +107,24 @@ export async function readSubject(options: SourceOptions, servers: SourceServers
     readPullRequest(options, github, histories, branches),
   ]);
   const tasks = pickTasks(found, taskIds, 'task');
-  const pullRequest = pull !== undefined && 'value' in pull ? pull.value : undefined;
+  const { value: pullRequest, failure } = { value: undefined, failure: undefined, ...pull };
   const baseBranch = pullRequest?.baseBranch ?? expected?.baseBranch;
   return {
     tasks,
     found,
-    pull,
+    pullRequest,
+    failure,
     head: head ?? pullRequest?.headCommit ?? tasks[0]?.script.commit,
     baseBranch,
     histories,
-    // The event's base branch is not asked for again; a pull request that was given another one meanwhile is.
+    // The pull request's base branch may have changed since the event.
     baseSettings:
       baseBranch === expected?.baseBranch ? expectedSettings : readBaseSettings(options, servers, baseBranch),
   };
 }
 
 /**
- * Asks for everything else a report needs but what `completeSources` does, independent questions together: baselines and
- * details.
+ * Reads baselines and details, in parallel.
  *
  * @returns sources without curves and consoles
  * @throws Failure (not found) naming the baseline that does not exist
@@ -146,22 +134,13 @@ export async function gatherSources(
   options: SourceOptions,
   servers: SourceServers,
 ): Promise<ReportSources> {
-  const { tasks, found, pull, head, baseBranch, histories } = subject;
+  const { tasks } = subject;
   const { baselineRules, pullRequest, rules, seedParam } = options;
   const ranked = rankMetrics(tasks, rules);
   const compared = ranked.slice(0, MAX_COMPARED_METRICS).map(({ metric }) => metric);
   const metrics = hasGatedPatterns(rules) ? 'all' : [...compared, ...listNamedMetrics(rules)];
-  const question: BaselineQuestion = {
-    own: tasks,
-    found,
-    pullRequest,
-    seedParam,
-    baseBranch,
-    head,
-    histories,
-    metrics,
-    isGated: hasGate(rules),
-  };
+  const isGated = hasGate(rules);
+  const question: BaselineQuestion = { ...subject, own: tasks, pullRequest, seedParam, metrics, isGated };
   const [[baseline = NO_BASELINE, ...anchors], details, isCurrent, baseSettings] = await Promise.all([
     Promise.all(baselineRules.map((rule) => findBaseline(rule, question, servers))),
     settle(readDetails(tasks, servers)),
@@ -171,8 +150,8 @@ export async function gatherSources(
   return {
     tasks,
     ranked,
-    pullRequest: pull !== undefined && 'value' in pull ? pull.value : undefined,
-    failure: pull !== undefined && 'failure' in pull ? pull.failure : undefined,
+    pullRequest: subject.pullRequest,
+    failure: subject.failure,
     isCurrent,
     baseline,
     anchors,
@@ -185,10 +164,10 @@ export async function gatherSources(
 }
 
 /**
- * Asks for the rest: the curves of both sides, and the consoles without which a gated number can't be told from a NaN.
+ * Reads the rest: the curves of both sides, and the consoles that tell a gated number from a NaN.
  *
- * @returns the whole sources, and what the gathered ones lack: without the judgement nothing can be said of the gate yet;
- *   without the curves all can, but that a leap in one may still make its number undecided
+ * @returns the whole sources, and what the gathered ones lack. Without consoles (`judgement`) the gate cannot judge;
+ *   without curves it can, but a leap in one may still make its number undecided.
  */
 export function completeSources(
   gathered: ReportSources,
@@ -205,7 +184,7 @@ export function completeSources(
       readConsoles(consoles, servers),
     ]);
     const isRead = 'value' in curves;
-    // A curve can cast a doubt on a number that nothing else speaks against.
+    // A leap in a curve is a reason to read the console too.
     const further = isRead ? listConsoles(judged, rules, curves.value) : [];
     const more = await readConsoles(
       further.filter((id) => !consoles.includes(id)),
@@ -230,31 +209,30 @@ function isBranchRule(
   return !('task' in rule) && !('tag' in rule);
 }
 
-/** Asks already for what will be searched. */
+/** Starts the searches whose answers are needed later. */
 function beginSearches(histories: Histories | undefined, branches: readonly string[], head: string): void {
   for (const branch of branches)
     if (histories !== undefined) void keepForLater(histories.search(branch, head));
 }
 
-/** For an answer that is awaited later, unless another one ends the program before. */
+/** Keeps a rejection from being reported as unhandled before its promise is awaited. */
 function keepForLater<T>(promise: Promise<T>): Promise<T> {
-  // Awaited below; this keeps an early rejection from being reported as unhandled.
   promise.catch(() => undefined);
   return promise;
 }
 
 /**
- * The pull request as it is now; undefined where nobody can be asked. Where the comparison of the two branches shows that
- * the head still is the event's, that is all there is to know, and GitHub is not asked a second time.
+ * The pull request as it is now; undefined if GitHub is not asked. If the comparison of the two branches shows that the
+ * head is still the event's, GitHub is not asked again.
  *
- * @returns also what is to be compared with the base branch: undefined where no event says
+ * @returns also the head to compare with the base branch; undefined if no event names it
  */
 async function readPullRequest(
   { expected, pullRequest: number }: SourceOptions,
   github: Promise<CodeHost> | undefined,
   histories: Histories | undefined,
   branches: readonly string[],
-): Promise<Pick<Subject, 'pull' | 'head'>> {
+): Promise<{ readonly pull: Settled<PullRequest> | undefined; readonly head: string | undefined }> {
   const head = expected?.headCommit;
   if (github === undefined || number === undefined) return { pull: undefined, head };
   const [branch] = branches;
@@ -264,15 +242,15 @@ async function readPullRequest(
     if ('value' in found && found.value.comparison?.head.commit === headCommit) {
       return { pull: { value: { headCommit, baseBranch } }, head: headBranch };
     }
-    // The branch has moved on, or is gone: what was compared is not what was trained.
+    // The branch has moved on or is gone: compare the commit that was trained instead.
     beginSearches(histories, branches, headCommit);
   }
   return { pull: await settle(github.then((host) => host.readPullRequest(number))), head };
 }
 
 /**
- * The settings of the base branch as it is now, not as the pull request found it: they are what will hold after the merge,
- * and a branch off an old commit with a looser gate is to be told too.
+ * The settings of the base branch as it is now, because they hold after the merge. A pull request from an old commit with
+ * a looser gate must show that too.
  */
 function readBaseSettings(
   { settingsPath: path }: SourceOptions,
@@ -280,24 +258,16 @@ function readBaseSettings(
   branch: string | undefined,
 ): Promise<BaseSettings> | undefined {
   if (github === undefined || branch === undefined || path === undefined) return undefined;
-  const read = async (): Promise<BaseSettings> => {
-    const text = await settle(github.then((host) => host.readFile(path, branch)));
-    return 'failure' in text ? { branch, failure: text.failure } : { branch, text: text.value };
-  };
-  return keepForLater(read());
+  const reading = settle(github.then((host) => host.readFile(path, branch)));
+  return keepForLater(reading.then((file) => ({ branch, file })));
 }
 
-const NO_DETAILS: Pick<ReportSources, 'log' | 'queues' | 'plots'> = {
-  log: undefined,
-  queues: new Map(),
-  plots: [],
-};
+type Details = Pick<ReportSources, 'log' | 'queues' | 'plots'>;
 
-/** One question more, by what a reader wants to know of tasks in this state. */
-async function readDetails(
-  tasks: readonly ReportedTask[],
-  { clearml }: SourceServers,
-): Promise<Pick<ReportSources, 'log' | 'queues' | 'plots'>> {
+const NO_DETAILS: Details = { log: undefined, queues: new Map(), plots: [] };
+
+/** One further request, by the tasks' state: the log of a failure, the queues of waiting tasks, or the plots. */
+async function readDetails(tasks: readonly ReportedTask[], { clearml }: SourceServers): Promise<Details> {
   const failed = tasks.find(({ status }) => isEnded(status) && !isSuccess(status));
   if (failed !== undefined) {
     return { ...NO_DETAILS, log: { taskId: failed.id, ...(await clearml.readLogEnd(failed.id)) } };
@@ -314,17 +284,16 @@ async function readDetails(
 
 /** Whether the pull request's newest commit holds the code that was trained: the same commit, or the same tree. */
 async function decideCurrent(
-  { tasks: [task], pull, histories }: Subject,
+  { tasks: [task], pullRequest, histories }: Subject,
   { expected, hasPaths, pullRequest: number }: SourceOptions,
   { github }: SourceServers,
 ): Promise<boolean | undefined> {
   if (task === undefined || github === undefined || number === undefined) return undefined;
-  if (pull === undefined || 'failure' in pull) return undefined;
-  const head = pull.value.headCommit;
+  if (pullRequest === undefined) return undefined;
+  const head = pullRequest.headCommit;
   if (task.script.commit === head) return true;
   const codeIds = listCodeIds(task);
-  // Where only some files decide, their hash can't be made from what GitHub tells; but the event's own launch found the
-  // task by that hash.
+  // GitHub does not give the hash of `paths`, but the event's own launch found the task by it.
   if (hasPaths && expected?.headCommit === head && task.tags.includes(tagPullRequest(number))) return true;
   const known = await histories?.findTree(head);
   if (known !== undefined) return codeIds.includes(known);
@@ -342,27 +311,25 @@ function listConsoles(
   return [...new Set(wanted.map(({ id }) => id))].slice(0, MAX_CONSOLES);
 }
 
-/** A console that can't be had leaves its task's zeros doubted. */
+/** Without its console a task's zeros stay doubted. */
 async function readConsoles(
   ids: readonly string[],
   { clearml }: SourceServers,
 ): Promise<ReadonlyMap<string, ConsoleEnd>> {
-  const consoles = await Promise.all(
-    ids.map(async (id) => {
-      const end = await settle(clearml.readConsole(id));
-      return 'value' in end ? [[id, end.value] as const] : [];
-    }),
-  );
-  return new Map(consoles.flat());
+  const consoles = new Map<string, ConsoleEnd>();
+  const read = async (id: string) => {
+    const end = await settle(clearml.readConsole(id));
+    if ('value' in end) consoles.set(id, end.value);
+  };
+  await Promise.all(ids.map(read));
+  return consoles;
 }
 
-/** The metrics that have a curve, the most important. */
+/** The most important metrics that have a curve. */
 function listCurves({ tasks, ranked }: Pick<ReportSources, 'tasks' | 'ranked'>): MetricName[] {
-  const withCurve = new Set(
-    tasks.flatMap((task) =>
-      task.metrics.filter(({ count, isSingle }) => count > 1 && !isSingle).map(({ name }) => name),
-    ),
-  );
+  const reported = tasks.flatMap((task) => task.metrics);
+  const curved = reported.filter(({ count, isSingle }) => count > 1 && !isSingle);
+  const withCurve = new Set(curved.map(({ name }) => name));
   const metrics = ranked.map(({ metric }) => metric);
   return metrics.filter(({ name }) => withCurve.has(name)).slice(0, MAX_CURVES);
 }

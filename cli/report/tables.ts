@@ -7,12 +7,11 @@ import type { ReportMetric } from './metrics.ts';
 import type { Report, ReportTask } from './report.ts';
 import { composeBaseline, composeChange, composeSetting, composeValue, nameBaseline } from './text.ts';
 
-/** Metrics with their baseline where any has one, and with their course where any has one. */
+/** Metrics with their baseline and their curve, if any metric has one. */
 export function writeMetrics(metrics: readonly ReportMetric[], { baseline, phase }: Report): string {
   const hasBaseline = baseline.kind === 'found';
-  // What is not finished is not compared: it would look worse than it is.
+  // An unfinished training is not compared: it would look worse than it is.
   const isFinal = phase === 'completed';
-  // Before it runs there is nothing of its own to show.
   const hasOwn = phase !== 'queued' && phase !== 'draft';
   if (!hasOwn && !hasBaseline) return '';
   const own = isFinal ? (hasBaseline ? 'This pull request' : 'Value') : 'So far';
@@ -22,7 +21,7 @@ export function writeMetrics(metrics: readonly ReportMetric[], { baseline, phase
     { title: nameBaseline(baseline), align: 'right', isShown: hasBaseline, of: composeBaseline },
     { title: words('Change'), isShown: hasBaseline && isFinal, of: composeChange },
     {
-      title: words('Course'),
+      title: words('Curve'),
       isShown: metrics.some(({ sparkline }) => sparkline !== ''),
       of: ({ sparkline }) => phrase`${sparkline || null}`,
     },
@@ -38,7 +37,7 @@ function nameWithPick({ metric, pick }: ReportMetric): Phrase {
   return pick === 'last' ? phrase`${metric}` : phrase`${metric} (${words(pick)})`;
 }
 
-/** Params that differ from the baseline's, so many of them. */
+/** The first `count` params that differ from the baseline's. */
 export function writeParams({ params, baseline: base }: Report, count: number): string {
   return writeTable(
     nameSides('Param', base),
@@ -52,7 +51,7 @@ export function writeParams({ params, baseline: base }: Report, count: number): 
   );
 }
 
-/** What else differs from the baseline. */
+/** Other conditions that differ from the baseline's. */
 export function writeEnvironment({ environment, baseline: base }: Report): string {
   return writeTable(
     nameSides('Conditions', base),
@@ -70,7 +69,7 @@ export function writePlot(plot: Plot): string {
   const axes =
     columnAxis !== null && rowAxis !== null ? phrase`, rows: ${rowAxis}, columns: ${columnAxis}` : [];
   const isMatrix = plot.kind === 'matrix';
-  // Numbers need no quotes: it is us who wrote them.
+  // Numbers need no quotes, because formatNumber wrote them.
   const cell = (text: string): Phrase =>
     /^-?\d+(?:\.\d+)?$/.test(text) ? words(text) : phrase`${text || null}`;
   const table = writeTable(
@@ -85,7 +84,7 @@ export function writePlot(plot: Plot): string {
   return `${writeLine(phrase`${strong(phrase`${plot.name}`)}${axes}`)}\n\n${table}`;
 }
 
-/** A table of the tasks: where and how they ran, and what they left behind. */
+/** A table of the tasks: where and how they ran, and their models and artifacts. */
 export function writeDetails({ tasks }: Report): string {
   const rows = tasks.flatMap((task, index) => {
     const suffix = tasks.length > 1 ? ` (task ${index + 1})` : '';

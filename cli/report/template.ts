@@ -2,7 +2,7 @@ import mustache from 'mustache';
 import { describeReadError, EXIT_CODES, Failure } from '../shell/failure.ts';
 import { readNamedFile, readOwnFile } from '../shell/files.ts';
 
-/** The names that a template may use. */
+/** The names that a template may contain. */
 export const PLACEHOLDERS = [
   'heading',
   'lead',
@@ -37,10 +37,7 @@ export const PLACEHOLDERS = [
 /** Placeholders that take a name: `{{metric: title/series}}`. */
 export const PLACEHOLDER_FUNCTIONS = ['metric', 'baseline', 'change', 'param'] as const;
 
-/**
- * What a template can show: each name with its Markdown, which is safe wherever it stands, and empty where there is
- * nothing to show.
- */
+/** The Markdown of each placeholder: safe in any position, and empty if there is nothing to show. */
 export type TemplateView = Readonly<Record<(typeof PLACEHOLDERS)[number], string>>;
 
 /** Placeholders with an argument: `{{metric: test_accuracy/accuracy}}`. */
@@ -48,29 +45,22 @@ export type TemplateFunctions = Readonly<
   Record<(typeof PLACEHOLDER_FUNCTIONS)[number], (argument: string) => string>
 >;
 
-/** A template that was read and found good. */
+/** Renders a valid template. */
 export type RenderTemplate = (view: TemplateView, functions: TemplateFunctions) => string;
 
-/** The comment's and the job summary's. */
-export interface Templates {
-  readonly comment: RenderTemplate;
-  readonly summary: RenderTemplate;
-}
+export type Templates = Readonly<Record<'comment' | 'summary', RenderTemplate>>;
 
 /**
- * Reads the templates; that of the comment is the user's own where a path is given.
+ * Reads the templates of the comment and of the job summary.
  *
- * @throws Failure (usage) when it can't be read or used
+ * @param path the user's own template of the comment
+ * @throws Failure (usage) if it can't be read or used
  */
 export async function readTemplates(cwd: string, path: string | undefined): Promise<Templates> {
-  const comment = 'templates/comment.md';
-  const summary = 'templates/summary.md';
+  const readOwn = (name: Parameters<typeof readOwnFile>[0]) => compileTemplate(name, readOwnFile(name));
   return {
-    comment:
-      path === undefined
-        ? compileTemplate(comment, readOwnFile(comment))
-        : await readUsersTemplate(cwd, path),
-    summary: compileTemplate(summary, readOwnFile(summary)),
+    comment: path === undefined ? readOwn('templates/comment.md') : await readUsersTemplate(cwd, path),
+    summary: readOwn('templates/summary.md'),
   };
 }
 
@@ -82,22 +72,22 @@ async function readUsersTemplate(cwd: string, name: string): Promise<RenderTempl
     throw new Failure(`the template ${name} ${describeReadError(cause)}`, {
       exitCode: EXIT_CODES.usage,
       remedy:
-        'Give --template a file relative to the working directory; templates/comment.md is one to start from.',
+        'Set --template to a file, relative to the working directory; templates/comment.md is a good start.',
       cause,
     });
   }
 }
 
-/** Begins the names that calls have inside Mustache: a sign for private use, which nobody types. */
+/** Prefix of the names that calls have inside Mustache: a private-use character that templates do not contain. */
 const CALL_PREFIX = '\ue000';
 const CALL = /\{\{\{?\s*([a-z][a-z-]*)\s*:\s*([^{}\n]*?)\s*\}?\}\}/g;
 
 /**
- * Reads a Mustache template: `{{name}}`, `{{name: argument}}`, and `{{#name}}…{{/name}}`, which is shown only where
- * `name` has something to show (`{{^name}}…{{/name}}`: only where not).
+ * Compiles a Mustache template: `{{name}}`, `{{name: argument}}`, and `{{#name}}…{{/name}}`, which is shown only if `name`
+ * has something to show (`{{^name}}…{{/name}}`: only if not).
  *
- * @param template as a person would find the file
- * @throws Failure (usage) when the template is malformed or asks for a name that does not exist
+ * @param template the file's name, for messages
+ * @throws Failure (usage) if the template is malformed or contains an unknown name
  */
 export function compileTemplate(template: string, source: string): RenderTemplate {
   const calls: Array<{ readonly name: string; readonly argument: string }> = [];
@@ -127,10 +117,10 @@ export function compileTemplate(template: string, source: string): RenderTemplat
       functions[name as keyof TemplateFunctions](argument),
     ]);
     const rendered = mustache.render(text, { ...view, ...Object.fromEntries(results) }, undefined, {
-      // Everything in the view is Markdown that is safe already.
+      // The view contains only safe Markdown.
       escape: String,
     });
-    // What was left out leaves gaps.
+    // Empty parts leave gaps.
     return `${rendered.replace(/\n{3,}/g, '\n\n').trim()}\n`;
   };
 }

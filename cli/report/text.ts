@@ -7,7 +7,7 @@ import type { TaskStatus } from '../training/task.ts';
 import { findDecisive, judgeEffect, type ReportMetric } from './metrics.ts';
 import type { Report, ReportBaseline, ReportTask } from './report.ts';
 
-/** How a status is called in a sentence. */
+/** The statuses as words in a sentence. */
 export const STATUS_WORDS: Readonly<Record<TaskStatus, string>> = {
   created: 'in no queue',
   queued: 'waiting in the queue',
@@ -21,7 +21,7 @@ export const STATUS_WORDS: Readonly<Record<TaskStatus, string>> = {
   unknown: 'in an unknown state',
 };
 
-/** The first line: how far it is, and the one number or the one cause that counts. */
+/** The first line: how far the training is, and the number or the cause that matters most. */
 export function composeHeading(report: Report): Phrase {
   const name = phrase`${report.name}`;
   const { failure, phase } = report;
@@ -29,10 +29,9 @@ export function composeHeading(report: Report): Phrase {
     case 'failed':
     case 'stopped': {
       const word = failure?.kind === 'timeout' ? 'timed out' : phase;
-      // Of the cause's words some are the training's own, and ours hold names: all of it is quoted.
-      return failure === null
-        ? phrase`${name} ${words(word)}`
-        : phrase`${name} ${words(word)}: ${failure.message}`;
+      // The message contains the training's own words and names, so all of it is quoted.
+      const message = failure === null ? [] : phrase`: ${failure.message}`;
+      return phrase`${name} ${words(word)}${message}`;
     }
     case 'queued':
       return phrase`${name} is waiting${describePlace(report.tasks)}`;
@@ -42,7 +41,7 @@ export function composeHeading(report: Report): Phrase {
       return phrase`${name} is not in a queue yet`;
     case 'completed': {
       const verdict = nameVerdict(report);
-      const judged = verdict === '' ? [] : phrase`${strong(verdict)}${describeForce(report)}: `;
+      const judged = verdict === undefined ? [] : phrase`${strong(verdict)}${describeForce(report)}: `;
       const leading = pickLeading(report);
       if (leading === undefined) return phrase`${judged}${name} completed`;
       return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report)}${countFurther(report)}`;
@@ -50,36 +49,30 @@ export function composeHeading(report: Report): Phrase {
   }
 }
 
-/** How the gate's answer is called in the first line; what did not complete says so itself. */
-const VERDICT_WORDS: Readonly<Record<Report['verdict'], string>> = {
+/** The verdicts in the first line; a training that did not complete needs none. */
+const VERDICT_WORDS: Partial<Record<Report['verdict'], string>> = {
   regression: 'Regression',
   undecided: 'Undecided',
   pass: 'Pass',
-  none: '',
-  failed: '',
-  pending: '',
 };
 
-/** What was to be judged, and could not be for want of a base, says that it was not. */
-function nameVerdict({ verdict, gate }: Report): string {
-  return verdict === 'none' && gate !== null && gate.metrics.length > 0
-    ? 'Not judged'
-    : VERDICT_WORDS[verdict];
+/** The verdict as a word; gated metrics without a base to compare with were not judged. */
+function nameVerdict({ verdict, gate }: Report): string | undefined {
+  return verdict === 'none' && gate?.metrics.length ? 'Not judged' : VERDICT_WORDS[verdict];
 }
 
-/** A verdict that blocks nothing says so. */
+function isObjection(verdict: Report['verdict']): boolean {
+  return verdict === 'regression' || verdict === 'undecided';
+}
+
+/** An objection that blocks nothing says so. */
 function describeForce({ verdict, gate }: Report): Phrase {
-  return gate !== null &&
-    gate.exitCode === EXIT_CODES.done &&
-    (verdict === 'regression' || verdict === 'undecided')
-    ? words(' (a warning only)')
-    : [];
+  return isObjection(verdict) && gate?.exitCode === EXIT_CODES.done ? words(' (a warning only)') : [];
 }
 
-/** The metric of the first line: the first that the verdict is about, one that blocks before one that only warns. */
+/** The metric of the first line: the first with the report's verdict, one that blocks before one that only warns. */
 function pickLeading({ metrics, verdict, leadingMetrics, gate }: Report): ReportMetric | undefined {
-  if (verdict !== 'regression' && verdict !== 'undecided' && verdict !== 'pass')
-    return metrics.slice(0, leadingMetrics)[0];
+  if (!isObjection(verdict) && verdict !== 'pass') return metrics.slice(0, leadingMetrics)[0];
   const blocking = gate?.metrics.find((judged) => judged.verdict === verdict && judged.gate === 'fail');
   return metrics.find(({ metric, verdict: own }) =>
     blocking === undefined ? own === verdict : metric === blocking.metric,
@@ -87,12 +80,11 @@ function pickLeading({ metrics, verdict, leadingMetrics, gate }: Report): Report
 }
 
 function countFurther({ gate, verdict }: Report): Phrase {
-  const count = gate === null ? 0 : gate.metrics.filter((metric) => metric.verdict === verdict).length;
-  if (count < 2 || (verdict !== 'regression' && verdict !== 'undecided')) return [];
-  return words(`, and ${count - 1} more`);
+  const judged = gate?.metrics.filter((metric) => metric.verdict === verdict) ?? [];
+  return isObjection(verdict) && judged.length > 1 ? words(`, and ${judged.length - 1} more`) : [];
 }
 
-/** `0.9722, +0.0111 (better) against main`: against the baseline that the verdict is due to, where there are several. */
+/** `0.9722, +0.0111 (better) against main`: against the baseline that decides, if there are several. */
 function composeResult(metric: ReportMetric, { baseline, gate }: Report): Phrase {
   if (metric.value === null) return words(`was ${explainNoValue(metric)}`);
   const judged = gate?.metrics.find(({ metric: name }) => name === metric.metric);
@@ -108,14 +100,14 @@ function composeResult(metric: ReportMetric, { baseline, gate }: Report): Phrase
   return phrase`${strong(pair.value)}, ${words(change)} against ${name}`;
 }
 
-/** The baseline in a word: its branch or tag. */
+/** The baseline's branch or tag. */
 export function nameBaseline(baseline: ReportBaseline): Phrase {
   return baseline.by === 'task' || baseline.name === null ? words('the baseline') : phrase`${baseline.name}`;
 }
 
 function describePlace(tasks: readonly ReportTask[]): Phrase {
-  const queue = tasks.find((task) => task.queue !== null)?.queue;
-  if (queue === undefined || queue === null) return words(' in the queue');
+  const [queue] = tasks.flatMap((task) => task.queue ?? []);
+  if (queue === undefined) return words(' in the queue');
   const place = queue.position === null ? [] : words(`, number ${queue.position} of ${queue.length}`);
   return phrase` in the queue ${queue.name}${place}`;
 }
@@ -134,10 +126,11 @@ function describeProgress(tasks: readonly ReportTask[]): Phrase {
 
 /** The lines below the heading: state and commit, then what it is compared with. */
 export function composeLead(report: Report): Phrase[] {
+  const { commit, tasks } = report;
+  const trained = commit === null ? [] : phrase`commit ${nameCommit(commit.id, commit.url)}`;
   return [
-    joinPhrases([describeTasks(report.tasks), nameTrainedCommit(report)], ' \u00b7 '),
-    composeBaselineLine(report),
-    ...report.anchors.map((baseline) => composeBaselineLine({ ...report, baseline })),
+    joinPhrases([describeTasks(tasks), trained], ' \u00b7 '),
+    ...[report.baseline, ...report.anchors].map((baseline) => composeBaselineLine(report, baseline)),
     composeChangedParams(report),
   ].filter((line) => line.length > 0);
 }
@@ -148,27 +141,24 @@ function describeTasks(tasks: readonly ReportTask[]): Phrase {
   if (tasks.length === 1) {
     return joinPhrases(
       [
-        phrase`${strong(capitalize(STATUS_WORDS[first.status]))}${describeDuration(first)}${describeWorker(first)}`,
+        phrase`${strong(capitalize(STATUS_WORDS[first.status]))}${describeDuration(first)}${first.worker === null ? [] : phrase` on ${first.worker}`}`,
         link(first.url, 'task in ClearML'),
-        first.isReused ? words('launched by an earlier run and reused') : [],
+        first.isReused ? words('reused from an earlier run') : [],
       ],
       ' \u00b7 ',
     );
   }
-  const counts = new Map<string, number>();
-  for (const { status } of tasks)
-    counts.set(STATUS_WORDS[status], (counts.get(STATUS_WORDS[status]) ?? 0) + 1);
-  const states =
-    counts.size === 1
-      ? `${tasks.length} tasks ${[...counts.keys()][0]}`
-      : [...counts].map(([word, count]) => `${count} ${word}`).join(', ');
-  return phrase`${strong(capitalize(states))}${describeLongest(tasks)}: ${listTasks(tasks)}`;
+  const states = tasks.map(({ status }) => STATUS_WORDS[status]);
+  const distinct = [...new Set(states)];
+  const counts = distinct.map((word) => `${states.filter((state) => state === word).length} ${word}`);
+  const summary = distinct.length === 1 ? `${tasks.length} tasks ${distinct[0]}` : counts.join(', ');
+  return phrase`${strong(capitalize(summary))}${describeDurations(tasks)}: ${listTasks(tasks)}`;
 }
 
-/** More than this many tasks are counted, not listed. */
+/** Further tasks are counted, not listed. */
 const MAX_LISTED_TASKS = 10;
 
-/** Links to the tasks, by their seeds where each has one. */
+/** Links to the tasks, named by their seeds if each has its own. */
 function listTasks(tasks: ReadonlyArray<Pick<ReportTask, 'url' | 'seed'>>): Phrase {
   const seeds = tasks.map(({ seed }) => seed);
   const isSeeded = !seeds.includes(null) && new Set(seeds).size === tasks.length;
@@ -188,44 +178,31 @@ function describeDuration({ durationSeconds, status }: ReportTask): Phrase {
   return words(status === 'in_progress' ? ` for ${text}` : ` after ${text}`);
 }
 
-function describeLongest(tasks: readonly ReportTask[]): Phrase {
+function describeDurations(tasks: readonly ReportTask[]): Phrase {
   const seconds = tasks.flatMap(({ durationSeconds }) => durationSeconds ?? []);
   if (seconds.length === 0) return [];
-  const [shortest, longest] = [Math.min(...seconds), Math.max(...seconds)].map((one) =>
-    formatDuration(one * 1000),
-  );
+  const shortest = formatDuration(Math.min(...seconds) * 1000);
+  const longest = formatDuration(Math.max(...seconds) * 1000);
   return words(shortest === longest ? ` after ${longest}` : ` after ${shortest} to ${longest}`);
-}
-
-function describeWorker({ worker }: ReportTask): Phrase {
-  return worker === null ? [] : phrase` on ${worker}`;
-}
-
-function nameTrainedCommit({ commit }: Report): Phrase {
-  return commit === null ? [] : phrase`commit ${nameCommit(commit.id, commit.url)}`;
 }
 
 function nameCommit(id: string, url: string | null): Phrase {
   return link(url, phrase`${id.slice(0, 10)}`);
 }
 
-/** What the result is compared with; empty where nothing is and nobody asked for it. */
-function composeBaselineLine({
-  baseline,
-  commit,
-  phase,
-}: Pick<Report, 'baseline' | 'commit' | 'phase'>): Phrase {
+/** What the result is compared with; empty without a baseline. */
+function composeBaselineLine({ commit, phase }: Report, baseline: ReportBaseline): Phrase {
   const [first] = baseline.tasks;
   if (baseline.kind === 'missing' || first === undefined) return [];
   const tasks = baseline.tasks.length === 1 ? link(first.url, 'its task') : listTasks(baseline.tasks);
   const isDue = phase === 'draft' || phase === 'queued' || phase === 'running';
-  const compared = words(isDue ? 'To be compared with' : 'Compared with');
+  const compared = words(isDue ? 'Will be compared with' : 'Compared with');
   const linked = nameCommit(baseline.commit ?? '', baseline.commitUrl);
   const name = phrase`${baseline.name ?? ''}`;
   if (baseline.by === 'task') return phrase`${compared} the task ${link(first.url, name)}`;
   if (baseline.by === 'tag') {
     const { passedOver } = baseline;
-    const others = `, the newest with it (${passedOver} more ${passedOver === 1 ? 'carries' : 'carry'} it)`;
+    const others = `, the newest with this tag (${passedOver} older)`;
     const at = baseline.commit === null ? [] : phrase` at ${linked}`;
     return phrase`${compared} the tag ${name}${at}${describeLaunch(baseline)}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
   }
@@ -239,14 +216,14 @@ function composeBaselineLine({
 }
 
 function describeLaunch({ event }: ReportBaseline): Phrase {
-  if (event === null) return words(', made by hand');
+  if (event === null) return words(', created by hand');
   return event === 'launch' ? words(', launched by a person') : phrase`, launched on ${event}`;
 }
 
-/** More than this many are a table, not a line. */
+/** More params than this become a table. */
 const PARAMS_IN_LEAD = 3;
 
-/** What was changed, where that is few params. */
+/** The changed params, if they are few. */
 function composeChangedParams({ params, phase }: Report): Phrase {
   if (params.length === 0 || params.length > PARAMS_IN_LEAD || phase === 'queued' || phase === 'draft')
     return [];
@@ -257,38 +234,32 @@ function composeChangedParams({ params, phase }: Report): Phrase {
   return phrase`Changed: ${joinPhrases(changes, ', ')}`;
 }
 
-/** A value that somebody sets, quoted. */
+/** A setting's value, quoted. */
 export function composeSetting(value: string | null): Phrase {
   return value === null ? words('not set') : phrase`${value}`;
 }
 
-/** A warning with the changes that it is about. */
-export interface SettingsWarning {
-  readonly title: Phrase;
-  readonly changes: readonly Phrase[];
-}
-
 /**
- * That a pull request changes what it is judged by, with the old and the new value of each setting.
+ * Says that a pull request changes the settings that judge it, with their old and new values.
  *
- * @param limit of how many
+ * @param limit how many settings to list
  */
 export function composeSettingsWarning(
   { settings }: Pick<Report, 'settings'>,
   limit: number,
-): SettingsWarning | undefined {
+): { readonly title: Phrase; readonly changes: readonly Phrase[] } | undefined {
   if (settings === null || settings.kind === 'same') return undefined;
   const { branch, kind, changes, isGated, problem } = settings;
   if (kind === 'unknown') {
     if (!isGated) return undefined;
-    const what = 'Whether this pull request changes what it is judged by is not known:';
+    const what = 'It is unknown whether this pull request changes the settings that judge it:';
     return { title: phrase`${strong(what)} ${problem ?? ''}.`, changes: [] };
   }
   const title =
     kind === 'new'
-      ? phrase`This pull request brings the gate: ${branch} has no settings file.`
+      ? phrase`This pull request adds the gate: ${branch} has no settings file.`
       : isGated
-        ? phrase`This pull request is judged by other settings than ${branch} has.`
+        ? phrase`This pull request changes the settings that judge it: they differ from those of ${branch}.`
         : phrase`This pull request has another project or task name than ${branch}.`;
   const shown = changes.slice(0, limit).map(({ metric, setting, base, value }) => {
     const of = metric === null ? [] : phrase`${metric} `;
@@ -298,81 +269,63 @@ export function composeSettingsWarning(
   return { title: strong(title), changes: rest > 0 ? [...shown, words(`${rest} more`)] : shown };
 }
 
-/** What a reader must know before trusting the numbers. The most important first. */
+/** What a reader must know before trusting the numbers, most important first. */
 export function composeNotices(report: Report): Phrase[] {
-  const { commit, pullRequest, environment, params, unread } = report;
-  const notices: Phrase[] = [];
-  if (commit?.isCurrent === false) {
-    const head = pullRequest?.headCommit;
-    notices.push(
-      phrase`${strong('This is about an older commit.')} The pull request is at ${(head ?? '').slice(0, 10)} by now.`,
-    );
-  }
-  if (environment.length > 0) {
-    const aspects = environment.map(({ aspect }) => aspect).join(', ');
-    const also = params.length === 0 ? '' : ', and params';
-    notices.push(
-      phrase`${strong('The two are not quite comparable.')} Different: ${words(aspects + also)}. Details below.`,
-    );
-  }
-  const idle = report.tasks.find(({ queue }) => queue?.workers === 0)?.queue;
-  if (idle !== undefined && idle !== null) {
-    notices.push(
-      phrase`${strong('No worker serves the queue')} ${idle.name}: nothing starts before one does.`,
-    );
-  }
-  notices.push(...explainMissingBaseline(report), ...explainUnfinished(report));
-  if (unread.length > 0) {
-    const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
-    notices.push(words(`ClearML did not answer in time about ${parts}: missing here.`));
-  }
-  return notices;
+  const { commit, pullRequest, environment, params, tasks, unread } = report;
+  const head = pullRequest?.headCommit ?? '';
+  const aspects = environment.map(({ aspect }) => aspect).join(', ');
+  const also = params.length === 0 ? '' : ', and params';
+  const [idle] = tasks.flatMap(({ queue }) => (queue?.workers === 0 ? [queue] : []));
+  const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
+  const notices = [
+    commit?.isCurrent === false &&
+      phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
+    environment.length > 0 &&
+      phrase`${strong('The two trainings are not fully comparable.')} They differ in: ${words(aspects + also)}. See the details below.`,
+    idle && phrase`${strong('No worker serves the queue')} ${idle.name}: nothing starts until one does.`,
+    explainMissingBaseline(report),
+    explainUnfinished(report),
+    parts !== '' && words(`ClearML did not answer in time, so this report lacks ${parts}.`),
+  ];
+  return notices.filter((notice) => notice !== undefined && notice !== false);
 }
 
-const UNREAD_WORDS = { curves: 'the curves', details: 'log, queue or tables' } as const;
+const UNREAD_WORDS = { curves: 'the curves', details: 'the log, queue or tables' } as const;
 
-function explainMissingBaseline({ baseline, phase }: Report): Phrase[] {
+function explainMissingBaseline({ baseline, phase }: Report): Phrase | undefined {
   const branch = baseline.name ?? 'the base branch';
   switch (phase === 'completed' ? baseline.reason : null) {
     case 'no-task':
-      return [
-        phrase`No baseline: ${describeSearch(baseline, branch)}. To get one, merge ${branch} into the pull request, or rebase it, if ${branch} was trained since it branched off; else run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
-      ];
+      return phrase`No baseline: ${describeSearch(baseline, branch)}. If ${branch} was trained since, merge it into the pull request or rebase. Otherwise run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`;
     case 'unreached':
-      return [
-        phrase`No baseline: ${describeSearch(baseline, branch)}, but others of ${branch} have. Merge ${branch} into this pull request or rebase onto it.`,
-      ];
+      return phrase`No baseline: ${describeSearch(baseline, branch)}, but other commits of ${branch} have one. Merge ${branch} into this pull request or rebase onto it.`;
     case 'no-github':
-      return [
-        baseline.problem === null
-          ? words('The baseline is not known: without a token GitHub was not asked.')
-          : phrase`The baseline is not known: ${baseline.problem}. It needs the permission ${'contents: read'}.`,
-      ];
+      return baseline.problem === null
+        ? words('The baseline is unknown: GitHub was not asked, because no token is set.')
+        : phrase`The baseline is unknown: ${baseline.problem}. The token needs the permission ${'contents: read'}.`;
     case 'no-pipeline':
-      return [
-        phrase`No baseline: this task was not launched by ${'launch-training-task'}, so nothing says which tasks belong with it. Name one: ${'--baseline'} with a task’s id or ${'tag:NAME'}.`,
-      ];
+      return phrase`No baseline: ${'launch-training-task'} did not launch this task, so its pipeline is unknown. Name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`;
     case 'no-branch':
-      return [phrase`No baseline: no base branch is known. Name one: ${'--baseline branch:NAME'}.`];
+      return phrase`No baseline: the base branch is unknown. Name it: ${'--baseline branch:NAME'}.`;
     case 'no-ancestor':
-      return [phrase`No baseline: this commit and ${branch} have no common ancestor that GitHub knows.`];
+      return phrase`No baseline: GitHub knows no common ancestor of this commit and ${branch}.`;
     default:
-      return [];
+      return undefined;
   }
 }
 
 function describeSearch({ commitsSearched }: ReportBaseline, branch: string): Phrase {
   if (commitsSearched === 1)
-    return phrase`the only commit of ${branch} that lies before this pull request has no completed training`;
+    return phrase`the only commit of ${branch} before this pull request has no completed training`;
   const count = commitsSearched === null || commitsSearched === 0 ? '' : `${commitsSearched} `;
-  return phrase`none of the ${words(count)}commits of ${branch} that lie before this pull request has a completed training`;
+  return phrase`none of the ${words(count)}commits of ${branch} before this pull request has a completed training`;
 }
 
-/** That the commit to compare with has no result yet, or not all of them. */
-function explainUnfinished({ baseline, phase }: Report): Phrase[] {
+/** Says that the training of the base commit, or a nearer one, has not ended. */
+function explainUnfinished({ baseline, phase }: Report): Phrase | undefined {
   const { unfinished, commitsBehind } = baseline;
   const [task] = unfinished?.tasks ?? [];
-  if (unfinished === null || task === undefined || phase !== 'completed') return [];
+  if (unfinished === null || task === undefined || phase !== 'completed') return undefined;
   const commit = nameCommit(unfinished.commit, unfinished.commitUrl);
   const name = phrase`${baseline.name ?? 'the base branch'}`;
   const running = link(task.url, 'task');
@@ -380,12 +333,12 @@ function explainUnfinished({ baseline, phase }: Report): Phrase[] {
     baseline.kind === 'missing'
       ? phrase`${strong('No baseline yet.')} ${name} at ${commit} is still being trained: ${running}.`
       : commitsBehind === unfinished.commitsBehind
-        ? phrase`${strong('The base commit is not trained to the end.')} Further runs of ${commit} are under way: ${running}.`
-        : phrase`${strong('A base commit is still being trained.')} ${name} at ${commit} lies nearer than what this is compared with: ${running}.`;
-  return [phrase`${what} Run this job again when that has ended.`];
+        ? phrase`${strong('The base commit is still being trained.')} Further runs of ${commit} are under way: ${running}.`
+        : phrase`${strong('A base commit is still being trained.')} ${name} at ${commit} is nearer than the commit compared with: ${running}.`;
+  return phrase`${what} Run this job again when that training has ended.`;
 }
 
-/** A number was reported, but it is no measurement: a NaN that arrived as 0, say. */
+/** A number that was reported may still not be a measurement, such as a NaN that arrived as 0. */
 function explainNoValue({ values }: ReportMetric): string {
   return values.some((value) => value !== null) ? 'not measured' : 'not reported';
 }
@@ -406,17 +359,17 @@ export function composeBaseline(metric: ReportMetric): Phrase {
   return phrase`${words(text)}${describeSpread(metric.baselineSpread, metric.baselineValues)}`;
 }
 
-/** Mean and spread over several tasks: ` ± 0.003`; how many they are only where it is not all of them. */
+/** The spread over several tasks: ` ± 0.003`, with their number unless it is all of them. */
 function describeSpread(spread: number | null, values: ReadonlyArray<number | null>): Phrase {
   const count = values.filter((value) => value !== null).length;
   const of = count === values.length || count === 0 ? '' : ` (${count} of ${values.length})`;
   return words(`${spread === null ? '' : `\u00a0\u00b1\u00a0${formatNumber(spread, 2)}`}${of}`);
 }
 
-// Not broken across lines.
+// With non-breaking spaces.
 const MARKS = { better: '\u25b2\u00a0better', worse: '\u25bc\u00a0worse', same: '' } as const;
 
-/** `+0.0111 (+1.2%) ▲ better`: the mark says what it means for the goal, not which way the number went. */
+/** `+0.0111 (+1.2%) ▲ better`: the mark says what the change means for the goal, not its direction. */
 export function composeChange(metric: ReportMetric): Phrase {
   if (metric.change === null || metric.baseline === null) return words('\u2013');
   if (metric.change === 0) return words('unchanged');
@@ -427,7 +380,7 @@ export function composeChange(metric: ReportMetric): Phrase {
   return phrase`${words(text)} ${metric.effect === 'worse' ? strong(mark) : words(mark)}`;
 }
 
-/** What the heading does not say: where it happened, and what to do next. */
+/** What the heading leaves out: where the failure happened, and what to do next. */
 export function composeCause({ failure }: Report): Phrase {
   if (failure === null) return [];
   const place = formatPlace(failure)
@@ -448,13 +401,13 @@ const KIND_WORDS = {
   unknown: 'Failed',
 } as const;
 
-/** Where better and worse come from, if nobody has said it. */
+/** Says that better and worse are guesses, unless the settings have the goals. */
 export function composeLegend(report: Report): Phrase {
   const isGuessed = report.metrics
     .slice(0, report.leadingMetrics)
     .some(({ isGoalGuessed, effect }) => isGoalGuessed && (effect === 'better' || effect === 'worse'));
   return isGuessed && report.phase === 'completed'
-    ? phrase`Better and worse are read from the names; ${'goal'} in the settings says it for certain.`
+    ? phrase`Better and worse are guessed from the metrics’ names; set ${'goal'} in the settings to be certain.`
     : [];
 }
 

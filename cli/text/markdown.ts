@@ -4,8 +4,7 @@ import { toMarkdown } from 'mdast-util-to-markdown';
 import type { Phrase } from './phrase.ts';
 import { toQuotation, toQuotedLines } from './quotation.ts';
 
-// Markdown for GitHub. Everything goes through a serialiser that knows what must be escaped where; foreign text gets in
-// as a code span or a fenced block only.
+// Markdown for GitHub. A serialiser escapes everything; foreign text becomes a code span or a fenced block.
 
 /** A column of a table. */
 export interface Column {
@@ -13,9 +12,9 @@ export interface Column {
   readonly align?: 'right';
 }
 
-/** A line of text. In a table cell nothing else is needed; elsewhere a template puts it where it likes. */
+/** A line of text, safe in any position of a template. */
 export function writeLine(phrase: Phrase): string {
-  // A template may put a line into a table, where a bar would end the cell.
+  // In a table a bar would end the cell.
   return write(toParagraph(replaceBars(phrase)));
 }
 
@@ -24,7 +23,7 @@ export function writeHeading(depth: 1 | 2 | 3 | 4, phrase: Phrase): string {
   return write({ type: 'heading', depth, children: toPhrasing(phrase) });
 }
 
-/** A table; nothing where it has no rows. */
+/** A table; empty without rows. */
 export function writeTable(columns: readonly Column[], rows: ReadonlyArray<readonly Phrase[]>): string {
   if (rows.length === 0) return '';
   return write({
@@ -62,7 +61,7 @@ function write(node: Nodes): string {
     bullet: '-',
     fences: true,
     rule: '-',
-    // Without padding: blanks count towards the 65,536 characters too.
+    // No padding: blanks count towards the 65,536 characters too.
     extensions: [gfmTableToMarkdown({ tablePipeAlign: false })],
   }).trimEnd();
 }

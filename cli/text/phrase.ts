@@ -1,6 +1,6 @@
 /**
- * A line of text that keeps apart what we say and what we quote: names, ids, messages and numbers from elsewhere stand
- * only in `code` parts, which become code spans, where Markdown has no meaning and GitHub makes no mentions or links.
+ * A line of text that separates our words from quotations. Foreign names, ids, messages and numbers are always `code`
+ * parts. They become code spans, where Markdown has no meaning and GitHub makes no mentions or links.
  */
 export type Phrase = readonly PhrasePart[];
 
@@ -8,13 +8,10 @@ export type PhrasePart =
   | string
   | { readonly code: string }
   | { readonly strong: Phrase }
-  /** The address is one we made ourselves. */
+  /** The address is our own. */
   | { readonly link: string; readonly text: Phrase };
 
-/**
- * Makes a phrase of a template: a text that is filled in is a quotation and becomes code, a number is written as it is,
- * a phrase is joined in, and what is not known is left out.
- */
+/** Makes a phrase from a template: a text becomes a code part, a number is written as it is, null is left out. */
 export function phrase(
   texts: TemplateStringsArray,
   ...values: ReadonlyArray<string | number | Phrase | null | undefined>
@@ -31,17 +28,17 @@ export function phrase(
   return parts;
 }
 
-/** Our own words as a phrase: not quoted. */
+/** Our own words as a phrase, not quoted. */
 export function words(text: string): Phrase {
   return text === '' ? [] : [text];
 }
 
-/** In bold; a text is in our own words. */
+/** Bold; a text is in our own words. */
 export function strong(text: string | Phrase): Phrase {
   return [{ strong: typeof text === 'string' ? words(text) : text }];
 }
 
-/** A link to an address that we made ourselves, where there is one; a text is in our own words. */
+/** A link, if there is an address, which must be our own; a text is in our own words. */
 export function link(address: string | null, text: string | Phrase): Phrase {
   const shown = typeof text === 'string' ? words(text) : text;
   return address === null ? shown : [{ link: address, text: shown }];

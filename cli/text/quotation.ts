@@ -1,13 +1,13 @@
 import { stripAnsi, toSingleLine } from './single-line.ts';
 
-// Marks that turn the direction of what follows, and characters that take no room: names could pass for others.
+// Marks that change the text's direction, and characters without width: a name could look like another.
 const INVISIBLE = /[\p{Cf}\u115f\u1160]/gu;
 const MAX_NAME_LENGTH = 120;
 const PLAIN = /^[!-~]+(?: [!-~]+)*$/;
 
-/** Foreign text as it may stand in a code span: one line, nothing invisible, never empty. */
+/** Foreign text for a code span: one line, nothing invisible, never empty. */
 export function toQuotation(text: string, maxLength = MAX_NAME_LENGTH): string {
-  // Nearly all names are like this, and there may be thousands.
+  // The fast path for nearly all names, of which there may be thousands.
   if (PLAIN.test(text)) return text.length <= maxLength ? text : shorten(text, maxLength);
   const line = toSingleLine(replaceBroken(text).replace(INVISIBLE, ''), Number.POSITIVE_INFINITY);
   const characters = [...line];
@@ -16,20 +16,20 @@ export function toQuotation(text: string, maxLength = MAX_NAME_LENGTH): string {
   return shorten(characters, maxLength);
 }
 
-/** Of a long name both ends tell most. */
+/** Keeps both ends of a long name. */
 function shorten(characters: string | readonly string[], maxLength: number): string {
   const half = Math.floor((maxLength - 1) / 2);
   const take = (from: number, to?: number) => [...characters.slice(from, to)].join('');
   return `${take(0, maxLength - 1 - half)}…${take(-half)}`;
 }
 
-/** Foreign text as it may stand in a fenced block: lines kept, each cut to a length that people read. */
+/** Foreign text for a fenced block: its lines, each cut to a readable length. */
 export function toQuotedLines(text: string, maxLineLength = 400): string[] {
   return stripAnsi(replaceBroken(text))
     .replace(INVISIBLE, '')
     .split(/\r\n|[\n\u2028\u2029]/)
     .map((line) => {
-      // What a terminal shows of a progress bar: the text after the last carriage return.
+      // A terminal shows only the text after the last carriage return, as with a progress bar.
       const shown = line
         .slice(line.lastIndexOf('\r') + 1)
         .replace(/[^\P{Cc}\t]/gu, '')
@@ -41,7 +41,7 @@ export function toQuotedLines(text: string, maxLineLength = 400): string[] {
     });
 }
 
-/** Replaces halves of characters, which are no text that can be sent. */
+/** Replaces halves of characters, which cannot be sent. */
 export function replaceBroken(text: string): string {
   return text.replace(/\p{Cs}/gu, '\ufffd');
 }

@@ -419,5 +419,5 @@ test.each([
 });
 
 test.each(['', 'main', 'branch:', 'tag: ', 'ab12'])('--baseline %j is a mistake', (text) => {
-  expect(() => parseBaseline(text)).toThrow('names no baseline');
+  expect(() => parseBaseline(text)).toThrow('invalid --baseline');
 });

@@ -14,7 +14,7 @@ import type { ReportedTask } from '../reported-task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
 
-/** The baselines that are asked for: the one that the report shows first, fixed anchors of the gate after it. */
+/** The baselines in the settings: first the one that the report shows, then the gate's anchors. */
 export function listBaselineRules(configured: ConfiguredBaseline): readonly BaselineRule[] {
   if (configured === 'none') return [];
   return Array.isArray(configured) ? configured : [configured];
@@ -23,44 +23,37 @@ export function listBaselineRules(configured: ConfiguredBaseline): readonly Base
 /** What a report compares with. */
 export type Baseline = FoundBaseline | MissingBaseline;
 
-/** The tasks to compare with, if there are any. */
+/** The tasks to compare with, if any. */
 export function listBaselineTasks(baseline: Baseline): readonly ReportedTask[] {
   return baseline.kind === 'found' ? baseline.tasks : [];
 }
 
-/** Tasks to compare with, and where they come from. */
+/** Tasks to compare with, and their origin. */
 export interface FoundBaseline {
   readonly kind: 'found';
   readonly by: 'branch' | 'task' | 'tag';
   /** Runs of one commit and one set of params; newest first. */
   readonly tasks: readonly ReportedTask[];
-  /** Branch that the commit was looked for on, or tag. */
+  /** The branch, the tag, or the task's name. */
   readonly name: string;
-  /** Commit of the base branch that the tasks belong to; undefined for a task or tag. */
+  /** The commit that the tasks have trained; undefined where a task does not say. */
   readonly commit: string | undefined;
-  /** How many commits it lies behind the merge base. */
-  readonly commitsBehind: number | undefined;
-  /** Tasks that were found too and are not compared with: older ones of the tag, other params on the commit. */
+  /** How many commits it lies behind the merge base; undefined for a task or tag. */
+  readonly commitsBehind?: number;
+  /** Tasks that were found but are not compared with: older ones of the tag, other params on the commit. */
   readonly passedOver: number;
-  /** What was trained is this commit's own code with its own settings: whatever differs is chance. */
+  /** The pull request trained this commit's own code with its own settings, so any difference is chance. */
   readonly isSameTraining: boolean;
-  /** A nearer commit whose training has not ended, or this one where some of its runs have not. */
-  readonly unfinished: UnfinishedCommit | undefined;
-  /** Every commit of the branch that has tasks, as far as was looked, the nearest first; empty for a task or tag. */
-  readonly history: readonly HistoryCommit[];
+  /** A nearer commit whose training has not ended, or this commit where some of its runs have not. */
+  readonly unfinished?: CommitTasks | undefined;
+  /** Every commit of the branch that has completed tasks, within the search, nearest first; empty for a task or tag. */
+  readonly history: readonly CommitTasks[];
 }
 
-/** A commit of the base branch with its clean, completed tasks of this pipeline: all seeds, of one set of params. */
-export interface HistoryCommit extends Ancestor {
+/** A commit of the base branch with its tasks of one set of params: all completed, or all under way. */
+export interface CommitTasks extends Ancestor {
   readonly commitsBehind: number;
   /** Newest first. */
-  readonly tasks: readonly ReportedTask[];
-}
-
-/** A commit of the base branch whose training waits or runs. */
-export interface UnfinishedCommit extends Ancestor {
-  readonly commitsBehind: number;
-  /** Those that have not ended; newest first. */
   readonly tasks: readonly ReportedTask[];
 }
 
@@ -73,29 +66,29 @@ export interface MissingBaseline {
     | 'no-github'
     /** Neither the pull request nor the event names a base branch. */
     | 'no-branch'
-    /** The task was not launched by launch-training-task: nothing says what it belongs with. */
+    /** launch-training-task did not launch the task, so its pipeline is unknown. */
     | 'no-pipeline'
     /** The commits have no common ancestor, or GitHub does not know the commit. */
     | 'no-ancestor'
-    /** None of the commits that were looked at has a completed task. */
+    /** None of the commits within reach has a completed task. */
     | 'no-task'
-    /** Neither has any of these, but one is being trained. */
+    /** As `no-task`, but one of the commits is being trained. */
     | 'unfinished'
-    /** Neither has any of these, but the branch was trained: only looked for where a gate asks. */
+    /** As `no-task`, but the branch was trained elsewhere; only a gate looks for that. */
     | 'unreached';
   readonly branch: string | undefined;
   readonly commitsSearched: number;
-  /** Only where that is the reason. */
-  readonly unfinished?: UnfinishedCommit | undefined;
-  /** What GitHub said, where it was the reason. */
-  readonly failure?: Failure | undefined;
+  /** Only with the reason `unfinished`. */
+  readonly unfinished?: CommitTasks;
+  /** GitHub's refusal, if that is the reason. */
+  readonly failure?: Failure;
 }
 
-/** The base branch's history is looked through this far. */
+/** How many commits of the base branch's history are searched. */
 export const MAX_ANCESTORS = 100;
 
 /**
- * What `--baseline` says: an id, `branch:NAME`, `tag:NAME` or `none`.
+ * Parses `--baseline`: a task id, `branch:NAME`, `tag:NAME` or `none`.
  *
  * @throws Failure (usage)
  */
@@ -107,21 +100,21 @@ export function parseBaseline(text: string): ConfiguredBaseline {
   if (kind !== undefined && name.trim() !== '') {
     return kind === 'branch' ? { branch: name.trim(), runs: DEFAULT_RUNS } : { tag: name.trim() };
   }
-  throw new Failure(`--baseline "${text}" names no baseline`, {
+  throw new Failure(`invalid --baseline "${text}": expected a task id, branch:NAME, tag:NAME or none`, {
     exitCode: EXIT_CODES.usage,
-    remedy: 'Give a task’s id, branch:NAME, tag:NAME or none.',
+    remedy: 'A task id has 32 hexadecimal digits; the task’s page in ClearML shows it.',
   });
 }
 
 const DEFAULT_RUNS = 10;
 
-/** What is compared with where nobody says: the pull request's base branch. */
+/** The default: the pull request's base branch. */
 export const DEFAULT_BASELINE: BaselineRule = { runs: DEFAULT_RUNS };
 
 /**
  * Walks along first parents, as far as the listed commits reach.
  *
- * @returns the commits walked, the nearest first, and where the walk would go on; undefined at the root
+ * @returns the commits, nearest first, and the next one; undefined at the root
  */
 export function walkFirstParents(
   from: string,
@@ -139,26 +132,28 @@ export function walkFirstParents(
   return { chain, next };
 }
 
-/** What a baseline is looked for with. */
-export interface BaselineSearch {
-  readonly pipeline: string;
-  readonly branch: string;
-  /** The code under test. */
+/** What is under test. */
+interface TestedCode {
+  /** Its tasks. */
   readonly own: readonly ReportedTask[];
-  /** The pull request under test. */
   readonly pullRequest: number | undefined;
-  /** The pull request's newest commit; undefined where nobody knows it. */
-  readonly head: string | undefined;
   readonly seedParam: string;
 }
 
+/** How to search a branch for a baseline. */
+export interface BaselineSearch extends TestedCode {
+  readonly pipeline: string;
+  readonly branch: string;
+  /** The pull request's newest commit; undefined if unknown. */
+  readonly head: string | undefined;
+}
+
 /**
- * The nearest ancestor that clean, completed tasks of this pipeline carry, launched by an event or on the base branch. A
- * tree identifies the code too: so a squashed or rebased merge finds the tasks of its own pull request. Where the nearest
- * such ancestor is the code under test itself, that is the answer: with an older one in its place, a pull request that
- * changes nothing would be judged by what the base branch did.
+ * The nearest ancestor with clean, completed tasks of this pipeline, launched by an event or on the base branch. Trees
+ * count too, so a squashed or rebased merge finds the tasks of its own pull request. The ancestor may be the code under
+ * test itself: an older one would judge an unchanged pull request by what the base branch did.
  *
- * @param candidates whatever ClearML answered: every field is looked at again
+ * @param candidates ClearML's answer; every field is checked again
  */
 export function selectBranchBaseline(
   ancestors: readonly Ancestor[],
@@ -166,13 +161,8 @@ export function selectBranchBaseline(
   search: BaselineSearch,
 ): FoundBaseline | undefined {
   const completed = leaveOutTrials(ancestors, candidates, search).filter(({ status }) => isSuccess(status));
-  const byPosition = groupByPosition(ancestors, completed, search);
-  const history = [...byPosition].flatMap(([position, tasks]): HistoryCommit[] => {
-    const ancestor = ancestors[position];
-    return ancestor === undefined
-      ? []
-      : [{ ...ancestor, commitsBehind: position, tasks: selectMostAlike(tasks, search) }];
-  });
+  const commits = groupByCommit(ancestors, completed, search);
+  const history = commits.map((commit) => ({ ...commit, tasks: selectMostAlike(commit.tasks, search) }));
   const [nearest] = history;
   if (nearest === undefined) return undefined;
   const unfinished = findUnfinished(ancestors, candidates, search);
@@ -183,7 +173,7 @@ export function selectBranchBaseline(
     name: search.branch,
     commit: nearest.commit,
     commitsBehind: nearest.commitsBehind,
-    passedOver: (byPosition.get(nearest.commitsBehind)?.length ?? 0) - nearest.tasks.length,
+    passedOver: (commits[0]?.tasks.length ?? 0) - nearest.tasks.length,
     isSameTraining: areOfOwnTraining(nearest.tasks, search),
     unfinished:
       unfinished !== undefined && unfinished.commitsBehind <= nearest.commitsBehind ? unfinished : undefined,
@@ -191,26 +181,23 @@ export function selectBranchBaseline(
   };
 }
 
-/** The nearest ancestor with tasks that will count once they have ended well. */
+/** The nearest ancestor with tasks that count once they complete. */
 export function findUnfinished(
   ancestors: readonly Ancestor[],
   candidates: readonly ReportedTask[],
   search: BaselineSearch,
-): UnfinishedCommit | undefined {
+): CommitTasks | undefined {
   const isUnderTest = new Set(search.own.map(({ id }) => id));
   const unfinished = leaveOutTrials(ancestors, candidates, search).filter(
     ({ id, status }) => isUnderWay(status) && !isUnderTest.has(id),
   );
-  const [nearest] = groupByPosition(ancestors, unfinished, search);
-  const ancestor = nearest === undefined ? undefined : ancestors[nearest[0]];
-  if (nearest === undefined || ancestor === undefined) return undefined;
-  return { ...ancestor, commitsBehind: nearest[0], tasks: sortNewestFirst(nearest[1]) };
+  const [nearest] = groupByCommit(ancestors, unfinished, search);
+  return nearest && { ...nearest, tasks: sortNewestFirst(nearest.tasks) };
 }
 
 /**
- * Leaves out launches by hand with settings that are neither the branch's nor those under test: somebody's trial on the
- * branch. Where all of the branch was launched by hand, those that are trained as the code under test is count alone, or
- * all if there are none.
+ * Leaves out trials on the branch: launches by hand with settings that are neither the branch's nor those under test. If
+ * all tasks of the branch were launched by hand, those with the settings under test count, or all if there are none.
  */
 function leaveOutTrials(
   ancestors: readonly Ancestor[],
@@ -218,7 +205,7 @@ function leaveOutTrials(
   search: BaselineSearch,
 ): readonly ReportedTask[] {
   const { branch, own, pullRequest, seedParam } = search;
-  const onBranch = new Set(ancestors.flatMap(({ commit, tree }) => [commit, tree]));
+  const onBranch = new Set(listIds(ancestors));
   const idsOf = (task: ReportedTask) => [...listCodeIds(task), ...listMarkedCommits(task.tags, branch)];
   const isByHand = (task: ReportedTask) =>
     task.runtime[RUNTIME_KEYS.event] === 'launch' && listMarkedCommits(task.tags, branch).length === 0;
@@ -233,8 +220,7 @@ function leaveOutTrials(
   const trained = new Set(byBranch.flatMap(idsOf));
   const isLike = (task: ReportedTask, others: readonly ReportedTask[]) =>
     others.some((other) => isTrainedAlike(task, other, seedParam));
-  // Of a commit that the branch itself has trained, a trial with the settings under test is no base either: it would
-  // hide what the settings do.
+  // If the branch trained the commit itself, a trial with the settings under test would hide their effect.
   const counts = (task: ReportedTask) =>
     isLike(task, byBranch) || (isLike(task, own) && !idsOf(task).some((id) => trained.has(id)));
   const byHand = candidates.filter((task) => isByHand(task) && mayCount(task, search));
@@ -242,19 +228,19 @@ function leaveOutTrials(
   return candidates.filter((task) => !isByHand(task) || counts(task));
 }
 
-/** Whether a task has another's settings; what its training has not said yet, as long as it is under way, may be anything. */
+/** Whether two tasks have the same settings; a task under way may still report further ones. */
 function isTrainedAlike(task: ReportedTask, other: ReportedTask, seedParam: string): boolean {
   if (!isUnderWay(task.status)) return haveSameSettings(task, other, seedParam);
   const others = listSettings(other, seedParam);
   return [...listSettings(task, seedParam)].every(([name, value]) => others.get(name) === value);
 }
 
-/** The tasks that belong to a commit, by how far behind the first ancestor it lies; the nearest first. */
-function groupByPosition(
+/** The ancestors that tasks belong to, with their tasks; nearest first. */
+function groupByCommit(
   ancestors: readonly Ancestor[],
   candidates: readonly ReportedTask[],
   search: BaselineSearch,
-): Map<number, readonly ReportedTask[]> {
+): CommitTasks[] {
   const positions = new Map<string, number>();
   for (const [index, { commit, tree }] of ancestors.entries()) {
     for (const id of [commit, tree]) if (!positions.has(id)) positions.set(id, index);
@@ -268,25 +254,23 @@ function groupByPosition(
     const position = Math.min(...found);
     byPosition.set(position, [...(byPosition.get(position) ?? []), task]);
   }
-  const nearestFirst = [...byPosition].sort(([a], [b]) => a - b);
+  const commits = ancestors.map((ancestor, commitsBehind) => {
+    return { ...ancestor, commitsBehind, tasks: byPosition.get(commitsBehind) ?? [] };
+  });
+  const trained = commits.filter(({ tasks }) => tasks.length > 0);
   const isMerged = search.head !== undefined && ancestors[0]?.commit === search.head;
   const isOwn = createOwnTest(search.own);
-  return new Map(
-    nearestFirst.flatMap(([position, tasks], index) => {
-      const older = nearestFirst.slice(index + 1).flatMap(([, others]) => others);
-      const counted =
-        index === 0 && !isMerged
-          ? selectNearest(tasks, older, isOwn, search)
-          : tasks.filter((task) => !isOwn(task));
-      return counted.length === 0 ? [] : [[position, counted] as const];
-    }),
-  );
+  const counted = trained.map((commit, index) => {
+    if (index > 0 || isMerged) return { ...commit, tasks: commit.tasks.filter((task) => !isOwn(task)) };
+    const older = trained.slice(1).flatMap(({ tasks }) => tasks);
+    return { ...commit, tasks: selectNearest(commit.tasks, older, isOwn, search) };
+  });
+  return counted.filter(({ tasks }) => tasks.length > 0);
 }
 
 /**
- * The nearest commit may be the code under test itself. Its tasks are the base then, but for those that this pull request
- * has trained: with params from elsewhere (a repository variable, an option) they would be their own measure. Where only
- * the pull request has trained it, it did so as the base branch is trained, or it does not count.
+ * The nearest commit may be the code under test itself. Then its tasks are the base, except those that this pull request
+ * trained: they would be compared with themselves. If there are only those, they count with the base branch's settings.
  */
 function selectNearest(
   tasks: readonly ReportedTask[],
@@ -301,12 +285,12 @@ function selectNearest(
   return tasks.every(isAsUsual) ? tasks : [];
 }
 
-/** Whether a task was created for the pull request, not only reused by it. */
+/** Whether the pull request created the task, rather than reused it. */
 function isTrainedFor({ runtime }: ReportedTask, pullRequest: number | undefined): boolean {
   return pullRequest !== undefined && runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest);
 }
 
-/** Whether a task is one of those under test, or of their code. */
+/** Whether a task is under test, or has the same code. */
 function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => boolean {
   const ids = new Set(own.map(({ id }) => id));
   const code = new Set(own.flatMap(listCodeIds));
@@ -314,10 +298,7 @@ function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => bo
 }
 
 /** Whether all tasks under test are the same training as these, but for the seed. */
-function areOfOwnTraining(
-  tasks: readonly ReportedTask[],
-  { own, seedParam }: Pick<BaselineSearch, 'own' | 'seedParam'>,
-): boolean {
+function areOfOwnTraining(tasks: readonly ReportedTask[], { own, seedParam }: TestedCode): boolean {
   const ids = new Set(tasks.map(({ id }) => id));
   const keys = new Set(tasks.flatMap(({ runtime }) => runtime[RUNTIME_KEYS.key] ?? []));
   const isKnown = ({ id, runtime }: ReportedTask) => ids.has(id) || keys.has(runtime[RUNTIME_KEYS.key] ?? '');
@@ -327,7 +308,7 @@ function areOfOwnTraining(
   );
 }
 
-/** Whether a task belongs to the branch's history, if it ends well. */
+/** Whether a task belongs to the branch's history once it completes. */
 function mayCount(task: ReportedTask, { pipeline, branch }: BaselineSearch): boolean {
   const { runtime, script } = task;
   if (task.isArchived || script.hasDiff) return false;
@@ -341,11 +322,11 @@ function mayCount(task: ReportedTask, { pipeline, branch }: BaselineSearch): boo
 }
 
 /**
- * Whether the base branch itself was ever trained, be it at commits that the look-up does not reach: by a launch of its
- * own, or in a pull request that was merged since.
+ * Whether the base branch was ever trained, also at commits out of reach: by a launch of its own, or in a pull request that
+ * was merged since.
  *
  * @param later its commits since the pull request branched off
- * @param candidates whatever ClearML answered: every field is looked at again
+ * @param candidates ClearML's answer; every field is checked again
  */
 export function isBranchTrained(
   later: readonly Ancestor[],
@@ -353,10 +334,10 @@ export function isBranchTrained(
   search: BaselineSearch,
 ): boolean {
   const isOwn = createOwnTest(search.own);
-  const ids = new Set(later.flatMap(({ commit, tree }) => [commit, tree]));
+  const ids = new Set(listIds(later));
   return candidates.some((task) => {
     if (!isSuccess(task.status) || !mayCount(task, search) || isOwn(task)) return false;
-    // A pull request's branch may have the same name, in a fork.
+    // A fork's branch may have the same name.
     const isByPullRequest = task.runtime[RUNTIME_KEYS.event]?.startsWith('pull_request') === true;
     return (
       (task.script.branch === search.branch && !isByPullRequest) ||
@@ -366,12 +347,17 @@ export function isBranchTrained(
   });
 }
 
-/** What identifies the code of a task: its tree (or the hash of `paths`), and its commit. */
+/** The ids of these commits and of their trees. */
+export function listIds(commits: readonly Ancestor[]): string[] {
+  return [...new Set(commits.flatMap(({ commit, tree }) => [commit, tree]))];
+}
+
+/** The ids of a task's code: its tree (or the hash of `paths`) and its commit. */
 export function listCodeIds(task: Pick<ReportedTask, 'runtime' | 'script'>): string[] {
   return [task.runtime[RUNTIME_KEYS.code], task.script.commit].filter((id) => id !== undefined);
 }
 
-/** Of tasks with different params or images those that are most like the code under test: a mean over all says nothing. */
+/** The tasks with the params and image most like those under test: a mean over different settings is meaningless. */
 function selectMostAlike(tasks: readonly ReportedTask[], { own, seedParam }: BaselineSearch): ReportedTask[] {
   const groups = new Map<string, ReportedTask[]>();
   for (const task of tasks) {
@@ -401,30 +387,25 @@ function countDifferences(a: ReadonlyMap<string, string>, b: ReadonlyMap<string,
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => a.get(name) !== b.get(name)).length;
 }
 
-/** What a tagged baseline is looked for with. */
-export interface TagSearch {
+/** How to search for a tagged baseline. */
+interface TagSearch extends TestedCode {
   readonly tag: string;
-  /** The code under test. */
-  readonly own: readonly ReportedTask[];
-  /** The pull request under test. */
-  readonly pullRequest: number | undefined;
-  /** The base branch; undefined where nobody knows it: then any branch's mark will do. */
+  /** The base branch; undefined if unknown: then any branch's mark counts. */
   readonly branch: string | undefined;
-  readonly seedParam: string;
 }
 
 /**
- * The newest successful task with the tag, in the project of the code under test, with all seeds of the same code and
- * params that carry it too. Never one with uncommitted changes, or one that a pull request has trained, this or another,
- * until the base branch has marked it as its own: by the settings each could tag its own. Where that task is the code
- * under test, reused, nothing has changed.
+ * The newest successful task with the tag in the project, with all tagged seeds of the same code and params. Tasks with
+ * uncommitted changes do not count, nor do those of a pull request before the base branch has marked them: the settings
+ * could tag any of them. A reused task under test counts, because nothing has changed.
  *
- * @param candidates whatever ClearML answered: every field is looked at again
+ * @param candidates ClearML's answer; every field is checked again
  */
 export function selectTagBaseline(
   candidates: readonly ReportedTask[],
-  { tag, own, pullRequest, branch, seedParam }: TagSearch,
+  search: TagSearch,
 ): FoundBaseline | undefined {
+  const { tag, own, pullRequest, branch, seedParam } = search;
   const [first] = own;
   const pipeline = first?.runtime[RUNTIME_KEYS.pipeline];
   const isUnderTest = (task: ReportedTask) => own.some(({ id }) => id === task.id);
@@ -438,7 +419,7 @@ export function selectTagBaseline(
         !task.script.hasDiff &&
         task.tags.includes(tag) &&
         task.projectId === first?.projectId &&
-        // A task by hand may carry the tag; one of another pipeline is another training.
+        // A task of another pipeline is another training; one launched by hand has no pipeline.
         [undefined, pipeline].includes(task.runtime[RUNTIME_KEYS.pipeline]) &&
         !isTrainedFor(task, pullRequest) &&
         isSettled(task, branch) &&
@@ -454,31 +435,27 @@ export function selectTagBaseline(
     tasks,
     name: tag,
     commit: newest.script.commit,
-    commitsBehind: undefined,
     passedOver: tagged.length - tasks.length,
-    isSameTraining: areOfOwnTraining(tasks, { own, seedParam }),
-    unfinished: undefined,
+    isSameTraining: areOfOwnTraining(tasks, search),
     history: [],
   };
 }
 
-/** Events that nobody who has only opened a pull request sets off; undefined is a task by hand. */
+/** Events that opening a pull request does not trigger; undefined is a task by hand. */
 const ANCHOR_EVENTS: readonly (string | undefined)[] = ['push', 'launch', undefined];
 
-/** Whether a task is not the trial of a pull request or a person, or has become the base branch's since. */
+/** Whether a task is not a trial, or became part of the base branch since. */
 function isSettled({ runtime, tags }: ReportedTask, branch: string | undefined): boolean {
   if (ANCHOR_EVENTS.includes(runtime[RUNTIME_KEYS.event])) return true;
   return branch === undefined ? tags.some(isHistoryMark) : listMarkedCommits(tags, branch).length > 0;
 }
 
-/** Whether two tasks differ in nothing but their seed, as far as what they were launched with tells. */
+/** Whether two tasks differ only in their seed, by what they were launched with. */
 function differOnlyInSeed(a: ReportedTask, b: ReportedTask, seedParam: string): boolean {
   const codeIds = listCodeIds(b);
   return (
     listCodeIds(a).some((id) => codeIds.includes(id)) &&
     a.runtime[RUNTIME_KEYS.pipeline] === b.runtime[RUNTIME_KEYS.pipeline] &&
-    !a.script.hasDiff &&
-    !b.script.hasDiff &&
     haveSameSettings(a, b, seedParam)
   );
 }

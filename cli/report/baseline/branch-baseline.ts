@@ -7,6 +7,7 @@ import {
   type Baseline,
   findUnfinished,
   isBranchTrained,
+  listIds,
   MAX_ANCESTORS,
   type MissingBaseline,
   selectBranchBaseline,
@@ -15,15 +16,14 @@ import {
 import type { BaselineQuestion } from './find-baseline.ts';
 import type { BranchHistory } from './histories.ts';
 
-/** A branch of merge commits has its first parents spread over several pages. */
+/** On a branch of merge commits the first parents are spread over several pages. */
 const MAX_COMMIT_PAGES = 4;
 
 /**
- * Looks for the tasks of the nearest base commit, and for those of the history behind it.
+ * Finds the tasks of the nearest base commit, and of the history behind it.
  *
- * ClearML is asked once for the commits that GitHub's first list reaches: all hundred of a branch that is squashed or
- * rebased. Only where they have no task it is asked once more: for all others that a branch of merges spreads over further
- * lists, and for a gate whether the branch was ever trained.
+ * ClearML is asked once about the commits of GitHub's first page: all hundred of a branch without merges. Only if they have
+ * no task it is asked again, about the commits of further pages and, for a gate, whether the branch was ever trained.
  */
 export async function findBranchBaseline(
   branch: string | undefined,
@@ -79,7 +79,7 @@ export async function findBranchBaseline(
   return missing(isTrained ? 'unreached' : 'no-task', { commitsSearched });
 }
 
-/** Lists on from where the known first parents end, until there are enough of them, but not more than some pages. */
+/** Lists further pages from the last known first parent, until there are enough commits or no pages are left. */
 async function listOn(
   github: Promise<CodeHost>,
   known: ReadonlyMap<string, ListedCommit>,
@@ -96,11 +96,7 @@ async function listOn(
   return listed;
 }
 
-function listIds(commits: readonly Ancestor[]): string[] {
-  return [...new Set(commits.flatMap(({ commit, tree }) => [commit, tree]))];
-}
-
-/** The branch's commits since the pull request branched off, as far as they were listed. */
+/** The listed commits of the branch since the pull request branched off. */
 function listLater(listed: BranchHistory['listed'], chain: readonly Ancestor[]): Ancestor[] {
   const [newest] = listed.keys();
   if (newest === undefined) return [];

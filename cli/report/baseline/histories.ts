@@ -1,14 +1,14 @@
 import type { CodeHost, CommitComparison, ListedCommit } from '../../github/client.ts';
 import { type Settled, settle } from '../../shell/failure.ts';
 
-/** What GitHub told at once: the newest commits that the branch reaches, and where the pull request branched off. */
+/** The newest commits of a branch, and where the pull request branched off. */
 export interface BranchHistory {
   readonly comparison: CommitComparison | undefined;
   /** The branch's newest commit first. */
   readonly listed: ReadonlyMap<string, ListedCommit>;
 }
 
-/** What GitHub knows of branches; each question is asked once. */
+/** GitHub's branches; each request is sent once. */
 export interface Histories {
   /** @param head a branch or a commit */
   search(branch: string, head: string): Promise<Settled<BranchHistory>>;
@@ -16,7 +16,6 @@ export interface Histories {
   findTree(commit: string): Promise<string | undefined>;
 }
 
-/** Asks GitHub of branches. */
 export function openHistories(github: Promise<CodeHost>): Histories {
   const lists = new Map<string, Promise<readonly ListedCommit[]>>();
   const searches = new Map<string, Promise<Settled<BranchHistory>>>();

@@ -1,7 +1,7 @@
 import type { Curve } from './curve.ts';
 import { resampleCurve } from './resample.ts';
 
-/** One picture: curves on the same axes, the one in front last. */
+/** A curve of a chart; the last one is in front. */
 export interface ChartLine {
   readonly curve: Curve;
   /** `#rrggbb` */
@@ -9,30 +9,30 @@ export interface ChartLine {
 }
 
 export interface Chart {
-  /** Text of a `mermaid` block. It holds nothing but numbers and our own words. */
+  /** Text of a `mermaid` block. It contains only numbers and our own words. */
   readonly mermaid: string;
   /** Values are drawn multiplied by this power of ten: mermaid reads no exponents. */
   readonly exponent: number;
-  /** Iterations that the axis covers. */
+  /** Iterations of the axis. */
   readonly from: number;
   readonly to: number;
-  /** Curves that are not drawn: too short beside the others. */
+  /** Indices of the curves that are too short beside the others to be drawn. */
   readonly omitted: readonly number[];
 }
 
 const POINTS = 60;
 const WIDTH = 760;
 const HEIGHT = 260;
-/** A curve that is shorter than this share of the longest one would take most of the others' room away. */
+/** A curve shorter than this share of the longest one would cut off too much of the others. */
 const SHORTEST_SHARE = 0.5;
 
 /**
- * Draws curves as a mermaid `xychart-beta`. Such a chart spreads each line over the whole axis and knows no gaps: so the
- * axis ends where the shortest of the lines ends, and one that is much too short is left out.
+ * Draws curves as a mermaid `xychart-beta`. Such a chart spreads each line over the whole axis without gaps. So the axis
+ * ends where the shortest line ends, and a line that is much too short is left out.
  *
- * What mermaid refuses (11.3 to 12.3): `NaN`, infinities, exponents, an empty list, quotes in a title.
+ * Mermaid (11.3 to 12.3) refuses `NaN`, infinities, exponents, an empty list, and quotes in a title.
  *
- * @returns undefined where there is nothing to draw: no line with two points
+ * @returns undefined if the line in front has fewer than two points
  */
 export function drawChart(lines: readonly ChartLine[]): Chart | undefined {
   const ends = lines.map(({ curve }) => [curve.x[0] ?? 0, curve.x.at(-1) ?? 0] as const);
@@ -40,7 +40,7 @@ export function drawChart(lines: readonly ChartLine[]): Chart | undefined {
   const front = lines.length - 1;
   if (!isDrawable(front)) return undefined;
   const longest = Math.max(...ends.map(spanOf));
-  // The one in front is always drawn; where it is the short one, the others are cut to it.
+  // The line in front is always drawn; if it is short, the others are cut to it.
   const least = Math.min(longest, spanOf(ends[front])) * SHORTEST_SHARE;
   const isDrawn = lines.map(
     (_, index) => index === front || (isDrawable(index) && spanOf(ends[index]) >= least),
@@ -101,7 +101,7 @@ function countWithin({ x }: Curve, from: number, to: number): number {
   return x.filter((at) => at >= from && at <= to).length;
 }
 
-/** Power of ten that brings the values to a size that is read without exponents. */
+/** The power of ten that makes the values readable without exponents. */
 function chooseExponent(values: readonly number[]): number {
   const size = Math.max(...values.map(Math.abs));
   if (size === 0 || (size >= 0.01 && size < 1e6)) return 0;
@@ -109,20 +109,20 @@ function chooseExponent(values: readonly number[]): number {
 }
 
 function scale(value: number, exponent: number): number {
-  // In two steps: 10 to a large power is no number.
+  // In two steps, because 10 to a large power overflows.
   const half = Math.trunc(exponent / 2);
   return value * 10 ** half * 10 ** (exponent - half);
 }
 
-/** A little more than the values need; a constant in the middle. */
+/** The values' range with a margin; a constant is in the middle. */
 function chooseRange(values: readonly number[]): { readonly low: number; readonly high: number } {
   const low = Math.min(...values);
   const high = Math.max(...values);
   const margin = high > low ? (high - low) * 0.05 : Math.max(Math.abs(high) * 0.1, 0.1);
-  // A range that is narrower than the digits that are written would be none.
+  // A range narrower than the written digits would be empty.
   const least = Math.max(Math.abs(low), Math.abs(high)) * 1e-8;
   const padding = Math.max(margin, least);
-  // A loss or a share that never goes below zero needs no room there.
+  // Values that are never negative need no room below zero.
   const isNatural = low >= 0 && low - padding < 0 && high > low;
   return { low: isNatural ? 0 : low - padding, high: high + padding };
 }

@@ -1,6 +1,6 @@
 import type { Metric } from '../../training/metrics.ts';
 
-/** A metric over the iterations, both axes as long as each other, iterations ascending. */
+/** A metric over the iterations; both axes have the same length, iterations ascend. */
 export interface Curve {
   readonly x: readonly number[];
   readonly y: readonly number[];
@@ -9,7 +9,7 @@ export interface Curve {
 /** Curves by task id and metric name. */
 export type Curves = ReadonlyMap<string, ReadonlyMap<string, Curve>>;
 
-/** Leaves out what is no number, and brings the iterations into order. */
+/** Leaves out what is not a finite number, and sorts by iteration. */
 export function cleanCurve(x: readonly unknown[], y: readonly unknown[]): Curve {
   const points = x
     .map((at, index) => [at, y[index]] as const)
@@ -18,10 +18,7 @@ export function cleanCurve(x: readonly unknown[], y: readonly unknown[]): Curve 
   return { x: points.map(([at]) => at), y: points.map(([, value]) => value) };
 }
 
-/**
- * Puts the smallest and the largest value back in: the server averages neighbours into the number of points that it was
- * asked for, but keeps both exactly beside it.
- */
+/** Restores the smallest and the largest value: the server averages the curve's points, but keeps both extremes. */
 export function restoreExtremes(curve: Curve, metric: Metric | undefined): Curve {
   if (metric === undefined || curve.x.length === 0) return curve;
   const points = new Map(curve.x.map((at, index) => [at, curve.y[index] ?? 0]));
@@ -34,7 +31,7 @@ export function restoreExtremes(curve: Curve, metric: Metric | undefined): Curve
   return cleanCurve([...points.keys()], [...points.values()]);
 }
 
-/** The mean of several runs' curves, as far as all of them reach, at the first one's iterations. */
+/** The mean of several runs' curves in their common range, at the first one's iterations. */
 export function averageCurves(curves: readonly Curve[]): Curve {
   const [first, ...others] = curves;
   if (first === undefined || others.length === 0) return first ?? { x: [], y: [] };
@@ -64,7 +61,7 @@ export function interpolate({ x, y }: Curve, at: number): number {
 
 const BARS = ['\u2581', '\u2582', '\u2583', '\u2584', '\u2585', '\u2586', '\u2587', '\u2588'];
 
-/** A curve as a word of bars; empty where there is nothing to see. */
+/** A curve as a word of bars; empty for fewer than two values. */
 export function drawSparkline(values: readonly number[]): string {
   const finite = values.filter(Number.isFinite);
   if (finite.length < 2) return '';
@@ -72,7 +69,7 @@ export function drawSparkline(values: readonly number[]): string {
   const high = Math.max(...finite);
   return finite
     .map((value) => {
-      // Half of each keeps their difference within what a number can hold.
+      // Halving keeps their difference from overflowing.
       const share = high === low ? 0.5 : (value / 2 - low / 2) / (high / 2 - low / 2);
       return BARS[Math.min(BARS.length - 1, Math.floor(share * BARS.length))] ?? '';
     })

@@ -8,21 +8,21 @@ export interface Plot {
   readonly name: string;
   readonly iteration: number;
   readonly kind: 'table' | 'matrix';
-  /** Of a matrix the labels of its columns; what the axes are called, where the training says. */
   readonly columns: readonly string[];
-  /** Of a matrix the labels of its rows; empty for a table. */
+  /** Labels of a matrix's rows; empty for a table. */
   readonly rowLabels: readonly string[];
   readonly rows: ReadonlyArray<readonly string[]>;
+  /** Titles of a matrix's axes, if it has any. */
   readonly columnAxis: string | null;
   readonly rowAxis: string | null;
 }
 
-/** More than this nobody reads in a comment. */
+/** Larger plots are unreadable in a comment. */
 export const MAX_PLOT_COLUMNS = 14;
 export const MAX_PLOT_ROWS = 30;
 
 const Cell = v.union([v.string(), v.number(), v.boolean(), v.null()]);
-/** pandas makes a list of each column's name, one level of its index an entry. */
+/** pandas writes each column's name as a list, one entry per level of its index. */
 const Label = v.union([Cell, v.array(Cell)]);
 const AxisSchema = v.fallback(
   v.optional(
@@ -50,9 +50,9 @@ const HeatmapSchema = v.object({
 });
 
 /**
- * Reads what ClearML keeps of a plot: a Plotly figure as JSON.
+ * Parses a plot of ClearML's: a Plotly figure as JSON.
  *
- * @returns undefined for anything but a small table or matrix
+ * @returns undefined unless it is a small table or matrix
  */
 export function parsePlot(name: string, iteration: number, plotJson: string): Plot | undefined {
   let content: unknown;
@@ -65,17 +65,16 @@ export function parsePlot(name: string, iteration: number, plotJson: string): Pl
   const data = isRecord(content) && Array.isArray(content.data) ? content.data : [];
   if (!figure.success || data.length !== 1) return undefined;
   const { layout } = figure.output;
-  switch (figure.output.data[0]?.type) {
-    case 'table':
-      return parseTable(name, iteration, data[0]);
-    case 'heatmap':
-      return parseHeatmap(name, iteration, data[0], readTitle(layout?.xaxis), readTitle(layout?.yaxis));
-    default:
-      return undefined;
-  }
+  const [{ type } = {}] = figure.output.data;
+  if (type !== 'table' && type !== 'heatmap') return undefined;
+  const axes = { columnAxis: readTitle(layout?.xaxis), rowAxis: readTitle(layout?.yaxis) };
+  const cells = type === 'table' ? parseTable(data[0]) : parseHeatmap(data[0], axes);
+  return cells && { name, iteration, ...cells };
 }
 
-function parseTable(name: string, iteration: number, data: unknown): Plot | undefined {
+type Cells = Omit<Plot, 'name' | 'iteration'>;
+
+function parseTable(data: unknown): Cells | undefined {
   const table = v.safeParse(TableSchema, data);
   if (!table.success) return undefined;
   const { header, cells } = table.output;
@@ -83,8 +82,6 @@ function parseTable(name: string, iteration: number, data: unknown): Plot | unde
   const width = Math.max(header.values.length, cells.values.length);
   if (!isSmall(width, height)) return undefined;
   return {
-    name,
-    iteration,
     kind: 'table',
     columns: Array.from({ length: width }, (_, column) => formatCell(header.values[column] ?? null)),
     rowLabels: [],
@@ -96,27 +93,18 @@ function parseTable(name: string, iteration: number, data: unknown): Plot | unde
   };
 }
 
-function parseHeatmap(
-  name: string,
-  iteration: number,
-  data: unknown,
-  columnAxis: string | null,
-  rowAxis: string | null,
-): Plot | undefined {
+function parseHeatmap(data: unknown, axes: Pick<Plot, 'columnAxis' | 'rowAxis'>): Cells | undefined {
   const heatmap = v.safeParse(HeatmapSchema, data);
   if (!heatmap.success) return undefined;
   const { z, x, y } = heatmap.output;
   const width = Math.max(0, ...z.map((row) => row.length));
   if (!isSmall(width, z.length)) return undefined;
   return {
-    name,
-    iteration,
     kind: 'matrix',
     columns: Array.from({ length: width }, (_, column) => formatCell(x?.[column] ?? column)),
     rowLabels: z.map((_, row) => formatCell(y?.[row] ?? row)),
     rows: z.map((row) => Array.from({ length: width }, (_, column) => formatCell(row[column] ?? null))),
-    columnAxis,
-    rowAxis,
+    ...axes,
   };
 }
 

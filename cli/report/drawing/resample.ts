@@ -1,36 +1,43 @@
 import { LTTB } from 'downsample';
 import { type Curve, interpolate } from './curve.ts';
 
-/** So many points between each two that are shown are looked at. */
+/** How many points to consider for each one that is shown. */
 const OVERSAMPLING = 8;
 
 /**
- * The curve at `count` equally spaced iterations from `from` to `to`, chosen so that its shape stays, its smallest and
- * its largest value included. A chart that can place points nowhere else shows each less than one step from where it was.
+ * Values at `count` equally spaced iterations that keep the curve's shape, its smallest and its largest value. Each value
+ * moves by less than one step.
  */
 export function resampleCurve(
   curve: Curve,
-  range: { readonly from: number; readonly to: number },
+  { from, to }: { readonly from: number; readonly to: number },
   count: number,
 ): number[] {
-  const span = range.to - range.from;
+  const span = to - from;
   if (curve.x.length === 0 || !(span > 0) || count < 2) return [];
   const step = span / (count - 1);
-  // Every point of the curve takes part, and between them enough others that all steps are as full.
+  // Every point of the curve takes part; interpolated points between them fill all steps equally.
   const known = curve.x
     .map((at, index): [number, number] => [at, curve.y[index] ?? 0])
-    .filter(([at]) => at >= range.from && at <= range.to);
+    .filter(([at]) => at >= from && at <= to);
   if (known.length <= count && areEquallySpaced(known, step)) return known.map(([, value]) => value);
   const fineCount = (count - 1) * OVERSAMPLING + 1;
   const fine = Array.from({ length: fineCount }, (_, index): [number, number] => {
-    const at = range.from + (span * index) / (fineCount - 1);
+    const at = from + (span * index) / (fineCount - 1);
     return [at, interpolate(curve, at)];
   });
   for (const extreme of pickFarthest(known, step / OVERSAMPLING, fine)) fine[extreme.index] = extreme.point;
   // Largest-Triangle-Three-Buckets (Steinarsson 2013).
   const chosen = LTTB(fine, count) as ArrayLike<[number, number]>;
   const shown = Array.from(chosen, ([, value]) => value);
-  return keepExtremes(shown, fine, range.from, step);
+  for (const best of [Math.min, Math.max]) {
+    const value = best(...fine.map(([, one]) => one));
+    const extreme = fine.find(([, one]) => one === value);
+    if (extreme !== undefined && !shown.includes(extreme[1])) {
+      shown[Math.round((extreme[0] - from) / step)] = extreme[1];
+    }
+  }
+  return shown;
 }
 
 function areEquallySpaced(points: ReadonlyArray<[number, number]>, step: number): boolean {
@@ -39,7 +46,7 @@ function areEquallySpaced(points: ReadonlyArray<[number, number]>, step: number)
   );
 }
 
-/** Of the points that fall to the same place of a fine grid, the one that is farthest from the line through the grid. */
+/** Among the points next to the same point of a fine grid, the one farthest from the line through the grid. */
 function pickFarthest(
   known: ReadonlyArray<[number, number]>,
   fineStep: number,
@@ -55,18 +62,4 @@ function pickFarthest(
   return [...farthest]
     .filter(([index]) => index > 0 && index < fine.length - 1)
     .map(([index, { value }]) => ({ index, point: [fine[index]?.[0] ?? 0, value] }));
-}
-
-function keepExtremes(
-  shown: number[],
-  fine: ReadonlyArray<[number, number]>,
-  from: number,
-  step: number,
-): number[] {
-  const result = [...shown];
-  for (const isBetter of [(a: number, b: number) => a < b, (a: number, b: number) => a > b]) {
-    const extreme = fine.reduce((best, point) => (isBetter(point[1], best[1]) ? point : best));
-    if (!result.includes(extreme[1])) result[Math.round((extreme[0] - from) / step)] = extreme[1];
-  }
-  return result;
 }
