@@ -1,9 +1,10 @@
 import { ClearmlRefusal, createClearmlClient, useClearml } from '../clearml/client.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess } from '../shell/environment.ts';
-import { checkAll, type ExitCode, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, type ExitCode, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
-import { Command, formatHelpEnd, Option, readFlags, runProgram, type Session } from '../shell/program.ts';
+import { formatHelpEnd } from '../shell/help.ts';
+import { Command, Option, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
 import { createLiveConsole } from './live-console.ts';
@@ -17,6 +18,7 @@ export function createCommand(): Command {
   return new Command('check-task-running')
     .description('Waits until ClearML tasks have ended, shows their log, and says why one failed.')
     .argument('[task-id...]', 'tasks to wait for; one argument may hold several ids separated by spaces')
+    .optionsGroup('Wait:')
     .option(
       '--timeout <duration>',
       'how long each task may run, from its start, or from the first look at it if that is later (default: 1h)',
@@ -24,6 +26,10 @@ export function createCommand(): Command {
     .option(
       '--queue-timeout <duration>',
       'how long a task may wait while no worker serves the queue, or one that serves it is idle (default: 30m)',
+    )
+    .option(
+      '--outage-timeout <duration>',
+      'how long ClearML may stay silent (default: 10m); one minute if it never answered',
     )
     .option('--poll-interval <duration>', 'fixed pause between two looks (default: adaptive)')
     .addOption(
@@ -38,29 +44,32 @@ export function createCommand(): Command {
         'what happens to the tasks on a signal (default: abort; leave for Ctrl-C at a terminal)',
       ).choices(['abort', 'leave']),
     )
+    .optionsGroup('Console:')
     .option('--logs', "show the tasks' consoles (default)")
     .option('--no-logs', 'show only the last lines of a task that failed')
-    .option(
-      '--outage-timeout <duration>',
-      'how long ClearML may stay silent (default: 10m); one minute if it never answered',
-    )
+    .optionsGroup('Abort:')
     .option(
       '--abort',
       'end the tasks instead of waiting for them; without ids, every unfinished task of this pull request and pipeline',
     )
     .option('--project <name>', "with --abort and no ids: the pipeline's project")
     .option('--task-name <name>', "with --abort and no ids: the pipeline's task name")
+    .optionsGroup('Output and settings:')
     .option('--json', 'print one JSON document')
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
-    .version(readPackageVersion())
-    .addHelpText(
-      'after',
-      formatHelpEnd([
-        'check-task-running 0123456789abcdef0123456789abcdef',
-        'check-task-running "$TASK_IDS" --timeout 2h --queue-timeout 1h',
-        'check-task-running "$TASK_ID" --no-logs --json',
-        'check-task-running --abort "$TASK_ID"',
-      ]),
+    .version(readPackageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', () =>
+      formatHelpEnd('check-task-running', {
+        examples: [
+          '0123456789abcdef0123456789abcdef',
+          '"$TASK_IDS" --timeout 2h --queue-timeout 1h',
+          '"$TASK_ID" --no-logs --json',
+          '--abort "$TASK_ID"',
+        ],
+        variables: ['NO_COLOR'],
+        exitCodes: [EXIT_CODES.failed, EXIT_CODES.stopped, EXIT_CODES.neverStarted, EXIT_CODES.timeout],
+      }),
     );
 }
 

@@ -86,6 +86,23 @@ describe.each(PROGRAMS)('%s', (name, main, path) => {
     expect(documented.sort()).toEqual(offered.sort());
   });
 
+  test('shows examples as its page runs them, variables that the pages list, and only exit codes that it gives', async () => {
+    const { stdout } = await runProgramHere(main, { args: ['--help'], env: {} });
+    const [, examples = '', variables = '', exitCodes = ''] =
+      /\nExamples:\n([\s\S]*)\nVariables [^\n]*:\n([\s\S]*)\nExit codes:\n([\s\S]*)$/.exec(stdout) ?? [];
+    for (const line of examples.trim().split('\n'))
+      expect(line.trim()).toMatch(new RegExp(`^node --import tsx cli/${name}\\.ts\\b`));
+    const documented = listCode(readSection(readPage('cli/README.md'), '## Variables'), /`([A-Z_]+)`/g);
+    expect(documented).toEqual(expect.arrayContaining(listCode(variables, /^ {2}([A-Z_]+) /gm)));
+    const given = listCode(exitCodes, /^ {2}(\d+) /gm).map(Number);
+    const own = {
+      'launch-training-task': [7],
+      'check-task-running': [3, 4, 7, 124],
+      'create-stats-comment': [5, 6],
+    }[name];
+    expect(given).toEqual([0, 1, 2, ...own, 8, 9, 10, 130, 143].sort((a, b) => a - b));
+  });
+
   test('has the five options that the README lists', async () => {
     const [part = ''] = readSection(readme, '## The programs')
       .split(/\n(?=\*\*\[)/)

@@ -4,9 +4,10 @@ import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
 import { askForPullRequestHead } from '../github/pull-request-head.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess } from '../shell/environment.ts';
-import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
-import { Command, formatHelpEnd, readFlags, runProgram, type Session } from '../shell/program.ts';
+import { formatHelpEnd } from '../shell/help.ts';
+import { Command, readFlags, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import {
   checkExpectedCommit,
@@ -41,6 +42,7 @@ export function createCommand(): Command {
     )
     .argument('[branch]', 'branch that holds the commit')
     .argument('[commit]', 'full id of the commit to train')
+    .optionsGroup('Task:')
     .option('--project <name>', "ClearML project (default: the repository's name)")
     .option('--task-name <name>', 'name of the task (default: working-dir/entry-point without its ending)')
     .option('--queue <name|id>', 'queue to put the task into (default: default)')
@@ -62,24 +64,31 @@ export function createCommand(): Command {
     )
     .option('--tag <tag>', 'further tag, repeatable', collect)
     .option('--seeds <n|a,b,c>', 'one task per seed; n means seeds 1 to n')
+    .optionsGroup('Reuse:')
     .option('--reuse', 'reuse a task that is the same training (default)')
     .option('--no-reuse', 'train again')
     .option('--supersede', "end this pull request's unfinished tasks of older commits (default)")
     .option('--no-supersede', 'leave them running')
+    .optionsGroup('Run:')
     .option('--require-worker', 'exit 7 and create nothing when no worker serves the queue')
     .option('--diff', 'send uncommitted changes of tracked files along (local checkout only)')
     .option('--dry-run', 'print the tasks that would be created; change nothing')
+    .optionsGroup('Output and settings:')
     .option('--json', 'print one JSON document')
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
-    .version(readPackageVersion())
-    .addHelpText(
-      'after',
-      formatHelpEnd([
-        'launch-training-task',
-        'launch-training-task https://github.com/acme/digits.git main "$(git rev-parse HEAD)" --queue gpu',
-        'launch-training-task --param learning_rate=0.01 --seeds 3 --json',
-        'launch-training-task --dry-run --diff',
-      ]),
+    .version(readPackageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', () =>
+      formatHelpEnd('launch-training-task', {
+        examples: [
+          '',
+          'https://github.com/acme/digits.git main "$(git rev-parse HEAD)" --queue gpu',
+          '--param learning_rate=0.01 --seeds 3 --json',
+          '--dry-run --diff',
+        ],
+        variables: ['GH_TOKEN', 'PR_COMMIT', 'GITHUB_API_URL', 'GITHUB_SERVER_URL'],
+        exitCodes: [EXIT_CODES.neverStarted],
+      }),
     );
 }
 

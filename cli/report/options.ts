@@ -12,7 +12,8 @@ import { type ClearmlAccess, type Environment, isActions, readClearmlAccess } fr
 import { checkAll, EXIT_CODES, Failure, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
-import { Command, formatHelpEnd, readFlags, type Session } from '../shell/program.ts';
+import { formatHelpEnd } from '../shell/help.ts';
+import { Command, readFlags, type Session } from '../shell/program.ts';
 import { DEFAULT_SEED_PARAM } from '../training/names.ts';
 import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
@@ -54,30 +55,37 @@ export function createCommand(): Command {
       'Reports ClearML tasks, whatever their state, as one comment on a pull request and as the job summary.',
     )
     .argument('<task-id...>', 'tasks to report; one argument may contain several ids separated by blanks')
+    .optionsGroup('Comment:')
     .option('--pr <number>', 'number of the pull request (default: PR_NUMBER, else the event’s)')
     .option('--repo <owner/name>', 'its repository (default: GITHUB_REPOSITORY)')
-    .option(
-      '--baseline <id|branch:NAME|tag:NAME|none>',
-      'what to compare with (default: the pull request’s base branch)',
-    )
     .option('--template <file>', 'template of the comment (default: templates/comment.md of this package)')
     .option(
       '--comment-key <text>',
       'identifies this comment among others (default: workflow, job and task name)',
     )
     .option('--comment-author <login>', 'login that the token writes comments as, if GitHub does not say')
+    .optionsGroup('Comparison:')
+    .option(
+      '--baseline <id|branch:NAME|tag:NAME|none>',
+      'what to compare with (default: the pull request’s base branch)',
+    )
     .option('--no-gate', 'judge the metrics, but never fail: exit 0')
+    .optionsGroup('Output and settings:')
     .option('--dry-run', 'print the comment; post nothing, and write no outputs and no summary')
     .option('--json', 'print the whole report as one JSON document')
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
-    .version(readPackageVersion())
-    .addHelpText(
-      'after',
-      formatHelpEnd([
-        'create-stats-comment 1f7b0c3d5e9a4c6b8d2f1a3b5c7d9e0f --repo acme/digits --pr 7',
-        'create-stats-comment "$TASK_IDS" --no-gate',
-        'create-stats-comment "$TASK_ID" --dry-run --json',
-      ]),
+    .version(readPackageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', () =>
+      formatHelpEnd('create-stats-comment', {
+        examples: [
+          '1f7b0c3d5e9a4c6b8d2f1a3b5c7d9e0f --repo acme/digits --pr 7',
+          '"$TASK_IDS" --no-gate',
+          '"$TASK_ID" --dry-run --json',
+        ],
+        variables: ['GH_TOKEN', 'GITHUB_API_URL', 'GITHUB_SERVER_URL'],
+        exitCodes: [EXIT_CODES.regression, EXIT_CODES.undecided],
+      }),
     );
 }
 

@@ -40,7 +40,6 @@ const COMMON_VARIABLES: readonly VariableName[] = [
   'PR_NUMBER',
   'HTTPS_PROXY',
   'NODE_EXTRA_CA_CERTS',
-  'NO_COLOR',
 ];
 
 const COMMON_EXIT_CODES: readonly ExitCode[] = [0, 1, 2, 8, 9, 10, 130, 143];

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { createRequire } from 'node:module';
 import type * as commander from 'commander';
 import { type Environment, isActions, listSecrets, readEnvironment } from './environment.ts';
-import { EXIT_CODE_MEANINGS, EXIT_CODES, type ExitCode, Failure } from './failure.ts';
+import { EXIT_CODES, type ExitCode, Failure } from './failure.ts';
 import { createRedactor, type Redact } from './redaction.ts';
 import type { Clock, Signal, World } from './world.ts';
 
@@ -181,12 +181,6 @@ function createVoice(world: World, env: Environment, redact: Redact): Voice {
     columns: world.stderr.columns ?? 80,
     draw: (text) => void world.stderr.write(redact(text)),
   };
-}
-
-/** The part of `--help` that all programs share: examples, then the exit codes. */
-export function formatHelpEnd(examples: readonly string[]): string {
-  const codes = EXIT_CODE_MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`);
-  return `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}\n\nExit codes:\n${codes.join('\n')}`;
 }
 
 /**
