@@ -96,7 +96,7 @@ test('a base commit that is still being trained is waited for: undecided until i
   const early = await judge(task, settings);
   expect(early).toMatchObject({ exitCode: 6, verdict: 'undecided' });
   expect(early.body).toContain('**A base commit is still being trained.**');
-  expect(early.body).toContain('Run this job again when that training has ended');
+  expect(early.body).toContain('or stop it if it should not count');
   await driver.reportScalars(running, 'test', 'accuracy', [0.95]);
   await driver.completeTask(running);
   const late = await judge(task, settings);
@@ -113,15 +113,15 @@ test('base seeds that still run are waited for, until as many have ended as the 
   const two = `${one} ${await train(head, [0.71], { seed: 2 })}`;
   const early = await judge(two, settings);
   expect(early).toMatchObject({ exitCode: 6, verdict: 'undecided' });
-  expect(early.body).toContain('**The base commit is still being trained.**');
-  expect(early.body).toContain('Run this job again when that training has ended');
+  expect(early.body).toContain('**The base commit has unfinished runs.**');
+  expect(early.body).toContain('or stop it if it should not count');
   expect(await judge(one, settings)).toMatchObject({ exitCode: 0, verdict: 'pass' });
   await driver.reportScalars(second, 'test', 'accuracy', [0.95]);
   await driver.completeTask(second);
   // The third is told, and no reason to wait.
   const late = await judge(two, settings);
-  expect(late.body).toContain('**The base commit is still being trained.**');
-  expect(late.body).not.toContain('The base commit to compare with is still being trained');
+  expect(late.body).toContain('**The base commit has unfinished runs.**');
+  expect(late.body).not.toContain('The base commit is still being trained');
 });
 
 test('the first base commit of all, while it is being trained, is waited for too', async () => {

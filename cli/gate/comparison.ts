@@ -31,7 +31,7 @@ export interface Pair {
   readonly notes: readonly GateNote[];
 }
 
-/** A pair in numbers, losses positive where the pull request is worse. */
+/** A pair in numbers; a loss is positive if the pull request is worse. */
 export interface Estimate {
   readonly pair: Pair;
   readonly value: number;

@@ -292,7 +292,7 @@ describe('zero variance', () => {
     );
   });
 
-  test('lets the same value pass, and says that any loss would have been seen', () => {
+  test('lets the same value pass, and says that any loss would have been detected', () => {
     const metric = only(judge(runs(0.9), constant));
     expect(metric).toMatchObject({ verdict: 'pass', comparison: { missable: 0 } });
     expect(explainComparison(metric, metric.comparison)).toEqual([

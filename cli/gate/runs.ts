@@ -10,7 +10,7 @@ export interface MetricNames {
 /** Runs of one commit, without those that only repeat another run. */
 export interface DistinctRuns {
   readonly runs: readonly GateRun[];
-  /** How many runs with different seeds gave the same bits; 0 where the seeds made a difference. */
+  /** How many runs with different seeds gave the same bits; 0 if the seeds made a difference. */
   readonly seedless: number;
 }
 
@@ -53,23 +53,18 @@ function findValue({ values }: GateRun, { name, was }: MetricNames): GateValue |
   return values.get(name) ?? (was === undefined ? undefined : values.get(was));
 }
 
-/** A metric in some runs: the values that are measurements, and the tasks without one by their problem. */
-interface Measurements {
-  readonly measured: ReadonlyArray<{ readonly task: string; readonly value: number }>;
-  readonly problems: ReadonlyMap<MeasurementProblem, readonly string[]>;
-}
-
 /**
- * Measures a metric; a value that may not be a measurement is a problem.
+ * Measures a metric in some runs.
  *
  * @param trusted doubts to ignore: those of a 0, if the metric is 0 on the whole base branch
+ * @returns the values that are measurements, and the tasks without one by their problem
  */
 export function measureRuns(
   runs: readonly GateRun[],
   name: MetricNames,
   trusted: readonly MeasurementProblem[],
-): Measurements {
-  const measured: Array<Measurements['measured'][number]> = [];
+) {
+  const measured: Array<{ readonly task: string; readonly value: number }> = [];
   const problems = new Map<MeasurementProblem, string[]>();
   for (const run of runs) {
     const result = measureRun(run, name, trusted);

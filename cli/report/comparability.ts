@@ -39,13 +39,9 @@ export function compareParams(
 
 /** Whether the training got far enough to have reported this param, if it has it. */
 function hasTold(task: ReportedTask, param: string): boolean {
-  return (
-    isSuccess(task.status) || task.iteration > 0 || (task.hasToldArguments && param.startsWith(ARGUMENTS))
-  );
+  if (isSuccess(task.status) || task.iteration > 0) return true;
+  return task.hasToldArguments && param.startsWith('Args/');
 }
-
-/** The section of the command line's arguments. */
-const ARGUMENTS = 'Args/';
 
 /** Sections where ClearML keeps the data sets that a task used. */
 const DATASET_PARAM = /^(?:Datasets|Dataset)\//;

@@ -27,7 +27,7 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** Opens the connections to ClearML and, where there is a token, to GitHub. */
+/** Opens the connections to ClearML and, with a token, to GitHub. */
 export function connect({ access, flags, github, target }: Options, session: Session): Connection {
   const { clock, interruption, random, redact, voice } = session;
   const { pullRequest, token } = target;

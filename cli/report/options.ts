@@ -54,7 +54,7 @@ export function createCommand(): Command {
     .description(
       'Reports ClearML tasks, whatever their state, as one comment on a pull request and as the job summary.',
     )
-    .argument('<task-id...>', 'tasks to report; one argument may contain several ids separated by blanks')
+    .argument('<task-id...>', 'tasks to report; one argument may hold several ids separated by spaces')
     .optionsGroup('Comment:')
     .option('--pr <number>', 'number of the pull request (default: PR_NUMBER, else the event’s)')
     .option('--repo <owner/name>', 'its repository (default: GITHUB_REPOSITORY)')

@@ -333,7 +333,7 @@ function explainUnfinished({ baseline, phase }: Report): Phrase | undefined {
     baseline.kind === 'missing'
       ? phrase`${strong('No baseline yet.')} ${name} at ${commit} is still being trained: ${running}.`
       : commitsBehind === unfinished.commitsBehind
-        ? phrase`${strong('The base commit is still being trained.')} Further runs of ${commit} are under way: ${running}.`
+        ? phrase`${strong('The base commit has unfinished runs.')} Further runs of ${commit} are under way: ${running}.`
         : phrase`${strong('A base commit is still being trained.')} ${name} at ${commit} is nearer than the commit compared with: ${running}.`;
   return phrase`${what} Run this job again when that training has ended.`;
 }
