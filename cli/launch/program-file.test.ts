@@ -68,7 +68,7 @@ test('what cannot be the program, since its name ends otherwise, is not near', a
     ...reader,
     listTree: async () => [...TREE, readme],
   });
-  expect(problem).toContain('nearest: "train_model.py", "models/digits/train.py". Set --entry-point');
+  expect(problem).toContain('nearest: "train_model.py", "models/digits/train.py". Correct --entry-point');
 });
 
 test('nothing is said where uncommitted changes may add it, or the commit cannot be read here', async () => {
