@@ -29,7 +29,7 @@ async function judgeFailedLaunch(outcome: Outcome, queuedBefore: number): Promis
   if (stdout !== '') return `it failed, and printed ${stdout}`;
   const { queued } = await readTasks(outcome);
   // A draft may be left where the server could not be asked any more; that is said, and the next launch takes it.
-  if (queued.length > queuedBefore && !stderr.includes('could not be'))
+  if (queued.length > queuedBefore && !/not confirmed: (?:task|project) /.test(stderr))
     return `it failed, and ${queued.length} tasks are queued`;
   return undefined;
 }
@@ -137,7 +137,9 @@ export function createLaunchScenarios(launch: Main): readonly Scenario[] {
         const id = outcome.stdout.trim();
         if (!queued.includes(id)) return `task ${id} is not queued`;
         if (queued.length === 1) return undefined;
-        const isSaid = outcome.stderr.includes(`task ${older?.id} of an older commit is superseded, but`);
+        const isSaid = outcome.stderr.includes(
+          `not confirmed: superseded task ${older?.id} of an older commit`,
+        );
         return queued.length === 2 && isSaid
           ? undefined
           : `${queued.length} tasks are queued, and nothing said`;
