@@ -1,7 +1,7 @@
 import { ClearmlRefusal, createClearmlClient, useClearml } from '../clearml/client.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess } from '../shell/environment.ts';
-import { checkAll, EXIT_CODES, type ExitCode, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, type ExitCode, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, Option, readFlags, runProgram, type Session } from '../shell/program.ts';
@@ -16,7 +16,9 @@ import { beginWatch } from './watch.ts';
 /** The arguments and options. */
 export function createCommand(): Command {
   return new Command('check-task-running')
-    .description('Waits until ClearML tasks have ended, shows their log, and says why one failed.')
+    .description(
+      'Waits until ClearML tasks have ended, shows their log, and says why one failed. Prints the final status.',
+    )
     .argument('[task-id...]', 'tasks to wait for; one argument may hold several ids separated by spaces')
     .optionsGroup('Wait:')
     .option(
@@ -33,15 +35,15 @@ export function createCommand(): Command {
     )
     .option('--poll-interval <duration>', 'fixed pause between two looks (default: adaptive)')
     .addOption(
-      new Option('--on-timeout <what>', 'what happens to a task that times out (default: abort)').choices([
-        'abort',
-        'leave',
-      ]),
+      new Option(
+        '--on-timeout <what>',
+        'what happens to a task that times out (default: abort; a task of others is left running)',
+      ).choices(['abort', 'leave']),
     )
     .addOption(
       new Option(
         '--on-interrupt <what>',
-        'what happens to the tasks on a signal (default: abort; leave for Ctrl-C at a terminal)',
+        'what happens to the tasks on a signal (default: abort; leave for Ctrl-C at a terminal; tasks of others are left running)',
       ).choices(['abort', 'leave']),
     )
     .optionsGroup('Console:')
@@ -68,7 +70,13 @@ export function createCommand(): Command {
           '--abort "$TASK_ID"',
         ],
         variables: ['NO_COLOR'],
-        exitCodes: [EXIT_CODES.failed, EXIT_CODES.stopped, EXIT_CODES.neverStarted, EXIT_CODES.timeout],
+        exitCodes: {
+          0: 'every task is completed or published',
+          3: 'a task failed, or the server stopped it because its worker was lost',
+          4: 'a task was stopped, aborted, closed, dequeued or reset by someone',
+          7: 'a task never started: queue time-out',
+          124: 'a task ran into its time-out',
+        },
       }),
     );
 }

@@ -4,7 +4,7 @@ import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
 import { askForPullRequestHead } from '../github/pull-request-head.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess } from '../shell/environment.ts';
-import { checkAll, EXIT_CODES, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, runProgram, type Session } from '../shell/program.ts';
@@ -34,18 +34,18 @@ export function createCommand(): Command {
   const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
   return new Command('launch-training-task')
     .description(
-      'Creates a ClearML task for exactly one commit and puts it into a queue. A training that exists already is reused.',
+      'Creates a ClearML task for exactly one commit and puts it into a queue. A training that exists already is reused. Prints the task ids.',
     )
     .argument(
       '[repo-url]',
       'URL to clone from (default: from the GitHub event, else from the local checkout)',
     )
-    .argument('[branch]', 'branch that holds the commit')
-    .argument('[commit]', 'full id of the commit to train')
+    .argument('[branch]', 'branch that holds the commit (default: likewise)')
+    .argument('[commit]', 'full id of the commit to train (default: likewise)')
     .optionsGroup('Task:')
     .option('--project <name>', "ClearML project (default: the repository's name)")
     .option('--task-name <name>', 'name of the task (default: working-dir/entry-point without its ending)')
-    .option('--queue <name|id>', 'queue to put the task into (default: default)')
+    .option('--queue <name|id>', 'queue to put the task into (default: "default")')
     .option(
       '--entry-point <file>',
       'program to run, relative to the working directory (default: train_model.py)',
@@ -87,7 +87,11 @@ export function createCommand(): Command {
           '--dry-run --diff',
         ],
         variables: ['GH_TOKEN', 'PR_COMMIT', 'GITHUB_API_URL', 'GITHUB_SERVER_URL'],
-        exitCodes: [EXIT_CODES.neverStarted],
+        exitCodes: {
+          0: 'every task is queued, running or completed',
+          7: 'no worker serves the queue (with --require-worker)',
+          10: 'no such queue, project id or pull request',
+        },
       }),
     );
 }

@@ -52,7 +52,7 @@ interface Target {
 export function createCommand(): Command {
   return new Command('create-stats-comment')
     .description(
-      'Reports ClearML tasks, whatever their state, as one comment on a pull request and as the job summary.',
+      'Reports ClearML tasks, whatever their state, as one comment on a pull request and as the job summary. Prints its URL.',
     )
     .argument('<task-id...>', 'tasks to report; one argument may hold several ids separated by spaces')
     .optionsGroup('Comment:')
@@ -63,7 +63,10 @@ export function createCommand(): Command {
       '--comment-key <text>',
       'identifies this comment among others (default: workflow, job and task name)',
     )
-    .option('--comment-author <login>', 'login that the token writes comments as, if GitHub does not say')
+    .option(
+      '--comment-author <login>',
+      'login that the token comments as, such as my-app[bot] (default: what GitHub says, else github-actions[bot])',
+    )
     .optionsGroup('Comparison:')
     .option(
       '--baseline <id|branch:NAME|tag:NAME|none>',
@@ -84,7 +87,12 @@ export function createCommand(): Command {
           '"$TASK_ID" --dry-run --json',
         ],
         variables: ['GH_TOKEN', 'GITHUB_API_URL', 'GITHUB_SERVER_URL'],
-        exitCodes: [EXIT_CODES.regression, EXIT_CODES.undecided],
+        exitCodes: {
+          0: 'reported, and the gate does not object',
+          5: 'the gate says no: a metric regressed',
+          6: 'the gate cannot say',
+          10: 'no such task, pull request or baseline task',
+        },
       }),
     );
 }

@@ -7,13 +7,13 @@ const VARIABLE_MEANINGS = {
   CLEARML_API_HOST: "ClearML's API server (default: https://api.clear.ml)",
   CLEARML_WEB_HOST: "ClearML's web app, for links (default: derived from the API host)",
   CLEARML_FILES_HOST: "ClearML's files server (default: derived from the API host)",
-  GH_TOKEN: 'token for GitHub, else GITHUB_TOKEN',
+  GH_TOKEN: 'GitHub token (or GITHUB_TOKEN); create-stats-comment needs it unless --dry-run is given',
   GITHUB_REPOSITORY: 'owner/name of the repository',
   PR_NUMBER: "number of the pull request (default: the event's)",
   PR_COMMIT: 'full id of the only commit that may be launched',
   GITHUB_API_URL: 'API of a GitHub Enterprise Server (default: https://api.github.com)',
   GITHUB_SERVER_URL: 'GitHub Enterprise Server (default: https://github.com)',
-  HTTPS_PROXY: 'proxy for both services; so are HTTP_PROXY and NO_PROXY',
+  HTTPS_PROXY: 'proxy for both services, as HTTP_PROXY; NO_PROXY lists exceptions',
   NODE_EXTRA_CA_CERTS: 'file with a private certificate authority; not read from .env',
   NO_COLOR: 'no colours, even on a terminal',
 } as const;
@@ -26,8 +26,8 @@ interface HelpEnd {
   readonly examples: readonly string[];
   /** The variables that the program reads, besides those that every program does. */
   readonly variables?: readonly VariableName[];
-  /** The exit codes that the program can give, besides those that every program can. */
-  readonly exitCodes: readonly ExitCode[];
+  /** What exit codes mean here: the program's own, and those of which it gives only some cases. */
+  readonly exitCodes: Readonly<Partial<Record<ExitCode, string>>>;
 }
 
 const COMMON_VARIABLES: readonly VariableName[] = [
@@ -42,7 +42,8 @@ const COMMON_VARIABLES: readonly VariableName[] = [
   'NODE_EXTRA_CA_CERTS',
 ];
 
-const COMMON_EXIT_CODES: readonly ExitCode[] = [0, 1, 2, 8, 9, 10, 130, 143];
+/** Every program can give these. */
+const COMMON_EXIT_CODES: readonly ExitCode[] = [1, 2, 8, 9, 10, 130, 143];
 
 /** The end of a program's `--help`: examples as its page runs them, then variables and exit codes. */
 export function formatHelpEnd(name: string, { examples, variables = [], exitCodes }: HelpEnd): string {
@@ -53,14 +54,15 @@ export function formatHelpEnd(name: string, { examples, variables = [], exitCode
       'Examples',
       examples.map((args) => `node --import tsx cli/${name}.ts ${args}`.trimEnd()),
     ),
-    formatSection('Variables (.env is read too, outside GitHub Actions)', [
-      ...formatRows(Object.entries(VARIABLE_MEANINGS).filter(([variable]) => isListed(variable))),
-    ]),
+    formatSection(
+      'Variables (.env is read too, outside GitHub Actions)',
+      formatRows(Object.entries(VARIABLE_MEANINGS).filter(([variable]) => isListed(variable))),
+    ),
     formatSection(
       'Exit codes',
       formatRows(
-        EXIT_CODE_MEANINGS.filter(([code]) => [...COMMON_EXIT_CODES, ...exitCodes].includes(code)).map(
-          ([code, meaning]) => [String(code), meaning],
+        EXIT_CODE_MEANINGS.filter(([code]) => code in exitCodes || COMMON_EXIT_CODES.includes(code)).map(
+          ([code, meaning]) => [String(code), exitCodes[code] ?? meaning],
         ),
       ),
     ),
