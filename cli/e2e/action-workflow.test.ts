@@ -31,12 +31,13 @@ test.each([...PROGRAM_NAMES])(
   },
 );
 
-/** The workflow that `.github/WORKFLOW.md` shows for it. */
-function readWorkflow(): string {
+/** The workflows that `.github/WORKFLOW.md` shows for them: the pull request's and the base branch's. */
+function readWorkflow(kind: 'pull request' | 'base'): string {
   const page = readFileSync(new URL('../../.github/WORKFLOW.md', import.meta.url), 'utf8');
   const section = page.slice(page.indexOf('## Use the actions'));
-  const block = /```yaml\n([\s\S]*?)```/.exec(section)?.[1];
-  if (block === undefined) throw new Error('.github/WORKFLOW.md shows no workflow.');
+  const blocks = [...section.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, block]) => block);
+  const block = blocks[kind === 'pull request' ? 0 : 1];
+  if (block === undefined) throw new Error(`.github/WORKFLOW.md shows no workflow for the ${kind}.`);
   return block;
 }
 
@@ -74,7 +75,7 @@ describeOnNode24('the workflow of .github/WORKFLOW.md, in a repository that has 
     const event = await github.pullRequestEvent(PULL, 'synchronize');
     let isOver = false;
     const running = runWorkflowJob({
-      workflow: readWorkflow(),
+      workflow: readWorkflow('pull request'),
       job: 'train',
       github: {
         event,
@@ -134,6 +135,8 @@ describeOnNode24('the workflow of .github/WORKFLOW.md, in a repository that has 
       await driver.completeTask(id);
     });
     expect(summarize(run)).toMatchObject({ conclusion: 'success', exitCodes: [0, 0, 0, null] });
+    // The README says to require this check.
+    expect(run.name).toBe('Train and report');
     const [task] = await driver.listTasks();
     expect(task).toMatchObject({
       status: 'completed',
@@ -144,6 +147,39 @@ describeOnNode24('the workflow of .github/WORKFLOW.md, in a repository that has 
       expect.objectContaining({ author: 'github-actions[bot]', body: expect.stringContaining('0.9375') }),
     ]);
     expect(summarize(run).said).not.toContain(sandbox.clearml.secretKey);
+  });
+
+  test('trains a push to the base branch by the second file, without a token', async () => {
+    const { clearml, github } = sandbox;
+    const { repository } = await github.pullRequestEvent(PULL, 'synchronize');
+    const run = await runWorkflowJob({
+      workflow: readWorkflow('base'),
+      job: 'base',
+      github: {
+        event: { repository },
+        event_name: 'push',
+        repository: github.repository,
+        token: '',
+        api_url: github.apiUrl,
+        server_url: github.serverUrl,
+        sha: HEAD,
+        ref: 'refs/heads/main',
+        run_id: '4712',
+        run_attempt: '1',
+        workflow: 'ClearML base',
+      },
+      secrets: { ACCESS_KEY: clearml.accessKey, SECRET_KEY: clearml.secretKey },
+      machineEnv: {
+        PATH: `${node24}${delimiter}${process.env.PATH}`,
+        CLEARML_API_HOST: clearml.apiHost,
+      },
+      workspace,
+      actions: { 'OWNER/REPO/launch-training-task': join(release, 'launch-training-task') },
+    });
+    expect(summarize(run)).toMatchObject({ conclusion: 'success', exitCodes: [0] });
+    expect(await driver.listTasks()).toEqual([
+      expect.objectContaining({ status: 'queued', script: expect.objectContaining({ version_num: HEAD }) }),
+    ]);
   });
 
   test('reports a training that failed, and fails', async () => {

@@ -35,7 +35,7 @@ export function formatSection(results: Results): string {
     '',
     '- Every round installs anew, from warm caches of npm and pip and a local archive of the release. On a runner the download comes on top, more for the larger sides.',
     '- Setting up Python or Node.js is not counted; the actions need neither.',
-    "- The original reports from a thread here. With the SDK's default, a process, its launch took 7 s and more, and once hung for 5 minutes.",
+    "- The original was measured with reporting in a thread. With the SDK's default (a separate process) its launch took 7 s or more, and once hung for 5 minutes.",
     '',
     `![Seconds that each way adds to a training: installation and three steps](${locatePicture('bench.svg')})`,
     '',

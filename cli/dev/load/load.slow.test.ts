@@ -83,7 +83,7 @@ describe('what is shown', () => {
     expect(section).toContain('| 1,000 things (16 MB) | 4 | 2 | 100 MiB | 2,005 | all is well |');
     expect(section).toContain('| 20 things (16 MB) | 8 | 4 |');
     expect(section).toContain(
-      'How it grows: 10 times as many tasks, 1,000 of them, take 4 times the work and 1 times the memory.',
+      'How it grows:\n\n- 10 times as many tasks, 1,000 of them, take 4 times the work and 1 times the memory\n',
     );
   });
 
