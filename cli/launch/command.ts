@@ -1,7 +1,6 @@
 import { createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
-import { readEventFile, readGithubRun } from '../github/event.ts';
+import { type GithubRun, readEventFile, readGithubRun } from '../github/event.ts';
 import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
-import { askForPullRequestHead } from '../github/pull-request-head.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess } from '../shell/environment.ts';
 import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
@@ -113,9 +112,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   );
   const isGiven = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
   const eventCode =
-    github.code instanceof Failure && !isGiven
-      ? ((await askForPullRequestHead(github, session)) ?? github.code)
-      : github.code;
+    github.code instanceof Failure && !isGiven ? await findHead(github, session) : github.code;
   const located = await locateCode({ cloneUrl, branch, commit }, eventCode, reader, flags.diff === true);
   checkExpectedCommit(located.commit, expectedCommit);
   for (const warning of located.warnings) voice.warn(warning);
@@ -155,6 +152,12 @@ async function beginToLaunch(
   // Loaded while the first answers are under way.
   const { launchTasks } = await import('./launch.ts');
   return launchTasks({ options, flags, destination, reader, reach, server, deadlineMs }, session);
+}
+
+/** The code that GitHub names where the event does not: few launches ask, so what asks is loaded here. */
+async function findHead(github: GithubRun, session: Session): Promise<GithubRun['code']> {
+  const { askForPullRequestHead } = await import('../github/pull-request-head.ts');
+  return (await askForPullRequestHead(github, session)) ?? github.code;
 }
 
 /** Runs the program; the exit code is what it gives. */
