@@ -44,6 +44,12 @@ describe('what comes of it', () => {
     });
   });
 
+  test('a blank around the token does no harm', async () => {
+    const token = ` ${makeEnv().GH_TOKEN}\n`;
+    expect(await run([await trainTask()], makeEnv({ GH_TOKEN: token }))).toMatchObject({ exitCode: 0 });
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
   test.each([
     ['failed', 'failed', 0],
     ['failed', 'failed', 6],

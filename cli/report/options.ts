@@ -8,7 +8,13 @@ import {
 } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
 import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
-import { type ClearmlAccess, type Environment, isActions, readClearmlAccess } from '../shell/environment.ts';
+import {
+  type ClearmlAccess,
+  type Environment,
+  isActions,
+  readClearmlAccess,
+  readGithubToken,
+} from '../shell/environment.ts';
 import { checkAll, EXIT_CODES, Failure, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
@@ -133,13 +139,9 @@ function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
   const number = flags.pr === undefined ? github.pullRequest : parsePullRequestNumber(flags.pr);
   const repository = flags.repo ?? github.repository;
   return {
-    token: readToken(env),
+    token: readGithubToken(env),
     pullRequest: repository === undefined || number === undefined ? undefined : { repository, number },
   };
-}
-
-function readToken(env: Environment): string | undefined {
-  return env.GH_TOKEN ?? env.GITHUB_TOKEN;
 }
 
 /**
@@ -158,7 +160,7 @@ function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean
       throw failUsage('--repo is not of the form owner/name', 'Give it as in --repo acme/digits.');
     },
     () => {
-      const hasToken = readToken(env) !== undefined;
+      const hasToken = readGithubToken(env) !== undefined;
       const missing: string[] = [];
       if (!hasToken) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
       if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)
