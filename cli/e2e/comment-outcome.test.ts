@@ -50,6 +50,14 @@ describe('what comes of it', () => {
     expect(github.comments(7)).toHaveLength(1);
   });
 
+  test('an archived repository is named as such', async () => {
+    await replaceGithub({ isArchived: true });
+    const { exitCode, stderr, stdout } = await run([await trainTask()]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 8, stdout: '' });
+    expect(stderr).toMatch(/The repository is archived, so it takes no comment: unarchive it/);
+    expect(stderr).not.toContain('permissions');
+  });
+
   test.each([
     ['failed', 'failed', 0],
     ['failed', 'failed', 6],
