@@ -109,6 +109,20 @@ describe('settings', () => {
     expect((await driver.call('projects.get_all', { name: 'Team|ab|one' })).projects).toEqual([]);
   });
 
+  test.each(['__$all', '__$not', '__$x'])('a tag that ClearML refuses, %s, is exit 2', async (tag) => {
+    for (const args of [
+      ['--tag', tag],
+      ['--tag', 'team-a', '--tag', tag, '--dry-run'],
+    ]) {
+      const run = await launch(args);
+      expect(run).toMatchObject({ exitCode: 2, stdout: '' });
+      expect(run.stderr).toContain(`error: the tag "${tag}" begins with "__$"`);
+    }
+    await setSettings(`tags: ['${tag}']`);
+    expect(await launch()).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(await driver.listTasks()).toEqual([]);
+  });
+
   test('--dry-run prints the documents, changes nothing and writes no output', async () => {
     const output = join(folder, 'output');
     const run = await launch(['--dry-run', '--param', 'lr=1'], { env: { GITHUB_OUTPUT: output } });

@@ -20,7 +20,7 @@ import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
-import { DEFAULT_SEED_PARAM } from '../training/names.ts';
+import { checkTags, DEFAULT_SEED_PARAM } from '../training/names.ts';
 import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
 import type { ExpectedCode, SourceOptions } from './sources.ts';
@@ -116,6 +116,8 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => takeSettled(settings),
   );
   const target = readTarget(flags, github, env);
+  const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
+  checkTags(baselineRules.flatMap((rule) => ('tag' in rule ? rule.tag : [])));
   return {
     flags,
     access,
@@ -124,7 +126,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     target,
     sources: {
       taskIds,
-      baselineRules: listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE),
+      baselineRules,
       seedParam: config['seed-param'] ?? DEFAULT_SEED_PARAM,
       expected: readExpectedCode(github, target.pullRequest),
       pullRequest: target.pullRequest?.number,

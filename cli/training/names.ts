@@ -135,3 +135,18 @@ function nameEntryPoint(entryPoint: string): string {
     ? entryPoint.slice('-m '.length).trim()
     : entryPoint.replace(/\.[^./]+$/, '');
 }
+
+/**
+ * Refuses tags that ClearML takes for operators of its filters, such as `__$all`: it refuses them on a task, and a search
+ * for one finds every task.
+ *
+ * @throws Failure (usage) naming the first of them
+ */
+export function checkTags(tags: readonly string[]): void {
+  const operator = tags.find((tag) => tag.startsWith('__$'));
+  if (operator === undefined) return;
+  throw failUsage(
+    `the tag "${operator}" begins with "__$"`,
+    'ClearML keeps such names for operators of its filters. Choose another tag.',
+  );
+}
