@@ -75,7 +75,8 @@ function readAnswer(
 ): { readonly answer: Response } | NoAnswer {
   const { status, headers } = response;
   if (status < 300) return { answer: toFetchResponse(response) };
-  const answer = redact(toSingleLine(readMessage(response.text))) || `HTTP ${status}`;
+  // Redacted first: a token that is cut in two is not recognised.
+  const answer = toSingleLine(redact(readMessage(response.text))) || `HTTP ${status}`;
   const limitMs = readRateLimitMs(response, clock.now());
   if (limitMs !== undefined) {
     return {
