@@ -76,3 +76,8 @@ test('the curves of more tasks than ClearML takes in one request are shown', asy
   expect(text).toContain('line [4, 2, 1, 0.5]');
   expect(text).not.toContain('did not answer');
 });
+
+test.each(['__proto__', 'constructor', 'prototype'])('a metric titled %s has its curve', async (title) => {
+  const text = await printComment([await reportCurves(title)]);
+  expect(text).toContain('line [4, 2, 1, 0.5]');
+});

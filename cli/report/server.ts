@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type { CallOptions, ClearmlClient } from '../clearml/client.ts';
-import { TextSchema } from '../clearml/fields.ts';
+import { entriesOf, TextSchema } from '../clearml/fields.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { readQueues } from '../clearml/queues.ts';
 import {
@@ -89,10 +89,10 @@ const MAX_TASKS_IN_REQUEST = 100;
 
 const CurveSchema = v.object({ x: v.array(v.unknown()), y: v.array(v.unknown()) });
 type WireCurve = v.InferOutput<typeof CurveSchema>;
-const CurvesSchema = v.record(v.string(), v.record(v.string(), CurveSchema));
+const CurvesSchema = entriesOf(entriesOf(CurveSchema));
 /** title, series, task */
 const CurvesByTaskSchema = v.object({
-  metrics: v.record(v.string(), v.record(v.string(), v.record(v.string(), CurveSchema))),
+  metrics: entriesOf(entriesOf(entriesOf(CurveSchema))),
 });
 
 const PlotsSchema = v.object({
@@ -232,9 +232,9 @@ async function readCurves(
         const endpoint = 'events.multi_task_scalar_metrics_iter_histogram';
         const body = { tasks: part.map(({ id }) => id), ...common };
         const answer = await client.call(endpoint, body, CurvesByTaskSchema, options);
-        for (const [title, bySeries] of Object.entries(answer.metrics))
-          for (const [series, byTask] of Object.entries(bySeries))
-            for (const [taskId, curve] of Object.entries(byTask)) keep(taskId, title, series, curve);
+        for (const [title, bySeries] of answer.metrics)
+          for (const [series, byTask] of bySeries)
+            for (const [taskId, curve] of byTask) keep(taskId, title, series, curve);
       }),
     );
     return curves;
@@ -244,8 +244,8 @@ async function readCurves(
     tasks.map(async ({ id }) => {
       const endpoint = 'events.scalar_metrics_iter_histogram';
       const answer = await client.call(endpoint, { task: id, ...common }, CurvesSchema, options);
-      for (const [title, bySeries] of Object.entries(answer))
-        for (const [series, curve] of Object.entries(bySeries)) keep(id, title, series, curve);
+      for (const [title, bySeries] of answer)
+        for (const [series, curve] of bySeries) keep(id, title, series, curve);
     }),
   );
   return curves;
