@@ -153,7 +153,7 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   }
   printLog(life, tail, output);
   if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
-  causes.set(life.id, findCause(life, follower));
+  causes.set(life.id, findCause(life, follower, output));
   tellOutcome(describeTask(life, output), follower.shown.tail, output);
 }
 
@@ -165,7 +165,7 @@ async function readFinalReason(life: TaskLife, { watch }: WaitOutput): Promise<v
   if (task?.status === 'failed') life.task = task;
 }
 
-function findCause({ end, task }: TaskLife, { log }: LogFollower): Cause | undefined {
+function findCause({ end, task }: TaskLife, { log }: LogFollower, { watch }: WaitOutput): Cause | undefined {
   if (end === undefined) return undefined;
   return explainEnd(end, {
     statusReason: task?.statusReason ?? '',
@@ -173,6 +173,7 @@ function findCause({ end, task }: TaskLife, { log }: LogFollower): Cause | undef
     log: log.recent,
     isLogComplete: log.isComplete,
     workingDir: task?.workingDir ?? '.',
+    queue: watch.queues.get(task?.queueId ?? '')?.name ?? task?.queueId,
   });
 }
 

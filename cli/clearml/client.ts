@@ -150,7 +150,7 @@ function openEnvelope(
 ): Envelope | NoAnswer {
   const { status, headers } = response;
   const envelope = parseEnvelope(response.text);
-  const serverMessage = redact(toSingleLine(envelope?.meta.result_msg ?? ''));
+  const serverMessage = toSingleLine(redact(envelope?.meta.result_msg ?? ''));
   if (status === 429) {
     return {
       reason: 'the rate limit of the server is reached (429)',
@@ -183,13 +183,13 @@ function readData<T>(
 ): { readonly answer: T } | NoAnswer {
   const { result_code: code, result_subcode: subcode, result_msg: message } = meta;
   if (status >= 400 || code >= 400) {
-    throw new ClearmlRefusal(endpoint, code, subcode, redact(toSingleLine(message)));
+    throw new ClearmlRefusal(endpoint, code, subcode, toSingleLine(redact(message)));
   }
   const parsed = v.safeParse(schema, data);
   if (parsed.success) return { answer: parsed.output };
   const issue = parsed.issues[0];
   return {
-    reason: `its answer has another shape than expected (${v.getDotPath(issue) ?? 'data'}: ${redact(toSingleLine(issue.message))})`,
+    reason: `its answer has another shape than expected (${v.getDotPath(issue) ?? 'data'}: ${toSingleLine(redact(issue.message))})`,
     remedy: 'The server is older or newer than API 2.34, or something in between changes its answers.',
     mayHaveLanded: true,
     maxAttempts: 3,

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { isRecord } from '../shell/json.ts';
 import { TASK_STATUSES } from '../training/task.ts';
 
 /** A task's status. A status that we do not know counts as `unknown`, which a watch waits for. */
@@ -25,4 +26,16 @@ export const OptionalTextSchema = v.pipe(
 /** A list; empty where the server has anything else. */
 export function listOf<const Item extends v.GenericSchema>(item: Item) {
   return v.fallback(v.nullish(v.array(item), []), []);
+}
+
+/**
+ * A JSON object as the list of its entries. Names are the user's here: valibot's own `record` leaves out `__proto__`,
+ * `prototype` and `constructor`.
+ */
+export function entriesOf<const Value extends v.GenericSchema>(value: Value) {
+  return v.pipe(
+    v.custom<Record<string, unknown>>(isRecord),
+    v.transform((map) => Object.entries(map)),
+    v.array(v.tuple([v.string(), value])),
+  );
 }

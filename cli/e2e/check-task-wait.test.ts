@@ -187,6 +187,9 @@ describe('a wait', () => {
     expect(run).toMatchObject({ exitCode: 7, stdout: 'created\n' });
     expect(await statusOf(run.ids[0] ?? '')).toBe('created');
     expect(run.stderr).toContain('no worker serves the queue "default"');
+    expect(run.stderr).toContain(
+      'Check that an agent serves the queue: clearml-agent daemon --queue default.',
+    );
   });
 
   test('tells what has changed at most every 30 s, with the metrics that the settings name', async () => {

@@ -44,6 +44,30 @@ describe('what comes of it', () => {
     });
   });
 
+  test('a blank around the token does no harm', async () => {
+    const token = ` ${makeEnv().GH_TOKEN}\n`;
+    expect(await run([await trainTask()], makeEnv({ GH_TOKEN: token }))).toMatchObject({ exitCode: 0 });
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
+  test('a baseline tag that ClearML takes for an operator is exit 2', async () => {
+    const task = await trainTask();
+    const { exitCode, stderr } = await run([task, '--baseline', 'tag:__$all']);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('error: the tag "__$all" begins with "__$"');
+    writeSettings('baseline: { tag: __$any }');
+    expect(await run([task, '--config', 'settings.yml'])).toMatchObject({ exitCode: 2 });
+    expect(github.comments(7)).toEqual([]);
+  });
+
+  test('an archived repository is named as such', async () => {
+    await replaceGithub({ isArchived: true });
+    const { exitCode, stderr, stdout } = await run([await trainTask()]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 8, stdout: '' });
+    expect(stderr).toMatch(/The repository is archived, so it takes no comment: unarchive it/);
+    expect(stderr).not.toContain('permissions');
+  });
+
   test.each([
     ['failed', 'failed', 0],
     ['failed', 'failed', 6],

@@ -1,19 +1,21 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { createClearmlDriver } from '../dev/clearml-driver.ts';
+import { main } from '../create-stats-comment.ts';
+import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
 import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
 import { answerLargeTask } from '../dev/large-task.ts';
-import { runProgramProcess } from '../dev/program-run.ts';
+import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
 let sandbox: Sandbox;
 let proxy: FaultProxy;
 let task: string;
+let driver: ClearmlDriver;
 
 beforeAll(async () => {
   sandbox = await startSandbox({
     github: { pulls: [{ number: 7, headRef: 'topic', headSha: 'a'.repeat(40), baseRef: 'main' }] },
   });
-  const driver = createClearmlDriver(sandbox.clearml.env);
+  driver = createClearmlDriver(sandbox.clearml.env);
   task = await driver.createTask();
   const body = answerLargeTask(await driver.getTask(task), 10_000);
   expect(body.length).toBeGreaterThan(15_000_000);
@@ -48,4 +50,34 @@ test('10,000 metrics in a document of 16 MB are reported in 300 MB and in second
   expect(Number(kilobytes) / 1024).toBeLessThan(300);
   // Of its own work: under 2 s where nothing else keeps the processor busy, as other tests do here.
   expect(Number(microseconds) / 1e6).toBeLessThan(4);
+});
+
+async function reportCurves(title: string): Promise<string> {
+  const id = await driver.createTask();
+  await driver.call('tasks.started', { task: id });
+  await driver.reportScalars(id, title, 'train', [4, 2, 1, 0.5]);
+  await driver.call('tasks.completed', { task: id });
+  return id;
+}
+
+async function printComment(tasks: readonly string[]): Promise<string> {
+  const run = await runProgramHere(main, {
+    args: [...tasks, '--dry-run', '--pr', '7'],
+    cwd: '/',
+    env: sandbox.env,
+  });
+  expect(run).toMatchObject({ exitCode: 0, stderr: '' });
+  return run.stdout;
+}
+
+test('the curves of more tasks than ClearML takes in one request are shown', async () => {
+  const tasks = await Promise.all(Array.from({ length: 101 }, () => reportCurves('loss')));
+  const text = await printComment(tasks);
+  expect(text).toContain('line [4, 2, 1, 0.5]');
+  expect(text).not.toContain('did not answer');
+});
+
+test.each(['__proto__', 'constructor', 'prototype'])('a metric titled %s has its curve', async (title) => {
+  const text = await printComment([await reportCurves(title)]);
+  expect(text).toContain('line [4, 2, 1, 0.5]');
 });

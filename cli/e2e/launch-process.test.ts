@@ -127,4 +127,13 @@ describe('as a process', () => {
     expect(await run([], { env: empty })).toMatchObject({ exitCode: 0 });
     expect(await run([], { env: { ...empty, GITHUB_ACTIONS: 'true' } })).toMatchObject({ exitCode: 2 });
   });
+
+  test('a secret of .env that an unquoted # cuts is named, and shown nowhere', async () => {
+    const secret = 'half-a-secret#the-other-half';
+    await writeFile(join(repository.directory, '.env'), `CLEARML_API_SECRET_KEY=${secret}`);
+    const { exitCode, stderr } = await run([], { env: { CLEARML_API_SECRET_KEY: '' } });
+    expect(exitCode).toBe(8);
+    expect(stderr).toContain('warning: in .env the value of CLEARML_API_SECRET_KEY ends before its "#"');
+    expect(stderr).not.toMatch(/half-a-secret|the-other-half/);
+  });
 });

@@ -74,6 +74,55 @@ describe('settings', () => {
     expect((await driver.call('projects.get_all', { name: '^digits$' })).projects).toHaveLength(1);
   });
 
+  test('spellings of a project name that ClearML keeps as one name are one project and one training', async () => {
+    const first = await launchTask(['--project', 'A Team/digits']);
+    for (const name of ['/A Team/digits', 'A Team/digits/', 'A Team//digits', ' A Team / digits ']) {
+      expect((await launchTask(['--project', name])).id).toBe(first.id);
+    }
+    const again = await launchTask(['--project', ' A Team //digits/', '--no-reuse']);
+    expect(again).toMatchObject({
+      project: first.project,
+      runtime: { ci_pipeline: first.runtime.ci_pipeline },
+    });
+    const { projects } = await driver.call('projects.get_all', { id: [first.project] });
+    expect(projects[0].name).toBe('A Team/digits');
+  });
+
+  test.each([
+    ['Team/v2', 'has a part with fewer than 3 characters: "v2"'],
+    ['a/b', 'has a part with fewer than 3 characters: "a"'],
+    ['A Team / B', 'has a part with fewer than 3 characters: "B"'],
+    ['Team/v2/digits', 'has a part with fewer than 3 characters: "v2"'],
+    ['/ab/', 'is shorter than 3 characters'],
+    ['//', 'is shorter than 3 characters'],
+    ['one/two/three/four/five/six/seven/eight/nine/ten/eleven', 'has more than 10 parts'],
+  ])('a project that ClearML refuses, "%s", is exit 2, and nothing is created', async (name, reason) => {
+    for (const args of [
+      ['--project', name],
+      ['--project', name, '--dry-run'],
+    ]) {
+      const run = await launch(args);
+      expect(run).toMatchObject({ exitCode: 2, stdout: '' });
+      expect(run.stderr).toContain(`error: --project "${name}" ${reason}`);
+    }
+    expect(await driver.listTasks()).toEqual([]);
+    expect((await driver.call('projects.get_all', { name: 'Team|ab|one' })).projects).toEqual([]);
+  });
+
+  test.each(['__$all', '__$not', '__$x'])('a tag that ClearML refuses, %s, is exit 2', async (tag) => {
+    for (const args of [
+      ['--tag', tag],
+      ['--tag', 'team-a', '--tag', tag, '--dry-run'],
+    ]) {
+      const run = await launch(args);
+      expect(run).toMatchObject({ exitCode: 2, stdout: '' });
+      expect(run.stderr).toContain(`error: the tag "${tag}" begins with "__$"`);
+    }
+    await setSettings(`tags: ['${tag}']`);
+    expect(await launch()).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(await driver.listTasks()).toEqual([]);
+  });
+
   test('--dry-run prints the documents, changes nothing and writes no output', async () => {
     const output = join(folder, 'output');
     const run = await launch(['--dry-run', '--param', 'lr=1'], { env: { GITHUB_OUTPUT: output } });

@@ -117,12 +117,15 @@ describe.each(RUNS)('%s', (program, prepare) => {
     expect(result.stdout + result.stderr).not.toMatch(/p(?:@|%40)ss-w0rd/);
   });
 
-  test('goes around the proxy where NO_PROXY says so', async () => {
-    const { port, passed } = await startForwardProxy();
-    const result = await run({ HTTP_PROXY: `http://127.0.0.1:${port}`, NO_PROXY: 'localhost,127.0.0.1' });
-    expect(result.exitCode).toBe(0);
-    expect(passed).toEqual([]);
-  });
+  test.each(['localhost,127.0.0.1', '127.0.0.1:*', '10.0.0.0/8 127.0.0.0/8'])(
+    'goes around the proxy where NO_PROXY says so: %s',
+    async (noProxy) => {
+      const { port, passed } = await startForwardProxy();
+      const result = await run({ HTTP_PROXY: `http://127.0.0.1:${port}`, NO_PROXY: noProxy });
+      expect(result.exitCode).toBe(0);
+      expect(passed).toEqual([]);
+    },
+  );
 
   test('says so when the proxy refuses, without its password', async () => {
     const { port } = await startForwardProxy();

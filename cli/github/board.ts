@@ -130,6 +130,11 @@ const CLOSED_CONVERSATIONS = [
       'The conversation is locked, so only accounts with write access may comment. Unlock it, or set GH_TOKEN to the token of such an account. The report is in the job summary.',
   },
   {
+    answer: /repository was archived/i,
+    remedy:
+      'The repository is archived, so it takes no comment: unarchive it (Settings > General > Danger Zone). The report is in the job summary.',
+  },
+  {
     answer: /commenting is disabled on issues with more than/i,
     remedy:
       'The pull request has the maximum number of comments: delete some, or continue in a new pull request. The report is in the job summary.',

@@ -1,3 +1,4 @@
+import { readGithubToken } from '../shell/environment.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
@@ -18,7 +19,7 @@ export async function askForPullRequestHead(
   session: Session,
 ): Promise<CodeLocation | undefined> {
   const { env, clock, interruption: signal } = session;
-  const token = env.GH_TOKEN ?? env.GITHUB_TOKEN;
+  const token = readGithubToken(env);
   const { repository, pullRequest } = github;
   if (token === undefined || repository === undefined || pullRequest === undefined) return undefined;
   const giveUpAtMs = clock.now() + GIVE_UP_MS;

@@ -39,11 +39,12 @@ export class GithubRefusal extends Failure {
 export function createFetch(wire: GithubWire): typeof fetch {
   const { redact, giveUpAt, signal } = wire;
   const apiUrl = redact(wire.apiUrl);
+  const isGithubCom = new URL(wire.apiUrl).hostname === 'api.github.com';
   const words = {
     silent: `GitHub at ${apiUrl} did not answer`,
-    unreachable: `Check GITHUB_API_URL (${apiUrl}), the proxy variables and githubstatus.com.`,
+    unreachable: `Check GITHUB_API_URL (${apiUrl})${isGithubCom ? ', the proxy variables and githubstatus.com' : ' and the proxy variables'}.`,
     lost: "GitHub's answer got lost",
-    afterLoss: 'Check githubstatus.com, then run this step again. It finds a comment that was created.',
+    afterLoss: `${isGithubCom ? CHECK_STATUS : 'Run this step again.'} It finds a comment that was created.`,
   };
   return async (input, init) => {
     const method = METHODS.find((known) => known === init?.method) ?? 'GET';
@@ -55,11 +56,14 @@ export function createFetch(wire: GithubWire): typeof fetch {
       isRepeatable: method !== 'POST',
       signal,
       giveUpAt,
-      read: (response) => readAnswer(response, wire),
+      read: (response) => readAnswer(response, wire, isGithubCom),
       words,
     });
   };
 }
+
+/** The page tells of github.com only, not of a company's own server. */
+const CHECK_STATUS = 'Check githubstatus.com, then run this step again.';
 
 const METHODS = ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'] as const;
 
@@ -67,10 +71,12 @@ const METHODS = ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'] as const;
 function readAnswer(
   response: HttpResponse,
   { redact, clock }: Wire,
+  isGithubCom: boolean,
 ): { readonly answer: Response } | NoAnswer {
   const { status, headers } = response;
   if (status < 300) return { answer: toFetchResponse(response) };
-  const answer = redact(toSingleLine(readMessage(response.text))) || `HTTP ${status}`;
+  // Redacted first: a token that is cut in two is not recognised.
+  const answer = toSingleLine(redact(readMessage(response.text))) || `HTTP ${status}`;
   const limitMs = readRateLimitMs(response, clock.now());
   if (limitMs !== undefined) {
     return {
@@ -83,7 +89,9 @@ function readAnswer(
   if (status >= 500) {
     return {
       reason: `HTTP ${status}${answer.startsWith('HTTP') ? '' : `, ${answer}`}`,
-      remedy: 'Check githubstatus.com, then run this step again.',
+      remedy: isGithubCom
+        ? CHECK_STATUS
+        : 'Run this step again. If it happens again, ask whoever runs that GitHub server.',
       mayHaveLanded: true,
       pauseMs: readRetryAfterMs(headers, clock.now()),
     };

@@ -3,6 +3,7 @@ import type { Config } from '../shell/config.ts';
 import { checkAll, failUsage } from '../shell/failure.ts';
 import { isHistoryMark } from '../training/history-mark.ts';
 import {
+  checkTags,
   DEFAULT_SEED_PARAM,
   type NameOptions,
   type Names,
@@ -95,6 +96,7 @@ export function resolveLaunchOptions(flags: LaunchFlags, sources: LaunchSources)
 }
 
 function resolveTags(tags: readonly string[]): readonly string[] {
+  checkTags(tags);
   const reserved = tags.find(isHistoryMark);
   if (reserved === undefined) return tags;
   throw failUsage(

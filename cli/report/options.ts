@@ -8,13 +8,19 @@ import {
 } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
 import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
-import { type ClearmlAccess, type Environment, isActions, readClearmlAccess } from '../shell/environment.ts';
+import {
+  type ClearmlAccess,
+  type Environment,
+  isActions,
+  readClearmlAccess,
+  readGithubToken,
+} from '../shell/environment.ts';
 import { checkAll, EXIT_CODES, Failure, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
-import { DEFAULT_SEED_PARAM } from '../training/names.ts';
+import { checkTags, DEFAULT_SEED_PARAM } from '../training/names.ts';
 import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
 import type { ExpectedCode, SourceOptions } from './sources.ts';
@@ -118,6 +124,8 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => takeSettled(settings),
   );
   const target = readTarget(flags, github, env);
+  const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
+  checkTags(baselineRules.flatMap((rule) => ('tag' in rule ? rule.tag : [])));
   return {
     flags,
     access,
@@ -126,7 +134,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     target,
     sources: {
       taskIds,
-      baselineRules: listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE),
+      baselineRules,
       seedParam: config['seed-param'] ?? DEFAULT_SEED_PARAM,
       expected: readExpectedCode(github, target.pullRequest),
       pullRequest: target.pullRequest?.number,
@@ -141,13 +149,9 @@ function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
   const number = flags.pr === undefined ? github.pullRequest : parsePullRequestNumber(flags.pr);
   const repository = flags.repo ?? github.repository;
   return {
-    token: readToken(env),
+    token: readGithubToken(env),
     pullRequest: repository === undefined || number === undefined ? undefined : { repository, number },
   };
-}
-
-function readToken(env: Environment): string | undefined {
-  return env.GH_TOKEN ?? env.GITHUB_TOKEN;
 }
 
 /**
@@ -166,7 +170,7 @@ function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean
       throw failUsage('--repo is not of the form owner/name', 'Give it as in --repo acme/digits.');
     },
     () => {
-      const hasToken = readToken(env) !== undefined;
+      const hasToken = readGithubToken(env) !== undefined;
       const missing: string[] = [];
       if (!hasToken) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
       if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type { CallOptions, ClearmlClient } from '../clearml/client.ts';
-import { TextSchema } from '../clearml/fields.ts';
+import { entriesOf, TextSchema } from '../clearml/fields.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { readQueues } from '../clearml/queues.ts';
 import {
@@ -84,13 +84,15 @@ const POINT_BUDGET = 100_000;
 /** With more samples the server answers slowly. */
 const MAX_SAMPLES = 2000;
 const MIN_SAMPLES = 40;
+/** The server refuses a request for the curves of more tasks. */
+const MAX_TASKS_IN_REQUEST = 100;
 
 const CurveSchema = v.object({ x: v.array(v.unknown()), y: v.array(v.unknown()) });
 type WireCurve = v.InferOutput<typeof CurveSchema>;
-const CurvesSchema = v.record(v.string(), v.record(v.string(), CurveSchema));
+const CurvesSchema = entriesOf(entriesOf(CurveSchema));
 /** title, series, task */
 const CurvesByTaskSchema = v.object({
-  metrics: v.record(v.string(), v.record(v.string(), v.record(v.string(), CurveSchema))),
+  metrics: entriesOf(entriesOf(entriesOf(CurveSchema))),
 });
 
 const PlotsSchema = v.object({
@@ -204,8 +206,8 @@ function locateMetrics(metrics: readonly MetricName[] | 'all'): TaskField[] {
 }
 
 /**
- * The curves of these metrics: one request for all tasks, or one each if they have many metrics. An older server ignores
- * `metrics` in the first kind of request and answers with all of them.
+ * The curves of these metrics: one request for up to 100 tasks, or one each if they have many metrics. An older server
+ * ignores `metrics` in the first kind of request and answers with all of them.
  */
 async function readCurves(
   { client, options }: Ask,
@@ -222,17 +224,19 @@ async function readCurves(
     const samples = Math.max(MIN_SAMPLES, Math.min(MAX_SAMPLES, Math.floor(POINT_BUDGET / curvesInAnswer)));
     return { metrics: groupByTitle(metrics), samples, key: 'iter' };
   };
-  const all = Math.max(...tasks.map((task) => task.metrics.length + task.monitors.length)) * tasks.length;
-  if (all <= MANY_METRICS * 2) {
-    const answer = await client.call(
-      'events.multi_task_scalar_metrics_iter_histogram',
-      { tasks: tasks.map(({ id }) => id), ...query(all) },
-      CurvesByTaskSchema,
-      options,
+  const perTask = Math.max(...tasks.map((task) => task.metrics.length + task.monitors.length));
+  if (perTask * tasks.length <= MANY_METRICS * 2) {
+    const common = query(perTask * Math.min(tasks.length, MAX_TASKS_IN_REQUEST));
+    await Promise.all(
+      splitIntoParts(tasks, MAX_TASKS_IN_REQUEST).map(async (part) => {
+        const endpoint = 'events.multi_task_scalar_metrics_iter_histogram';
+        const body = { tasks: part.map(({ id }) => id), ...common };
+        const answer = await client.call(endpoint, body, CurvesByTaskSchema, options);
+        for (const [title, bySeries] of answer.metrics)
+          for (const [series, byTask] of bySeries)
+            for (const [taskId, curve] of byTask) keep(taskId, title, series, curve);
+      }),
     );
-    for (const [title, bySeries] of Object.entries(answer.metrics))
-      for (const [series, byTask] of Object.entries(bySeries))
-        for (const [taskId, curve] of Object.entries(byTask)) keep(taskId, title, series, curve);
     return curves;
   }
   const common = query(metrics.length * tasks.length);
@@ -240,11 +244,16 @@ async function readCurves(
     tasks.map(async ({ id }) => {
       const endpoint = 'events.scalar_metrics_iter_histogram';
       const answer = await client.call(endpoint, { task: id, ...common }, CurvesSchema, options);
-      for (const [title, bySeries] of Object.entries(answer))
-        for (const [series, curve] of Object.entries(bySeries)) keep(id, title, series, curve);
+      for (const [title, bySeries] of answer)
+        for (const [series, curve] of bySeries) keep(id, title, series, curve);
     }),
   );
   return curves;
+}
+
+function splitIntoParts<T>(items: readonly T[], size: number): T[][] {
+  const count = Math.ceil(items.length / size);
+  return Array.from({ length: count }, (_, index) => items.slice(index * size, (index + 1) * size));
 }
 
 function groupByTitle(metrics: readonly MetricName[]): Array<{ metric: string; variants: string[] }> {

@@ -1,6 +1,15 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { readGithubRun } from '../github/event.ts';
-import { dropUserInfo, readClearmlAccess, readClearmlHosts } from './environment.ts';
+import {
+  dropUserInfo,
+  readClearmlAccess,
+  readClearmlHosts,
+  readEnvironment,
+  readGithubToken,
+} from './environment.ts';
 import { Failure } from './failure.ts';
 
 test('user names and passwords in the servers’ addresses go no further: links are made of these', () => {
@@ -39,4 +48,35 @@ test('a key that is missing alone is one', () => {
   expect(explainRefusal({ ...key, GITHUB_ACTIONS: 'true' })).toMatch(
     /\nThe workflow reads it from the repository secret SECRET_KEY /,
   );
+});
+
+test.each([
+  ['GH_TOKEN=ghp_a#b', 'ghp_a', ['GH_TOKEN']],
+  ['  export GH_TOKEN = ghp_a#b # mine', 'ghp_a', ['GH_TOKEN']],
+  ['GH_TOKEN: ghp_a#b\r', 'ghp_a', ['GH_TOKEN']],
+  ['GH_TOKEN=#b', undefined, ['GH_TOKEN']],
+  ['GH_TOKEN=ghp_a # the bot’s#', 'ghp_a', []],
+  ['GH_TOKEN= # fill me in', undefined, []],
+  ['#GH_TOKEN=ghp_a#b', undefined, []],
+  ['GH_TOKEN="ghp_a#b"', 'ghp_a#b', []],
+  ["GH_TOKEN='ghp_a#b' # mine", 'ghp_a#b', []],
+  ['COLOR=white#fff', undefined, []],
+  ['HTTPS_PROXY=http://me:p#w@proxy:3128', undefined, ['HTTPS_PROXY']],
+  ['SET_BEFORE=x\nGITHUB_TOKEN=ghp_a#b', undefined, []],
+])('the line %j of .env gives the token %j, and a warning for each of %j', async (text, token, names) => {
+  const folder = mkdtempSync(join(tmpdir(), 'env-'));
+  try {
+    writeFileSync(join(folder, '.env'), `A=1\n${text}\nZ=2\n`);
+    const { env, warnings } = await readEnvironment({ GITHUB_TOKEN: 'set' }, folder);
+    expect(env.GH_TOKEN).toBe(token);
+    expect(warnings.map((warning) => /of (\w+) ends/.exec(warning)?.[1])).toEqual(names);
+    expect(warnings.join()).not.toMatch(/ghp|p#w/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('blanks around GitHub’s token are no part of it', () => {
+  expect(readGithubToken({ GH_TOKEN: ' ghp_a\n', GITHUB_TOKEN: 'ghp_b' })).toBe('ghp_a');
+  expect(readGithubToken({ GITHUB_TOKEN: 'ghp_b ' })).toBe('ghp_b');
 });

@@ -131,20 +131,44 @@ const SECRET_VARIABLES = new Set([
   'ACTIONS_ID_TOKEN_REQUEST_TOKEN',
 ]);
 
+/** GitHub's token: `GH_TOKEN`, else `GITHUB_TOKEN`. Blanks around it are a slip of copying, as around the ClearML keys. */
+export function readGithubToken(env: Environment): string | undefined {
+  return (env.GH_TOKEN ?? env.GITHUB_TOKEN)?.trim();
+}
+
 /**
  * The environment of a run, with what a `.env` file in the working directory adds. Actions runs ignore the file: a pull
  * request could commit one that sends the keys elsewhere.
  */
-export async function readEnvironment(env: Variables, cwd: string): Promise<Environment> {
+export async function readEnvironment(
+  env: Variables,
+  cwd: string,
+): Promise<{ readonly env: Environment; readonly warnings: readonly string[] }> {
   const set = mergeEnvironments(env);
-  if (isActions(set)) return set;
+  if (isActions(set)) return { env: set, warnings: [] };
   let text: string;
   try {
     text = await readFile(join(cwd, '.env'), 'utf8');
   } catch {
-    return set;
+    return { env: set, warnings: [] };
   }
   // Loaded only if there is a file.
   const { parse } = await import('dotenv');
-  return mergeEnvironments(parse(text), set);
+  const cut = findCutSecrets(text).filter((name) => set[name] === undefined);
+  return {
+    env: mergeEnvironments(parse(text), set),
+    warnings: cut.map(
+      (name) =>
+        `in .env the value of ${name} ends before its "#", which begins a comment: put the value in quotes if it goes on`,
+    ),
+  };
+}
+
+/** Variables that hold a secret and whose unquoted value runs into a `#`: dotenv cuts it there, without a word. */
+function findCutSecrets(text: string): string[] {
+  const lines = text.matchAll(/^[^\S\n]*(?:export\s+)?([\w.-]+)(?:[^\S\n]*=|:[^\S\n])([^\n]*)/gm);
+  const cut = [...lines].filter(([, , value = '']) => /^(?!\s*['"`])(?:[^#]*\S#|#\S)/.test(value));
+  return [...new Set(cut.map(([, name = '']) => name))].filter(
+    (name) => SECRET_VARIABLES.has(name) || URL_VARIABLES.test(name),
+  );
 }

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import type * as undici from 'undici';
 import type { Environment } from './environment.ts';
 import { describeSystemError, failUsage, readErrorCode } from './failure.ts';
+import { readNoProxy } from './no-proxy.ts';
 import { withTimeLimit } from './time-limit.ts';
 import type { Clock } from './world.ts';
 
@@ -69,8 +70,18 @@ const CONNECT_TIMEOUT_MS = 10_000;
  */
 export function createHttp(env: Environment, clock: Clock): Http {
   const proxies = readProxies(env);
-  let dispatcher: undici.Dispatcher | undefined;
+  let direct: undici.Dispatcher | undefined;
+  let proxied: undici.Dispatcher | undefined;
   let isClosed = false;
+
+  function chooseDispatcher(url: string): undici.Dispatcher {
+    if (proxies === undefined || proxies.isBypassed(new URL(url))) {
+      direct ??= new Agent(DISPATCHER_OPTIONS);
+      return direct;
+    }
+    proxied ??= createProxyAgent(proxies);
+    return proxied;
+  }
 
   async function send(request: HttpRequest): Promise<HttpResponse> {
     const { timeoutMs } = request;
@@ -78,8 +89,7 @@ export function createHttp(env: Environment, clock: Clock): Http {
     return withTimeLimit({ clock, timeoutMs, reason, signal: request.signal }, async (signal) => {
       try {
         if (isClosed) throw new Error('the connections are closed');
-        dispatcher ??= createDispatcher(proxies);
-        return await exchange(dispatcher, request, signal);
+        return await exchange(chooseDispatcher(request.url), request, signal);
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         throw isClosed ? error : toTransportError(error);
@@ -91,7 +101,7 @@ export function createHttp(env: Environment, clock: Clock): Http {
     send,
     async close() {
       isClosed = true;
-      await dispatcher?.destroy();
+      await Promise.all([direct?.destroy(), proxied?.destroy()]);
     },
   };
 }
@@ -119,7 +129,11 @@ async function exchange(
   };
 }
 
-type Proxies = Pick<undici.EnvHttpProxyAgent.Options, 'httpProxy' | 'httpsProxy' | 'noProxy'>;
+interface Proxies {
+  readonly httpProxy: string;
+  readonly httpsProxy: string;
+  readonly isBypassed: (url: URL) => boolean;
+}
 
 /** undefined without a proxy. A lower-case variable wins, as in curl. */
 function readProxies(env: Environment): Proxies | undefined {
@@ -129,25 +143,26 @@ function readProxies(env: Environment): Proxies | undefined {
   return {
     httpProxy: httpProxy ?? '',
     httpsProxy: httpsProxy ?? '',
-    noProxy: env.no_proxy ?? env.NO_PROXY ?? '',
+    isBypassed: readNoProxy(env.no_proxy ?? env.NO_PROXY ?? ''),
   };
 }
 
-function createDispatcher(proxies: Proxies | undefined): undici.Dispatcher {
-  const options = {
-    connect: { timeout: CONNECT_TIMEOUT_MS },
-    // Our own time limit covers the whole exchange. undici's would let a slow drip pass.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  };
-  if (proxies === undefined) return new Agent(options);
+const DISPATCHER_OPTIONS = {
+  connect: { timeout: CONNECT_TIMEOUT_MS },
+  // Our own time limit covers the whole exchange. undici's would let a slow drip pass.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+};
+
+function createProxyAgent({ httpProxy, httpsProxy }: Proxies): undici.Dispatcher {
   // The tunnels of the proxy agent call a method that only undici's index adds to the dispatchers.
   const connect = require('undici/lib/api/api-connect.js') as undici.Dispatcher['connect'];
   const { prototype } = require('undici/lib/dispatcher/dispatcher.js') as typeof undici.Dispatcher;
   Object.assign(prototype, { connect });
   const ProxyAgent =
     require('undici/lib/dispatcher/env-http-proxy-agent.js') as typeof undici.EnvHttpProxyAgent;
-  return new ProxyAgent({ ...proxies, ...options });
+  // undici knows neither blocks of addresses nor `host:*` in NO_PROXY, and would read it from the process.
+  return new ProxyAgent({ httpProxy, httpsProxy, noProxy: '', ...DISPATCHER_OPTIONS });
 }
 
 /** A proxy's URL. Without a scheme it is http, as in curl. */

@@ -89,11 +89,12 @@ export async function runProgram(
   });
   let voice = createVoice(world, {}, (text) => text);
   try {
-    const env = await readEnvironment(world.env, world.cwd);
+    const { env, warnings } = await readEnvironment(world.env, world.cwd);
     const redact = createRedactor(listSecrets(env));
     voice = createVoice(world, env, redact);
     const command = parseArguments(world, createCommand(), voice);
     if (command === undefined) return EXIT_CODES.done;
+    for (const warning of warnings) voice.warn(warning);
     const session: Session = {
       env,
       cwd: world.cwd,

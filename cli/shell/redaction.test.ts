@@ -58,6 +58,30 @@ test('keys, tokens, the user info of proxies and hosts, and the Authorization he
   expect(redact(text)).toBe('*** *** *** *** *** *** *** acme/digits proxy.example.com');
 });
 
+test('a job’s token of 520 letters, a JWT, goes whole and in each part, in every header that may hold it', () => {
+  const encode = (text: string) => Buffer.from(text).toString('base64url');
+  const head = `ghs_${encode('{"alg":"RS256","typ":"JWT"}')}`;
+  const claims = encode(JSON.stringify({ iss: 'github', jti: 'x'.repeat(60), exp: 1_800_000_000 }));
+  const signature = encode('q7~'.repeat(200)).slice(0, 520 - head.length - claims.length - 2);
+  const token = [head, claims, signature].join('.');
+  expect(token).toHaveLength(520);
+  const redact = createRedactor(listSecrets({ GH_TOKEN: ` ${token}\n` }));
+  const basic = Buffer.from(`x-access-token:${token}`).toString('base64');
+  for (const [text, expected] of [
+    [token, '***'],
+    [`authorization: token ${token}, accept: */*`, 'authorization: token ***, accept: */*'],
+    [`["authorization","Bearer ${token}"]`, '["authorization","Bearer ***"]'],
+    [`https://x-access-token:${token}@github.com/`, 'https://x-access-token:***@github.com/'],
+    [`Bearer ${head}.\n ${claims}.\n ${signature}`, 'Bearer ***.\n ***.\n ***'],
+    [`{"head":"${head}","claims":"${claims}"}`, '{"head":"***","claims":"***"}'],
+    [Buffer.from(token).toString('base64'), '***'],
+  ] as const)
+    expect(redact(text)).toBe(expected);
+  const header = redact(`AUTHORIZATION: basic ${basic}`);
+  expect(header).toContain('***');
+  for (const form of [token, head, claims, signature].flatMap(listForms)) expect(header).not.toContain(form);
+});
+
 test('what escapeRegExp gives matches the text and nothing else', () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), (text, other) => {

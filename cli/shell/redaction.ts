@@ -6,9 +6,13 @@ const SHORTEST_SECRET = 4;
 /** Within longer base64 a shorter piece may occur by chance. */
 const SHORTEST_PIECE = 8;
 
+/** A shorter part of a token between two dots may be a word, too. */
+const SHORTEST_PART = 16;
+
 /** Makes the function that removes the given secrets from any text. */
 export function createRedactor(secrets: readonly string[]): Redact {
   const forms = secrets
+    .flatMap((secret) => [secret, ...listTokenParts(secret)])
     .filter((secret) => secret.length >= SHORTEST_SECRET)
     .flatMap((secret) => [
       secret,
@@ -21,6 +25,15 @@ export function createRedactor(secrets: readonly string[]): Redact {
   if (unique.length === 0) return (text) => text;
   const pattern = new RegExp(unique.map(escapeRegExp).join('|'), 'g');
   return (text) => text.replace(pattern, '***');
+}
+
+/**
+ * The parts of a JWT, which what decodes or wraps it shows one by one. GitHub's tokens of a job are such: `ghs_` and three
+ * parts, some 500 letters in all.
+ */
+function listTokenParts(secret: string): string[] {
+  const parts = secret.trim().split('.');
+  return parts.length < 3 ? [] : parts.filter((part) => part.length >= SHORTEST_PART);
 }
 
 function toBase64Forms(secret: string): string[] {

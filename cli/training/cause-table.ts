@@ -21,6 +21,8 @@ export interface Evidence {
   readonly isLogComplete: boolean;
   /** Folder of the repository that the program ran in. */
   readonly workingDir: string;
+  /** Name or id of the queue that it waited in, as far as that is known. */
+  readonly queue?: string | undefined;
 }
 
 /** One way to fail: how to recognise it, and what helps. */

@@ -216,3 +216,12 @@ describe('the innermost frame of a traceback that lies in the repository:', () =
     expect(found).toEqual({ exception: "KeyError: 'digits'", place: { file: 'train.py', line: 9 } });
   });
 });
+
+test('the queue time-out’s advice names the queue, where it is known', () => {
+  const evidence = readEvidence('killed');
+  const advise = (queue: string | undefined) => explainEnd('queue-timeout', { ...evidence, queue })?.advice;
+  expect(advise('big gpu')).toBe(
+    "Check that an agent serves the queue: clearml-agent daemon --queue 'big gpu'.",
+  );
+  expect(advise(undefined)).toBe('Check that an agent serves the queue.');
+});

@@ -1,5 +1,6 @@
 import { toSingleLine } from '../text/single-line.ts';
 import { CAUSE_TABLE, type CauseKind, type Evidence } from './cause-table.ts';
+import { formatAgentCommand } from './task.ts';
 import type { EndReason } from './task-life.ts';
 
 /** Why a task did not succeed. */
@@ -35,6 +36,7 @@ export function explainEnd(end: EndReason, evidence: Evidence): Cause | undefine
   if (end === 'succeeded') return undefined;
   if (end === 'failed') return recogniseFailure(evidence);
   if (end === 'stopped') return explainStop(evidence);
+  if (end === 'queue-timeout') return explainQueueTimeout(evidence);
   const reason = toSingleLine(evidence.statusReason);
   if (end === 'dequeued' && reason !== '') {
     return describeStop(`the task was taken out of the queue: ${reason}`);
@@ -42,7 +44,9 @@ export function explainEnd(end: EndReason, evidence: Evidence): Cause | undefine
   return CAUSE_BY_END[end];
 }
 
-const CAUSE_BY_END: Readonly<Record<Exclude<EndReason, 'succeeded' | 'failed' | 'stopped'>, Cause>> = {
+const CAUSE_BY_END: Readonly<
+  Record<Exclude<EndReason, 'succeeded' | 'failed' | 'stopped' | 'queue-timeout'>, Cause>
+> = {
   'worker-lost': {
     kind: 'worker-lost',
     message: 'the worker was lost: the server did not hear from it for too long and stopped the task',
@@ -57,17 +61,21 @@ const CAUSE_BY_END: Readonly<Record<Exclude<EndReason, 'succeeded' | 'failed' | 
     message: 'the task never started: it is a draft in no queue',
     advice: 'Put it into a queue (launch-training-task does), then run this step again.',
   },
-  'queue-timeout': {
-    kind: 'never-started',
-    message: 'the task never started: the queue time-out passed',
-    advice: 'Check that an agent serves the queue: clearml-agent daemon --queue NAME.',
-  },
   timeout: {
     kind: 'timeout',
     message: 'the time-out passed before the training had ended',
     advice: 'Allow more time (--timeout, or timeout in the settings file), or train less.',
   },
 };
+
+function explainQueueTimeout({ queue }: Evidence): Cause {
+  const command = queue === undefined ? '' : `: ${formatAgentCommand(queue)}`;
+  return {
+    kind: 'never-started',
+    message: 'the task never started: the queue time-out passed',
+    advice: `Check that an agent serves the queue${command}.`,
+  };
+}
 
 function explainStop({ statusReason, statusMessage }: Evidence): Cause {
   // The server writes `Stopped by NAME` if no worker runs the task. A worker reports its stop without a name.

@@ -56,7 +56,34 @@ function resolveProject(
       'Give --project, or `project` in the settings file: outside a repository there is no default name.',
     );
   }
-  return trimName('--project', project);
+  return normalizeProject(project);
+}
+
+const SHORTEST_NAME = 3;
+const MOST_PROJECT_PARTS = 10;
+
+/**
+ * The project's name as ClearML keeps and compares it: blanks around each part and empty parts are dropped
+ * (`_validate_project_name` in its apiserver/bll/project/project_bll.py).
+ */
+function normalizeProject(name: string): string {
+  const parts = name
+    .split('/')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  if (parts.length <= 1) return trimName('--project', parts[0] ?? '', name);
+  if (parts.length > MOST_PROJECT_PARTS) {
+    throw failUsage(
+      `--project "${name}" has more than ${MOST_PROJECT_PARTS} parts`,
+      'ClearML refuses such names: use fewer slashes in --project or in the settings file.',
+    );
+  }
+  const short = parts.find((part) => [...part].length < SHORTEST_NAME);
+  if (short === undefined) return parts.join('/');
+  throw failUsage(
+    `--project "${name}" has a part with fewer than ${SHORTEST_NAME} characters: "${short}"`,
+    'A slash makes a project within a project, and ClearML refuses short names for each: give a longer one with --project or in the settings file.',
+  );
 }
 
 function resolveTaskName(options: NameOptions, config: Config): string {
@@ -72,11 +99,11 @@ function resolveTaskName(options: NameOptions, config: Config): string {
   );
 }
 
-function trimName(option: string, name: string): string {
+function trimName(option: string, name: string, given = name): string {
   const trimmed = name.trim();
-  if ([...trimmed].length >= 3) return trimmed;
+  if ([...trimmed].length >= SHORTEST_NAME) return trimmed;
   throw failUsage(
-    `${option} "${name}" is shorter than 3 characters`,
+    `${option} "${given}" is shorter than ${SHORTEST_NAME} characters`,
     `ClearML refuses such names: give a longer one with ${option} or in the settings file.`,
   );
 }
@@ -107,4 +134,19 @@ function nameEntryPoint(entryPoint: string): string {
   return entryPoint.startsWith('-m ')
     ? entryPoint.slice('-m '.length).trim()
     : entryPoint.replace(/\.[^./]+$/, '');
+}
+
+/**
+ * Refuses tags that ClearML takes for operators of its filters, such as `__$all`: it refuses them on a task, and a search
+ * for one finds every task.
+ *
+ * @throws Failure (usage) naming the first of them
+ */
+export function checkTags(tags: readonly string[]): void {
+  const operator = tags.find((tag) => tag.startsWith('__$'));
+  if (operator === undefined) return;
+  throw failUsage(
+    `the tag "${operator}" begins with "__$"`,
+    'ClearML keeps such names for operators of its filters. Choose another tag.',
+  );
 }
