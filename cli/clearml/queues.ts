@@ -4,13 +4,18 @@ import type { CallOptions, ClearmlClient } from './client.ts';
 import { listOf, TextSchema } from './fields.ts';
 
 const ReferenceSchema = v.object({ id: v.string() });
+const WorkerSchema = v.fallback(
+  v.object({ name: TextSchema, task: v.fallback(v.nullish(ReferenceSchema), undefined) }),
+  { name: '', task: undefined },
+);
 const QueueSchema = v.pipe(
   v.object({
     id: v.string(),
     name: TextSchema,
     /** The task is an id, or where the server joins the task an object with its id. */
     entries: v.nullish(v.array(v.object({ task: v.union([v.string(), ReferenceSchema]) })), []),
-    workers: listOf(v.object({ name: TextSchema, task: v.nullish(ReferenceSchema) })),
+    // A worker counts whatever it tells of itself.
+    workers: listOf(WorkerSchema),
   }),
   v.transform(
     ({ id, name, entries, workers }): QueueState => ({

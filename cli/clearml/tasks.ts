@@ -51,8 +51,9 @@ const TaskSchema = v.object({
   last_update: TextSchema,
   last_iteration: v.fallback(v.nullish(v.number(), 0), 0),
   last_worker: OptionalTextSchema,
-  tags: listOf(v.string()),
-  system_tags: listOf(v.string()),
+  // Tags decide whose a task is. A list that can't be read is no empty list, so there is no fallback.
+  tags: v.optional(v.array(v.string()), []),
+  system_tags: v.optional(v.array(v.string()), []),
   runtime: TextMapSchema,
   hyperparams: AnyMapSchema,
   container: TextMapSchema,

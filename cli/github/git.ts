@@ -84,7 +84,7 @@ async function readCheckout(place: Place): Promise<Checkout> {
     .find((candidate) => candidate.branch !== undefined);
   return {
     root,
-    cloneUrl: toCloneUrl(await git(place, 'remote', 'get-url', pushed?.remote ?? first), root),
+    cloneUrl: toCloneUrl((await git(place, 'remote', 'get-url', pushed?.remote ?? first)).trim(), root),
     commit,
     branch,
     pushedBranch: pushed?.branch,

@@ -179,7 +179,8 @@ function createVoice(world: World, env: Environment, redact: Redact): Voice {
     isTerminal,
     // Any value of NO_COLOR counts (no-color.org), the empty one not.
     isColored: isTerminal && env.NO_COLOR === undefined,
-    columns: world.stderr.columns ?? 80,
+    // A terminal that does not know its width says 0.
+    columns: world.stderr.columns || 80,
     draw: (text) => void world.stderr.write(redact(text)),
   };
 }
