@@ -1,5 +1,6 @@
 import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abort.ts';
 import { type ClearmlClient, createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
+import { findEntries } from '../clearml/queues.ts';
 import { releaseTasks } from '../clearml/release.ts';
 import { findTasks, type TaskFilter } from '../clearml/tasks.ts';
 import { type GithubRun, namesPullRequest, readEventFile, readGithubRun } from '../github/event.ts';
@@ -194,9 +195,11 @@ async function findUnfinished(
   signal: AbortSignal,
 ): Promise<string[]> {
   if (of === undefined) return [];
-  const unfinished = { status: ['queued', 'in_progress'], [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline };
+  // A draft may be in a queue all the same, after launches at the same time.
+  const status = ['queued', 'in_progress', 'created'];
+  const unfinished = { status, [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline };
   const find = (filter: TaskFilter) =>
-    findTasks(client, { ...unfinished, ...filter }, ['tags', 'runtime'], { signal });
+    findTasks(client, { ...unfinished, ...filter }, ['tags', 'runtime', 'status'], { signal });
   // Tasks launched for the pull request, and tasks that it reuses.
   const found = await Promise.all([
     find({ [`runtime.${RUNTIME_KEYS.pullRequest}`]: String(of.pullRequest) }),
@@ -207,7 +210,10 @@ async function findUnfinished(
     .flat()
     .filter((task) => task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline)
     .filter((task) => isUsedByPullRequest(task, of.pullRequest));
-  return [...new Set(ours.map(({ id }) => id))];
+  const drafts = ours.filter((task) => task.status === 'created').map(({ id }) => id);
+  const queued = drafts.length === 0 ? [] : await findEntries(client, drafts, { signal });
+  const idle = drafts.filter((id) => !queued.some(({ taskId }) => taskId === id));
+  return [...new Set(ours.map(({ id }) => id))].filter((id) => !idle.includes(id));
 }
 
 function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import type { ClearmlClient } from '../clearml/client.ts';
+import { mendDrafts } from '../clearml/enqueue.ts';
 import { readQueues } from '../clearml/queues.ts';
 import { listMetrics, PAGE_SIZE, readTasks, type TaskOf } from '../clearml/tasks.ts';
 import type { WatchedTask } from '../training/task-life.ts';
@@ -35,6 +36,8 @@ export function createWatchServer(client: ClearmlClient): WatchServer {
     },
 
     readQueues: (ids, signal) => readQueues(client, ids, { signal }),
+
+    mendDrafts: (ids, signal) => mendDrafts(client, ids, { signal }),
 
     async readMetrics(ids, signal) {
       // Nobody reads the values of more tasks than a page holds.

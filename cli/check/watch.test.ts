@@ -59,6 +59,7 @@ function play(stage: Stage) {
       const queue = stage.queue?.(atMs());
       return new Map(queue === undefined ? [] : [['q', { id: 'q', name: 'default', ...queue }]]);
     },
+    mendDrafts: async () => [],
     readMetrics: async () => new Map(),
     readUserId: async () => 'me',
   };

@@ -19,6 +19,8 @@ export interface WatchServer {
   /** One request for every 500 tasks. */
   readTasks(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, WatchedTask>>;
   readQueues(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, QueueState>>;
+  /** Enqueues again those drafts that are in a queue all the same; gives the tasks that are in a queue. */
+  mendDrafts(ids: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
   readMetrics(
     ids: readonly string[],
     signal: AbortSignal,
@@ -96,7 +98,14 @@ async function look(
 ): Promise<Look> {
   signal.throwIfAborted();
   const beganAtMs = clock.now();
-  const tasks = await patience.run(() => server.readTasks(ids, signal), signal);
+  const found = await patience.run(() => server.readTasks(ids, signal), signal);
+  const drafts = [...found.values()].filter(({ status }) => status === 'created').map(({ id }) => id);
+  if (drafts.length === 0) return { beganAtMs, answeredAtMs: clock.now(), tasks: found };
+  // Launches at the same time can leave a draft in a queue.
+  const queued = await patience.run(() => server.mendDrafts(drafts, signal), signal);
+  const tasks = new Map(
+    [...found].map(([id, task]) => [id, queued.includes(id) ? { ...task, status: 'queued' as const } : task]),
+  );
   return { beganAtMs, answeredAtMs: clock.now(), tasks };
 }
 

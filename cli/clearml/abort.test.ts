@@ -37,6 +37,10 @@ function createServer(
   );
   const calls: string[] = [];
   const counts = { read: 0, stop: 0, dequeue: 0 };
+  /** Drafts that are in a queue all the same. */
+  const inQueue = new Set<string>();
+  /** Requests that another change beats to it. */
+  const overtaken = new Set<'stop' | 'dequeue'>();
   const apply = (kind: 'read' | 'stop' | 'dequeue', ids: readonly string[]) => {
     expect(ids.length).toBeGreaterThan(0);
     counts[kind] += 1;
@@ -57,10 +61,17 @@ function createServer(
         }),
       );
     },
-    stop: async (ids) => apply('stop', ids),
-    dequeue: async (ids) => apply('dequeue', ids),
+    stop: async (ids) => {
+      apply('stop', ids);
+      return overtaken.delete('stop');
+    },
+    dequeue: async (ids) => {
+      apply('dequeue', ids);
+      return overtaken.delete('dequeue');
+    },
+    removeEntries: async (ids) => ids.filter((id) => inQueue.delete(id)),
   };
-  return { server, calls, counts, seconds: () => (clock.now() - startMs) / 1000, all };
+  return { server, calls, counts, seconds: () => (clock.now() - startMs) / 1000, all, inQueue, overtaken };
 }
 
 function endByAgent(task: FakeTask): void {
@@ -208,8 +219,9 @@ test('a deadline passes also while the server keeps a request waiting', async ()
       new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason as Error));
       }),
-    stop: async () => undefined,
-    dequeue: async () => undefined,
+    stop: async () => false,
+    dequeue: async () => false,
+    removeEntries: async () => [],
   };
   const outcome = await abortTasks(silent, [A], { clock, reason: 'r', deadlineMs: clock.now() + 9000 });
   expect(outcome.unconfirmed).toEqual([A]);
@@ -238,6 +250,45 @@ test('requests that fail are tried again, and the last failure is told where it 
   const outcome = await abortTasks(flaky, [A], { ...options, deadlineMs: clock.now() + 5000 });
   expect(outcome).toEqual({ ended: [], unconfirmed: [A], lastError: down });
 });
+
+test('a draft that is in a queue all the same is taken out, and a worker that had just taken it is noticed', async () => {
+  const clock = createSimulatedClock();
+  const { server, inQueue, calls, seconds } = createServer(
+    clock,
+    { [A]: { status: 'created' }, [B]: { status: 'created' } },
+    {
+      read: (task, id, nth) => {
+        if (id === A && nth === 3) Object.assign(task, { status: 'in_progress', startedAtMs: clock.now() });
+      },
+      stop: (task) => endByAgent(task),
+    },
+  );
+  inQueue.add(A);
+  const outcome = await abortTasks(server, [A, B], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  expect(outcome.ended).toEqual([B, A]);
+  expect(calls).toEqual(['1.25 stop a']);
+  expect(seconds()).toBeLessThan(3);
+});
+
+test.each(['stop', 'dequeue'] as const)(
+  'a %s that another change beat to it is followed by a new look at once',
+  async (kind) => {
+    const clock = createSimulatedClock();
+    const { server, overtaken, seconds } = createServer(
+      clock,
+      { [A]: { status: kind === 'stop' ? 'in_progress' : 'queued' } },
+      {
+        [kind]: (task: FakeTask, _id: string, nth: number) => {
+          if (nth < 3) overtaken.add(kind);
+          else endByAgent(task);
+        },
+      },
+    );
+    const outcome = await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+    expect(outcome).toEqual({ ended: [A], unconfirmed: [], lastError: undefined });
+    expect(seconds()).toBe(1.5);
+  },
+);
 
 test('refused credentials end the attempt at once', async () => {
   const clock = createSimulatedClock();

@@ -5,15 +5,21 @@ import type { Clock } from '../shell/world.ts';
 import { isEnded } from '../training/task.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import { type ClearmlClient, isRefusal } from './client.ts';
+import { findEntries, removeEntry } from './queues.ts';
 import { readTasks, runInParallel } from './tasks.ts';
 
 /** ClearML, as far as ending tasks needs it. Lists are never empty. Answers leave out deleted tasks. */
 export interface AbortServer {
   readStates(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, AbortState>>;
-  /** Stops running tasks. Skips those that can't be stopped, as they have ended or were deleted. */
-  stop(ids: readonly string[], reason: string, signal: AbortSignal): Promise<void>;
-  /** Takes tasks out of their queues. Skips those that are in none or were deleted. */
-  dequeue(ids: readonly string[], reason: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Stops running tasks. Skips those that can't be stopped, as they have ended or were deleted. Gives whether another
+   * change was faster somewhere: then the tasks are to be read again.
+   */
+  stop(ids: readonly string[], reason: string, signal: AbortSignal): Promise<boolean>;
+  /** Takes tasks out of their queues, likewise. Skips those that are in none or were deleted. */
+  dequeue(ids: readonly string[], reason: string, signal: AbortSignal): Promise<boolean>;
+  /** Takes drafts out of the queues that hold them all the same, and gives these drafts. */
+  removeEntries(ids: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
 }
 
 /** A task, as far as ending it needs it. Times in ms since 1970, by the server's clock. */
@@ -55,8 +61,8 @@ const MAX_DEQUEUES = 3;
 
 /**
  * Ends tasks and confirms it. The agent's start-up overwrites a stop that comes before `Task.init`, so a stop is sent
- * again every second until the task has ended. A queued task is dequeued; a draft counts as ended. A request that fails
- * is repeated until the deadline.
+ * again every second until the task has ended. A queued task is dequeued; a draft counts as ended once it is in no queue.
+ * A request that fails is repeated until the deadline.
  *
  * @throws Failure when the server refuses the credentials; the signal's reason
  */
@@ -97,31 +103,53 @@ async function pursue(
   { clock, reason }: AbortOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { pending, ended } = attempt;
+  const { pending } = attempt;
+  let isOvertaken = false;
   for (let round = 0; pending.size > 0; round += 1) {
-    if (round > 0) await clock.sleep(round === 1 ? FIRST_PAUSE_MS : PAUSE_MS, signal);
+    if (round > 0) await clock.sleep(round === 1 || isOvertaken ? FIRST_PAUSE_MS : PAUSE_MS, signal);
+    isOvertaken = false;
     try {
       const states = await server.readStates([...pending.keys()], signal);
-      const toStop: string[] = [];
-      const toDequeue: string[] = [];
-      for (const [id, effort] of pending) {
-        const step = decideStep(states.get(id), effort, clock.now());
-        if (step === 'done') {
-          pending.delete(id);
-          ended.push(id);
-        } else if (step === 'stop') toStop.push(id);
-        else if (step === 'dequeue') toDequeue.push(id);
-      }
-      await Promise.all([
-        toStop.length > 0 ? server.stop(toStop, reason, signal) : undefined,
-        toDequeue.length > 0 ? server.dequeue(toDequeue, reason, signal) : undefined,
+      const steps = { done: [], stop: [], dequeue: [], wait: [] } as Record<Step, string[]>;
+      for (const [id, effort] of pending) steps[decideStep(states.get(id), effort, clock.now())].push(id);
+      const changes = await Promise.all([
+        steps.stop.length > 0 && server.stop(steps.stop, reason, signal),
+        steps.dequeue.length > 0 && server.dequeue(steps.dequeue, reason, signal),
+        settleDone(steps.done, states, server, attempt, signal),
       ]);
+      isOvertaken = changes.includes(true);
       attempt.lastError = undefined;
     } catch (error) {
       if (!(error instanceof Failure) || error.exitCode === EXIT_CODES.refused) throw error;
       attempt.lastError = error;
     }
   }
+}
+
+/** Notes which tasks have ended: not drafts that are in a queue all the same, from where a worker would run them. */
+async function settleDone(
+  ids: readonly string[],
+  states: ReadonlyMap<string, AbortState>,
+  server: AbortServer,
+  { pending, ended }: Attempt,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const drafts = ids.filter((id) => states.get(id)?.status === 'created');
+  const end = (id: string) => {
+    pending.delete(id);
+    ended.push(id);
+  };
+  ids.filter((id) => !drafts.includes(id)).forEach(end);
+  if (drafts.length === 0) return false;
+  const removed = new Set(await server.removeEntries(drafts, signal));
+  drafts.filter((id) => !removed.has(id)).forEach(end);
+  for (const id of removed) {
+    // A worker may have taken it just before.
+    const effort = pending.get(id);
+    if (effort !== undefined)
+      Object.assign(effort, { dequeues: effort.dequeues + 1, settlingSinceMs: undefined });
+  }
+  return removed.size > 0;
 }
 
 /** What was done to end one task. */
@@ -132,11 +160,9 @@ interface Effort {
   settlingSinceMs: number | undefined;
 }
 
-function decideStep(
-  state: AbortState | undefined,
-  effort: Effort,
-  nowMs: number,
-): 'done' | 'stop' | 'dequeue' | 'wait' {
+type Step = 'done' | 'stop' | 'dequeue' | 'wait';
+
+function decideStep(state: AbortState | undefined, effort: Effort, nowMs: number): Step {
   if (state === undefined) return 'done';
   if (isEnded(state.status) || state.status === 'created') {
     const settleMs = computeSettleMs(state, effort, nowMs);
@@ -178,6 +204,11 @@ export function createAbortServer(client: ClearmlClient): AbortServer {
     readStates: (ids, signal) => readStates(client, ids, signal),
     stop: (ids, reason, signal) => changeEach(client, 'tasks.stop', ids, reason, signal),
     dequeue: (ids, reason, signal) => changeEach(client, 'tasks.dequeue', ids, reason, signal),
+    async removeEntries(ids, signal) {
+      const entries = await findEntries(client, ids, { signal });
+      await runInParallel(entries, (entry) => removeEntry(client, entry, { signal }));
+      return entries.map(({ taskId }) => taskId);
+    },
   };
 }
 
@@ -201,20 +232,23 @@ async function readStates(
   );
 }
 
-/** Stops or dequeues each task. Skips those that were deleted or have ended. */
-function changeEach(
+/** Stops or dequeues each task. Skips those that were deleted or have ended. Gives whether another change was faster. */
+async function changeEach(
   client: ClearmlClient,
   endpoint: 'tasks.stop' | 'tasks.dequeue',
   ids: readonly string[],
   reason: string,
   signal: AbortSignal,
-): Promise<void> {
-  return runInParallel(ids, async (id) => {
+): Promise<boolean> {
+  let isOvertaken = false;
+  await runInParallel(ids, async (id) => {
     try {
       const body = { task: id, status_reason: reason };
       await client.call(endpoint, body, v.unknown(), { isRepeatable: true, signal });
     } catch (error) {
-      if (!isRefusal(error, 'no such task', 'wrong status')) throw error;
+      if (isRefusal(error, 'overtaken')) isOvertaken = true;
+      else if (!isRefusal(error, 'no such task', 'wrong status')) throw error;
     }
   });
+  return isOvertaken;
 }

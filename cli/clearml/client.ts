@@ -62,8 +62,12 @@ const REFUSALS = {
   'no such task': 101,
   /** The task's status does not allow it: the task runs, or has ended. */
   'wrong status': 110,
+  /** Another request changed the status at the same time. */
+  overtaken: 121,
   /** Without `force` the server deletes drafts only. */
   'no draft': 123,
+  /** Also the answer to an enqueue that another one overtook. */
+  'not in queue': 703,
   'queued already': 706,
   'project exists': 801,
 } as const;

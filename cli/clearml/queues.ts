@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import type { QueueState } from '../training/task-life.ts';
-import type { CallOptions, ClearmlClient } from './client.ts';
+import { type CallOptions, type ClearmlClient, isRefusal } from './client.ts';
 import { listOf, TextSchema } from './fields.ts';
+import { PAGE_SIZE } from './tasks.ts';
 
 const ReferenceSchema = v.object({ id: v.string() });
 const WorkerSchema = v.fallback(
@@ -50,4 +51,39 @@ export async function findQueues(
     isRepeatable: true,
   });
   return queues;
+}
+
+/** A task's place in a queue. The status is another thing: enqueues at the same time can leave a draft in a queue. */
+export interface QueueEntry {
+  readonly taskId: string;
+  readonly queueId: string;
+}
+
+/** The first queue that holds each of these tasks, whatever its status. Those in no queue are left out. */
+export async function findEntries(
+  client: ClearmlClient,
+  taskIds: readonly string[],
+  options: Omit<CallOptions, 'isRepeatable'>,
+): Promise<QueueEntry[]> {
+  const queues = await findQueues(client, { page: 0, page_size: PAGE_SIZE }, options);
+  return taskIds.flatMap((taskId) => {
+    const queue = queues.find(({ entries }) => entries.includes(taskId));
+    return queue === undefined ? [] : [{ taskId, queueId: queue.id }];
+  });
+}
+
+/** Takes a task out of a queue and leaves its status. False where it is not in there (any more). */
+export async function removeEntry(
+  client: ClearmlClient,
+  { taskId, queueId }: QueueEntry,
+  options: Omit<CallOptions, 'isRepeatable'>,
+): Promise<boolean> {
+  try {
+    const body = { queue: queueId, task: taskId };
+    await client.call('queues.remove_task', body, v.unknown(), { ...options, isRepeatable: true });
+    return true;
+  } catch (error) {
+    if (!isRefusal(error, 'not in queue')) throw error;
+    return false;
+  }
 }

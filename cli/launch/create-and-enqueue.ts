@@ -1,3 +1,5 @@
+import { enqueueTask } from '../clearml/enqueue.ts';
+import { findEntries, removeEntry } from '../clearml/queues.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
 import { chooseMarks } from '../training/history-mark.ts';
@@ -10,11 +12,11 @@ import {
   changeTags,
   createTask,
   deleteDraft,
-  enqueueTask,
   ensureProject,
   findTasksByKey,
   type KnownTask,
   type LaunchServer,
+  markShared,
 } from './server.ts';
 import type { Survey } from './survey.ts';
 
@@ -31,6 +33,8 @@ export interface Launch {
   readonly created: Set<string>;
   /** Drafts of others that it has asked to be queued, with the tags they had before. */
   readonly takenOver: Map<string, readonly string[]>;
+  /** Tasks that other launches were queuing at the same time: they may have handed them out. */
+  readonly contested: Set<string>;
   /** Whether some request that changes something was never answered. */
   hasLostAnswers: boolean;
 }
@@ -112,8 +116,13 @@ async function launchRound(
   }
   const drafts: Array<readonly [PlannedTask, KnownTask]> = [];
   for (const [task, known] of await chooseAmongContenders([...waiting], launch)) {
-    if (known.status === 'created') drafts.push([task, known]);
-    else launched.set(task, describeReused(task, known, survey));
+    if (known.status === 'created') {
+      drafts.push([task, known]);
+      continue;
+    }
+    // Another launch was faster. It does not know that we hand out its task.
+    await markShared(server, known.id);
+    launched.set(task, describeReused(task, known, survey));
   }
   let place = queue.entries.length + [...launched.values()].filter((task) => task.known === undefined).length;
   await settleAll(
@@ -217,6 +226,18 @@ function filterCandidates(
   );
 }
 
+/** The status message of another launch's draft that this launch has queued: so it can tell that nobody else has. */
+export function noteTakeover({ token }: Pick<Launch, 'token'>): string {
+  return `${TAKEOVER_NOTE}${token}`;
+}
+
+/** Whether a status message says that some launch has queued another one's draft. */
+export function isTakeoverNote(statusMessage: string): boolean {
+  return statusMessage.startsWith(TAKEOVER_NOTE);
+}
+
+const TAKEOVER_NOTE = 'queued by launch ';
+
 /** @returns undefined where the launch that owns the draft has removed it, and there is no other */
 async function enqueueOnce(
   task: PlannedTask,
@@ -224,27 +245,75 @@ async function enqueueOnce(
   queueId: string,
   launch: Launch,
 ): Promise<{ readonly task: KnownTask; readonly isWatched: boolean | undefined } | undefined> {
-  const { plan, server, clock, created, takenOver } = launch;
+  const { server, clock, created, takenOver, contested } = launch;
+  const { client, signal } = server;
   let current = draft;
+  let isLost = false;
   for (;;) {
-    if (!created.has(current.id) && !takenOver.has(current.id)) {
+    const isOurs = created.has(current.id);
+    if (!isOurs && !takenOver.has(current.id)) {
       await markTakenOver(current, launch);
       takenOver.set(current.id, current.tags);
     }
-    const outcome = await enqueueTask(server, current.id, queueId);
+    const note = isOurs ? undefined : noteTakeover(launch);
+    const outcome = await enqueueTask(client, current.id, queueId, { signal, note });
     if ('isWatched' in outcome) return { task: current, isWatched: outcome.isWatched };
-    const failure = 'lost' in outcome ? outcome.lost : outcome.moved;
+    const failure = 'lost' in outcome ? outcome.lost : outcome.raced;
     if (clock.now() + LANDING_MS >= launch.deadlineMs) throw failure;
     if ('lost' in outcome) {
+      isLost = true;
       launch.hasLostAnswers = true;
-      await clock.sleep(LANDING_MS, server.signal);
+      await clock.sleep(LANDING_MS, signal);
     }
-    // It may have landed. Or the launch that the draft belonged to has removed it.
+    // After a lost request it may be that one which was faster.
+    if (!isLost) contested.add(current.id);
+    const settled = await settleRace(task, current, launch, failure);
+    if (settled === undefined) return undefined;
+    current = settled.task;
+    if (!settled.isPlaced) continue;
+    if (!isLost) await markShared(server, current.id);
+    return { task: current, isWatched: undefined };
+  }
+}
+
+/** Between two looks at a task that others are queuing. */
+const RACE_PAUSE_MS = 100;
+/** A task that is `queued` and in no queue for this long is not about to be: neither by a launch, nor taken by an agent. */
+const IN_BETWEEN_MS = 2000;
+
+/**
+ * Looks what became of a task after an enqueue that failed or was overtaken, and takes a draft out of the queue that
+ * holds it all the same. `isPlaced`: it is queued, running or ended; else it is to be enqueued again.
+ *
+ * @returns undefined where there is no such task any more
+ * @throws the failure, when the time is up
+ */
+async function settleRace(
+  task: PlannedTask,
+  raced: KnownTask,
+  launch: Launch,
+  failure: Failure,
+): Promise<{ readonly task: KnownTask; readonly isPlaced: boolean } | undefined> {
+  const { plan, server, clock, deadlineMs } = launch;
+  const { client, signal } = server;
+  const beganAtMs = clock.now();
+  for (;;) {
+    // Read before the status: a task is `queued` before it is in a queue. So a draft in a queue was set back.
+    const [entry] = await findEntries(client, [raced.id], { signal });
     const found = await findTasksByKey(server, [task.key], plan.pipelineHash);
-    const winner = chooseTask(filterCandidates(found, task, launch));
-    if (winner === undefined) return undefined;
-    current = winner;
-    if (current.status !== 'created') return { task: current, isWatched: undefined };
+    const known = chooseTask(filterCandidates(found, task, launch));
+    if (known === undefined) return undefined;
+    const isDraft = known.status === 'created';
+    if (known.id !== raced.id || (!isDraft && known.status !== 'queued'))
+      return { task: known, isPlaced: !isDraft };
+    if (entry === undefined && (isDraft || clock.now() - beganAtMs >= IN_BETWEEN_MS))
+      return { task: known, isPlaced: false };
+    if (entry !== undefined && !isDraft) return { task: known, isPlaced: true };
+    // Of several launches that mend it, the one that takes it out enqueues it.
+    if (entry !== undefined && (await removeEntry(client, entry, { signal })))
+      return { task: known, isPlaced: false };
+    if (clock.now() + LANDING_MS >= deadlineMs) throw failure;
+    await clock.sleep(RACE_PAUSE_MS, signal);
   }
 }
 

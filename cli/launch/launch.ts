@@ -59,6 +59,7 @@ async function carryOut(
     deadlineMs,
     created: new Set(),
     takenOver: new Map(),
+    contested: new Set(),
     hasLostAnswers: false,
   };
   const urlOf: UrlOf = (task) => formatTaskUrl(reach.access.webHost, task, server.client.apiVersion);

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
+import { type ClearmlClient, ClearmlRefusal, isRefusal } from '../clearml/client.ts';
 import { findQueues } from '../clearml/queues.ts';
 import { findTasks, listParams, PAGE_SIZE, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
 import type { Failure } from '../shell/failure.ts';
@@ -13,7 +13,6 @@ const Id = v.pipe(v.string(), v.minLength(1));
 const ProjectsSchema = v.object({ projects: v.array(v.object({ id: Id, name: v.string() })) });
 const QueuesSchema = v.object({ queues: v.array(v.object({ name: v.string() })) });
 const CreatedSchema = v.object({ id: Id });
-const EnqueuedSchema = v.object({ queue_watched: v.optional(v.boolean()) });
 
 const TASK_FIELDS = [
   'status',
@@ -154,38 +153,22 @@ export async function createTask(
   }
 }
 
-/**
- * Puts a task into a queue; being in it already is success. `isWatched`: whether a worker listens to it. `lost`: it is
- * unknown whether the task is queued. `moved`: it is not a draft any more, or gone.
- */
-export async function enqueueTask(
-  { client, signal }: LaunchServer,
-  taskId: string,
-  queueId: string,
-): Promise<
-  { readonly isWatched: boolean | undefined } | { readonly lost: Failure } | { readonly moved: Failure }
-> {
-  try {
-    const body = { task: taskId, queue: queueId, verify_watched_queue: true };
-    const options = { isRepeatable: false, signal };
-    const { queue_watched: isWatched } = await client.call('tasks.enqueue', body, EnqueuedSchema, options);
-    return { isWatched };
-  } catch (error) {
-    if (error instanceof AnswerLost) return { lost: error };
-    // Somebody, or our own lost request, was faster.
-    if (isRefusal(error, 'queued already')) return { isWatched: undefined };
-    // Running or ended already, or deleted.
-    if (isRefusal(error, 'wrong status', 'no such task')) return { moved: error };
-    throw error;
-  }
-}
-
 /** Deletes a draft. A task that is not a draft any more, or gone, is left alone. */
 export async function deleteDraft({ client, signal }: LaunchServer, taskId: string): Promise<void> {
   try {
     await client.call('tasks.delete', { task: taskId }, v.unknown(), { isRepeatable: true, signal });
   } catch (error) {
     if (!isRefusal(error, 'no draft', 'no such task')) throw error;
+  }
+}
+
+/** Notes on a task that more than one launch hands it out. A task that is gone, or a server that can't, is no failure. */
+export async function markShared({ client, signal }: LaunchServer, taskId: string): Promise<void> {
+  try {
+    const body = { task: taskId, add_or_update: { [RUNTIME_KEYS.shared]: '1' } };
+    await client.call('tasks.edit_runtime', body, v.unknown(), { isRepeatable: true, signal });
+  } catch (error) {
+    if (!(error instanceof ClearmlRefusal)) throw error;
   }
 }
 

@@ -6,20 +6,22 @@ import { Failure } from '../shell/failure.ts';
 import { Interruption } from '../shell/program.ts';
 import { listPossibleMarks } from '../training/history-mark.ts';
 import { isUsedByOthers } from '../training/ownership.ts';
-import { RUNTIME_KEYS } from '../training/task.ts';
-import type { Launch, LaunchResult } from './create-and-enqueue.ts';
+import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
+import { isTakeoverNote, type Launch, type LaunchResult, noteTakeover } from './create-and-enqueue.ts';
 import { deleteDraft, findUnfinished } from './server.ts';
 import { isGivenUp, isSuperseded } from './superseded.ts';
 
 /** How long ending older tasks, or taking back what was created, may take at least. */
 const CLEAN_UP_MS = 9_000;
 
-type FoundTask = TaskOf<'tags' | 'runtime'>;
+const TASK_FIELDS = ['tags', 'runtime', 'status', 'status_message'] as const;
+
+type FoundTask = TaskOf<(typeof TASK_FIELDS)[number]>;
 
 /**
  * Takes back what a launch has done, whether it was answered or not. Aborts and deletes the tasks it created, and takes
- * drafts of others that it queued out of the queue. Leaves what another pull request uses by now. Never throws a Failure:
- * another error is on its way.
+ * drafts of others that it queued out of the queue. Leaves what another pull request uses by now, and what another launch
+ * may have handed out. Never throws a Failure: another error is on its way.
  *
  * @param why what has ended the launch
  * @param urlOf the task's page
@@ -43,9 +45,9 @@ export async function takeBackLaunch(
       if (look > 0) await clock.sleep(Math.min(1000, Math.max(0, deadlineMs - clock.now())));
       const ours = new Map<string, FoundTask>();
       for (const task of await findDone(client, launch)) {
-        if (isUsedByOthers(task, plan.run.pullRequest, listTagsToIgnore(task.id, launch)))
-          messages.add(`leaving task ${task.id} alone: another pull request uses it (${urlOf(task.id)})`);
-        else ours.set(task.id, task);
+        const user = findOtherUser(task, launch);
+        if (user === undefined) ours.set(task.id, task);
+        else messages.add(`leaving task ${task.id} alone: ${user} uses it (${urlOf(task.id)})`);
       }
       if (ours.size === 0) continue;
       const options = { clock, reason, deadlineMs };
@@ -66,6 +68,19 @@ export async function takeBackLaunch(
   return [...messages];
 }
 
+/** Who else uses a task, as far as it shows. */
+function findOtherUser(task: FoundTask, launch: Launch): string | undefined {
+  if (isUsedByOthers(task, launch.plan.run.pullRequest, listTagsToIgnore(task.id, launch)))
+    return 'another pull request';
+  const { status, status_message: note } = task;
+  const isQueuedByOther = isTakeoverNote(note) && note !== noteTakeover(launch);
+  // A draft of another launch that has been queued, and not by us.
+  const isOwners =
+    !isCreatedBy(launch, task) && status !== 'created' && !isEnded(status) && note !== noteTakeover(launch);
+  const isShared = launch.contested.has(task.id) || task.runtime[RUNTIME_KEYS.shared] !== undefined;
+  return isShared || isQueuedByOther || isOwners ? 'another launch' : undefined;
+}
+
 /** The tags that a draft had before this launch took it over, and those that this launch may have added. */
 function listTagsToIgnore(taskId: string, { plan, takenOver }: Launch): readonly string[] | undefined {
   const before = takenOver.get(taskId);
@@ -75,7 +90,7 @@ function listTagsToIgnore(taskId: string, { plan, takenOver }: Launch): readonly
 }
 
 async function findDone(client: ClearmlClient, launch: Launch): Promise<FoundTask[]> {
-  const fields = ['tags', 'runtime'] as const;
+  const fields = TASK_FIELDS;
   const [created, takenOver] = await Promise.all([
     findTasks(client, { [`runtime.${RUNTIME_KEYS.launch}`]: launch.token }, fields, {}),
     readTasks(client, [...launch.takenOver.keys()], fields, {}),
