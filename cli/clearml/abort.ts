@@ -134,7 +134,9 @@ async function settleDone(
   { pending, ended }: Attempt,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const drafts = ids.filter((id) => states.get(id)?.status === 'created');
+  // Our own dequeue has taken it out of its queue.
+  const isChecked = (id: string) => (pending.get(id)?.dequeues ?? 0) > 0;
+  const drafts = ids.filter((id) => states.get(id)?.status === 'created' && !isChecked(id));
   const end = (id: string) => {
     pending.delete(id);
     ended.push(id);
