@@ -36,7 +36,9 @@ test('three seeds that are worse than the base’s three are a regression: exit 
   expect(body).toMatch(
     /\| `test\/accuracy` \| \*\*regression\*\* \| 0\.705 \| 0\.905\u00a0±\u00a00\.0\d+ \| -0\.2 \| t-test, p\u00a0<\u00a00\.001, 3\u00a0runs\u00a0against\u00a03 \|/,
   );
-  expect(body).toContain('Worse by 0.2. Chance alone makes fewer than 0.1% of unchanged pull requests look this bad.');
+  expect(body).toContain(
+    'Worse by 0.2. Chance alone makes fewer than 0.1% of unchanged pull requests look this bad.',
+  );
   expect(body).toContain(
     't-test, 3 runs against 3 runs; the standard deviation between runs of the same code is 0.005',
   );
