@@ -68,8 +68,7 @@ test('launch loads what talks to ClearML, and no GitHub client or settings schem
     args,
   );
   expect(exitCode).toBe(0);
-  // undici loads both at once, though we never ask for HTTP/2; a bundle leaves them out (cli/dev/bundle.ts).
-  expect(builtins).toEqual(['http2', 'tls']);
+  expect(builtins).toEqual([]);
   expect(packages).toEqual(['commander', 'fastest-levenshtein', 'undici', 'valibot']);
   expect(inPackages).toContain('node_modules/undici/lib/dispatcher/agent.js');
   expect(inPackages.filter((path) => NEEDLESS_UNDICI.test(path))).toEqual([]);
