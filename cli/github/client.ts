@@ -82,7 +82,7 @@ const PullSchema = v.object({
 });
 
 /** Enough for a request that has begun to reach its socket. */
-const LOAD_AFTER_MS = 10;
+const LOAD_AFTER_MS = 25;
 
 /**
  * Talks to GitHub with Octokit over our own `fetch`, with the proxies, time limits and retries of all our requests. A
