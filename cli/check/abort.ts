@@ -2,7 +2,7 @@ import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abo
 import { type ClearmlClient, createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
 import { findEntries } from '../clearml/queues.ts';
 import { releaseTasks } from '../clearml/release.ts';
-import { findTasks, type TaskFilter } from '../clearml/tasks.ts';
+import { findTasks } from '../clearml/tasks.ts';
 import { type GithubRun, namesPullRequest, readEventFile, readGithubRun } from '../github/event.ts';
 import { createCheckoutReader } from '../github/git.ts';
 import type { Config } from '../shell/config.ts';
@@ -26,7 +26,7 @@ import {
   type PullRequestTasks,
 } from '../training/ownership.ts';
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
-import { formatTaskUrl, isEnded, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
+import { formatTaskUrl, isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import { beginLife, observeTask, type WatchedTask } from '../training/task-life.ts';
 import { createHastyClient } from './early-end.ts';
 import { type CheckFlags, listWaitingOptions, resolveCheckOptions } from './options.ts';
@@ -135,9 +135,14 @@ async function chooseOurs(
   // Each pull request takes its tag off a shared task. The last one to do so ends it.
   const { pullRequest } = pipeline ?? {};
   if (!isNamed && pullRequest !== undefined) {
-    const shared = left.filter(({ origin }) => origin.tags.includes(tagPullRequest(pullRequest)));
+    const shared = left.filter(({ origin }) => isUsedByPullRequest(origin, pullRequest));
     const sharedIds = shared.map(({ id }) => id);
-    ours.push(...(await releaseTasks(client, sharedIds, pullRequest, signal)));
+    const { unused, overtaken } = await releaseTasks(client, sharedIds, pullRequest, signal);
+    ours.push(...unused);
+    for (const id of overtaken)
+      voice.warn(
+        `an agent took task ${id} while it was handed to another pull request: it may train a commit that is gone`,
+      );
   }
   for (const task of left) {
     if (!ours.includes(task.id))
@@ -198,22 +203,15 @@ async function findUnfinished(
   // A draft may be in a queue all the same, after launches at the same time.
   const status = ['queued', 'in_progress', 'created'];
   const unfinished = { status, [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline };
-  const find = (filter: TaskFilter) =>
-    findTasks(client, { ...unfinished, ...filter }, ['tags', 'runtime', 'status'], { signal });
-  // Tasks launched for the pull request, and tasks that it reuses.
-  const found = await Promise.all([
-    find({ [`runtime.${RUNTIME_KEYS.pullRequest}`]: String(of.pullRequest) }),
-    find({ tags: [tagPullRequest(of.pullRequest)] }),
-  ]);
+  const found = await findTasks(client, unfinished, ['tags', 'runtime', 'status'], { signal });
   // The server ignores a filter that it does not know, and then finds everything.
   const ours = found
-    .flat()
     .filter((task) => task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline)
     .filter((task) => isUsedByPullRequest(task, of.pullRequest));
   const drafts = ours.filter((task) => task.status === 'created').map(({ id }) => id);
   const queued = drafts.length === 0 ? [] : await findEntries(client, drafts, { signal });
   const idle = drafts.filter((id) => !queued.some(({ taskId }) => taskId === id));
-  return [...new Set(ours.map(({ id }) => id))].filter((id) => !idle.includes(id));
+  return ours.map(({ id }) => id).filter((id) => !idle.includes(id));
 }
 
 function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {

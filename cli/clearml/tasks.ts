@@ -53,12 +53,14 @@ const TaskSchema = v.object({
   last_worker: OptionalTextSchema,
   // Tags decide whose a task is. A list that can't be read is no empty list, so there is no fallback.
   tags: v.optional(v.array(v.string()), []),
+  parent: OptionalTextSchema,
   system_tags: v.optional(v.array(v.string()), []),
   runtime: TextMapSchema,
   hyperparams: AnyMapSchema,
   container: TextMapSchema,
+  // All of it, known or not: an edit replaces the whole script.
   script: v.nullish(
-    v.object({
+    v.looseObject({
       repository: OptionalTextSchema,
       branch: OptionalTextSchema,
       version_num: OptionalTextSchema,

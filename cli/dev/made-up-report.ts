@@ -41,6 +41,7 @@ export function makeReportedTask(fields: Partial<ReportedTask> = {}): ReportedTa
     worker: undefined,
     queueId: undefined,
     tags: [],
+    parent: undefined,
     isArchived: false,
     runtime: {},
     script: {

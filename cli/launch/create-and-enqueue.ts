@@ -1,15 +1,15 @@
 import { enqueueTask } from '../clearml/enqueue.ts';
 import { findEntries, removeEntry } from '../clearml/queues.ts';
+import { runInParallel } from '../clearml/tasks.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
-import { chooseMarks } from '../training/history-mark.ts';
-import { TAKEN_OVER_TAG } from '../training/ownership.ts';
-import { isEnded, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
+import { listSigns } from '../training/ownership.ts';
+import { RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
+import { adoptTask } from './adoption.ts';
 import type { LaunchPlan, PlannedTask, TaskDocument } from './plan.ts';
 import { canStandFor, chooseTask } from './reuse.ts';
 import {
-  changeTags,
   createTask,
   deleteDraft,
   ensureProject,
@@ -31,7 +31,7 @@ export interface Launch {
   readonly deadlineMs: number;
   /** Tasks it has created, as far as that was answered. */
   readonly created: Set<string>;
-  /** Drafts of others that it has asked to be queued, with the tags they had before. */
+  /** Drafts of others that it has asked to be queued, with what showed before who uses them. */
   readonly takenOver: Map<string, readonly string[]>;
   /** Tasks that other launches were queuing at the same time: they may have handed them out. */
   readonly contested: Set<string>;
@@ -56,6 +56,8 @@ export interface LaunchedTask {
 
 export interface LaunchResult {
   readonly tasks: readonly LaunchedTask[];
+  /** Reused tasks that an agent took while they were given this launch's commit: they may train the former one. */
+  readonly overtaken: readonly string[];
   /** Tasks of the same pull request that this launch makes pointless: they are aborted. */
   readonly superseded: readonly KnownTask[];
   /** Such tasks that others use too: they lose this pull request's tag. */
@@ -83,9 +85,15 @@ export async function carryOutLaunch(launch: Launch, survey: Survey): Promise<La
   const tasks = plan.tasks.flatMap((task) => launched.get(task) ?? []);
   const kept = new Set(tasks.map((task) => task.id));
   if (launch.hasLostAnswers) await removeLateArrivals(launch, kept);
-  await tagReused(launch, tasks);
+  const overtaken: string[] = [];
+  await runInParallel(plan.tasks, async (task) => {
+    const known = launched.get(task)?.known;
+    if (known === undefined || launch.takenOver.has(known.id)) return;
+    if ((await adoptTask(known, task, launch)) === 'overtaken') overtaken.push(known.id);
+  });
   return {
     tasks,
+    overtaken,
     superseded: survey.superseded.filter((task) => !kept.has(task.id)),
     givenUp: survey.givenUp.filter((task) => !kept.has(task.id)),
   };
@@ -121,7 +129,7 @@ async function launchRound(
       continue;
     }
     // Another launch was faster. It does not know that we hand out its task.
-    await markShared(server, known.id);
+    await markShared(server, known.id, launch.token);
     launched.set(task, describeReused(task, known, survey));
   }
   let place = queue.entries.length + [...launched.values()].filter((task) => task.known === undefined).length;
@@ -252,8 +260,8 @@ async function enqueueOnce(
   for (;;) {
     const isOurs = created.has(current.id);
     if (!isOurs && !takenOver.has(current.id)) {
-      await markTakenOver(current, launch);
-      takenOver.set(current.id, current.tags);
+      await adoptTask(current, task, launch);
+      takenOver.set(current.id, listSigns(current));
     }
     const note = isOurs ? undefined : noteTakeover(launch);
     const outcome = await enqueueTask(client, current.id, queueId, { signal, note });
@@ -271,7 +279,7 @@ async function enqueueOnce(
     if (settled === undefined) return undefined;
     current = settled.task;
     if (!settled.isPlaced) continue;
-    if (!isLost) await markShared(server, current.id);
+    if (!isLost) await markShared(server, current.id, launch.token);
     return { task: current, isWatched: undefined };
   }
 }
@@ -317,13 +325,6 @@ async function settleRace(
   }
 }
 
-/** Before a draft of another launch is queued: that launch must not take it back any more. */
-async function markTakenOver(draft: KnownTask, { plan, server }: Launch): Promise<void> {
-  const { pullRequest } = plan.run;
-  const tag = pullRequest === undefined ? TAKEN_OVER_TAG : tagPullRequest(pullRequest);
-  if (!draft.tags.includes(tag)) await changeTags(server, draft.id, [tag]);
-}
-
 /** Deletes drafts of this launch that landed after we had given them up. */
 async function removeLateArrivals(
   { plan, server, clock, token }: Launch,
@@ -334,30 +335,6 @@ async function removeLateArrivals(
   for (const task of await findTasksByKey(server, keys, plan.pipelineHash)) {
     if (task.runtime[RUNTIME_KEYS.launch] === token && !kept.has(task.id)) await deleteDraft(server, task.id);
   }
-}
-
-/**
- * Reused tasks get this pull request's tag, and that of their group of seeds. Without a pull request they get a mark: they
- * then count for the branch, and no pull request that has finished with them ends them.
- */
-async function tagReused({ plan, server }: Launch, tasks: readonly LaunchedTask[]): Promise<void> {
-  await Promise.all(
-    tasks.map(async ({ known }) => {
-      if (known === undefined) return;
-      const marks = chooseTagsOfReused(known, plan);
-      const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));
-      if (add.length > 0) await changeTags(server, known.id, add, marks.remove);
-    }),
-  );
-}
-
-function chooseTagsOfReused(
-  known: KnownTask,
-  { historyMark, run }: LaunchPlan,
-): ReturnType<typeof chooseMarks> {
-  const isSafe = isEnded(known.status) || known.runtime[RUNTIME_KEYS.pullRequest] === undefined;
-  if (historyMark !== undefined) return chooseMarks({ ...known, isSafe }, historyMark);
-  return { add: run.pullRequest === undefined && !isSafe ? [TAKEN_OVER_TAG] : [], remove: [] };
 }
 
 function describeReused({ seed }: PlannedTask, known: KnownTask, survey: Survey): LaunchedTask {

@@ -3,6 +3,7 @@ import { toWebUrl } from '../shell/git-url.ts';
 import type { HistoryMark } from '../training/history-mark.ts';
 import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
+import { formatUse, keyOfUse, toUser, type User } from '../training/uses.ts';
 import type { Code } from './code.ts';
 import type { LaunchOptions } from './options.ts';
 import { groupParams } from './params.ts';
@@ -11,6 +12,8 @@ import { groupParams } from './params.ts';
 export interface LaunchPlan extends LaunchOptions {
   readonly pipelineHash: string;
   readonly tasks: readonly PlannedTask[];
+  /** Whom the tasks are for. */
+  readonly user: User;
   /** Tags that a reused task gets where it lacks them. */
   readonly tagsOfReused: readonly string[];
   /** How a reused task is marked as the branch's; undefined where the launch is not the branch's own. */
@@ -80,6 +83,7 @@ export async function planLaunch(options: LaunchOptions): Promise<LaunchPlan> {
   return {
     ...options,
     pipelineHash,
+    user: toUser(run),
     tasks: await Promise.all(
       (seeds ?? [undefined]).map((seed) => planTask(seed, pipelineHash, [...new Set(tags)], options)),
     ),
@@ -173,6 +177,7 @@ function listRuntime(key: string, pipelineHash: string, run: GithubRun, code: Co
     [RUNTIME_KEYS.run]: run.runId,
     [RUNTIME_KEYS.attempt]: run.runAttempt,
     [RUNTIME_KEYS.event]: run.eventName ?? 'launch',
+    [keyOfUse(toUser(run))]: formatUse(code),
   };
   return Object.fromEntries(
     Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),

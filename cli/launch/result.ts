@@ -33,7 +33,12 @@ export function formatOutputs({ tasks }: LaunchResult, urlOf: UrlOf): Record<str
 }
 
 /** Says which tasks were created or reused, and where they wait. */
-export function tellTasks({ tasks }: LaunchResult, plan: LaunchPlan, urlOf: UrlOf, { voice }: Session): void {
+export function tellTasks(
+  { tasks, overtaken }: LaunchResult,
+  plan: LaunchPlan,
+  urlOf: UrlOf,
+  { voice }: Session,
+): void {
   for (const task of tasks) {
     const seed = task.seed === undefined ? '' : ` (seed ${task.seed})`;
     const what =
@@ -45,6 +50,11 @@ export function tellTasks({ tasks }: LaunchResult, plan: LaunchPlan, urlOf: UrlO
         ? ''
         : `, number ${task.position} in queue "${task.queue.name}" (${countWorkers(task.workers)})`;
     voice.say(`${what}${where}\n  ${urlOf(task)}`);
+  }
+  for (const id of overtaken) {
+    voice.warn(
+      `an agent took task ${id} while it was given commit ${plan.code.commit.slice(0, 10)}: it may train the former commit, which has the same files. If it cannot find that one, run this step again`,
+    );
   }
   const unserved = tasks.filter((task) => task.status === 'queued' && task.workers === 0);
   for (const name of new Set(unserved.map((task) => task.queue.name))) {

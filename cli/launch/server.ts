@@ -1,12 +1,15 @@
 import * as v from 'valibot';
-import { type ClearmlClient, ClearmlRefusal, isRefusal } from '../clearml/client.ts';
+import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
+import { noteInRuntime } from '../clearml/notes.ts';
 import { findQueues } from '../clearml/queues.ts';
 import { findTasks, listParams, PAGE_SIZE, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
 import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
-import { isTaskId, RUNTIME_KEYS, type TaskStatus, tagPullRequest } from '../training/task.ts';
+import { isUsedByPullRequest } from '../training/ownership.ts';
+import { isTaskId, RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
+import type { ScriptCode } from '../training/uses.ts';
 import type { TaskContent, TaskDocument } from './plan.ts';
 
 const Id = v.pipe(v.string(), v.minLength(1));
@@ -43,6 +46,9 @@ export interface KnownTask {
   /** ms since 1970, by the server's clock. */
   readonly createdMs: number;
   readonly commit: string | undefined;
+  /** What an agent would fetch. */
+  readonly code: ScriptCode;
+  readonly script: TaskOf<'script'>['script'];
   readonly tags: readonly string[];
   readonly isArchived: boolean;
   readonly runtime: Readonly<Record<string, string>>;
@@ -112,23 +118,21 @@ export async function findTasksByKey(
   );
 }
 
-/** Queued and running tasks of this pipeline that carry the pull request's tag. */
+/** Queued and running tasks of this pipeline that the pull request uses. */
 export async function findUnfinished(
   server: LaunchServer,
   pullRequest: number,
   pipelineHash: string,
 ): Promise<KnownTask[]> {
-  const tag = tagPullRequest(pullRequest);
   const tasks = await findKnownTasks(server, {
     status: ['queued', 'in_progress'],
     [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
-    tags: [tag],
   });
   return tasks.filter(
-    ({ status, runtime, tags }) =>
-      (status === 'queued' || status === 'in_progress') &&
-      runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
-      tags.includes(tag),
+    (task) =>
+      (task.status === 'queued' || task.status === 'in_progress') &&
+      task.runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
+      isUsedByPullRequest(task, pullRequest),
   );
 }
 
@@ -162,14 +166,14 @@ export async function deleteDraft({ client, signal }: LaunchServer, taskId: stri
   }
 }
 
-/** Notes on a task that more than one launch hands it out. A task that is gone, or a server that can't, is no failure. */
-export async function markShared({ client, signal }: LaunchServer, taskId: string): Promise<void> {
-  try {
-    const body = { task: taskId, add_or_update: { [RUNTIME_KEYS.shared]: '1' } };
-    await client.call('tasks.edit_runtime', body, v.unknown(), { isRepeatable: true, signal });
-  } catch (error) {
-    if (!(error instanceof ClearmlRefusal)) throw error;
-  }
+/** Notes on a task of another launch that the launch with this token hands it out too. */
+export async function markShared(
+  { client, signal }: LaunchServer,
+  taskId: string,
+  token: string,
+): Promise<void> {
+  const set = { [RUNTIME_KEYS.shared]: token };
+  await noteInRuntime(client, taskId, { set }, { signal });
 }
 
 /** Adds tags to a task and takes others off. */
@@ -202,6 +206,8 @@ function toKnownTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): KnownTask {
     status: task.status,
     createdMs: task.created ?? Number.NaN,
     commit: script.version_num,
+    code: { commit: script.version_num, branch: script.branch, cloneUrl: script.repository },
+    script,
     tags: task.tags,
     isArchived: task.system_tags.includes('archived'),
     runtime: task.runtime,

@@ -70,19 +70,20 @@ export async function takeBackLaunch(
 
 /** Who else uses a task, as far as it shows. */
 function findOtherUser(task: FoundTask, launch: Launch): string | undefined {
-  if (isUsedByOthers(task, launch.plan.run.pullRequest, listTagsToIgnore(task.id, launch)))
+  if (isUsedByOthers(task, launch.plan.run.pullRequest, listSignsToIgnore(task.id, launch)))
     return 'another pull request';
   const { status, status_message: note } = task;
   const isQueuedByOther = isTakeoverNote(note) && note !== noteTakeover(launch);
   // A draft of another launch that has been queued, and not by us.
   const isOwners =
     !isCreatedBy(launch, task) && status !== 'created' && !isEnded(status) && note !== noteTakeover(launch);
-  const isShared = launch.contested.has(task.id) || task.runtime[RUNTIME_KEYS.shared] !== undefined;
+  const sharedBy = task.runtime[RUNTIME_KEYS.shared];
+  const isShared = launch.contested.has(task.id) || (sharedBy !== undefined && sharedBy !== launch.token);
   return isShared || isQueuedByOther || isOwners ? 'another launch' : undefined;
 }
 
-/** The tags that a draft had before this launch took it over, and those that this launch may have added. */
-function listTagsToIgnore(taskId: string, { plan, takenOver }: Launch): readonly string[] | undefined {
+/** What showed before this launch took a draft over who uses it, and what this launch may have added. */
+function listSignsToIgnore(taskId: string, { plan, takenOver }: Launch): readonly string[] | undefined {
   const before = takenOver.get(taskId);
   return before === undefined || plan.historyMark === undefined
     ? before
@@ -122,10 +123,8 @@ export async function endSuperseded(
     const unfinished = await findUnfinished({ client, signal }, pullRequest, plan.pipelineHash);
     const present = unfinished.filter((task) => known.has(task.id));
     const shared = present.filter((task) => isGivenUp(task, plan)).map((task) => task.id);
-    ids = [
-      ...present.filter((task) => isSuperseded(task, plan)).map((task) => task.id),
-      ...(await releaseTasks(client, shared, pullRequest, signal)),
-    ];
+    const { unused } = await releaseTasks(client, shared, pullRequest, signal);
+    ids = [...present.filter((task) => isSuperseded(task, plan)).map((task) => task.id), ...unused];
     const by = runId === undefined ? 'a newer launch' : `run ${runId}`;
     const reason = `superseded by ${by}: commit ${plan.code.commit.slice(0, 10)} of pull request ${pullRequest}`;
     return await abortTasks(createAbortServer(client), ids, { clock, reason, deadlineMs, signal });

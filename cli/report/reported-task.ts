@@ -18,6 +18,8 @@ export interface ReportedTask {
   readonly worker: string | undefined;
   readonly queueId: string | undefined;
   readonly tags: readonly string[];
+  /** The task that this one was cloned from, or whose step it is. */
+  readonly parent: string | undefined;
   readonly isArchived: boolean;
   readonly runtime: Readonly<Record<string, string>>;
   readonly script: {

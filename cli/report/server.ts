@@ -16,7 +16,7 @@ import {
 import { isRecord } from '../shell/json.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { splitLogLines } from '../training/console-log.ts';
-import { MARK_PREFIX_PATTERN } from '../training/history-mark.ts';
+import { matchMarked } from '../training/history-mark.ts';
 import { isMonitor, nameMetric, sortMetrics } from '../training/metrics.ts';
 import { HISTORY_EVENTS, RUNTIME_KEYS } from '../training/task.ts';
 import { type Curve, type Curves, cleanCurve } from './drawing/curve.ts';
@@ -39,6 +39,7 @@ const TASK_FIELDS = [
   'last_iteration',
   'last_worker',
   'tags',
+  'parent',
   'system_tags',
   'runtime',
   'hyperparams',
@@ -171,27 +172,32 @@ async function findTasksByCode(
   return findNewest(ask, place, conditions, fields, PAGE_SIZE, [...SUCCESSFUL, ...UNDER_WAY]);
 }
 
-const CODE_FIELDS = [`runtime.${RUNTIME_KEYS.code}`, 'script.version_num', 'tags'];
+const CODE_FIELDS = [
+  `runtime.${RUNTIME_KEYS.code}`,
+  'script.version_num',
+  `runtime.${RUNTIME_KEYS.history}`,
+  'tags',
+];
 
 /** The conditions for tasks of these commits or code ids. */
 function matchCode(codeIds: readonly string[]) {
-  const pattern = `^${MARK_PREFIX_PATTERN}(${codeIds.map(escapeRegExp).join('|')})$`;
-  return { _any_: { fields: CODE_FIELDS, pattern } };
+  const ids = codeIds.map(escapeRegExp).join('|');
+  return { _any_: { fields: CODE_FIELDS, pattern: `^(${ids})$|${matchMarked(ids)}` } };
 }
 
 /** The same, and all tasks that may count for the branch; so trials of others cannot push them out of the page. */
 function matchBranch(branch: string, codeIds: readonly string[]) {
-  const marked = `base(-until)?:${escapeRegExp(branch)}:.*`;
-  const ids = [branch, ...codeIds].map(escapeRegExp).join('|');
+  const marked = matchMarked('[0-9a-f]+', escapeRegExp(branch));
+  const ids = codeIds.map(escapeRegExp).join('|');
   return {
     _any_: {
       fields: [...CODE_FIELDS, 'script.branch'],
-      pattern: `^(${MARK_PREFIX_PATTERN}(${ids})|${marked})$`,
+      pattern: `^(${escapeRegExp(branch)}|${ids})$|${matchMarked(ids)}|${marked}`,
     },
     // The server joins the two with *and* (GetMixin.prepare_query in its apiserver/database/model/base.py).
     _or_: {
-      fields: [`runtime.${RUNTIME_KEYS.event}`, 'tags'],
-      pattern: `^(${[...HISTORY_EVENTS, 'launch'].join('|')}|${marked})$`,
+      fields: [`runtime.${RUNTIME_KEYS.event}`, `runtime.${RUNTIME_KEYS.history}`, 'tags'],
+      pattern: `^(${[...HISTORY_EVENTS, 'launch'].join('|')})$|${marked}`,
     },
   };
 }
@@ -308,6 +314,7 @@ function toReportedTask(task: TaskOf<(typeof TASK_FIELDS)[number] | 'last_metric
     worker: task.last_worker,
     queueId: task.execution.queue,
     tags: task.tags,
+    parent: task.parent,
     isArchived: task.system_tags.includes('archived'),
     runtime: task.runtime,
     script: {

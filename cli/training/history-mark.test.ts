@@ -1,5 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
-import { chooseMarks, type HistoryMark, isHistoryMark, listMarkedCommits } from './history-mark.ts';
+import {
+  chooseMarks,
+  type HistoryMark,
+  isHistoryMark,
+  listMarkedCommits,
+  listMarks,
+  matchMarked,
+} from './history-mark.ts';
 import { RUNTIME_KEYS } from './task.ts';
 
 const sha = (name: string) => name.repeat(40);
@@ -70,7 +77,9 @@ describe('a task that a branch reuses', () => {
       [`base:main:${sha('c')}`],
     ],
   ])('%s', (_, given, add, remove = []) => {
-    expect(reuse(...given)).toEqual({ add, remove });
+    const [tags] = given;
+    const all = [...tags.filter((tag) => isHistoryMark(tag) && !remove.includes(tag)), ...add];
+    expect(reuse(...given)).toEqual({ add, remove, all });
   });
 
   test('has two tags however often the branch is pushed to, and twenty however often it comes back', () => {
@@ -92,6 +101,18 @@ describe('a task that a branch reuses', () => {
 test('marks are told from other tags, and of which branch they are', () => {
   const tags = [`base:main:${sha('a')}`, `base-until:release/2:${sha('b')}`, 'base:main:1', 'base', 'pr:7'];
   expect(tags.filter(isHistoryMark)).toEqual(tags.slice(0, 2));
-  expect(listMarkedCommits(tags, 'main')).toEqual([sha('a')]);
-  expect(listMarkedCommits(tags, 'release/2')).toEqual([sha('b')]);
+  expect(listMarkedCommits({ tags, runtime: {} }, 'main')).toEqual([sha('a')]);
+  expect(listMarkedCommits({ tags, runtime: {} }, 'release/2')).toEqual([sha('b')]);
+});
+
+test('marks are kept in runtime, for a training may replace the tags', () => {
+  const marks = [`base:main:${sha('a')}`, `base-until:main:${sha('b')}`];
+  const runtime = { [RUNTIME_KEYS.history]: marks.join(' ') };
+  expect(listMarks({ tags: ['mine', marks[0] ?? ''], runtime })).toEqual(marks);
+  expect(listMarkedCommits({ tags: [], runtime }, 'main')).toEqual([sha('a'), sha('b')]);
+  const [one, many] = [`^(${sha('b')})$|${matchMarked(sha('b'))}`, `^x$|${matchMarked(sha('b'), 'other')}`];
+  expect(new RegExp(one).test(marks.join(' '))).toBe(true);
+  expect(new RegExp(one).test(marks[1] ?? '')).toBe(true);
+  expect(new RegExp(one).test(`${marks[1]}0`)).toBe(false);
+  expect(new RegExp(many).test(marks.join(' '))).toBe(false);
 });

@@ -1,8 +1,8 @@
 import { isHistoryEvent, RUNTIME_KEYS } from './task.ts';
 
 /**
- * A tag that a launch without a pull request puts on a task that it reuses: the commit of its branch that has this
- * training. It adds the task to the branch's history: with `paths` the task's own commit and tree do not tell. The pull
+ * What a launch without a pull request notes on a task that it reuses, in `runtime` and as a tag: the commit of its
+ * branch that has this training. It adds the task to the branch's history: with `paths` the task's own commit and tree do not tell. The pull
  * request that launched the task no longer ends it.
  *
  * `base:BRANCH:COMMIT` marks the first and `base-until:BRANCH:COMMIT` the last of several commits in a row with the same
@@ -24,23 +24,35 @@ const PATTERN = /^(base|base-until):([^:]+):([0-9a-f]{40,64})$/;
 /** With more marks the oldest commits would be out of reach anyway. */
 const MAX_MARKS = 20;
 
-/** The part before an id in the regular expression that finds the tags. */
-export const MARK_PREFIX_PATTERN = '(?:base(?:-until)?:[^:]+:)?';
+/**
+ * The regular expression that finds tasks by such an id: as a field's whole value, or in a mark.
+ *
+ * @param ids already escaped, separated by `|`
+ */
+export function matchMarked(ids: string, branch = '[^:]+'): string {
+  return `(^|[ ])base(-until)?:${branch}:(${ids})([ ]|$)`;
+}
 
 /** Whether a tag is a history mark, of any branch. */
 export function isHistoryMark(tag: string): boolean {
   return PATTERN.test(tag);
 }
 
-/** The commits of the branch that the tags name. */
-export function listMarkedCommits(tags: readonly string[], branch: string): string[] {
-  return tags.flatMap((tag) => {
-    const [, , ofBranch, commit] = PATTERN.exec(tag) ?? [];
+/** The task's marks, of all branches. The training may have replaced the tags. */
+export function listMarks({ runtime, tags }: Pick<MarkedTask, 'runtime' | 'tags'>): string[] {
+  const noted = runtime[RUNTIME_KEYS.history]?.split(' ') ?? [];
+  return [...new Set([...noted, ...tags])].filter(isHistoryMark);
+}
+
+/** The commits of the branch that the task's marks name. */
+export function listMarkedCommits(task: Pick<MarkedTask, 'runtime' | 'tags'>, branch: string): string[] {
+  return listMarks(task).flatMap((mark) => {
+    const [, , ofBranch, commit] = PATTERN.exec(mark) ?? [];
     return ofBranch === branch && commit !== undefined ? [commit] : [];
   });
 }
 
-/** The tags that a launch of this commit may put on a task. */
+/** The marks that a launch of this commit may put on a task. */
 export function listPossibleMarks({ branch, commit }: HistoryMark): string[] {
   return [FIRST, LAST].map((kind) => nameMark(kind, branch, commit));
 }
@@ -58,23 +70,24 @@ interface MarkedTask {
   readonly isSafe: boolean;
 }
 
-/** The tags to add to a reused task, and those to remove. */
+/** The marks to add to a reused task, those to remove, and all that it then has. */
 export function chooseMarks(
   task: MarkedTask,
   mark: HistoryMark,
-): { readonly add: readonly string[]; readonly remove: readonly string[] } {
+): { readonly add: readonly string[]; readonly remove: readonly string[]; readonly all: readonly string[] } {
   const { branch, commit, previous } = mark;
   const isFound = mark.isTreeKnown || task.commit === commit;
   const counts = isHistoryEvent(task.runtime[RUNTIME_KEYS.event]);
   const isByPush = task.runtime[RUNTIME_KEYS.event] === 'push';
-  const marked = listMarkedCommits(task.tags, branch);
-  if ((isFound && isByPush && task.isSafe) || marked.includes(commit)) return { add: [], remove: [] };
+  const marks = listMarks(task);
+  const marked = listMarkedCommits(task, branch);
+  if ((isFound && isByPush && task.isSafe) || marked.includes(commit))
+    return { add: [], remove: [], all: marks };
   const isContinued =
     previous !== undefined && (marked.includes(previous) || (counts && task.commit === previous));
-  const last = isContinued ? task.tags.filter((tag) => tag === nameMark(LAST, branch, previous)) : [];
-  const others = task.tags.filter((tag) => isHistoryMark(tag) && !last.includes(tag));
-  return {
-    add: [nameMark(isContinued ? LAST : FIRST, branch, commit)],
-    remove: [...last, ...others.slice(0, Math.max(0, others.length + 1 - MAX_MARKS))],
-  };
+  const last = isContinued ? marks.filter((mark) => mark === nameMark(LAST, branch, previous)) : [];
+  const others = marks.filter((mark) => !last.includes(mark));
+  const add = [nameMark(isContinued ? LAST : FIRST, branch, commit)];
+  const remove = [...last, ...others.slice(0, Math.max(0, others.length + 1 - MAX_MARKS))];
+  return { add, remove, all: [...marks.filter((mark) => !remove.includes(mark)), ...add] };
 }

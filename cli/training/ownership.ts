@@ -1,5 +1,6 @@
-import { isHistoryMark } from './history-mark.ts';
+import { listMarks } from './history-mark.ts';
 import { RUNTIME_KEYS, tagPullRequest } from './task.ts';
+import { keyOfUse, listUses, type User } from './uses.ts';
 
 /** A launch without a pull request puts it on a draft that it takes over: the draft's creator must not remove it then. */
 export const TAKEN_OVER_TAG = 'taken-over';
@@ -51,32 +52,53 @@ export function isOfPullRequest(task: TaskOrigin, of: PullRequestTasks): boolean
   );
 }
 
-/** Whether the task was launched for this pull request, or carries its tag: then it has reused the task. */
+/**
+ * Whether the task was launched for this pull request, or reused by it. The tag tells it too: an older server can note
+ * nothing in `runtime`. A clone by hand copies tags, but it belongs to no pipeline.
+ */
 export function isUsedByPullRequest(
   { runtime, tags }: Pick<TaskOrigin, 'runtime' | 'tags'>,
   pullRequest: number,
 ): boolean {
   return (
-    runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest) || tags.includes(tagPullRequest(pullRequest))
+    runtime[RUNTIME_KEYS.pullRequest] === String(pullRequest) ||
+    runtime[keyOfUse(pullRequest)] !== undefined ||
+    tags.includes(tagPullRequest(pullRequest))
   );
 }
 
 /**
  * Whether a pull request other than ours, or a launch without one, has taken the task for itself too.
  *
- * @param tagsBefore the task's tags before we took it over as a draft of another launch
+ * @param signsBefore the task's signs before we took it over as a draft of another launch
  */
 export function isUsedByOthers(
-  task: Pick<TaskOrigin, 'tags'>,
+  task: Pick<TaskOrigin, 'runtime' | 'tags'>,
   pullRequest: number | undefined,
-  tagsBefore?: readonly string[],
+  signsBefore?: readonly string[],
 ): boolean {
   // After taking it over, the general mark may be our own.
   const ours = [
-    ...(pullRequest === undefined ? [] : [tagPullRequest(pullRequest)]),
-    ...(tagsBefore === undefined ? [] : [TAKEN_OVER_TAG, ...tagsBefore]),
+    pullRequest === undefined ? NO_PULL_REQUEST : tagPullRequest(pullRequest),
+    ...(signsBefore === undefined ? [] : [TAKEN_OVER_TAG, ...signsBefore]),
   ];
-  return task.tags.some(
-    (tag) => (tag === TAKEN_OVER_TAG || isHistoryMark(tag) || /^pr:\d+$/.test(tag)) && !ours.includes(tag),
-  );
+  return listSigns(task).some((sign) => !ours.includes(sign));
+}
+
+/**
+ * What shows who uses a task, in `runtime` or as a tag. A training may replace its tags and, now and then, overwrite what
+ * was just noted in `runtime`, so either counts.
+ */
+export function listSigns({ runtime, tags }: Pick<TaskOrigin, 'runtime' | 'tags'>): string[] {
+  return [
+    ...[...listUses(runtime).keys()].map(signOf),
+    ...listMarks({ runtime, tags }),
+    ...tags.filter((tag) => tag === TAKEN_OVER_TAG || /^pr:\d+$/.test(tag)),
+  ];
+}
+
+const NO_PULL_REQUEST = 'no pull request';
+
+function signOf(user: User): string {
+  return typeof user === 'number' ? tagPullRequest(user) : NO_PULL_REQUEST;
 }

@@ -67,8 +67,10 @@ export const RUNTIME_KEYS = {
   event: 'ci_event',
   /** Random, one per launch: identifies its tasks even where the answer to a creation got lost. */
   launch: 'ci_launch',
-  /** Set where several launches at the same time hand out the task: one that fails does not take it back. */
+  /** `launch` of the last launch that handed out another one's unfinished task: one that fails does not take it back. */
   shared: 'ci_shared',
+  /** The history marks, separated by blanks. */
+  history: 'ci_history',
 } as const;
 
 /** Events whose trainings belong to a branch's history. A dispatch is a trial and does not count. */

@@ -37,6 +37,7 @@ function makeTask(traits: TaskTraits = {}): ReportedTask {
     worker: undefined,
     queueId: undefined,
     tags: [],
+    parent: undefined,
     isArchived: false,
     runtime: {
       [RUNTIME_KEYS.key]: key ?? `key ${count}`,

@@ -1,15 +1,9 @@
 import type { Ancestor, ListedCommit } from '../../github/client.ts';
 import type { BaselineRule, Config } from '../../shell/config.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
-import { isHistoryMark, listMarkedCommits } from '../../training/history-mark.ts';
-import {
-  isHistoryEvent,
-  isSuccess,
-  isTaskId,
-  isUnderWay,
-  RUNTIME_KEYS,
-  tagPullRequest,
-} from '../../training/task.ts';
+import { listMarkedCommits, listMarks } from '../../training/history-mark.ts';
+import { isUsedByPullRequest } from '../../training/ownership.ts';
+import { isHistoryEvent, isSuccess, isTaskId, isUnderWay, RUNTIME_KEYS } from '../../training/task.ts';
 import type { ReportedTask } from '../reported-task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
@@ -206,9 +200,9 @@ function leaveOutTrials(
 ): readonly ReportedTask[] {
   const { branch, own, pullRequest, seedParam } = search;
   const onBranch = new Set(listIds(ancestors));
-  const idsOf = (task: ReportedTask) => [...listCodeIds(task), ...listMarkedCommits(task.tags, branch)];
+  const idsOf = (task: ReportedTask) => [...listCodeIds(task), ...listMarkedCommits(task, branch)];
   const isByHand = (task: ReportedTask) =>
-    task.runtime[RUNTIME_KEYS.event] === 'launch' && listMarkedCommits(task.tags, branch).length === 0;
+    task.runtime[RUNTIME_KEYS.event] === 'launch' && listMarkedCommits(task, branch).length === 0;
   const isOwn = createOwnTest(own);
   const byBranch = candidates.filter(
     (task) =>
@@ -248,7 +242,7 @@ function groupByCommit(
   const byPosition = new Map<number, ReportedTask[]>();
   for (const task of candidates) {
     if (!mayCount(task, search)) continue;
-    const ids = [...listCodeIds(task), ...listMarkedCommits(task.tags, search.branch)];
+    const ids = [...listCodeIds(task), ...listMarkedCommits(task, search.branch)];
     const found = ids.flatMap((id) => positions.get(id) ?? []);
     if (found.length === 0) continue;
     const position = Math.min(...found);
@@ -317,7 +311,7 @@ function mayCount(task: ReportedTask, { pipeline, branch }: BaselineSearch): boo
   return (
     isHistoryEvent(event) ||
     (event === 'launch' && script.branch === branch) ||
-    listMarkedCommits(task.tags, branch).length > 0
+    listMarkedCommits(task, branch).length > 0
   );
 }
 
@@ -341,7 +335,7 @@ export function isBranchTrained(
     const isByPullRequest = task.runtime[RUNTIME_KEYS.event]?.startsWith('pull_request') === true;
     return (
       (task.script.branch === search.branch && !isByPullRequest) ||
-      listMarkedCommits(task.tags, search.branch).length > 0 ||
+      listMarkedCommits(task, search.branch).length > 0 ||
       listCodeIds(task).some((id) => ids.has(id))
     );
   });
@@ -409,8 +403,11 @@ export function selectTagBaseline(
   const [first] = own;
   const pipeline = first?.runtime[RUNTIME_KEYS.pipeline];
   const isUnderTest = (task: ReportedTask) => own.some(({ id }) => id === task.id);
-  const isReused = ({ tags }: ReportedTask) =>
-    pullRequest !== undefined && tags.includes(tagPullRequest(pullRequest));
+  const isReused = (task: ReportedTask) =>
+    pullRequest !== undefined && isUsedByPullRequest(task, pullRequest);
+  // A clone made in the web page copies the tags.
+  const isCopy = ({ parent, runtime }: ReportedTask) =>
+    runtime[RUNTIME_KEYS.pipeline] === undefined && candidates.some(({ id }) => id === parent);
   const tagged = sortNewestFirst(
     candidates.filter(
       (task) =>
@@ -418,6 +415,7 @@ export function selectTagBaseline(
         !task.isArchived &&
         !task.script.hasDiff &&
         task.tags.includes(tag) &&
+        !isCopy(task) &&
         task.projectId === first?.projectId &&
         // A task of another pipeline is another training; one launched by hand has no pipeline.
         [undefined, pipeline].includes(task.runtime[RUNTIME_KEYS.pipeline]) &&
@@ -445,9 +443,9 @@ export function selectTagBaseline(
 const ANCHOR_EVENTS: readonly (string | undefined)[] = ['push', 'launch', undefined];
 
 /** Whether a task is not a trial, or became part of the base branch since. */
-function isSettled({ runtime, tags }: ReportedTask, branch: string | undefined): boolean {
-  if (ANCHOR_EVENTS.includes(runtime[RUNTIME_KEYS.event])) return true;
-  return branch === undefined ? tags.some(isHistoryMark) : listMarkedCommits(tags, branch).length > 0;
+function isSettled(task: ReportedTask, branch: string | undefined): boolean {
+  if (ANCHOR_EVENTS.includes(task.runtime[RUNTIME_KEYS.event])) return true;
+  return (branch === undefined ? listMarks(task) : listMarkedCommits(task, branch)).length > 0;
 }
 
 /** Whether two tasks differ only in their seed, by what they were launched with. */

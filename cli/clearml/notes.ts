@@ -1,0 +1,49 @@
+import * as v from 'valibot';
+import { type CallOptions, type ClearmlClient, ClearmlRefusal, isRefusal } from './client.ts';
+import { readTasks } from './tasks.ts';
+
+/** What to note in a task's `runtime`. */
+export interface Notes {
+  readonly set?: Readonly<Record<string, string>>;
+  readonly remove?: readonly string[];
+}
+
+/** The SDK of a running training now and then writes back all of `runtime` as it read it: a note may get lost. */
+const MAX_ATTEMPTS = 3;
+
+/**
+ * Notes something in an unfinished task's `runtime`, where the agent leaves it alone. It is read back, and noted again if
+ * it got lost. Once a task has ended, the server takes tags only.
+ *
+ * @returns false where the task has ended or is gone, or the server can't do it (before API 2.34)
+ */
+export async function noteInRuntime(
+  client: ClearmlClient,
+  taskId: string,
+  { set = {}, remove = [] }: Notes,
+  options: Omit<CallOptions, 'isRepeatable'>,
+): Promise<boolean> {
+  const body = {
+    task: taskId,
+    ...(Object.keys(set).length === 0 ? {} : { add_or_update: set }),
+    ...(remove.length === 0 ? {} : { remove }),
+  };
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await client.call('tasks.edit_runtime', body, v.unknown(), { ...options, isRepeatable: true });
+    } catch (error) {
+      if (isRefusal(error, 'no such task', 'wrong status') || isUnknownEndpoint(error)) return false;
+      throw error;
+    }
+    const runtime = (await readTasks(client, [taskId], ['runtime'], options)).get(taskId)?.runtime;
+    if (runtime === undefined) return false;
+    const isKept =
+      Object.entries(set).every(([key, value]) => runtime[key] === value) &&
+      remove.every((key) => runtime[key] === undefined);
+    if (isKept || attempt >= MAX_ATTEMPTS) return isKept;
+  }
+}
+
+function isUnknownEndpoint(error: unknown): boolean {
+  return error instanceof ClearmlRefusal && error.code === 404;
+}
