@@ -17,7 +17,8 @@ export async function handOverCode(
   { comment, ...options }: Omit<CallOptions, 'isRepeatable'> & { readonly comment?: string | undefined },
 ): Promise<'done' | 'overtaken'> {
   // The server replaces the whole script.
-  const script = { ...task.script, repository: cloneUrl, branch, version_num: commit, tag: '' };
+  const { tag: _tag, ...others } = task.script;
+  const script = { ...others, repository: cloneUrl, branch, version_num: commit };
   const body = { task: task.id, force: true, script, ...(comment === undefined ? {} : { comment }) };
   try {
     await client.call('tasks.edit', body, v.unknown(), { ...options, isRepeatable: true });
