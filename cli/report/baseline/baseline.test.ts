@@ -370,6 +370,9 @@ test('the baseline by tag is the newest task with it, of this project and pipeli
     passedOver: 1,
   });
   expect(selectTagged(others)).toBeUndefined();
+  // Somebody cloned it in the web page, and trained something else with it.
+  const clone = makeTask({ tags, runtime: {}, parent: old.id });
+  expect(selectTagged([old, clone])).toMatchObject({ tasks: [old], passedOver: 0 });
 });
 
 test('the baseline by tag is all seeds of the newest task’s code and params that carry the tag', () => {
