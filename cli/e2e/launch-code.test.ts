@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { runProgramProcess } from '../dev/program-run.ts';
 import { startGithubSandbox } from '../sandbox/github-server.ts';
 import {
   CLONE_URL,
@@ -11,6 +12,7 @@ import {
   launchTask,
   publish,
   repository,
+  sandbox,
   setSettings,
   setUpLaunches,
 } from './launch-setup.ts';
@@ -96,8 +98,53 @@ describe('the exact code', () => {
     repository.commit('Not pushed', { 'train_model.py': 'print(2)\n' });
     const run = await launch();
     expect(run.exitCode).toBe(2);
-    expect(run.stderr).toMatch(/^error: commit [0-9a-f]{10} is on no branch of the remote\n.*Push it first/);
+    expect(run.stderr).toMatch(
+      /^error: commit [0-9a-f]{10} is on no branch of the remote, and on no tag\n.*Push it first/,
+    );
     expect(await driver.listTasks()).toEqual([]);
+  });
+
+  test('may be on a tag only, which an agent fetches too', async () => {
+    const commit = repository.commit('Tagged', { 'train_model.py': 'print(2)\n' });
+    repository.git('tag', '-a', 'v1', '-m', 'One');
+    const run = await launch();
+    expect(run.exitCode).toBe(0);
+    expect(run.stderr).toContain('only if the tag v1 is pushed (git push origin v1)');
+    expect((await driver.getTask(run.stdout.trim())).script).toMatchObject({
+      branch: 'v1',
+      version_num: commit,
+    });
+  });
+
+  test('in a checkout that git does not trust is told apart by its commit only, with a warning', async () => {
+    const commit = repository.git('rev-parse', 'HEAD');
+    const run = await runProgramProcess('launch-training-task', {
+      args: [CLONE_URL, 'main', commit],
+      cwd: repository.directory,
+      // How git's own tests stage it.
+      env: { ...sandbox.env, GIT_TEST_ASSUME_DIFFERENT_OWNER: '1' },
+    });
+    expect(run.exitCode).toBe(0);
+    expect(run.stderr).toMatch(
+      /^warning: commit [0-9a-f]{10} cannot be read here: git does not trust the folder.*safe\.directory/m,
+    );
+    expect((await driver.getTask(run.stdout.trim())).runtime.ci_code).toBe(commit);
+  });
+
+  test('by hand, without the commit at hand, is the same training: GitHub knows its tree', async () => {
+    const commit = repository.git('rev-parse', 'HEAD');
+    const github = await startGithubSandbox({ gitDir: repository.directory });
+    try {
+      const args = [CLONE_URL, 'main', commit];
+      const env = { ...sandbox.env, GITHUB_REPOSITORY: 'acme/digits' };
+      const { id } = await launchTask(args, env);
+      const asked = { ...env, GITHUB_API_URL: github.apiUrl, GH_TOKEN: github.env.GH_TOKEN ?? '' };
+      expect((await launch(args, { cwd: folder, env: asked })).stdout).toBe(`${id}\n`);
+      // Without a token nobody can tell.
+      expect((await launch(args, { cwd: folder, env })).stdout).not.toContain(id);
+    } finally {
+      await github.close();
+    }
   });
 
   test('with changes to tracked files is refused, unless --diff sends them along', async () => {

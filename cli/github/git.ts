@@ -13,6 +13,8 @@ export interface Checkout {
   readonly commit: string;
   /** Branch of the remote that holds the commit; undefined where no known remote branch does. */
   readonly pushedBranch: string | undefined;
+  /** A tag that holds the commit; git does not know which tags are pushed. */
+  readonly tag: string | undefined;
   /** The branch that is checked out; undefined for a detached HEAD. */
   readonly branch: string | undefined;
   /** Changes to tracked files against the commit, in the form of ClearML's SDK; empty for none. */
@@ -37,6 +39,8 @@ export interface CheckoutReader {
   readTreeId(commit: string): Promise<string | undefined>;
   /** Every file and submodule of the commit; undefined as above. */
   listTree(commit: string): Promise<readonly TreeEntry[] | undefined>;
+  /** Why a commit can't be read here, as a warning says it; undefined where the folder is simply no checkout. */
+  explainUnreadable(commit: string): Promise<string | undefined>;
   /** What the commit has at a path, and the folders on the way; undefined as above. */
   readPath(commit: string, path: string): Promise<readonly TreeEntry[] | undefined>;
 }
@@ -75,7 +79,7 @@ async function readCheckout(place: Place): Promise<Checkout> {
   }
   const top = { ...place, cwd: root };
   const [holders, diff, status] = await Promise.all([
-    git(place, 'for-each-ref', '--contains', commit, '--format=%(refname)', 'refs/remotes'),
+    git(place, 'for-each-ref', '--contains', commit, '--format=%(refname)', 'refs/remotes', 'refs/tags'),
     readDiff(top),
     git(top, 'status', '--porcelain', '--untracked-files=normal'),
   ]);
@@ -88,6 +92,7 @@ async function readCheckout(place: Place): Promise<Checkout> {
     commit,
     branch,
     pushedBranch: pushed?.branch,
+    tag: /^refs\/tags\/(.+)$/m.exec(holders)?.[1],
     diff,
     untrackedFiles: status.split('\n').filter((line) => line.startsWith('??')).length,
   };
@@ -141,6 +146,21 @@ async function listObjects(place: Place, ...args: readonly string[]): Promise<Tr
 /** What git prints, without the last line end. */
 async function git(place: Place, ...args: readonly string[]): Promise<string> {
   return (await gitBytes(place, args)).toString('utf8').replace(/\r?\n$/, '');
+}
+
+/** What git says of a commit that it can't read. Without a checkout, or git, there is nothing to explain. */
+async function explainUnreadable(place: Place, commit: string): Promise<string | undefined> {
+  const unreadable = `commit ${commit.slice(0, 10)} cannot be read here`;
+  try {
+    await git(place, 'rev-parse', '--show-toplevel');
+    return `${unreadable}: check it out before this step (actions/checkout with ref, or fetch-depth: 0)`;
+  } catch (error) {
+    place.signal.throwIfAborted();
+    const { message } = error as Error;
+    return /dubious ownership/.test(message)
+      ? `${unreadable}: git does not trust the folder, because somebody else owns it. Trust it with git config --global --add safe.directory "$PWD"`
+      : undefined;
+  }
 }
 
 /** Without promisify: the import of node:util takes a tenth of a start. */
@@ -198,6 +218,7 @@ export function createCheckoutReader(
     readCheckout: () => readCheckout(place),
     readTreeId: (commit) => tryGit(place, 'rev-parse', '--verify', '--quiet', `${commit}^{tree}`),
     listTree: (commit) => listObjects(place, '-r', commit),
+    explainUnreadable: (commit) => explainUnreadable(place, commit),
     readPath(commit, path) {
       const parts = path.split('/');
       const prefixes = parts.map((_, index) => parts.slice(0, index + 1).join('/'));

@@ -1,7 +1,7 @@
 import type { CodeLocation } from '../github/event.ts';
 import type { CheckoutReader } from '../github/git.ts';
 import type { Environment } from '../shell/environment.ts';
-import { Failure, failUsage } from '../shell/failure.ts';
+import { Failure, failUsage, settle } from '../shell/failure.ts';
 import { identifyRepository, isCloneUrl, stripCredentials } from '../shell/git-url.ts';
 
 /** The three arguments of `launch-training-task`. */
@@ -49,20 +49,21 @@ async function locateCheckout(
   reader: CheckoutReader,
   sendsDiff: boolean,
 ): Promise<LocatedCode> {
-  const { cloneUrl, branch, pushedBranch, commit, diff, untrackedFiles } = await reader.readCheckout();
+  const { cloneUrl, branch, pushedBranch, tag, commit, diff, untrackedFiles } = await reader.readCheckout();
+  const pushed = pushedBranch ?? tag;
   if (args.cloneUrl === undefined && !isCloneUrl(cloneUrl)) {
     throw failUsage(
       'an agent cannot clone the URL of the checkout’s remote',
       'git remote -v shows it. Correct it with git remote set-url, or give repository URL, branch and commit as arguments.',
     );
   }
-  if (pushedBranch === undefined) {
+  if (pushed === undefined) {
     throw failUsage(
-      `commit ${commit.slice(0, 10)} is on no branch of the remote`,
+      `commit ${commit.slice(0, 10)} is on no branch of the remote, and on no tag`,
       `An agent cannot clone it. Push it first (git push${branch === undefined ? '' : ` -u origin ${branch}`}), or run git fetch if it was pushed from elsewhere.`,
     );
   }
-  const location = fillIn(args, { cloneUrl, branch: pushedBranch, commit }, 'the local checkout');
+  const location = fillIn(args, { cloneUrl, branch: pushed, commit }, 'the local checkout');
   if (diff !== '' && !sendsDiff) {
     throw failUsage(
       'tracked files have uncommitted changes',
@@ -70,8 +71,12 @@ async function locateCheckout(
     );
   }
   const untracked = `${untrackedFiles} untracked ${untrackedFiles === 1 ? 'file' : 'files'}`;
-  const warning = `${untracked} will not reach the training: git add and commit what it needs`;
-  return { ...location, diff, warnings: untrackedFiles === 0 ? [] : [warning] };
+  const warnings = [
+    pushedBranch === undefined &&
+      `commit ${commit.slice(0, 10)} is on no branch of the remote: an agent finds it only if the tag ${tag} is pushed (git push origin ${tag})`,
+    untrackedFiles > 0 && `${untracked} will not reach the training: git add and commit what it needs`,
+  ];
+  return { ...location, diff, warnings: warnings.filter((warning) => warning !== false) };
 }
 
 /**
@@ -150,8 +155,26 @@ function isBranchName(name: string): boolean {
   return name !== '' && !/^[-/.]|[\s\p{Cc}~^:?*[\\]|\.\.|@\{|\/\/|[/.]$|\.lock$/u.test(name);
 }
 
-/** The code's identity: the commit's tree, since message and parents decide nothing. Without a local checkout, the commit. */
-export async function identifyCode(located: LocatedCode, reader: CheckoutReader): Promise<Code> {
-  const codeId = (await reader.readTreeId(located.commit)) ?? located.commit;
-  return { ...located, warnings: [], codeId };
+/**
+ * The code's identity: the commit's tree, since message and parents decide nothing. Where neither the checkout nor GitHub
+ * tells it, the commit.
+ *
+ * @param askForTree the tree as GitHub knows it
+ */
+export async function identifyCode(
+  located: LocatedCode,
+  reader: CheckoutReader,
+  askForTree: () => Promise<string | undefined>,
+): Promise<Code> {
+  const { commit } = located;
+  const known = await reader.readTreeId(commit);
+  if (known !== undefined) return { ...located, warnings: [], codeId: known };
+  const asked = await settle(askForTree());
+  if ('value' in asked && asked.value !== undefined) return { ...located, warnings: [], codeId: asked.value };
+  const why =
+    'failure' in asked
+      ? `its files are unknown (${asked.failure.message})`
+      : await reader.explainUnreadable(commit);
+  const warning = `${why}. Only a training of this very commit is reused`;
+  return { ...located, warnings: why === undefined ? [] : [warning], codeId: commit };
 }

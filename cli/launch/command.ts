@@ -2,7 +2,7 @@ import { createClearmlClient, type Reach, useClearml } from '../clearml/client.t
 import { type GithubRun, readEventFile, readGithubRun } from '../github/event.ts';
 import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
 import { readConfigFile } from '../shell/config-file.ts';
-import { readClearmlAccess } from '../shell/environment.ts';
+import { readClearmlAccess, readGithubToken } from '../shell/environment.ts';
 import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
 import { formatHelpEnd } from '../shell/help.ts';
@@ -118,7 +118,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   for (const warning of located.warnings) voice.warn(warning);
   const requirements = flags.requirements ?? config.requirements;
   const [code, requirementsText] = await Promise.all([
-    identify(located, config.paths, reader),
+    identify(located, config.paths, reader, () => findTree(located, github, session)),
     requirements === undefined
       ? undefined
       : reader.findRoot().then((root) => readRequirementsFile(root ?? cwd, requirements)),
@@ -129,8 +129,13 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
 }
 
 /** Loads the pattern matcher only where the setting `paths` needs it. */
-async function identify(located: LocatedCode, paths: readonly string[] | undefined, reader: CheckoutReader) {
-  if (paths === undefined) return identifyCode(located, reader);
+async function identify(
+  located: LocatedCode,
+  paths: readonly string[] | undefined,
+  reader: CheckoutReader,
+  askForTree: () => Promise<string | undefined>,
+) {
+  if (paths === undefined) return identifyCode(located, reader, askForTree);
   const { identifyPaths } = await import('./paths.ts');
   return identifyPaths(located, paths, reader);
 }
@@ -154,10 +159,19 @@ async function beginToLaunch(
   return launchTasks({ options, flags, destination, reader, reach, server, deadlineMs }, session);
 }
 
-/** The code that GitHub names where the event does not: few launches ask, so what asks is loaded here. */
+/** Few launches ask GitHub. */
+const loadRemoteCode = () => import('../github/remote-code.ts');
+
+/** The code that GitHub names where the event does not. */
 async function findHead(github: GithubRun, session: Session): Promise<GithubRun['code']> {
-  const { askForPullRequestHead } = await import('../github/pull-request-head.ts');
+  const { askForPullRequestHead } = await loadRemoteCode();
   return (await askForPullRequestHead(github, session)) ?? github.code;
+}
+
+/** The tree of a commit that is not in the checkout. */
+async function findTree(located: LocatedCode, github: GithubRun, session: Session) {
+  if (readGithubToken(session.env) === undefined) return undefined;
+  return (await loadRemoteCode()).askForTree(located, github, session);
 }
 
 /** Runs the program; the exit code is what it gives. */

@@ -18,7 +18,10 @@ export async function identifyPaths(
   const { commit } = located;
   const tree = await reader.listTree(commit);
   if (tree === undefined) {
-    const warning = `commit ${commit.slice(0, 10)} cannot be read here, so paths has no effect: check the commit out before this step; git must also trust the folder (safe.directory)`;
+    const why =
+      (await reader.explainUnreadable(commit)) ??
+      `commit ${commit.slice(0, 10)} cannot be read here: this is no checkout`;
+    const warning = `${why}. Until then paths has no effect`;
     return { ...located, codeId: commit, warnings: [warning] };
   }
   const matchers = paths.map((path) => ({ path, matches: picomatch(toPattern(path), { dot: true }) }));

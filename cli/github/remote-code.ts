@@ -1,0 +1,69 @@
+import { readGithubToken } from '../shell/environment.ts';
+import { readPackageVersion } from '../shell/files.ts';
+import { identifyRepository } from '../shell/git-url.ts';
+import { createHttp } from '../shell/http.ts';
+import type { Session } from '../shell/program.ts';
+import { createGithubClient } from './client.ts';
+import type { CodeLocation, GithubRun } from './event.ts';
+
+const GIVE_UP_MS = 20_000;
+
+/**
+ * Asks GitHub for the code of the run's pull request. A run by hand (`workflow_dispatch` with PR_NUMBER) has only the
+ * number.
+ *
+ * @returns undefined without a token or a repository
+ * @throws Failure when GitHub does not answer or has no such pull request, or its repository was deleted
+ */
+export async function askForPullRequestHead(
+  github: GithubRun,
+  session: Session,
+): Promise<CodeLocation | undefined> {
+  const { repository, pullRequest } = github;
+  if (repository === undefined || pullRequest === undefined) return undefined;
+  return askGithub(repository, github, session, (client) => client.locateHead(pullRequest));
+}
+
+/**
+ * Asks GitHub for the git tree of a commit that is not in the local checkout.
+ *
+ * @returns undefined without a token, or where the commit's repository is not on this GitHub or has no such commit
+ * @throws Failure when GitHub does not answer or refuses
+ */
+export async function askForTree(
+  { cloneUrl, commit }: Pick<CodeLocation, 'cloneUrl' | 'commit'>,
+  github: GithubRun,
+  session: Session,
+): Promise<string | undefined> {
+  const [host, ...path] = identifyRepository(cloneUrl).split('/');
+  if (host !== new URL(github.serverUrl).hostname || path.length !== 2) return undefined;
+  return askGithub(path.join('/'), github, session, (client) => client.readTree(commit));
+}
+
+async function askGithub<T>(
+  repository: string,
+  { apiUrl }: GithubRun,
+  session: Session,
+  ask: (client: Awaited<ReturnType<typeof createGithubClient>>) => Promise<T>,
+): Promise<T | undefined> {
+  const { env, clock, interruption: signal } = session;
+  const token = readGithubToken(env);
+  if (token === undefined) return undefined;
+  const giveUpAtMs = clock.now() + GIVE_UP_MS;
+  const http = createHttp(env, clock);
+  try {
+    const client = await createGithubClient({
+      ...session,
+      apiUrl,
+      token,
+      repository,
+      http,
+      version: readPackageVersion(),
+      giveUpAt: () => giveUpAtMs,
+      signal,
+    });
+    return await ask(client);
+  } finally {
+    await http.close();
+  }
+}
