@@ -18,6 +18,7 @@ import {
   takeSettled,
 } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
+import type { Ending } from '../training/ending.ts';
 import { resolveNames } from '../training/names.ts';
 import {
   isOfPullRequest,
@@ -28,7 +29,7 @@ import {
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
 import { formatTaskUrl, isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import { beginLife, observeTask, type WatchedTask } from '../training/task-life.ts';
-import { createHastyClient } from './early-end.ts';
+import { createHastyClient, describeRunEnd } from './early-end.ts';
 import { type CheckFlags, listWaitingOptions, resolveCheckOptions } from './options.ts';
 import { type CheckedTask, describeChecked, tellResult } from './result.ts';
 import { createWatchServer } from './server.ts';
@@ -88,7 +89,14 @@ async function abortUntilEnded(
   }
   const found = await server.readTasks(ids, signal);
   const ours = await chooseOurs(found, pipeline, input, client, session);
-  const why = { clock, reason: describeReason(input.run), deadlineMs, signal };
+  const { run } = input;
+  const why = {
+    clock,
+    reason: describeReason(run),
+    ending: chooseEnding(input, session),
+    deadlineMs,
+    signal,
+  };
   const outcome = await abortTasks(createAbortServer(createHastyClient(reach)), ours, why);
   const latest = await server.readTasks(ids, signal).catch(() => found);
   const tasks = ids.flatMap((id) => {
@@ -99,6 +107,10 @@ async function abortUntilEnded(
   });
   for (const task of tasks)
     if (outcome.ended.includes(task.id)) voice.say(`Task ${task.id} has ended: ${task.status}`);
+  for (const id of outcome.children)
+    if (outcome.ended.includes(id)) voice.say(`Task ${id}, a step of it, has ended`);
+  for (const id of outcome.clones)
+    voice.say(`leaving task ${id} alone: somebody made it from the task that was ended`);
   const unknown = ids.filter((id) => !found.has(id));
   if (outcome.unconfirmed.length > 0) return { tasks, failure: failUnconfirmed(outcome, tasks) };
   return { tasks, failure: unknown.length > 0 ? failUnknown(unknown) : undefined };
@@ -219,6 +231,12 @@ function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {
   return origin.runtime[RUNTIME_KEYS.pullRequest] === undefined
     ? 'it was not launched for a pull request'
     : 'another pull request, or a branch, uses it too';
+}
+
+/** Without ids it is the whole pull request: closed, or for another reason. With ids it is what a run has launched. */
+function chooseEnding({ ids, run }: AbortInput, { env }: Session): Ending {
+  if (ids.length === 0 && run.isClosed) return { kind: 'closed', by: String(run.pullRequest ?? '') };
+  return isActions(env) ? describeRunEnd(env) : { kind: 'aborted', by: '' };
 }
 
 function describeReason(run: GithubRun): string {

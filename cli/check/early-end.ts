@@ -1,9 +1,17 @@
-import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abort.ts';
+import {
+  type AbortOptions,
+  type AbortOutcome,
+  abortTasks,
+  createAbortServer,
+  NOTHING_ENDED,
+} from '../clearml/abort.ts';
 import { type ClearmlClient, createClearmlClient, type Reach } from '../clearml/client.ts';
+import type { Environment } from '../shell/environment.ts';
 import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import type { Interruption, Session } from '../shell/program.ts';
 import { withTimeLimit } from '../shell/time-limit.ts';
 import { formatDuration } from '../text/duration.ts';
+import type { Ending } from '../training/ending.ts';
 import { isOursToAbort } from '../training/ownership.ts';
 import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import type { TaskLife, WatchedTask } from '../training/task-life.ts';
@@ -54,7 +62,12 @@ export async function endOverdue(
     return;
   }
   out.say(`${passed}: ending it`);
-  const why = { reason: `${what} of CI`, timeoutMs: END_TIMEOUT_MS, signal: session.interruption };
+  const why = {
+    reason: `${what} of CI`,
+    ending: { kind: timeout, by: formatDuration(limit) },
+    timeoutMs: END_TIMEOUT_MS,
+    signal: session.interruption,
+  };
   tellEnding(await endOurs([life.task], why, tools), [life], tools);
 }
 
@@ -89,10 +102,19 @@ async function endUnfinished(
   const isAnswered = await lookFresh(unfinished, FRESH_LOOK_TIMEOUT_MS, tools);
   const tasks = unfinished.flatMap(({ task }) => (task === undefined || isOver(task) ? [] : [task]));
   const timeoutMs = deadlineMs - session.clock.now();
-  const report = await endOurs(tasks, { reason: `CI run interrupted by ${name}`, timeoutMs }, tools);
+  const ending = describeRunEnd(session.env);
+  const report = await endOurs(tasks, { reason: `CI run interrupted by ${name}`, ending, timeoutMs }, tools);
   // A task that was never read may be ours or not.
   const unseen = isAnswered ? [] : unfinished.filter(({ task }) => task === undefined).map(({ id }) => id);
   tellEnding({ ...report, unconfirmed: [...report.unconfirmed, ...unseen] }, unfinished, tools);
+}
+
+/** The run that waits for a task is over, and the task with it. */
+export function describeRunEnd(env: Environment): Ending {
+  const { GITHUB_RUN_ID: id, GITHUB_REPOSITORY: repository, GITHUB_SERVER_URL: server } = env;
+  if (id === undefined || repository === undefined) return { kind: 'cancelled', by: id ?? '' };
+  const url = `${server ?? 'https://github.com'}/${repository}/actions/runs/${id}`;
+  return { kind: 'cancelled', by: id, url };
 }
 
 /** The wait ends with an error of the server, so the tasks can't be ended. Says which ones go on. */
@@ -143,7 +165,7 @@ function isOver({ status }: WatchedTask): boolean {
  */
 async function endOurs(
   tasks: readonly WatchedTask[],
-  why: { readonly reason: string; readonly timeoutMs: number; readonly signal?: AbortSignal },
+  why: Pick<AbortOptions, 'reason' | 'ending' | 'signal'> & { readonly timeoutMs: number },
   { reach, session }: EndingTools,
 ): Promise<EndingReport> {
   const { clock } = session;
@@ -168,9 +190,14 @@ async function endOurs(
   const [unread] = answers.flatMap(({ answer }) => ('failure' in answer ? [answer.failure] : []));
   const server = createAbortServer(createHastyClient(reach));
   const outcome = await settle(abortTasks(server, ours, { ...why, deadlineMs, clock }));
-  const { ended, unconfirmed, lastError } =
-    'value' in outcome ? outcome.value : { ended: [], unconfirmed: ours, lastError: outcome.failure };
-  return { ended, unconfirmed: [...unconfirmed, ...unclear], left, lastError: lastError ?? unread };
+  const report = 'value' in outcome ? outcome.value : { ...NOTHING_ENDED, lastError: outcome.failure };
+  const unconfirmed = 'value' in outcome ? report.unconfirmed : ours;
+  return {
+    ...report,
+    unconfirmed: [...unconfirmed, ...unclear],
+    left,
+    lastError: report.lastError ?? unread,
+  };
 }
 
 function explainLeaving({ origin }: WatchedTask, runId: string | undefined): string {
@@ -183,13 +210,17 @@ function explainLeaving({ origin }: WatchedTask, runId: string | undefined): str
 }
 
 function tellEnding(
-  { ended, unconfirmed, left, lastError }: EndingReport,
+  { ended, unconfirmed, children, clones, left, lastError }: EndingReport,
   lives: readonly TaskLife[],
   { out, urlOf }: EndingTools,
 ): void {
   const error = lastError === undefined ? '' : ` (${lastError.message})`;
-  for (const id of ended) out.say(`Task ${id} has ended`);
-  for (const life of unconfirmed.flatMap((id) => lives.filter((other) => other.id === id)))
-    out.warn(`not confirmed: task ${life.id} may still run${error}; look at ${urlOf(life)}`);
+  for (const id of ended) out.say(`Task ${id}${children.includes(id) ? ', a step of it,' : ''} has ended`);
+  for (const id of clones) out.say(`leaving task ${id} alone: somebody made it from the task that was ended`);
+  for (const id of unconfirmed) {
+    const life = lives.find((other) => other.id === id);
+    const where = life === undefined ? 'it is a step of a task that was ended' : `look at ${urlOf(life)}`;
+    out.warn(`not confirmed: task ${id} may still run${error}; ${where}`);
+  }
   for (const { id, why } of left) out.warn(`leaving task ${id} alone: ${why}`);
 }

@@ -5,7 +5,7 @@ import { toSingleLine } from '../text/single-line.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
 import type { LogPage } from '../training/console-log.ts';
 import { formatAgentCommand } from '../training/task.ts';
-import type { TaskLife } from '../training/task-life.ts';
+import { findEnding, type TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
 import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
 import { describeProgress, describeValues, labelTask } from './progress.ts';
@@ -167,14 +167,15 @@ async function readFinalReason(life: TaskLife, { watch }: WaitOutput): Promise<v
 
 function findCause({ end, task }: TaskLife, { log }: LogFollower, { watch }: WaitOutput): Cause | undefined {
   if (end === undefined) return undefined;
-  return explainEnd(end, {
+  const evidence = {
     statusReason: task?.statusReason ?? '',
     statusMessage: task?.statusMessage ?? '',
     log: log.recent,
     isLogComplete: log.isComplete,
     workingDir: task?.workingDir ?? '.',
     queue: watch.queues.get(task?.queueId ?? '')?.name ?? task?.queueId,
-  });
+  };
+  return explainEnd(end, evidence, task && findEnding(task));
 }
 
 function tellOutcome(task: CheckedTask, tail: readonly string[], output: WaitOutput): void {

@@ -2,12 +2,16 @@ import { expect, test } from '@jest/globals';
 import { createSimulatedClock } from '../dev/simulated-clock.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
+import { readEnding } from '../training/ending.ts';
 import { isOfPullRequest, isOursToAbort } from '../training/ownership.ts';
 import type { TaskStatus } from '../training/task.ts';
-import { type AbortServer, type AbortState, abortTasks } from './abort.ts';
+import { type AbortServer, type AbortState, abortTasks, NOTHING_ENDED } from './abort.ts';
+import type { Children } from './children.ts';
 
 const A = 'a'.repeat(32);
 const B = 'b'.repeat(32);
+const ending = { kind: 'aborted', by: '' } as const;
+const NO_CHILDREN = { own: [], clones: [] };
 
 interface FakeTask {
   status: TaskStatus;
@@ -36,6 +40,8 @@ function createServer(
     ]),
   );
   const calls: string[] = [];
+  const noted: Array<[string, Readonly<Record<string, string>>]> = [];
+  const children = new Map<string, Children>();
   const counts = { read: 0, stop: 0, dequeue: 0 };
   /** Drafts that are in a queue all the same. */
   const inQueue = new Set<string>();
@@ -57,7 +63,7 @@ function createServer(
       return new Map<string, AbortState>(
         ids.flatMap((id): Array<[string, AbortState]> => {
           const task = all.get(id);
-          return task === undefined ? [] : [[id, { ...task }]];
+          return task === undefined ? [] : [[id, { ...task, user: 'ada' }]];
         }),
       );
     },
@@ -70,8 +76,25 @@ function createServer(
       return overtaken.delete('dequeue');
     },
     removeEntries: async (ids) => ids.filter((id) => inQueue.delete(id)),
+    note: async (ids, notes) => {
+      for (const id of ids) noted.push([id, notes]);
+    },
+    findChildren: async (parents) => {
+      const found = [...parents.keys()].flatMap((id) => children.get(id) ?? []);
+      return { own: found.flatMap(({ own }) => own), clones: found.flatMap(({ clones }) => clones) };
+    },
   };
-  return { server, calls, counts, seconds: () => (clock.now() - startMs) / 1000, all, inQueue, overtaken };
+  return {
+    server,
+    calls,
+    counts,
+    seconds: () => (clock.now() - startMs) / 1000,
+    all,
+    inQueue,
+    overtaken,
+    noted,
+    children,
+  };
 }
 
 function endByAgent(task: FakeTask): void {
@@ -86,8 +109,13 @@ test('a stop that the agent forgets is sent again every second until the task ha
     { [A]: { startedAtMs: clock.now() } },
     { read: (task, _id, nth) => (nth === 8 ? endByAgent(task) : undefined) },
   );
-  const outcome = await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
-  expect(outcome).toEqual({ ended: [A], unconfirmed: [], lastError: undefined });
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
   expect(calls).toEqual([0, 0.25, 1.25, 2.25, 3.25, 4.25, 5.25].map((at) => `${at} stop a`));
   expect(seconds()).toBe(6.25);
 });
@@ -107,7 +135,12 @@ test('a queued task is dequeued, and an agent that had just taken it is noticed 
       stop: (task) => endByAgent(task),
     },
   );
-  const outcome = await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
   expect(outcome.ended).toEqual([A]);
   expect(calls).toEqual(['0 dequeue a', '1.25 stop a']);
 });
@@ -123,7 +156,7 @@ test('a dequeued task counts as ended once it has stayed a draft for two seconds
       },
     },
   );
-  await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  await abortTasks(server, [A], { clock, reason: 'r', ending, deadlineMs: clock.now() + 60_000 });
   expect(calls).toEqual(['0 dequeue a']);
   expect(seconds()).toBe(2.25);
 });
@@ -139,7 +172,12 @@ test('a task that stays queued although it was dequeued (it was in two queues) i
       },
     },
   );
-  const outcome = await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
   expect(outcome.ended).toEqual([A]);
   expect(calls.map((call) => call.split(' ')[1])).toEqual(['dequeue', 'dequeue', 'dequeue', 'stop']);
 });
@@ -164,7 +202,7 @@ test('a task stopped while its agent was starting is watched until nothing can s
       },
     },
   );
-  await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  await abortTasks(server, [A], { clock, reason: 'r', ending, deadlineMs: clock.now() + 60_000 });
   expect(calls).toEqual(['0 stop a', '3.25 stop a']);
   expect(seconds()).toBe(4.25);
 });
@@ -188,6 +226,7 @@ test.each([
     const outcome = await abortTasks(server, [A, A], {
       clock,
       reason: 'r',
+      ending,
       deadlineMs: clock.now() + 60_000,
     });
     expect(outcome.ended).toEqual([A]);
@@ -199,7 +238,12 @@ test.each([
 test('a task that is gone has ended, and one request serves all tasks that are left', async () => {
   const clock = createSimulatedClock();
   const { server, counts } = createServer(clock, { [B]: {} }, { stop: (task) => endByAgent(task) });
-  const outcome = await abortTasks(server, [A, B], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  const outcome = await abortTasks(server, [A, B], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
   expect(outcome.ended).toEqual([A, B]);
   expect(counts).toEqual({ read: 2, stop: 1, dequeue: 0 });
 });
@@ -207,8 +251,13 @@ test('a task that is gone has ended, and one request serves all tasks that are l
 test('what has not ended by the deadline is unconfirmed, and the deadline is kept', async () => {
   const clock = createSimulatedClock();
   const { server, seconds } = createServer(clock, { [A]: {}, [B]: { status: 'failed' } });
-  const outcome = await abortTasks(server, [A, B], { clock, reason: 'r', deadlineMs: clock.now() + 9000 });
-  expect(outcome).toEqual({ ended: [B], unconfirmed: [A], lastError: undefined });
+  const outcome = await abortTasks(server, [A, B], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 9000,
+  });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [B], unconfirmed: [A] });
   expect(seconds()).toBe(9);
 });
 
@@ -222,8 +271,15 @@ test('a deadline passes also while the server keeps a request waiting', async ()
     stop: async () => false,
     dequeue: async () => false,
     removeEntries: async () => [],
+    note: async () => undefined,
+    findChildren: async () => NO_CHILDREN,
   };
-  const outcome = await abortTasks(silent, [A], { clock, reason: 'r', deadlineMs: clock.now() + 9000 });
+  const outcome = await abortTasks(silent, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 9000,
+  });
   expect(outcome.unconfirmed).toEqual([A]);
 });
 
@@ -242,13 +298,13 @@ test('requests that fail are tried again, and the last failure is told where it 
       return server.readStates(ids, signal);
     },
   };
-  const options = { clock, reason: 'r', deadlineMs: clock.now() + 60_000 };
+  const options = { clock, reason: 'r', ending, deadlineMs: clock.now() + 60_000 };
   expect((await abortTasks(flaky, [A], options)).ended).toEqual([A]);
   expect(all.get(A)?.status).toBe('stopped');
 
   failures = 1000;
   const outcome = await abortTasks(flaky, [A], { ...options, deadlineMs: clock.now() + 5000 });
-  expect(outcome).toEqual({ ended: [], unconfirmed: [A], lastError: down });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, unconfirmed: [A], lastError: down });
 });
 
 test('a draft that is in a queue all the same is taken out, and a worker that had just taken it is noticed', async () => {
@@ -264,7 +320,12 @@ test('a draft that is in a queue all the same is taken out, and a worker that ha
     },
   );
   inQueue.add(A);
-  const outcome = await abortTasks(server, [A, B], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
+  const outcome = await abortTasks(server, [A, B], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
   expect(outcome.ended).toEqual([B, A]);
   expect(calls).toEqual(['1.25 stop a']);
   expect(seconds()).toBeLessThan(3);
@@ -284,8 +345,13 @@ test.each(['stop', 'dequeue'] as const)(
         },
       },
     );
-    const outcome = await abortTasks(server, [A], { clock, reason: 'r', deadlineMs: clock.now() + 60_000 });
-    expect(outcome).toEqual({ ended: [A], unconfirmed: [], lastError: undefined });
+    const outcome = await abortTasks(server, [A], {
+      clock,
+      reason: 'r',
+      ending,
+      deadlineMs: clock.now() + 60_000,
+    });
+    expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
     expect(seconds()).toBe(1.5);
   },
 );
@@ -297,6 +363,7 @@ test('refused credentials end the attempt at once', async () => {
   const attempt = abortTasks({ ...server, readStates: () => Promise.reject(refused) }, [A], {
     clock,
     reason: 'r',
+    ending,
     deadlineMs: clock.now() + 60_000,
   });
   await expect(attempt).rejects.toBe(refused);
@@ -313,6 +380,7 @@ test('the caller can end the attempt', async () => {
   const attempt = abortTasks(server, [A], {
     clock,
     reason: 'r',
+    ending,
     deadlineMs: clock.now() + 60_000,
     signal: hurry.signal,
   });
@@ -364,4 +432,57 @@ test("a pull request's tasks are those of its pipeline and number that no other 
   expect(isOfPullRequest({ runtime, tags: [], user: undefined }, { ...of, pullRequest: 8 })).toBe(false);
   expect(isOfPullRequest({ runtime, tags: [], user: undefined }, { ...of, pipeline: 'q' })).toBe(false);
   expect(isOfPullRequest({ runtime: {}, tags: ['pr:7'], user: undefined }, of)).toBe(false);
+});
+
+test('why a task is ended is noted before it is stopped, once, and a note that fails keeps nothing running', async () => {
+  const clock = createSimulatedClock();
+  const { server, noted, calls } = createServer(
+    clock,
+    { [A]: {}, [B]: { status: 'completed' } },
+    {
+      stop: (task, _, nth) => {
+        expect(noted.map(([id]) => id)).toEqual([A]);
+        if (nth > 1) endByAgent(task);
+      },
+    },
+  );
+  const options = { clock, reason: 'r', ending, deadlineMs: clock.now() + 60_000 };
+  expect((await abortTasks(server, [A, B], options)).unconfirmed).toEqual([]);
+  expect(calls).toHaveLength(2);
+  expect(noted).toHaveLength(1);
+  expect(readEnding(noted[0]?.[1] ?? {}, clock.now())).toEqual({ ...ending, url: undefined });
+
+  const mute = createServer(clock, { [A]: {} }, { stop: (task) => endByAgent(task) });
+  const note = () =>
+    Promise.reject(new Failure('down', { exitCode: EXIT_CODES.unavailable, remedy: 'wait' }));
+  expect((await abortTasks({ ...mute.server, note }, [A], options)).ended).toEqual([A]);
+});
+
+test('the children of a task are ended with it, also those that it starts until its own end', async () => {
+  const clock = createSimulatedClock();
+  const [C, D] = ['c'.repeat(32), 'd'.repeat(32)];
+  const { server, children, noted, all } = createServer(
+    clock,
+    { [A]: {}, [B]: {}, [C]: { status: 'queued' } },
+    {
+      stop: (task, id) => {
+        endByAgent(task);
+        if (id === A) children.set(A, { own: [B, C], clones: [D] });
+      },
+      dequeue: (task) => {
+        task.status = 'created';
+      },
+    },
+  );
+  children.set(A, { own: [B], clones: [D] });
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
+  expect(outcome).toMatchObject({ unconfirmed: [], children: [B, C], clones: [D] });
+  expect(new Set(outcome.ended)).toEqual(new Set([A, B, C]));
+  expect([all.get(B)?.status, all.get(C)?.status]).toEqual(['stopped', 'created']);
+  expect(noted.map(([id]) => id)).toEqual([A, B, C]);
 });

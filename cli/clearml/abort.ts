@@ -1,10 +1,13 @@
 import * as v from 'valibot';
-import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import { withTimeLimit } from '../shell/time-limit.ts';
 import type { Clock } from '../shell/world.ts';
-import { isEnded } from '../training/task.ts';
+import { type Ending, noteEnding } from '../training/ending.ts';
+import { isEnded, isSuccess } from '../training/task.ts';
 import type { WatchedTask } from '../training/task-life.ts';
+import { type Children, findChildren } from './children.ts';
 import { type ClearmlClient, isRefusal } from './client.ts';
+import { editRuntime } from './notes.ts';
 import { findEntries, removeEntry } from './queues.ts';
 import { readTasks, runInParallel } from './tasks.ts';
 
@@ -20,15 +23,25 @@ export interface AbortServer {
   dequeue(ids: readonly string[], reason: string, signal: AbortSignal): Promise<boolean>;
   /** Takes drafts out of the queues that hold them all the same, and gives these drafts. */
   removeEntries(ids: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
+  /** Notes in `runtime` why the tasks are ended. */
+  note(ids: readonly string[], notes: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void>;
+  /** The unfinished children of these tasks: their own, and clones that somebody made of them. */
+  findChildren(parents: ReadonlyMap<string, AbortState>, signal: AbortSignal): Promise<Children>;
 }
 
 /** A task, as far as ending it needs it. Times in ms since 1970, by the server's clock. */
-export type AbortState = Pick<WatchedTask, 'status' | 'statusMessage' | 'startedAtMs' | 'statusChangedAtMs'>;
+export interface AbortState
+  extends Pick<WatchedTask, 'status' | 'statusMessage' | 'startedAtMs' | 'statusChangedAtMs'> {
+  /** ClearML id of the user who created it. */
+  readonly user: string | undefined;
+}
 
-interface AbortOptions {
+export interface AbortOptions {
   readonly clock: Clock;
-  /** ClearML shows it as the task's status reason. */
+  /** ClearML shows it as the task's status reason, until an agent writes another. */
   readonly reason: string;
+  /** The same, to be found again. */
+  readonly ending: Ending;
   /** When to give up; ms since 1970. */
   readonly deadlineMs: number;
   /** Ends the attempt at once. */
@@ -40,9 +53,22 @@ export interface AbortOutcome {
   readonly ended: readonly string[];
   /** Not confirmed before the deadline. */
   readonly unconfirmed: readonly string[];
+  /** Those of both that were not asked for: steps of a pipeline, trials of a search. */
+  readonly children: readonly string[];
+  /** Unfinished clones of the tasks, made by somebody: they go on. */
+  readonly clones: readonly string[];
   /** The failure of the last round of requests, if it failed. */
   readonly lastError: Failure | undefined;
 }
+
+/** The outcome of an attempt that could not begin. */
+export const NOTHING_ENDED: AbortOutcome = {
+  ended: [],
+  unconfirmed: [],
+  children: [],
+  clones: [],
+  lastError: undefined,
+};
 
 const FIRST_PAUSE_MS = 250;
 const PAUSE_MS = 1000;
@@ -62,7 +88,8 @@ const MAX_DEQUEUES = 3;
 /**
  * Ends tasks and confirms it. The agent's start-up overwrites a stop that comes before `Task.init`, so a stop is sent
  * again every second until the task has ended. A queued task is dequeued; a draft counts as ended once it is in no queue.
- * A request that fails is repeated until the deadline.
+ * The server leaves the children of a task running, so they are ended too. A request that fails is repeated until the
+ * deadline.
  *
  * @throws Failure when the server refuses the credentials; the signal's reason
  */
@@ -73,8 +100,10 @@ export async function abortTasks(
 ): Promise<AbortOutcome> {
   const { clock, deadlineMs, signal } = options;
   const attempt: Attempt = {
-    pending: new Map(ids.map((id) => [id, { dequeues: 0, stops: 0, settlingSinceMs: undefined }])),
+    pending: new Map(ids.map((id) => [id, beginEffort()])),
     ended: [],
+    children: new Set(),
+    clones: new Set(),
     lastError: undefined,
   };
   const reason = new Error('the deadline has passed');
@@ -86,13 +115,16 @@ export async function abortTasks(
   } catch (error) {
     if (error !== reason) throw error;
   }
-  return { ended: attempt.ended, unconfirmed: [...attempt.pending.keys()], lastError: attempt.lastError };
+  const { pending, ended, children, clones, lastError } = attempt;
+  return { ended, unconfirmed: [...pending.keys()], children: [...children], clones: [...clones], lastError };
 }
 
 /** The state of the tasks so far. */
 interface Attempt {
   readonly pending: Map<string, Effort>;
   readonly ended: string[];
+  readonly children: Set<string>;
+  readonly clones: Set<string>;
   lastError: Failure | undefined;
 }
 
@@ -100,7 +132,7 @@ interface Attempt {
 async function pursue(
   server: AbortServer,
   attempt: Attempt,
-  { clock, reason }: AbortOptions,
+  { clock, reason, ending }: AbortOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { pending } = attempt;
@@ -112,7 +144,15 @@ async function pursue(
       const states = await server.readStates([...pending.keys()], signal);
       const steps = { done: [], stop: [], dequeue: [], wait: [] } as Record<Step, string[]>;
       for (const [id, effort] of pending) steps[decideStep(states.get(id), effort, clock.now())].push(id);
+      await noteOnce(
+        [...steps.stop, ...steps.dequeue],
+        noteEnding(ending, clock.now()),
+        server,
+        attempt,
+        signal,
+      );
       const changes = await Promise.all([
+        adoptChildren([...steps.stop, ...steps.done], states, server, attempt, signal),
         steps.stop.length > 0 && server.stop(steps.stop, reason, signal),
         steps.dequeue.length > 0 && server.dequeue(steps.dequeue, reason, signal),
         settleDone(steps.done, states, server, attempt, signal),
@@ -124,6 +164,53 @@ async function pursue(
       attempt.lastError = error;
     }
   }
+}
+
+/** A note that fails is tried again with the next stop. It must not keep a task running. */
+async function noteOnce(
+  ids: readonly string[],
+  notes: Readonly<Record<string, string>>,
+  server: AbortServer,
+  { pending }: Attempt,
+  signal: AbortSignal,
+): Promise<void> {
+  const efforts = ids.flatMap((id) => pending.get(id) ?? []);
+  const fresh = ids.filter((id) => pending.get(id)?.isNoted === false);
+  if (fresh.length === 0) return;
+  const noted = await settle(server.note(fresh, notes, signal));
+  if ('value' in noted) for (const effort of efforts) effort.isNoted = true;
+  else if (noted.failure.exitCode === EXIT_CODES.refused) throw noted.failure;
+}
+
+/**
+ * Has the children of running tasks ended too. Looks for them when their parent is stopped first, and once it has ended:
+ * until then it may start some more.
+ */
+async function adoptChildren(
+  ids: readonly string[],
+  states: ReadonlyMap<string, AbortState>,
+  server: AbortServer,
+  { pending, ended, children, clones }: Attempt,
+  signal: AbortSignal,
+): Promise<false> {
+  const parents = new Map(
+    ids.flatMap((id) => {
+      const state = states.get(id);
+      const isFirst = (pending.get(id)?.stops ?? 0) <= 1;
+      const mayHave =
+        state?.startedAtMs !== undefined && state.status !== 'created' && !isSuccess(state.status);
+      return mayHave && (isFirst || isEnded(state.status)) ? [[id, state] as const] : [];
+    }),
+  );
+  if (parents.size === 0) return false;
+  const found = await server.findChildren(parents, signal);
+  for (const id of found.clones) if (!pending.has(id) && !ended.includes(id)) clones.add(id);
+  for (const id of found.own) {
+    if (pending.has(id) || ended.includes(id)) continue;
+    pending.set(id, beginEffort());
+    children.add(id);
+  }
+  return false;
 }
 
 /** Notes which tasks have ended: not drafts that are in a queue all the same, from where a worker would run them. */
@@ -156,10 +243,15 @@ async function settleDone(
 
 /** What was done to end one task. */
 interface Effort {
+  isNoted: boolean;
   dequeues: number;
   stops: number;
   /** When we first read a status that may still be undone; ms since 1970. */
   settlingSinceMs: number | undefined;
+}
+
+function beginEffort(): Effort {
+  return { isNoted: false, dequeues: 0, stops: 0, settlingSinceMs: undefined };
 }
 
 type Step = 'done' | 'stop' | 'dequeue' | 'wait';
@@ -211,6 +303,8 @@ export function createAbortServer(client: ClearmlClient): AbortServer {
       await runInParallel(entries, (entry) => removeEntry(client, entry, { signal }));
       return entries.map(({ taskId }) => taskId);
     },
+    note: (ids, set, signal) => runInParallel(ids, (id) => editRuntime(client, id, { set }, { signal })),
+    findChildren: (parents, signal) => findChildren(client, parents, signal),
   };
 }
 
@@ -219,7 +313,7 @@ async function readStates(
   ids: readonly string[],
   signal: AbortSignal,
 ): Promise<Map<string, AbortState>> {
-  const fields = ['status', 'status_message', 'started', 'status_changed'] as const;
+  const fields = ['status', 'status_message', 'started', 'status_changed', 'user'] as const;
   const tasks = await readTasks(client, ids, fields, { signal });
   return new Map(
     [...tasks].map(([id, task]) => [
@@ -229,6 +323,7 @@ async function readStates(
         statusMessage: task.status_message,
         startedAtMs: task.started,
         statusChangedAtMs: task.status_changed,
+        user: task.user,
       },
     ]),
   );

@@ -20,6 +20,25 @@ const MAX_ATTEMPTS = 3;
 export async function noteInRuntime(
   client: ClearmlClient,
   taskId: string,
+  notes: Notes,
+  options: Omit<CallOptions, 'isRepeatable'>,
+): Promise<boolean> {
+  const { set = {}, remove = [] } = notes;
+  for (let attempt = 1; ; attempt += 1) {
+    if (!(await editRuntime(client, taskId, notes, options))) return false;
+    const runtime = (await readTasks(client, [taskId], ['runtime'], options)).get(taskId)?.runtime;
+    if (runtime === undefined) return false;
+    const isKept =
+      Object.entries(set).every(([key, value]) => runtime[key] === value) &&
+      remove.every((key) => runtime[key] === undefined);
+    if (isKept || attempt >= MAX_ATTEMPTS) return isKept;
+  }
+}
+
+/** The same without a second look. */
+export async function editRuntime(
+  client: ClearmlClient,
+  taskId: string,
   { set = {}, remove = [] }: Notes,
   options: Omit<CallOptions, 'isRepeatable'>,
 ): Promise<boolean> {
@@ -28,19 +47,12 @@ export async function noteInRuntime(
     ...(Object.keys(set).length === 0 ? {} : { add_or_update: set }),
     ...(remove.length === 0 ? {} : { remove }),
   };
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await client.call('tasks.edit_runtime', body, v.unknown(), { ...options, isRepeatable: true });
-    } catch (error) {
-      if (isRefusal(error, 'no such task', 'wrong status') || isUnknownEndpoint(error)) return false;
-      throw error;
-    }
-    const runtime = (await readTasks(client, [taskId], ['runtime'], options)).get(taskId)?.runtime;
-    if (runtime === undefined) return false;
-    const isKept =
-      Object.entries(set).every(([key, value]) => runtime[key] === value) &&
-      remove.every((key) => runtime[key] === undefined);
-    if (isKept || attempt >= MAX_ATTEMPTS) return isKept;
+  try {
+    await client.call('tasks.edit_runtime', body, v.unknown(), { ...options, isRepeatable: true });
+    return true;
+  } catch (error) {
+    if (isRefusal(error, 'no such task', 'wrong status') || isUnknownEndpoint(error)) return false;
+    throw error;
   }
 }
 

@@ -10,6 +10,8 @@ export interface GithubRun {
   readonly pullRequest: number | undefined;
   /** The event's own pull request, whatever PR_NUMBER says. */
   readonly eventPullRequest: number | undefined;
+  /** Whether the event is the closing of that pull request, merged or not. */
+  readonly isClosed: boolean;
   /** The event's code: of a pull request the head, never the merge commit. A failure if it can't be located. */
   readonly code: CodeLocation | Failure | undefined;
   /** The pull request's target branch; on a push the branch itself. */
@@ -39,6 +41,7 @@ export interface CodeLocation {
 const RepositorySchema = v.object({ clone_url: v.string(), default_branch: v.optional(v.string()) });
 
 const EventSchema = v.object({
+  action: v.optional(v.string()),
   repository: v.optional(RepositorySchema),
   pull_request: v.optional(
     v.object({
@@ -80,6 +83,7 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
     repository,
     pullRequest: number ?? findPullRequest(data),
     eventPullRequest: data?.pull_request?.number,
+    isClosed: data?.action === 'closed',
     code: locateCode(env, data),
     baseBranch:
       data?.pull_request?.base.ref ??

@@ -28,7 +28,9 @@ export async function adoptTask(
       ...(marks.all.length === 0 ? {} : { [RUNTIME_KEYS.history]: marks.all.join(' ') }),
       [RUNTIME_KEYS.shared]: token,
     };
-    await noteInRuntime(client, known.id, { set }, { signal });
+    // An ending of before is over: it is about to be queued again.
+    const remove = known.runtime[RUNTIME_KEYS.ended] === undefined ? [] : [RUNTIME_KEYS.ended];
+    await noteInRuntime(client, known.id, { set, remove }, { signal });
   }
   const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));
   if (add.length > 0) await changeTags(server, known.id, add, marks.remove);

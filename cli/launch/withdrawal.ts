@@ -1,4 +1,4 @@
-import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abort.ts';
+import { type AbortOutcome, abortTasks, createAbortServer, NOTHING_ENDED } from '../clearml/abort.ts';
 import { type ClearmlClient, createClearmlClient, type Reach } from '../clearml/client.ts';
 import { releaseTasks } from '../clearml/release.ts';
 import { findTasks, readTasks, runInParallel, type TaskOf } from '../clearml/tasks.ts';
@@ -50,7 +50,7 @@ export async function takeBackLaunch(
         else messages.add(`leaving task ${task.id} alone: ${user} uses it (${urlOf(task.id)})`);
       }
       if (ours.size === 0) continue;
-      const options = { clock, reason, deadlineMs };
+      const options = { clock, reason, ending: { kind: 'withdrawn', by: '' }, deadlineMs } as const;
       const { ended, unconfirmed } = await abortTasks(createAbortServer(client), [...ours.keys()], options);
       await runInParallel(
         ended.filter((id) => isCreatedBy(launch, ours.get(id))),
@@ -127,10 +127,11 @@ export async function endSuperseded(
     ids = [...present.filter((task) => isSuperseded(task, plan)).map((task) => task.id), ...unused];
     const by = runId === undefined ? 'a newer launch' : `run ${runId}`;
     const reason = `superseded by ${by}: commit ${plan.code.commit.slice(0, 10)} of pull request ${pullRequest}`;
-    return await abortTasks(createAbortServer(client), ids, { clock, reason, deadlineMs, signal });
+    const ending = { kind: 'superseded', by: plan.code.commit } as const;
+    return await abortTasks(createAbortServer(client), ids, { clock, reason, ending, deadlineMs, signal });
   } catch (error) {
     // The launch itself has succeeded: an old task that can't be ended is only worth a warning.
     if (!(error instanceof Failure)) throw error;
-    return { ended: [], unconfirmed: ids, lastError: error };
+    return { ...NOTHING_ENDED, unconfirmed: ids, lastError: error };
   }
 }

@@ -1,6 +1,7 @@
 import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
+import { readEnding } from '../training/ending.ts';
 import {
   isEnded,
   isSuccess,
@@ -394,13 +395,14 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
   if (task === undefined) return null;
   const lines = log?.taskId === task.id ? log.lines : [];
   const { statusReason, statusMessage, script } = task;
-  const cause = explainEnd(findEnd(task), {
+  const evidence = {
     statusReason,
     statusMessage,
     log: lines,
     isLogComplete: log?.isWhole ?? false,
     workingDir: script.workingDir ?? '.',
-  });
+  };
+  const cause = explainEnd(findEnd(task), evidence, readEnding(task.runtime, task.startedAtMs));
   if (cause === undefined) return null;
   const own = lines.filter((line) => !SDK_REMARKS.some((remark) => remark.test(line)));
   const end = own.findLastIndex((line) => line.trim() !== '');

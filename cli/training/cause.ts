@@ -1,5 +1,6 @@
 import { toSingleLine } from '../text/single-line.ts';
 import { CAUSE_TABLE, type CauseKind, type Evidence } from './cause-table.ts';
+import { type Ending, explainEnding } from './ending.ts';
 import { formatAgentCommand } from './task.ts';
 import type { EndReason } from './task-life.ts';
 
@@ -13,6 +14,8 @@ export interface Cause {
   readonly line?: number | undefined;
   /** What to do next. */
   readonly advice: string;
+  /** A page that tells more. */
+  readonly url?: string | undefined;
 }
 
 /** The cause of a failure, by the task's status reason and log. */
@@ -31,10 +34,20 @@ export function recogniseFailure(evidence: Evidence): Cause {
   };
 }
 
-/** The cause of a task's end; undefined if it succeeded. */
-export function explainEnd(end: EndReason, evidence: Evidence): Cause | undefined {
+/**
+ * The cause of a task's end; undefined if it succeeded.
+ *
+ * @param ending why we ended it, if we did
+ */
+export function explainEnd(end: EndReason, evidence: Evidence, ending?: Ending): Cause | undefined {
   if (end === 'succeeded') return undefined;
   if (end === 'failed') return recogniseFailure(evidence);
+  if (ending !== undefined && end !== 'deleted') {
+    const cause = explainEnding(ending);
+    return ending.kind === 'queue-timeout'
+      ? { ...explainQueueTimeout(evidence), message: cause.message }
+      : cause;
+  }
   if (end === 'stopped') return explainStop(evidence);
   if (end === 'queue-timeout') return explainQueueTimeout(evidence);
   const reason = toSingleLine(evidence.statusReason);

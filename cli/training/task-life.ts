@@ -1,4 +1,5 @@
 import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
+import { type Ending, readEnding } from './ending.ts';
 import type { TaskOrigin } from './ownership.ts';
 import { isEnded, isSuccess, RESET_REASON, type TaskStatus } from './task.ts';
 
@@ -130,7 +131,8 @@ export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs
   if (isBack) {
     // Somebody may be moving it to another queue.
     if (life.doubts > 1)
-      life.end = life.phase !== 'running' && task.statusReason !== RESET_REASON ? 'dequeued' : 'reset';
+      life.end =
+        life.phase !== 'running' && task.statusReason !== RESET_REASON ? endAs('dequeued', task) : 'reset';
     return;
   }
   life.end = judgeEnd(task);
@@ -153,8 +155,19 @@ function judgeEnd(task: WatchedTask): EndReason | undefined {
   if (isSuccess(task.status)) return 'succeeded';
   if (task.status === 'failed') return 'failed';
   if (task.status === 'closed') return 'closed';
-  if (task.status === 'stopped') return isWorkerLost(task) ? 'worker-lost' : 'stopped';
+  if (task.status === 'stopped') return endAs(isWorkerLost(task) ? 'worker-lost' : 'stopped', task);
   return undefined;
+}
+
+/** Why we ended the task, if we did. */
+export function findEnding(task: Pick<WatchedTask, 'origin' | 'startedAtMs'>): Ending | undefined {
+  return readEnding(task.origin.runtime, task.startedAtMs);
+}
+
+/** The end that the status shows, or our own time-out, which is seen again by whoever looks later. */
+function endAs(end: EndReason, task: WatchedTask): EndReason {
+  const kind = findEnding(task)?.kind;
+  return kind === 'timeout' || kind === 'queue-timeout' ? kind : end;
 }
 
 /** The server's watchdog says `Forced stop (non-responsive)`, as reason and as message. */

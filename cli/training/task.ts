@@ -69,6 +69,8 @@ export const RUNTIME_KEYS = {
   launch: 'ci_launch',
   /** `launch` of the last launch that handed out another one's unfinished task: one that fails does not take it back. */
   shared: 'ci_shared',
+  /** Why we ended it, as JSON. */
+  ended: 'ci_ended',
   /** The history marks, separated by blanks. */
   history: 'ci_history',
 } as const;
