@@ -56,7 +56,9 @@ export function tellTasks(
       `an agent took task ${id} while it was given commit ${plan.code.commit.slice(0, 10)}: it may train the former commit, which has the same files. If it cannot find that one, run this step again`,
     );
   }
-  const unserved = tasks.filter((task) => task.status === 'queued' && task.workers === 0);
+  const unserved = tasks.filter(
+    (task) => task.status === 'queued' && task.workers === 0 && task.queue.isForPods !== true,
+  );
   for (const name of new Set(unserved.map((task) => task.queue.name))) {
     voice.warn(
       `no worker serves the queue "${name}": the training waits until one is started (${formatAgentCommand(name)})`,

@@ -2,6 +2,7 @@ import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
 import { readEnding } from '../training/ending.ts';
+import { readPodState } from '../training/kubernetes.ts';
 import {
   isEnded,
   isSuccess,
@@ -136,6 +137,8 @@ export interface ReportQueue {
   readonly position: number | null;
   readonly length: number;
   readonly workers: number;
+  /** What Kubernetes says of the pod that it waits for, maybe nothing; null: it waits for a worker. */
+  readonly pod: string | null;
 }
 
 /** Where a task ran, and the load on the machine. */
@@ -366,6 +369,7 @@ function describeQueue(task: ReportedTask, { queues }: ReportSources): ReportQue
     position: index < 0 ? null : index + 1,
     length: queue.entries.length,
     workers: queue.workers.length,
+    pod: readPodState(task) ?? (queue.isForPods === true ? '' : null),
   };
 }
 
