@@ -1,17 +1,12 @@
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
-import {
-  defaultCommentKey,
-  formatMarker,
-  type Placement,
-  type PullRequestComment,
-  placeComment,
-} from '../github/comments.ts';
+import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
 import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, type Settled, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
+import { type CommentName, nameComment } from './comment-key.ts';
 import type { Connection } from './connection.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
 import { renderComment, renderSummary } from './markdown.ts';
@@ -50,11 +45,12 @@ export async function publishReport(
   publication: Publication,
 ): Promise<ExitCode> {
   const { options, session, connection, templates } = publication;
+  const name = await nameComment(gathered.tasks, options, session.redact);
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
   const written = Promise.all([whole, settings]).then(([sources, compared]) => {
     connection.beginPosting();
-    return writeReport(sources, compared, publication);
+    return writeReport(sources, compared, name, publication);
   });
   // A new comment is posted without the curves; an update adds them.
   const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
@@ -63,8 +59,8 @@ export async function publishReport(
     if (gathered.failure !== undefined) throw gathered.failure;
     const compared = await settings;
     return placeReport(listed, written, publication, {
-      key: chooseKey(gathered, options),
-      draft: hasDraft ? () => writeReport(gathered, compared, publication).text : undefined,
+      name,
+      draft: hasDraft ? () => writeReport(gathered, compared, name, publication).text : undefined,
     });
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
@@ -97,6 +93,7 @@ export async function publishReport(
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
+  { key }: CommentName,
   { options, session, connection, templates }: Publication,
 ): Written {
   const { access, config, flags, github, target } = options;
@@ -117,7 +114,7 @@ function writeReport(
     urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
     nowMs: session.clock.now(),
   });
-  const text = renderComment(report, chooseKey(sources, options), templates.comment);
+  const text = renderComment(report, key, templates.comment);
   return {
     report,
     text: session.redact(text),
@@ -125,22 +122,16 @@ function writeReport(
   };
 }
 
-function chooseKey({ tasks }: Pick<ReportSources, 'tasks'>, { flags, github }: Options): string {
-  const { workflow, job } = github;
-  return flags.commentKey ?? defaultCommentKey({ workflow, job, taskName: tasks[0]?.name ?? '' });
-}
-
 /** Posts or updates the pull request's comment. */
 async function placeReport(
   existing: readonly PullRequestComment[],
   written: Promise<Written>,
   { connection, session }: Publication,
-  { key, draft }: { readonly key: string; readonly draft: (() => string) | undefined },
+  { name, draft }: { readonly name: CommentName; readonly draft: (() => string) | undefined },
 ): Promise<Placement> {
   if (connection.board === undefined) throw new Error('there is no pull request to comment on');
   return placeComment(await connection.board, {
-    // The marker is part of the text, so it is redacted too.
-    marker: session.redact(formatMarker(key)),
+    identity: name,
     text: written.then(({ text }) => text),
     draft,
     existing,

@@ -67,7 +67,7 @@ export function createCommand(): Command {
     .option('--template <file>', 'template of the comment (default: templates/comment.md of this package)')
     .option(
       '--comment-key <text>',
-      'identifies this comment among others (default: workflow, job and task name)',
+      'identifies this comment among others (default: the pipeline, and the params on the launch’s command line)',
     )
     .option(
       '--comment-author <login>',
