@@ -4,11 +4,13 @@ import { type Placement, type PullRequestComment, placeComment } from '../github
 import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, type Settled, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
+import { writePlain } from '../text/phrase.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
 import { type CommentName, nameComment } from './comment-key.ts';
 import type { Connection } from './connection.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
+import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
 import { findDecisive } from './metrics.ts';
 import type { Options } from './options.ts';
@@ -16,6 +18,7 @@ import { MANY_METRICS } from './ports.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
+import { composeCause, composeHeading } from './text.ts';
 
 export { readTemplates } from './template.ts';
 
@@ -67,8 +70,10 @@ export async function publishReport(
   const { report, text, exitCode } = await written;
 
   // With thousands of metrics the document has several MB.
-  const tell = (short: string) =>
+  const tell = (short: string) => {
     session.voice.result(options.flags.json === true ? JSON.stringify(report, undefined, 2) : short);
+    if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
+  };
   if (placing === undefined) {
     tell(text);
     if (gathered.failure !== undefined) throw gathered.failure;
@@ -139,6 +144,23 @@ async function placeReport(
     giveUpAtMs: connection.postUntilMs,
     signal: connection.signal,
   });
+}
+
+/** Further metrics are in the comment. */
+const MAX_TOLD_METRICS = 5;
+
+/** Says in the log and as an annotation why the job fails, in the comment's words. */
+function tellObjection(report: Report, { voice }: Session): void {
+  const rows = listGateRows(report).filter(
+    ({ metric, comparison }) =>
+      metric.gate === 'fail' && metric.verdict !== 'pass' && (comparison?.verdict ?? 'none') !== 'pass',
+  );
+  const cause = writePlain(composeCause(report));
+  const why = rows.slice(0, MAX_TOLD_METRICS).map((row) => writePlain(composeGateWords(row)));
+  if (why.length === 0) why.push(cause === '' ? 'The gate judges a training once it has completed.' : cause);
+  const text = [writePlain(composeHeading(report)), ...why].join('\n');
+  voice.say(`error: ${text}`);
+  voice.annotate('error', text);
 }
 
 function tellPlacement({ isNew, lateAuthor }: Placement, { options, session }: Publication): void {
