@@ -79,12 +79,17 @@ export async function publishReport(
     if (gathered.failure !== undefined) throw gathered.failure;
     return exitCode;
   }
-  await writeSummary(session, renderSummary(report, templates.summary));
+  // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
+  const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done;
+  const isSummed = options.flags.summary && !isInterim;
+  if (isSummed) await writeSummary(session, renderSummary(report, templates.summary));
   const [placed] = await placing;
   const outputs = { verdict: report.verdict, metrics: formatMetricsOutput(report) };
   if (placed.status === 'rejected') {
     // Later steps get the verdict even without the comment.
     await writeOutputs(session, outputs);
+    if (isSummed && session.env.GITHUB_STEP_SUMMARY !== undefined)
+      session.voice.say('The report is in the job summary');
     throw placed.reason;
   }
   const { comment } = placed.value;
