@@ -64,9 +64,11 @@ export async function startProxy(...options: Parameters<typeof startFaultProxy>)
 export async function trainTask(
   accuracy = 0.97,
   end: 'completed' | 'failed' | 'in_progress' | 'queued' = 'completed',
+  fields: { readonly name?: string; readonly runtime?: Readonly<Record<string, string>> } = {},
 ): Promise<string> {
   const id = await driver.createTask({
     name: 'train digits',
+    ...fields,
     script: { repository: 'https://github.com/acme/digits.git', branch: 'topic', version_num: HEAD },
   });
   await driver.call('tasks.enqueue', { task: id, queue_name: 'default' });

@@ -66,6 +66,19 @@ describe('settings', () => {
     expect(projects[0].name).toBe('From Flag');
   });
 
+  test('the params of the command line tell launches of one pipeline apart, those of the settings do not', async () => {
+    await setSettings('params: { lr: 0.1 }\n');
+    const legOf = async (...args: string[]) => (await launchTask([...args, '--no-reuse'])).runtime.ci_leg;
+    const small = await legOf('--param', 'depth=3', '--param', 'General/size=1');
+    expect(small).toMatch(/^[0-9a-f]{8}$/);
+    expect(await legOf('--param', 'General/size=1', '--param', 'Args/depth=4', '--param', 'depth=3')).toBe(
+      small,
+    );
+    expect(await legOf('--param', 'depth=3', '--param', 'General/size=2')).not.toBe(small);
+    expect(await legOf()).toBeUndefined();
+    expect(await legOf('--queue', 'default', '--tag', 'night')).toBeUndefined();
+  });
+
   test('name the task after its program by default, the project after the repository', async () => {
     repository.commit('More', { 'a/b/train.py': '' });
     publish();

@@ -359,6 +359,9 @@ function stepOf(run: WorkflowRun, name: string): StepRun {
   return step;
 }
 
+/** The job summary as GitHub shows it: that of each step, in order. */
+const summaryOf = (run: WorkflowRun): string => run.steps.map(({ summary }) => summary).join('\n');
+
 /** Everything the steps said. */
 const transcriptOf = (run: WorkflowRun): string =>
   run.steps.map((step) => `== ${step.name}: ${step.conclusion}\n${step.stdout}${step.stderr}`).join('\n');
@@ -402,6 +405,10 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     expect(comment?.author).toBe('github-actions[bot]');
     expect(comment?.body).toContain('0.9375');
     expect(stepOf(run, 'Report as a comment').outputs['comment-id']).toBe(String(comment?.id));
+    expect(summaryOf(run).match(/^### .*$/gm)).toEqual([expect.stringContaining('**0.9375**')]);
+    const again = await runWorkflow(sandbox);
+    expect(stepOf(again, 'Launch the training').outputs.reused).toBe('true');
+    expect(summaryOf(again).match(/^### .*$/gm)).toEqual([expect.stringContaining('**0.9375**')]);
     const task = await driver.getTask(id);
     const head = started.repository?.git('rev-parse', 'topic');
     expect(task.script).toMatchObject({

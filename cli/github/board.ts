@@ -127,17 +127,17 @@ const CLOSED_CONVERSATIONS = [
   {
     answer: /\bis locked\b/i,
     remedy:
-      'The conversation is locked, so only accounts with write access may comment. Unlock it, or set GH_TOKEN to the token of such an account. The report is in the job summary.',
+      'The conversation is locked, so only accounts with write access may comment. Unlock it, or set GH_TOKEN to the token of such an account.',
   },
   {
     answer: /repository was archived/i,
     remedy:
-      'The repository is archived, so it takes no comment: unarchive it (Settings > General > Danger Zone). The report is in the job summary.',
+      'The repository is archived, so it takes no comment: unarchive it (Settings > General > Danger Zone).',
   },
   {
     answer: /commenting is disabled on issues with more than/i,
     remedy:
-      'The pull request has the maximum number of comments: delete some, or continue in a new pull request. The report is in the job summary.',
+      'The pull request has the maximum number of comments: delete some, or continue in a new pull request.',
   },
 ] as const;
 
@@ -151,7 +151,7 @@ function explainWriteRefusal(error: unknown): unknown {
     exitCode: EXIT_CODES.refused,
     remedy:
       closed?.remedy ??
-      "The token needs the permission pull-requests: write (or issues: write): add it under `permissions` of the workflow's job. Pull requests from forks and by Dependabot always get a read-only token. The report is in the job summary.",
+      "The token needs the permission pull-requests: write (or issues: write): add it under `permissions` of the workflow's job. Pull requests from forks and by Dependabot always get a read-only token.",
     cause: error,
   });
 }

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { defaultCommentKey, formatMarker, hasMarker } from './comments.ts';
+import { formatMarker, formatOlderKey, hasMarker, readOlderTaskName } from './comments.ts';
 
 test.each(['train', '', 'a b', 'x --> <b>', '--', '%', 'ü\n|', '\ud800', 'a'.repeat(500)])(
   'the key %j is found again, and only it',
@@ -18,9 +18,27 @@ test('a marker that is quoted, or stands elsewhere, does not count', () => {
   expect(hasMarker('', marker)).toBe(false);
 });
 
-test('workflow, job and task name make the default key, and do not run into each other', () => {
+test('workflow, job and task name make the key of version 0.1, and do not run into each other', () => {
   const key = (workflow: string | undefined, job: string | undefined, taskName: string) =>
-    defaultCommentKey({ workflow, job, taskName });
+    formatOlderKey({ workflow, job, taskName });
   expect(key('a', 'b', 'c')).not.toBe(key('ab', '', 'c'));
   expect(key(undefined, undefined, 'c')).toBe(key('', '', 'c'));
+});
+
+test.each(['train', 'a b', 'x --> <b>', '--', '%', 'ü\n|', ''])(
+  'the task name %j is read from a marker of version 0.1',
+  (taskName) => {
+    const marker = formatMarker(formatOlderKey({ workflow: 'CI', job: 'train', taskName }));
+    expect(readOlderTaskName(`${marker}\r\ntext`)).toBe(taskName);
+  },
+);
+
+test.each([
+  '',
+  'text',
+  formatMarker('a key'),
+  formatMarker('two\nlines'),
+  '<!-- clearml-ci-cd comment: %E0%A4 -->',
+])('no task name is read from %j', (body) => {
+  expect(readOlderTaskName(body)).toBeUndefined();
 });

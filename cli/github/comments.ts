@@ -15,13 +15,25 @@ export function hasMarker(body: string, marker: string): boolean {
   return firstLine.trim() === marker;
 }
 
-/** The default key, which tells the comments of several workflows, jobs and tasks apart. */
-export function defaultCommentKey(run: {
+/** What the comments of version 0.1 were kept apart by, as a key. */
+export function formatOlderKey(run: {
   readonly workflow: string | undefined;
   readonly job: string | undefined;
   readonly taskName: string;
 }): string {
   return [run.workflow ?? '', run.job ?? '', run.taskName].join('\n');
+}
+
+/** The task's name in the key of a comment of version 0.1; undefined for any other comment. */
+export function readOlderTaskName(body: string): string | undefined {
+  const [firstLine = ''] = body.split(/\r?\n/, 1);
+  const encoded = firstLine.startsWith(MARKER_START) ? firstLine.slice(MARKER_START.length) : '';
+  try {
+    const [, , ...name] = decodeURIComponent(encoded.replace(/\s*-->\s*$/, '')).split('\n');
+    return name.length === 0 ? undefined : name.join('\n');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether a comment begins with one of our markers, with any key. */
@@ -69,10 +81,17 @@ const PAUSE_AFTER_LOST_MS = 1500;
 /** How far GitHub's clock and ours may differ. */
 const CLOCK_SKEW_MS = 10 * 60_000;
 
+/** Which comment is meant. */
+export interface CommentIdentity {
+  /** Its marker first, then those that older versions gave it; as they are posted, without secrets. */
+  readonly markers: readonly string[];
+  /** Whether it may have been this one under an older version. One such comment is taken over if no marker is found. */
+  isKin(body: string): boolean;
+}
+
 /** What to place, and for how long to try. */
 interface PlacementOptions {
-  /** As it is posted, without secrets. */
-  readonly marker: string;
+  readonly identity: CommentIdentity;
   /** Begins with the marker. It may not be ready yet. */
   readonly text: Promise<string>;
   /** First text of a new comment. The whole text replaces it while the search for a second comment runs. */
@@ -86,9 +105,9 @@ interface PlacementOptions {
 }
 
 /**
- * Puts a text into the one comment with its marker, which is updated or created. Only comments by the token's own author
- * count; GitHub may name the author only after a creation. Of several such comments, also by runs at the same time, the
- * oldest stays and the others are deleted.
+ * Puts a text into the one comment with its marker, which is updated, taken over from an older version, or created. Only
+ * comments by the token's own author count; GitHub may name the author only after a creation. Of several such comments,
+ * also by runs at the same time, the oldest stays and the others are deleted.
  *
  * @throws Failure when GitHub refuses, or its answers get lost repeatedly
  */
@@ -96,7 +115,8 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
   const { text, draft, clock, giveUpAtMs, signal } = options;
   // Awaited below; this keeps an early rejection from being reported as unhandled.
   text.catch(() => undefined);
-  const search: Search = { board, marker: options.marker, author: undefined, listed: options.existing };
+  const { markers, isKin } = options.identity;
+  const search: Search = { board, markers, author: undefined, listed: options.existing };
   let lost: Failure | undefined;
   let own: readonly PullRequestComment[] = await selectOwn(search, search.listed);
   if (own.length === 0 && search.listed.length >= PAGE_SIZE) {
@@ -104,6 +124,7 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
     search.listed = await board.listComments();
     own = await selectOwn(search, search.listed);
   }
+  if (own.length === 0) own = (await selectBy(search, search.listed, isKin)).slice(0, 1);
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     const updated = own.length === 0 ? undefined : await updateOldest(board, own, await text);
     if (updated !== undefined) return { comment: updated, isNew: false };
@@ -137,19 +158,24 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
 /** What identifies our comments. */
 interface Search {
   readonly board: CommentBoard;
-  readonly marker: string;
+  readonly markers: readonly string[];
   /** Author of the token's comments, once known. */
   author: string | undefined;
   /** All comments, as listed before the creation. */
   listed: readonly PullRequestComment[];
 }
 
-/** The comments with the marker by the token's own author, oldest first. */
-async function selectOwn(
+/** The comments with one of the markers by the token's own author, oldest first. */
+function selectOwn(search: Search, comments: readonly PullRequestComment[]): Promise<PullRequestComment[]> {
+  return selectBy(search, comments, (body) => search.markers.some((marker) => hasMarker(body, marker)));
+}
+
+async function selectBy(
   search: Search,
   comments: readonly PullRequestComment[],
+  matches: (body: string) => boolean,
 ): Promise<PullRequestComment[]> {
-  const marked = comments.filter((comment) => hasMarker(comment.body, search.marker));
+  const marked = comments.filter(({ body }) => matches(body));
   // Only marked comments need the author, so most first runs save this request.
   if (marked.length > 0) search.author ??= await search.board.readAuthor();
   return marked.filter((comment) => isSameAuthor(comment.author, search.author)).sort((a, b) => a.id - b.id);

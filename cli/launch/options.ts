@@ -44,6 +44,8 @@ interface LaunchSources {
 export interface LaunchOptions extends LaunchSources, Names {
   readonly queue: string;
   readonly params: ReadonlyMap<string, string>;
+  /** Those of the command line alone. */
+  readonly givenParams: ReadonlyMap<string, string>;
   readonly seedParam: string;
   readonly seeds: readonly number[] | undefined;
   readonly entryPoint: string;
@@ -82,6 +84,7 @@ export function resolveLaunchOptions(flags: LaunchFlags, sources: LaunchSources)
     ...names,
     queue: flags.queue ?? config.queue ?? DEFAULT_QUEUE,
     params,
+    givenParams: resolveParams(flags.param ?? [], {}),
     seedParam,
     seeds,
     entryPoint: resolveEntryPoint(flags, config),

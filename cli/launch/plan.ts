@@ -133,7 +133,7 @@ async function planTask(
         dockerImage === undefined && dockerArgs === undefined
           ? undefined
           : { image: dockerImage, arguments: dockerArgs },
-      runtime: listRuntime(key, pipelineHash, run, code),
+      runtime: { ...listRuntime(key, pipelineHash, run, code), ...(await markLeg(options)) },
     },
   };
 }
@@ -182,6 +182,13 @@ function listRuntime(key: string, pipelineHash: string, run: GithubRun, code: Co
   return Object.fromEntries(
     Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
+}
+
+/** Launches of a matrix differ in the params on their command lines: by these each finds its own comment. */
+async function markLeg({ givenParams }: LaunchOptions): Promise<Record<string, string>> {
+  if (givenParams.size === 0) return {};
+  const sorted = [...givenParams].sort(([a], [b]) => (a < b ? -1 : 1));
+  return { [RUNTIME_KEYS.leg]: (await hashText(JSON.stringify(sorted))).slice(0, 8) };
 }
 
 /** For a person who finds the task in ClearML: where it came from and who started it. */

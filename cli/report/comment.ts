@@ -1,19 +1,16 @@
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
-import {
-  defaultCommentKey,
-  formatMarker,
-  type Placement,
-  type PullRequestComment,
-  placeComment,
-} from '../github/comments.ts';
+import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
 import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, type Settled, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
+import { writePlain } from '../text/phrase.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
+import { type CommentName, nameComment } from './comment-key.ts';
 import type { Connection } from './connection.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
+import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
 import { findDecisive } from './metrics.ts';
 import type { Options } from './options.ts';
@@ -21,6 +18,7 @@ import { MANY_METRICS } from './ports.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
+import { composeCause, composeHeading } from './text.ts';
 
 export { readTemplates } from './template.ts';
 
@@ -50,11 +48,12 @@ export async function publishReport(
   publication: Publication,
 ): Promise<ExitCode> {
   const { options, session, connection, templates } = publication;
+  const name = await nameComment(gathered.tasks, options, session.redact);
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
   const written = Promise.all([whole, settings]).then(([sources, compared]) => {
     connection.beginPosting();
-    return writeReport(sources, compared, publication);
+    return writeReport(sources, compared, name, publication);
   });
   // A new comment is posted without the curves; an update adds them.
   const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
@@ -63,27 +62,34 @@ export async function publishReport(
     if (gathered.failure !== undefined) throw gathered.failure;
     const compared = await settings;
     return placeReport(listed, written, publication, {
-      key: chooseKey(gathered, options),
-      draft: hasDraft ? () => writeReport(gathered, compared, publication).text : undefined,
+      name,
+      draft: hasDraft ? () => writeReport(gathered, compared, name, publication).text : undefined,
     });
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
   const { report, text, exitCode } = await written;
 
   // With thousands of metrics the document has several MB.
-  const tell = (short: string) =>
+  const tell = (short: string) => {
     session.voice.result(options.flags.json === true ? JSON.stringify(report, undefined, 2) : short);
+    if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
+  };
   if (placing === undefined) {
     tell(text);
     if (gathered.failure !== undefined) throw gathered.failure;
     return exitCode;
   }
-  await writeSummary(session, renderSummary(report, templates.summary));
+  // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
+  const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done;
+  const isSummed = options.flags.summary && !isInterim;
+  if (isSummed) await writeSummary(session, renderSummary(report, templates.summary));
   const [placed] = await placing;
   const outputs = { verdict: report.verdict, metrics: formatMetricsOutput(report) };
   if (placed.status === 'rejected') {
     // Later steps get the verdict even without the comment.
     await writeOutputs(session, outputs);
+    if (isSummed && session.env.GITHUB_STEP_SUMMARY !== undefined)
+      session.voice.say('The report is in the job summary');
     throw placed.reason;
   }
   const { comment } = placed.value;
@@ -97,6 +103,7 @@ export async function publishReport(
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
+  { key }: CommentName,
   { options, session, connection, templates }: Publication,
 ): Written {
   const { access, config, flags, github, target } = options;
@@ -117,7 +124,7 @@ function writeReport(
     urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
     nowMs: session.clock.now(),
   });
-  const text = renderComment(report, chooseKey(sources, options), templates.comment);
+  const text = renderComment(report, key, templates.comment);
   return {
     report,
     text: session.redact(text),
@@ -125,22 +132,16 @@ function writeReport(
   };
 }
 
-function chooseKey({ tasks }: Pick<ReportSources, 'tasks'>, { flags, github }: Options): string {
-  const { workflow, job } = github;
-  return flags.commentKey ?? defaultCommentKey({ workflow, job, taskName: tasks[0]?.name ?? '' });
-}
-
 /** Posts or updates the pull request's comment. */
 async function placeReport(
   existing: readonly PullRequestComment[],
   written: Promise<Written>,
   { connection, session }: Publication,
-  { key, draft }: { readonly key: string; readonly draft: (() => string) | undefined },
+  { name, draft }: { readonly name: CommentName; readonly draft: (() => string) | undefined },
 ): Promise<Placement> {
   if (connection.board === undefined) throw new Error('there is no pull request to comment on');
   return placeComment(await connection.board, {
-    // The marker is part of the text, so it is redacted too.
-    marker: session.redact(formatMarker(key)),
+    identity: name,
     text: written.then(({ text }) => text),
     draft,
     existing,
@@ -148,6 +149,23 @@ async function placeReport(
     giveUpAtMs: connection.postUntilMs,
     signal: connection.signal,
   });
+}
+
+/** Further metrics are in the comment. */
+const MAX_TOLD_METRICS = 5;
+
+/** Says in the log and as an annotation why the job fails, in the comment's words. */
+function tellObjection(report: Report, { voice }: Session): void {
+  const rows = listGateRows(report).filter(
+    ({ metric, comparison }) =>
+      metric.gate === 'fail' && metric.verdict !== 'pass' && (comparison?.verdict ?? 'none') !== 'pass',
+  );
+  const cause = writePlain(composeCause(report));
+  const why = rows.slice(0, MAX_TOLD_METRICS).map((row) => writePlain(composeGateWords(row)));
+  if (why.length === 0) why.push(cause === '' ? 'The gate judges a training once it has completed.' : cause);
+  const text = [writePlain(composeHeading(report)), ...why].join('\n');
+  voice.say(`error: ${text}`);
+  voice.annotate('error', text);
 }
 
 function tellPlacement({ isNew, lateAuthor }: Placement, { options, session }: Publication): void {

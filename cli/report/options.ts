@@ -33,6 +33,7 @@ interface Flags {
   readonly commentKey?: string;
   readonly commentAuthor?: string;
   readonly gate: boolean;
+  readonly summary: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly config?: string;
@@ -67,7 +68,7 @@ export function createCommand(): Command {
     .option('--template <file>', 'template of the comment (default: templates/comment.md of this package)')
     .option(
       '--comment-key <text>',
-      'identifies this comment among others (default: workflow, job and task name)',
+      'identifies this comment among others (default: the pipeline, and the params on the launch’s command line)',
     )
     .option(
       '--comment-author <login>',
@@ -80,6 +81,7 @@ export function createCommand(): Command {
     )
     .option('--no-gate', 'judge the metrics, but never fail: exit 0')
     .optionsGroup('Output and settings:')
+    .option('--no-summary', 'write no job summary, for a step that a later one reports again')
     .option('--dry-run', 'print the comment; post nothing, and write no outputs and no summary')
     .option('--json', 'print the whole report as one JSON document')
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')

@@ -1,7 +1,7 @@
 import { distance } from 'fastest-levenshtein';
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { type Config, type ConfigIssue, parseConfig } from './config.ts';
-import { describeSystemError, type Failure, failUsage } from './failure.ts';
+import { describeSystemError, EXIT_CODES, Failure } from './failure.ts';
 import { isRecord } from './json.ts';
 
 /**
@@ -14,10 +14,10 @@ export function parseConfigYaml(name: string, text: string): Config {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   if (document.errors.length > 0) {
-    const mistakes = document.errors.map(({ linePos, message }) => {
-      const what = message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? '';
-      return `line ${linePos?.[0].line ?? '?'}: ${what}`;
-    });
+    const mistakes = document.errors.map(({ linePos, message }) => ({
+      line: linePos?.[0].line,
+      message: message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? '',
+    }));
     throw failConfig(name, mistakes, NOT_YAML);
   }
   const result = parseConfig(readContent(name, document));
@@ -25,7 +25,10 @@ export function parseConfigYaml(name: string, text: string): Config {
   const mistakes = result.issues
     .map((issue) => ({ issue, line: lines.linePos(findOffset(document, issue.path)).line }))
     .sort((a, b) => a.line - b.line)
-    .map(({ issue, line }) => `line ${line}: ${formatPath(issue.path)} ${issue.message}${suggestKey(issue)}`);
+    .map(({ issue, line }) => ({
+      line,
+      message: `${formatPath(issue.path)} ${issue.message}${suggestKey(issue)}`,
+    }));
   const remedy =
     'templates/README.md describes all settings. An editor can check them with templates/clearml-ci.schema.json.';
   throw failConfig(name, mistakes, remedy);
@@ -33,12 +36,20 @@ export function parseConfigYaml(name: string, text: string): Config {
 
 const NOT_YAML = 'The settings file must be valid YAML.';
 
-function failConfig(name: string, mistakes: readonly string[], remedy: string): Failure {
+function failConfig(
+  name: string,
+  mistakes: ReadonlyArray<{ readonly line: number | undefined; readonly message: string }>,
+  remedy: string,
+): Failure {
   const count = mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`;
-  return failUsage(
-    `${name} has ${count}\n${mistakes.map((line) => `  ${name}: ${line}`).join('\n')}`,
-    remedy,
+  const list = mistakes.map(
+    ({ line, message }) => `  ${name}: ${line === undefined ? '' : `line ${line}: `}${message}`,
   );
+  return new Failure([`${name} has ${count}`, ...list].join('\n'), {
+    exitCode: EXIT_CODES.usage,
+    remedy,
+    notes: mistakes.map((mistake) => ({ ...mistake, file: name })),
+  });
 }
 
 function readContent(name: string, document: Document.Parsed): unknown {
@@ -47,7 +58,7 @@ function readContent(name: string, document: Document.Parsed): unknown {
     // Settings need few aliases. Many nested ones can expand until the memory is full.
     content = document.toJS({ maxAliasCount: 100 });
   } catch (cause) {
-    throw failConfig(name, [describeSystemError(cause)], NOT_YAML);
+    throw failConfig(name, [{ line: undefined, message: describeSystemError(cause) }], NOT_YAML);
   }
   // A numeric param keeps its spelling: 3.10 stays 3.10, and an id of 20 digits keeps all of them.
   const params = isMap(document.contents) ? document.contents.get('params') : undefined;

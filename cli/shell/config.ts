@@ -11,7 +11,29 @@ const Text = v.pipe(
   v.minLength(1, 'must not be empty'),
 );
 
+const Tag = v.pipe(
+  Text,
+  v.check(
+    (tag) => !tag.startsWith('__$'),
+    'must not begin with "__$": ClearML keeps such names for operators of its filters',
+  ),
+);
+
+const ParamName = v.pipe(
+  Text,
+  v.check((name) => !/^\/|\/$|\p{Cc}/u.test(name), 'must be a name, or a section and a name: Section/name'),
+);
+
 const Name = v.pipe(Text, v.minLength(3, 'must have at least 3 characters (ClearML refuses shorter names)'));
+
+const Project = v.pipe(
+  Name,
+  v.check((name) => {
+    const parts = name.split('/').map((part) => [...part.trim()].length);
+    const lengths = parts.filter((length) => length > 0);
+    return lengths.length > 0 && lengths.length <= 10 && lengths.every((length) => length >= 3);
+  }, 'must have at most 10 parts between slashes, each of at least 3 characters (ClearML refuses others)'),
+);
 
 const DURATION_WORDS = 'must be a duration with its unit, such as 30s, 90m, 2h or 1h30m';
 
@@ -163,7 +185,7 @@ const Runs = v.pipe(WholeNumber, v.minValue(1, 'must be at least 1'), v.maxValue
 export const BASELINE_FORMS = {
   none: v.literal('none'),
   task: mapping({ task: Text }),
-  tag: mapping({ tag: Text }),
+  tag: mapping({ tag: Tag }),
   branch: mapping({ branch: v.optional(Text), runs: v.optional(Runs, 10) }),
 };
 
@@ -193,7 +215,7 @@ export const BaselineSchema = v.lazy((input) => {
 export const ConfigSchema = v.pipe(
   Mapping,
   mapping({
-    project: setting(Name, "ClearML project, created if it is missing. Default: the repository's name."),
+    project: setting(Project, "ClearML project, created if it is missing. Default: the repository's name."),
     'task-name': setting(
       Name,
       'Task name, for all branches. Default: working-dir/entry-point without extension.',
@@ -211,10 +233,10 @@ export const ConfigSchema = v.pipe(
     'docker-image': setting(Text, 'Image in which the agent runs the task. Default: none.'),
     'docker-args': setting(Text, 'Arguments for docker run. Default: none.'),
     params: setting(
-      v.pipe(Mapping, v.record(Text, Scalar)),
+      v.pipe(Mapping, v.record(ParamName, Scalar)),
       'Hyperparameters by [Section/]name. Default section: Args (argparse).',
     ),
-    tags: setting(TextList, 'Further tags of the task.'),
+    tags: setting(v.array(Tag, 'must be a list'), 'Further tags of the task.'),
     paths: setting(
       v.pipe(TextList, v.minLength(1, 'must not be empty')),
       'Patterns of the files that decide the result. Other changes do not train again. Default: every file.',
@@ -222,7 +244,7 @@ export const ConfigSchema = v.pipe(
     reuse: setting(Flag, 'Reuse an earlier task of the same training. Default: true.'),
     supersede: setting(Flag, "End the pull request's unfinished tasks of older commits. Default: true."),
     seeds: setting(Seeds, 'Seeds 1 to n, or a list of seeds: one task each. Default: one task, no seed set.'),
-    'seed-param': setting(Text, 'The param for the seed. Default: Args/seed.'),
+    'seed-param': setting(ParamName, 'The param for the seed. Default: Args/seed.'),
     timeout: setting(Duration, 'How long each task may run, from its start: 30s, 90m, 1h30m. Default: 1h.'),
     'queue-timeout': setting(
       Duration,

@@ -1,17 +1,33 @@
+/** What becomes an annotation in Actions. */
+export interface Note {
+  readonly message: string;
+  /** Where the mistake is: relative to the working directory, or absolute. */
+  readonly file?: string | undefined;
+  readonly line?: number | undefined;
+}
+
 /** A failure of the user's or the world's, shown without a stack. Anything else that is thrown counts as our bug. */
 export class Failure extends Error {
   override readonly name = 'Failure';
   /** Why this usually happens and what to do next. */
   readonly remedy: string;
   readonly exitCode: ExitCode;
+  /** By default the message and the remedy. */
+  readonly notes: readonly Note[];
 
   constructor(
     message: string,
-    options: { readonly remedy: string; readonly exitCode: ExitCode; readonly cause?: unknown },
+    options: {
+      readonly remedy: string;
+      readonly exitCode: ExitCode;
+      readonly cause?: unknown;
+      readonly notes?: readonly Note[];
+    },
   ) {
     super(message, options);
     this.remedy = options.remedy;
     this.exitCode = options.exitCode;
+    this.notes = options.notes ?? [{ message: `${message}\n${options.remedy}` }];
   }
 }
 
@@ -42,11 +58,23 @@ export function checkAll<Results extends readonly unknown[]>(
   // No check has failed, so every result is there.
   if (first === undefined) return results as unknown as Results;
   if (failures.length === 1) throw first;
-  throw new Failure(failures.map(({ message }) => message).join('; '), {
+  const placed = failures.filter(({ notes }) => notes.some(({ file }) => file !== undefined));
+  const others = failures.filter((failure) => !placed.includes(failure));
+  const [message, remedy] = joinFailures(failures);
+  throw new Failure(message, {
     exitCode: first.exitCode,
-    remedy: [...new Set(failures.map(({ remedy }) => remedy))].join('\n'),
+    remedy,
     cause: first,
+    notes: [
+      ...(others.length === 0 ? [] : [{ message: joinFailures(others).join('\n') }]),
+      ...placed.flatMap(({ notes }) => notes),
+    ],
   });
+}
+
+function joinFailures(failures: readonly Failure[]): [message: string, remedy: string] {
+  const remedies = new Set(failures.map(({ remedy }) => remedy));
+  return [failures.map(({ message }) => message).join('; '), [...remedies].join('\n')];
 }
 
 /** The value of some work, or its failure, kept for later. */

@@ -1,5 +1,7 @@
 import { setMaxListeners } from 'node:events';
+import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
 import type * as commander from 'commander';
 import { type Environment, isActions, listSecrets, readEnvironment } from './environment.ts';
 import { EXIT_CODES, type ExitCode, Failure } from './failure.ts';
@@ -107,7 +109,7 @@ export async function runProgram(
     };
     return await Promise.race([action(command, session), hurry]);
   } catch (error) {
-    return reportError(error, voice);
+    return reportError(error, voice, world);
   } finally {
     unsubscribe();
   }
@@ -142,14 +144,18 @@ export function readFlags<Flags extends object>(command: Command): Flags {
   return Object.fromEntries(given) as Flags;
 }
 
-function reportError(error: unknown, voice: Voice): ExitCode {
+function reportError(error: unknown, voice: Voice, world: World): ExitCode {
   if (error instanceof Interruption) {
     voice.say(error.message);
     return error.exitCode;
   }
   if (error instanceof Failure) {
     voice.say(`error: ${error.message}\n${error.remedy}`);
-    voice.annotate('error', `${error.message}\n${error.remedy}`);
+    for (const { message, file, line } of error.notes) {
+      const path = file === undefined ? undefined : locateInWorkspace(file, world);
+      if (path === undefined) voice.annotate('error', file === undefined ? message : `${file}: ${message}`);
+      else voice.annotate('error', message, { file: path, ...(line === undefined ? {} : { line }) });
+    }
     return error.exitCode;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -159,6 +165,13 @@ function reportError(error: unknown, voice: Voice): ExitCode {
   );
   voice.annotate('error', `a bug of ours: ${error instanceof Error ? error.message : String(error)}`);
   return EXIT_CODES.bug;
+}
+
+/** A file as the runner's annotations name it: relative to GITHUB_WORKSPACE. undefined where it lies outside. */
+function locateInWorkspace(file: string, { cwd, env }: World): string | undefined {
+  const follow = (path: string) => (existsSync(path) ? realpathSync(path) : path);
+  const path = relative(follow(env.GITHUB_WORKSPACE || cwd), resolve(follow(cwd), file));
+  return path.startsWith('..') || isAbsolute(path) ? undefined : path.split(sep).join('/');
 }
 
 function createVoice(world: World, env: Environment, redact: Redact): Voice {

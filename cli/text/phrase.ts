@@ -1,3 +1,5 @@
+import { toQuotation } from './quotation.ts';
+
 /**
  * A line of text that separates our words from quotations. Foreign names, ids, messages and numbers are always `code`
  * parts. They become code spans, where Markdown has no meaning and GitHub makes no mentions or links.
@@ -49,4 +51,14 @@ export function joinPhrases(phrases: readonly Phrase[], separator: string): Phra
   return phrases
     .filter((one) => one.length > 0)
     .flatMap((one, index) => (index === 0 ? one : [separator, ...one]));
+}
+
+/** The phrase as one line for a log, without Markdown. */
+export function writePlain(phrase: Phrase): string {
+  const texts = phrase.map((part) => {
+    if (typeof part === 'string') return part.replaceAll('\u00a0', ' ');
+    if ('code' in part) return toQuotation(part.code);
+    return writePlain('strong' in part ? part.strong : part.text);
+  });
+  return texts.join('');
 }

@@ -57,6 +57,8 @@ export const RUNTIME_KEYS = {
   pipeline: 'ci_pipeline',
   /** Git tree (or the objects of `paths`, hashed) that is trained. */
   code: 'ci_code',
+  /** The params on the launch's command line, hashed; none without any. */
+  leg: 'ci_leg',
   /** Pull request's number. */
   pullRequest: 'ci_pull_request',
   /** GITHUB_RUN_ID of the run that launched it. */
