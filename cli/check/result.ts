@@ -115,6 +115,7 @@ export function formatDetails(task: CheckedTask): string {
   return [
     ...(said === '' ? [] : [`ClearML says: ${task.status}, ${said}`]),
     ...(task.cause === undefined ? [] : [task.cause.advice]),
+    ...(task.cause?.url === undefined ? [] : [task.cause.url]),
     task.url,
   ].join('\n');
 }

@@ -442,7 +442,9 @@ export function composeCause({ failure }: Report): Phrase {
     .trim()
     .replace(/^\(|\)$/g, '');
   const where = place === '' ? [] : phrase` in ${link(failure.placeUrl, phrase`${place}`)}`;
-  return phrase`${strong(KIND_WORDS[failure.kind])}${where}. ${words(failure.advice)}`;
+  // The run that was cancelled.
+  const kind = link(failure.url ?? null, strong(KIND_WORDS[failure.kind]));
+  return phrase`${kind}${where}. ${words(failure.advice)}`;
 }
 
 const KIND_WORDS = {
