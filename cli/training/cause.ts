@@ -2,6 +2,7 @@ import { toSingleLine } from '../text/single-line.ts';
 import { CAUSE_TABLE, type CauseKind, type Evidence } from './cause-table.ts';
 import { formatAgentCommand } from './task.ts';
 import type { EndReason } from './task-life.ts';
+import type { LineRange } from './traceback.ts';
 
 /** Why a task did not succeed. */
 export interface Cause {
@@ -13,10 +14,16 @@ export interface Cause {
   readonly line?: number | undefined;
   /** What to do next. */
   readonly advice: string;
+  /** The lines of the log that show it, if some do. */
+  readonly lines?: LineRange | undefined;
 }
 
+/** No line of a log that matters is longer. */
+const MAX_LINE = 8000;
+
 /** The cause of a failure, by the task's status reason and log. */
-export function recogniseFailure(evidence: Evidence): Cause {
+export function recogniseFailure({ log, ...told }: Evidence): Cause {
+  const evidence: Evidence = { ...told, log: log.map((line) => line.slice(0, MAX_LINE)) };
   for (const { kind, recognise, advice } of CAUSE_TABLE) {
     const found = recognise(evidence);
     if (found === undefined) continue;
