@@ -80,7 +80,7 @@ interface Words {
 }
 
 /** The agent's first line of a run. */
-const RUN_STARTS = /^task [0-9a-f]{32} pulled from \S+ by worker /;
+export const RUN_STARTS = /^task [0-9a-f]{32} pulled from \S+ by worker /;
 
 /** The agent's, before it sets up the task. */
 const SETUP_STARTS = /^Executing task id \[[0-9a-f]{32}\]:/;

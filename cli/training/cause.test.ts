@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { readFailureConsoles, toEvidence } from '../dev/failure-consoles.ts';
-import { type Cause, explainEnd, formatCause, recogniseFailure } from './cause.ts';
+import { type Cause, explainEnd, formatCause, isAgentShutDown, recogniseFailure } from './cause.ts';
 import { CAUSE_TABLE, type Evidence } from './cause-table.ts';
 import type { EndReason } from './task-life.ts';
 import { findTraceback } from './traceback.ts';
@@ -72,6 +72,10 @@ const EXPECTED: Readonly<Record<string, readonly [row: string, cause: string]>> 
 
 /** Ends that are known by the status alone. */
 const BY_STATUS: Readonly<Record<string, readonly [end: EndReason, cause: string]>> = {
+  'agent-shut-down': [
+    'worker-lost',
+    'worker-lost: the worker was lost: its agent was shut down while it ran the task',
+  ],
   stopped: ['stopped', 'stopped: the task was stopped by somebody'],
   'worker-lost': [
     'worker-lost',
@@ -145,6 +149,16 @@ test('who stopped a task is named where ClearML does', () => {
   );
 });
 
+test('an agent that was shut down is told from a stop by a person, in the last run of the task', () => {
+  const shutDown = readEvidence('agent-shut-down');
+  expect(isAgentShutDown(shutDown)).toBe(true);
+  expect(isAgentShutDown(readEvidence('stopped'))).toBe(false);
+  expect(isAgentShutDown(readEvidence('worker-lost'))).toBe(false);
+  expect(isAgentShutDown({ ...shutDown, statusReason: 'superseded' })).toBe(false);
+  const again = [...shutDown.log, ...readEvidence('stopped').log];
+  expect(isAgentShutDown({ ...shutDown, log: again })).toBe(false);
+});
+
 test('a task that succeeded has no cause', () => {
   expect(explainEnd('succeeded', readEvidence('killed'))).toBeUndefined();
 });
@@ -187,6 +201,7 @@ describe('the innermost frame of a traceback that lies in the repository:', () =
   test.each<[string, string[]]>([
     ['before the colon', ['    code', 'ValueError', ': x']],
     ['after the colon', ['    code', 'ValueError: ', 'x']],
+    ['on both sides of the colon', ['    code', 'ValueError', ': ', 'x']],
     ['in the indentation of a line of code', ['    ', 'code', 'ValueError: x']],
   ])('is found, and the exception whole, where the agent cut it %s', (_name, lines) => {
     const frame = `  File ${inside}/train.py", line 7, in f`;
@@ -195,6 +210,20 @@ describe('the innermost frame of a traceback that lies in the repository:', () =
       exception: 'ValueError: x',
       place: { file: 'train.py', line: 7 },
     });
+  });
+
+  test.each([
+    [['subprocess.', 'CalledProcessError: x']],
+    [['subprocess', '.CalledProcessError: x']],
+    [['subprocess', '.', 'CalledProcessError', ': ', 'x']],
+  ])('and its name whole: %j', (pieces) => {
+    const log = [
+      'Traceback (most recent call last):',
+      `  File ${inside}/train.py", line 7, in f`,
+      '    code',
+      ...pieces,
+    ];
+    expect(findTraceback(log, '.')?.exception).toBe('subprocess.CalledProcessError: x');
   });
 
   test('an exception without a message is its name alone', () => {

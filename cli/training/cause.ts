@@ -1,5 +1,5 @@
 import { toSingleLine } from '../text/single-line.ts';
-import { CAUSE_TABLE, type CauseKind, type Evidence } from './cause-table.ts';
+import { CAUSE_TABLE, type CauseKind, type Evidence, RUN_STARTS } from './cause-table.ts';
 import { formatAgentCommand } from './task.ts';
 import type { EndReason } from './task-life.ts';
 import type { LineRange } from './traceback.ts';
@@ -44,12 +44,33 @@ export function explainEnd(end: EndReason, evidence: Evidence): Cause | undefine
   if (end === 'failed') return recogniseFailure(evidence);
   if (end === 'stopped') return explainStop(evidence);
   if (end === 'queue-timeout') return explainQueueTimeout(evidence);
+  if (end === 'worker-lost' && isAgentShutDown(evidence)) return AGENT_SHUT_DOWN;
   const reason = toSingleLine(evidence.statusReason);
   if (end === 'dequeued' && reason !== '') {
     return describeStop(`the task was taken out of the queue: ${reason}`);
   }
   return CAUSE_BY_END[end];
 }
+
+/**
+ * Whether the agent was shut down while it ran the task. It ends the task as a person would (`stopped`, "user abort"); only
+ * the console tells the two apart (clearml-agent 3.0.3, worker.py `handle_task_process_termination`).
+ */
+export function isAgentShutDown({ statusReason, log }: Evidence): boolean {
+  const run = log.slice(log.findLastIndex((line) => RUN_STARTS.test(line)) + 1);
+  const has = (pattern: RegExp) => run.some((line) => pattern.test(line));
+  return (
+    statusReason === 'user abort' &&
+    has(/^Process terminated by user\b/) &&
+    !has(/^User aborted: stopping task\b/)
+  );
+}
+
+const AGENT_SHUT_DOWN: Cause = {
+  kind: 'worker-lost',
+  message: 'the worker was lost: its agent was shut down while it ran the task',
+  advice: 'Its machine was stopped or taken back (a spot instance), or the agent restarted. Launch again.',
+};
 
 const CAUSE_BY_END: Readonly<
   Record<Exclude<EndReason, 'succeeded' | 'failed' | 'stopped' | 'queue-timeout'>, Cause>

@@ -294,6 +294,7 @@ function isBoxHeader(text: string): boolean {
 /** A name in lower case is an exception's only with its package: `socket.gaierror`. */
 function namesException(text: string): boolean {
   const name = EXCEPTION.exec(text)?.[1] ?? '';
+  if (name.endsWith('.')) return false;
   return name.includes('.') || /^\p{Lu}/u.test(name);
 }
 
@@ -354,12 +355,14 @@ function readException(draft: Draft, { at, text }: Line): boolean {
   if (draft.isHeaderless && !SYNTAX_ERROR.test(text)) return false;
   // Python writes the line in pieces, and the agent may send each as a line of its own (clearml_agent 3.0.3: worker.py
   // `_print_file`, console.py `decode_binary_lines`).
-  const isCut = fallback !== undefined && fallback.at === at - 1 && /^[.:]/.test(text);
-  if (isCut || namesException(text)) {
-    draft.exception = isCut ? `${fallback.text}${text}` : text;
+  const isCut = fallback?.at === at - 1 && (fallback.text.endsWith('.') || /^[.:]/.test(text));
+  const whole = isCut ? `${fallback.text}${text}` : text;
+  if (namesException(whole)) {
+    draft.exception = whole;
     draft.last = at;
     return true;
   }
+  if (isCut) draft.fallback = { at, text: whole };
   if (/[\p{L}\p{N}]/u.test(text)) draft.fallback ??= { at, text };
   return fallback === undefined || at - fallback.at < MAX_DUMP_LINES;
 }

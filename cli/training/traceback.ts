@@ -105,8 +105,8 @@ function unwrap(block: Block, search: Search): Block | undefined {
   return (isWrapper(block) ? findOrigin(block) : undefined) ?? findFailedProcess(block, search);
 }
 
-function isWrapper({ exception, message }: Block): boolean {
-  const text = [exception, ...message.slice(0, 2)].join('\n');
+function isWrapper(block: Block): boolean {
+  const text = [composeException(block), ...block.message.slice(0, 2)].join('\n');
   return WRAPPERS.some(({ pattern }) => pattern.test(text));
 }
 
@@ -123,7 +123,7 @@ function findFailedProcess(block: Block, search: Search): Block | undefined {
   // A process that was killed has shown nothing.
   if (exitCode === -9) return undefined;
   const isTold = isWrapper(block);
-  const isChildTold = block.origin === undefined && CHILD_WORDS.test(block.exception);
+  const isChildTold = block.origin === undefined && CHILD_WORDS.test(composeException(block));
   const hasEnded = hasEndedBefore(search, block.first, isTold ? MOST_LAST_LINES : MOST_LINES_OF_OTHERS);
   const hasJustEnded = hasEndedBefore(search, block.first, MOST_LINES_BETWEEN);
   const others = search.ends.filter((other) => {
@@ -144,10 +144,10 @@ function isSecondary(block: Block): boolean {
 
 /** How the process ended that an exception tells of. */
 function readChildEnd(block: Block): ChildEnd | undefined {
-  if (!isWrapper(block) && !CHILD_WORDS.test(block.exception)) return undefined;
+  if (!isWrapper(block) && !CHILD_WORDS.test(composeException(block))) return undefined;
   const root = readRootProcess(block);
   if (root !== undefined) return root;
-  const text = [block.exception, ...block.message.slice(0, 4)].join('\n').slice(0, 4000);
+  const text = [composeException(block), ...block.message.slice(0, 4)].join('\n').slice(0, 4000);
   for (const { pattern } of CHILD_ENDS) {
     const found = pattern.exec(text)?.[1];
     if (found === undefined) continue;
@@ -189,9 +189,9 @@ function describe(block: Block, wrappers: readonly Block[], search: Search): End
 }
 
 /** In one line: with the beginning of the message, and the first exception of a group. */
-function composeException(block: Block, part: Block | undefined): string {
+function composeException(block: Block, part?: Block): string {
   const exception = block.exception.trim();
-  if (part !== undefined) return `${exception}: ${composeException(part, undefined)}`;
+  if (part !== undefined) return `${exception}: ${composeException(part)}`;
   if (!exception.endsWith(':')) return exception;
   const next = block.message.find((line) => /[\p{L}\p{N}]/u.test(line));
   return next === undefined ? exception : `${exception} ${next.trim()}`;
