@@ -2,8 +2,9 @@ import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { isActions } from '../shell/environment.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import { type Cause, explainEnd } from '../training/cause.ts';
-import type { LogPage } from '../training/console-log.ts';
+import { type Cause, explainEnd, isAgentShutDown } from '../training/cause.ts';
+import type { Evidence } from '../training/cause-table.ts';
+import { chooseExcerpt, type LogPage, TAIL_LINES } from '../training/console-log.ts';
 import { formatAgentCommand } from '../training/task.ts';
 import { findEnding, type TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
@@ -153,8 +154,11 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   }
   printLog(life, tail, output);
   if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
+  // Only the console tells it from a stop by a person.
+  if (life.end === 'stopped' && isAgentShutDown(gatherEvidence(life, follower, output)))
+    life.end = 'worker-lost';
   causes.set(life.id, findCause(life, follower, output));
-  tellOutcome(describeTask(life, output), follower.shown.tail, output);
+  tellOutcome(describeTask(life, output), follower, output);
 }
 
 /** Where set-up fails, the agent sets the status twice; the second time with its exit code. */
@@ -165,13 +169,13 @@ async function readFinalReason(life: TaskLife, { watch }: WaitOutput): Promise<v
   if (task?.status === 'failed') life.task = task;
 }
 
-function findCause(
-  { end, task, pod }: TaskLife,
-  { log }: LogFollower,
-  { watch }: WaitOutput,
-): Cause | undefined {
-  if (end === undefined) return undefined;
-  const evidence = {
+function findCause(life: TaskLife, follower: LogFollower, output: WaitOutput): Cause | undefined {
+  if (life.end === undefined) return undefined;
+  return explainEnd(life.end, gatherEvidence(life, follower, output), life.task && findEnding(life.task));
+}
+
+function gatherEvidence({ task, pod }: TaskLife, { log }: LogFollower, { watch }: WaitOutput): Evidence {
+  return {
     statusReason: task?.statusReason ?? '',
     statusMessage: task?.statusMessage ?? '',
     log: log.recent,
@@ -180,11 +184,11 @@ function findCause(
     queue: watch.queues.get(task?.queueId ?? '')?.name ?? task?.queueId,
     pod,
   };
-  return explainEnd(end, evidence, task && findEnding(task));
 }
 
-function tellOutcome(task: CheckedTask, tail: readonly string[], output: WaitOutput): void {
+function tellOutcome(task: CheckedTask, { log, shown }: LogFollower, output: WaitOutput): void {
   const { out } = output;
+  const { tail } = shown;
   const { cause } = task;
   if (cause === undefined) {
     out.say(`${formatHeadline(task)}\n${task.url}`);
@@ -192,8 +196,11 @@ function tellOutcome(task: CheckedTask, tail: readonly string[], output: WaitOut
   }
   out.say(`error: ${formatHeadline(task)}`);
   if (tail.length > 0 && !isTailInView(task.id, tail, output)) {
-    out.say(tail.length === 1 ? 'The last line of its log:' : `The last ${tail.length} lines of its log:`);
-    out.printTail(tail);
+    const excerpt = chooseExcerpt(log.recent, cause.lines, TAIL_LINES);
+    if (!excerpt.isEnd) out.say(`${excerpt.lines.length} lines of its log, from the cause on:`);
+    else
+      out.say(tail.length === 1 ? 'The last line of its log:' : `The last ${tail.length} lines of its log:`);
+    out.printTail(excerpt.isEnd ? tail : excerpt.lines);
   }
   out.say(formatDetails(task));
   output.annotations += 1;

@@ -112,6 +112,11 @@ const WAYS: Readonly<Record<string, Failing>> = {
       });
     },
   },
+  // As a spot instance that is taken back.
+  'agent-shut-down': {
+    files: { 'agent-shut-down.py': LONG },
+    meanwhile: (_driver, _id, agent) => agent.stop(),
+  },
   stopped: {
     files: { 'stopped.py': LONG },
     meanwhile: (driver, id) => driver.call('tasks.stop', { task: id }),

@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { readFailureConsoles } from '../dev/failure-consoles.ts';
 import { runProgramProcess } from '../dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 
@@ -85,6 +86,7 @@ test('for every way to fail the kind of cause, and the place where there is one,
   );
   expect(found).toEqual([
     ['abort', 'training'],
+    ['agent-shut-down', 'worker-lost'],
     ['argument-error', 'training'],
     ['bad-diff', 'setup'],
     ['chained-exception', 'training', 'chained-exception.py:8'],
@@ -132,4 +134,30 @@ test('a task that has ended long ago is told at once, and again the same', async
   const again = await check([id]);
   expect(again).toEqual(first);
   expect(first.exitCode).toBe(3);
+});
+
+test('an agent that was shut down is a lost worker, with its exit code, whether the log is shown or not', async () => {
+  const { id } = await replay('agent-shut-down');
+  for (const flags of [[], ['--no-logs']]) {
+    const run = await check([...flags, id]);
+    expect(run).toMatchObject({ exitCode: 3, stdout: 'stopped\n' });
+    expect(run.stderr).toContain('the worker was lost: its agent was shut down while it ran the task\n');
+  }
+});
+
+test('the log that is shown with a failure begins with the cause, where a launcher has gone on printing', async () => {
+  const found = readFailureConsoles().find(({ name }) => name === 'torchrun rank OOM');
+  const log = [
+    ...(found?.log.slice(0, -1) ?? []),
+    ...Array.from({ length: 60 }, (_, index) => `E1128 frame ${index}`),
+  ];
+  const id = await driver.createTask({ name: 'launched', script: { working_dir: '.' } });
+  await driver.startTask(id);
+  await driver.logLines(id, [`${log.join('\n')}\n`, 'Process failed, exit code 1']);
+  await driver.failTask(id);
+  const run = await check([id], { GITHUB_ACTIONS: 'true' });
+  const [, excerpt = ''] = run.stderr.split('\n40 lines of its log, from the cause on:\n');
+  expect(excerpt.split('\n').slice(1, 3)).toEqual(log.slice(2, 4));
+  expect(excerpt).toContain('\n[rank1]: torch.OutOfMemoryError: CUDA out of memory.');
+  expect(run.stderr).toContain('failed: torch.OutOfMemoryError: CUDA out of memory.');
 });

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from '@jest/globals';
+import { readFailureConsoles } from '../dev/failure-consoles.ts';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
 import type { QueueState } from '../training/task-life.ts';
 import type { Plot } from './drawing/plot.ts';
@@ -123,6 +124,17 @@ describe('the log of a failure', () => {
     const excerpt = readExcerpt(log)?.split('\n');
     expect(excerpt?.slice(0, 2)).toEqual(['epoch 0', 'Traceback (most recent call last):']);
     expect(excerpt?.slice(-2)).toEqual(['ValueError: bad learning rate 3', 'Process failed, exit code 1']);
+  });
+
+  test('begins with the cause, not with what a launcher printed after it', () => {
+    const { log = [] } = readFailureConsoles().find(({ name }) => name === 'torchrun rank OOM') ?? {};
+    const excerpt = readExcerpt([
+      ...log.slice(0, -1),
+      ...Array.from({ length: 80 }, () => 'E1128 closing'),
+      ...log.slice(-1),
+    ]);
+    expect(excerpt?.split('\n')[0]).toBe('[rank1]: Traceback (most recent call last):');
+    expect(excerpt).toContain('[rank1]: torch.OutOfMemoryError: CUDA out of memory.');
   });
 
   test('keeps every line of the training, even one that resembles the SDK’s', () => {

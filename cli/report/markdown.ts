@@ -11,10 +11,11 @@ import {
 import { formatNumber } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import { EXECUTION_STARTS } from '../training/cause-table.ts';
+import { chooseExcerpt } from '../training/console-log.ts';
 import { drawChart } from './drawing/chart.ts';
 import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
 import type { DoubtedValue, ReportCurve } from './metrics.ts';
-import type { Report } from './report.ts';
+import type { Report, ReportFailure } from './report.ts';
 import { writeDetails, writeEnvironment, writeMetrics, writeParams, writePlot } from './tables.ts';
 import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
 import {
@@ -202,7 +203,7 @@ function createView(
     lead: composeLead(report).map(writeLine).join('\\\n'),
     notices: writeNotices(report, room.settings),
     cause: writeLine(composeCause(report)),
-    log: failure === null ? '' : writeLog(failure.log, room.logLines),
+    log: failure === null ? '' : writeLog(failure, room.logLines),
     gate: writeGate(gateRows.slice(0, room.gateRows)),
     metrics: writeMetrics(leading, report),
     'more-metrics': writeOthers(leading.length, others),
@@ -272,13 +273,21 @@ function composeLeftOut(parts: readonly string[], { tasks, runUrl }: Report, isS
   return phrase`${words(`Left out here: ${parts.join(', ')}. The whole report is `)}${summary}${task}`;
 }
 
-/** The last traceback with the lines before it, else the last lines. */
-function writeLog(lines: readonly string[], count: number): string {
-  if (lines.length === 0) return '';
-  const traceback = lines.findLastIndex((line) => line.includes('Traceback (most recent call last)'));
-  const begin = lines.slice(0, Math.max(0, traceback)).lastIndexOf(EXECUTION_STARTS) + 1;
-  const start = Math.max(0, traceback - 3, begin, lines.length - count);
-  const shown = lines.slice(lines.findIndex((line, index) => index >= start && line.trim() !== ''));
+/** How many lines before the cause are shown with it. */
+const LINES_BEFORE = 3;
+
+/** The lines that show the cause with a few before and what follows, else the last lines. */
+function writeLog({ log, lines: cause }: ReportFailure, count: number): string {
+  if (log.length === 0) return '';
+  const begin = cause === undefined ? 0 : log.slice(0, cause.first).lastIndexOf(EXECUTION_STARTS) + 1;
+  const from = cause === undefined ? 0 : Math.max(begin, cause.first - LINES_BEFORE);
+  const near = log.slice(from);
+  const { lines } = chooseExcerpt(
+    near,
+    cause && { first: cause.first - from, last: cause.last - from },
+    count,
+  );
+  const shown = lines.slice(lines.findIndex((line) => line.trim() !== ''));
   return writeQuotedBlock(shown.join('\n'));
 }
 

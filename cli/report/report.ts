@@ -1,6 +1,8 @@
 import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
-import { type Cause, explainEnd } from '../training/cause.ts';
+import { type Cause, explainEnd, isAgentShutDown } from '../training/cause.ts';
+import type { Evidence } from '../training/cause-table.ts';
+import { chooseExcerpt } from '../training/console-log.ts';
 import { readEnding } from '../training/ending.ts';
 import { readPodState } from '../training/kubernetes.ts';
 import {
@@ -162,7 +164,7 @@ export interface ReportFailure extends Cause {
   readonly taskId: string;
   /** Page of the file at the commit. */
   readonly placeUrl: string | null;
-  /** The last lines of the console. */
+  /** Lines of the console: from the cause on, or the last ones. */
   readonly log: readonly string[];
 }
 
@@ -395,22 +397,27 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
   if (task === undefined) return null;
   const lines = log?.taskId === task.id ? log.lines : [];
   const { statusReason, statusMessage, script } = task;
-  const evidence = {
+  const evidence: Evidence = {
     statusReason,
     statusMessage,
-    log: lines,
+    log: lines.filter((line) => !SDK_REMARKS.some((remark) => remark.test(line))),
     isLogComplete: log?.isWhole ?? false,
     workingDir: script.workingDir ?? '.',
   };
-  const cause = explainEnd(findEnd(task), evidence, readEnding(task.runtime, task.startedAtMs));
+  const ending = readEnding(task.runtime, task.startedAtMs);
+  const cause = explainEnd(findEnd(task, evidence), evidence, ending);
   if (cause === undefined) return null;
-  const own = lines.filter((line) => !SDK_REMARKS.some((remark) => remark.test(line)));
-  const end = own.findLastIndex((line) => line.trim() !== '');
+  const excerpt = chooseExcerpt(evidence.log, cause.lines, LOG_LINES);
+  const shown = cause.lines && {
+    first: Math.max(0, cause.lines.first - excerpt.first),
+    last: cause.lines.last - excerpt.first,
+  };
   return {
     ...cause,
     taskId: task.id,
     placeUrl: formatPlaceUrl(cause, task, context),
-    log: own.slice(0, end + 1).slice(-LOG_LINES),
+    log: excerpt.lines,
+    lines: shown,
   };
 }
 
@@ -424,10 +431,13 @@ const SDK_REMARKS = [
   /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml\.resource_monitor - WARNING - Could not fetch GPU stats: /,
 ];
 
-function findEnd(task: ReportedTask): 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
+function findEnd(
+  task: ReportedTask,
+  evidence: Evidence,
+): 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
   if (task.status === 'failed' || task.status === 'closed') return task.status;
   if (task.status === 'created') return task.statusReason === RESET_REASON ? 'reset' : 'dequeued';
-  return isWorkerLost(task) ? 'worker-lost' : 'stopped';
+  return isWorkerLost(task) || isAgentShutDown(evidence) ? 'worker-lost' : 'stopped';
 }
 
 function formatPlaceUrl(cause: Cause, task: ReportedTask, context: ReportContext): string | null {

@@ -1,4 +1,6 @@
-import { findTraceback, type Traceback } from './traceback.ts';
+import { isOutOfMemory } from './out-of-memory.ts';
+import { type ChildEnd, type Ending, findTraceback, type LineRange } from './traceback.ts';
+import { PROGRESS_BAR } from './traceback-table.ts';
 
 export type CauseKind =
   | 'training'
@@ -29,8 +31,10 @@ export interface Evidence {
 
 /** One way to fail: how to recognise it, and what helps. */
 export interface CauseRow {
-  /** Also the name of the real log that the row was written for: `fixtures/causes/NAME.json`. */
+  /** Also the name of the real log that the row was written for, where there is one: `fixtures/causes/NAME.json`. */
   readonly name: string;
+  /** Whose words it knows: a library with its version, or a document. */
+  readonly source: string;
   readonly kind: CauseKind;
   /** @returns what happened, in one line; undefined if it was something else */
   readonly recognise: (evidence: Evidence) => string | Finding | undefined;
@@ -45,6 +49,8 @@ interface Finding {
   readonly line?: number | undefined;
   readonly kind?: CauseKind;
   readonly advice?: string;
+  /** The lines of the log that show it. */
+  readonly lines?: LineRange | undefined;
 }
 
 /** The agent prints it right before it runs the program. What comes before is set-up. */
@@ -55,8 +61,130 @@ const RERUN = 'To see where, run it on the same kind of machine with python -X f
 const LARGER_MACHINE = 'Use a smaller batch or model, or a queue with a larger machine.';
 const WHY_PODS_GO =
   "Look at the cluster's events: a pod goes with its node, or when it needs more than its limits.";
+const KERNEL_LOG =
+  "Check the machine's kernel log (dmesg) for the out-of-memory killer. If it acted, use a smaller batch or model, or a larger machine.";
+const SHARED_MEMORY =
+  'Give the container more shared memory (docker-args: --ipc=host or --shm-size=8g), or use fewer DataLoader workers.';
+const FULL_DISK =
+  "The disk of the agent's machine is full: free some space there, write less, or use a queue with a larger disk.";
+const UNKNOWN_HOST =
+  "Add the git server to the known hosts of the agent's user: ssh-keyscan HOST >> ~/.ssh/known_hosts. Or use https.";
+const SUBMODULE =
+  "The agent's credentials must cover the submodule too: agent.git_user and agent.git_pass in its clearml.conf, or an SSH key.";
+const NO_GPU =
+  'The training saw no usable GPU: use a queue whose machines have one. In a container, check the driver and docker-args: --gpus all.';
 
 const SIGKILL = 9;
+const SIGTERM = 15;
+
+/** Words of a console, and where they come from. */
+interface Words {
+  readonly source: string;
+  readonly pattern: RegExp;
+}
+
+/** The agent's first line of a run. */
+export const RUN_STARTS = /^task [0-9a-f]{32} pulled from \S+ by worker /;
+
+/** The agent's, before it sets up the task. */
+const SETUP_STARTS = /^Executing task id \[[0-9a-f]{32}\]:/;
+
+/** What helps, by the words of an exception or of what the agent ran. */
+const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
+  {
+    source: 'torch 2.11 (DataLoader.cpp, MapAllocator.cpp), NCCL 2.27 (shmutils.cc)',
+    pattern:
+      /\bshared memory limit\b|insufficient shared memory|out of shared memory|shared memory segment \/dev\/shm|<\/torch_\d|\/dev\/shm\b|killed by signal: Bus error/,
+    advice: SHARED_MEMORY,
+  },
+  {
+    source: 'errno 28 and 122; datasets 4, SQLite 3, torch 2.11 (inline_container.cc)',
+    pattern:
+      /\bno space left on device\b|\bdisk quota exceeded\b|\bnot enough disk space\b|\bdisk is full\b|\bPytorchStreamWriter failed writing file\b/i,
+    advice: FULL_DISK,
+  },
+  {
+    source: 'CUDA 13, torch 2.11, JAX 0.11, Lightning 2.5, XGBoost 3',
+    pattern:
+      /\bNo (?:CUDA|HIP|XPU) GPUs are available\b|\bFound no NVIDIA driver\b|\bnot compiled with CUDA enabled\b|\bdriver version is insufficient\b|\bno CUDA-capable device\b|\btorch\.cuda\.is_available\(\) is False\b|\binvalid device ordinal\b|\bno kernel image is available\b|\bNo supported gpu backend found\b|\bUnable to initialize backend 'cuda'|\bNo visible GPU is found\b/,
+    advice: NO_GPU,
+  },
+  {
+    source: 'CUDA 13, driver types (cudaErrorAssert)',
+    pattern: /\bdevice-side assert triggered\b/,
+    advice:
+      'Usually an index or a label is out of range. CUDA_LAUNCH_BLOCKING=1, or a run without GPU, shows the line.',
+  },
+  {
+    source: 'CPython 3.11 to 3.14',
+    pattern: /^ModuleNotFoundError\b/,
+    advice: 'Add the package to requirements.txt.',
+  },
+];
+
+/** Lines that only stand in a log if a process was killed. */
+const KILLED_LINES: readonly Words[] = [
+  { source: 'Linux 6, mm/oom_kill.c', pattern: /\bOut of memory: Killed process \d|\boom-kill:constraint=/ },
+  { source: 'bash 5, jobs.c', pattern: /: line \d+: +\d+ Killed\b/ },
+  { source: 'DeepSpeed 0.18, launcher/launch.py', pattern: /\bexits with return code = (?:-9|137|247)\b/ },
+  { source: 'torch 2.11, elastic/multiprocessing/api.py', pattern: /\bfailed \(exitcode: -9\) local_rank\b/ },
+  {
+    source: 'lightning 2.5, fabric/strategies/launchers/subprocess_script.py',
+    pattern: /\bChild process with PID \d+ terminated with code -9\b/,
+  },
+  { source: 'Open MPI 4 and 5', pattern: /\bexited on signal 9 \(Killed\)/ },
+  {
+    source: 'Slurm 24, srun and slurmstepd',
+    pattern: /^srun: error: \S+: tasks? [\d,-]+: (?:Out Of Memory|Killed)|\bDetected \d+ oom[-_ ]kill event/i,
+  },
+  { source: 'ray 2.50, the raylet', pattern: /\bkilled due to memory pressure \(OOM\)/ },
+];
+
+/** libstdc++, vterminate.cc; the next line may say what(). */
+const TERMINATE = /^terminate called after throwing an instance of '([^']{1,300})'/;
+
+/** What native libraries print right before they end the process for lack of memory. */
+const NATIVE_MEMORY_ERRORS: readonly Words[] = [
+  { source: 'libstdc++', pattern: TERMINATE },
+  { source: 'Rust 1.90, library/std/src/alloc.rs', pattern: /^memory allocation of \d+ bytes failed/ },
+  { source: 'GCC 15, libgomp/alloc.c', pattern: /^libgomp: Out of memory allocating \d+ bytes/ },
+  { source: 'bitsandbytes 0.48, csrc', pattern: /^Error out of memory at line \d+ in file / },
+  {
+    source: 'CUDA samples, helper_cuda.h',
+    pattern: /^CUDA error at .{1,300} code=2\(cudaErrorMemoryAllocation\)/,
+  },
+  {
+    source: 'OpenJDK 21',
+    pattern:
+      /^Exception in thread "[^"]{1,100}" java\.lang\.OutOfMemoryError|^# There is insufficient memory for the Java Runtime/,
+  },
+  { source: 'bash 5', pattern: /\bfork: Cannot allocate memory$/ },
+  {
+    source: 'glog and Abseil, in TensorFlow 2.20 and JAX 0.11: fatal',
+    pattern:
+      /^(?:F\d{4}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: F) .{0,300}(?:RESOURCE_EXHAUSTED|[Oo]ut of memory)/,
+  },
+];
+
+/** lightning 2.5, fabric/strategies/launchers/subprocess_script.py: it then kills its own process. */
+const LIGHTNING_ENDS = /\bForcefully terminating all other processes to avoid zombies\b/;
+/** torch 2.11, csrc/DataLoader.cpp */
+const BUS_ERROR = /(Unexpected bus error encountered in worker\. .{0,200})/;
+/** hydra 1.3, _internal/utils.py */
+const HYDRA_ERROR = 'Error executing job with overrides';
+const HYDRA_HINT = 'Set the environment variable HYDRA_FULL_ERROR=1';
+
+/** Lines after the last one of a program. */
+const CLOSING_LINES: readonly Words[] = [
+  {
+    source: 'clearml-agent 3.0.3',
+    pattern: /^Process (?:failed|completed|aborted|terminated)\b|^User aborted: /,
+  },
+  { source: 'clearml 2.1.12', pattern: /^ClearML |^\d{4}-\d\d-\d\d [\d:,]+ - clearml\b/ },
+  { source: 'CPython 3.14, resource_tracker.py', pattern: /\bresource_tracker\b/ },
+  { source: 'hydra 1.3', pattern: /^Set the environment variable HYDRA_FULL_ERROR=1/ },
+  { source: 'wandb 0.22', pattern: /^wandb: / },
+];
 
 /** Signals of a crash by their number on Linux (signal(7)), and what usually sends them. */
 const CRASH_SIGNALS: Readonly<Record<number, { readonly name: string; readonly advice: string }>> = {
@@ -76,8 +204,10 @@ const CRASH_SIGNALS: Readonly<Record<number, { readonly name: string; readonly a
  */
 export const CAUSE_TABLE: readonly CauseRow[] = [
   {
-    // clearml_agent/glue/pending_pods_daemon.py: the pod's own reason follows.
+    // The pod's own reason follows.
     name: 'kubernetes-image',
+    source:
+      'clearml-agent 3.0.3, glue/pending_pods_daemon.py: the reasons of Kubernetes 1.34 (images/types.go)',
     kind: 'setup',
     recognise({ statusReason, statusMessage }) {
       const [, said] = /^K8S glue\b[^:]*: *(.+)/s.exec(statusReason) ?? [];
@@ -92,8 +222,9 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       "Check docker-image and its registry: the cluster's nodes must reach it and may need an image pull secret.",
   },
   {
-    // clearml_agent/glue/k8s.py, _set_task_failed_while_applying: only the console has the words.
+    // Only the console has the words.
     name: 'kubernetes-refused',
+    source: 'clearml-agent 3.0.3, glue/k8s.py (_set_task_failed_while_applying)',
     kind: 'setup',
     recognise({ log }) {
       if (has(log, EXECUTION_STARTS)) return undefined;
@@ -103,8 +234,8 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
     advice: "Correct what it says in the glue's pod template or in the cluster: quotas, permissions, limits.",
   },
   {
-    // clearml_agent/glue/k8s.py, _cleanup_old_pods.
     name: 'kubernetes-pod-deleted',
+    source: 'clearml-agent 3.0.3, glue/k8s.py (_cleanup_old_pods)',
     kind: 'worker-lost',
     recognise: ({ statusReason, statusMessage }) =>
       [statusReason, statusMessage].find((words) => /^(?:pod|job) deleted\b/i.test(words)),
@@ -112,45 +243,59 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'missing-commit',
+    source: 'git 2.51, clearml-agent 3.0.3',
     kind: 'setup',
-    recognise({ log }) {
-      const commit = findMatch(log, /fatal: reference is not a tree: (\S+)/);
+    recognise(evidence) {
+      const commit = findMatch(readSetup(evidence), /fatal: reference is not a tree: (\S+)/);
       return commit && `the agent did not find commit ${commit} in the repository`;
     },
     advice: 'Push the commit, then launch again. A force push removes commits from a branch.',
   },
   {
     name: 'clone-failed',
+    source: 'git 2.51, OpenSSH 10, clearml-agent 3.0.3',
     kind: 'setup',
-    recognise({ log }) {
+    recognise(evidence) {
+      const log = readSetup(evidence);
       if (!has(log, /clearml_agent: ERROR: Failed cloning repository|Repository cloning failed:/))
         return undefined;
-      // The first complaint of git tells the reason. The others are general advice.
-      const reason = log.find((line) => line.startsWith('fatal: '));
-      return addReason('the agent could not clone the repository', reason);
+      const submodule = findMatch(log, /^fatal: clone of '([^']+)' into submodule path /);
+      const what = submodule === undefined ? 'the repository' : `the submodule ${submodule}`;
+      const reason = findGitReason(log);
+      const message = addReason(`the agent could not clone ${what}`, reason);
+      if (reason !== undefined && /^Host key verification failed/.test(reason))
+        return { message, advice: UNKNOWN_HOST };
+      return submodule === undefined ? message : { message, advice: SUBMODULE };
     },
     advice:
       "Check that the agent's machine can reach the repository and has credentials for it: agent.git_user and agent.git_pass in its clearml.conf, or an SSH key.",
   },
   {
     name: 'missing-requirement',
+    source: 'pip 25, clearml-agent 3.0.3',
     kind: 'setup',
-    recognise({ log }) {
+    recognise(evidence) {
+      const log = readSetup(evidence);
       if (!has(log, /Could not install task requirements|installing pip requirements failed/))
         return undefined;
       const missing = findMatch(log, /ERROR: No matching distribution found for (\S+)/);
       const reason =
         missing === undefined ? findMatch(log, /^\s*ERROR: (.+)/) : `no package matches ${missing}`;
-      return addReason('the agent could not install the requirements', reason);
+      const message = addReason('the agent could not install the requirements', reason);
+      const advice = adviseFor(message);
+      return advice === undefined ? message : { message, advice };
     },
     advice:
       "Correct requirements.txt. For a package on a private index, set agent.package_manager.extra_index_url in the agent's clearml.conf.",
   },
   {
     name: 'missing-entry-point',
+    source: 'CPython 3.14, Modules/main.c',
     kind: 'setup',
-    recognise({ log }) {
-      const path = findMatch(log, /can't open file '([^']+)': \[Errno 2\]/);
+    recognise(evidence) {
+      // A program that the training starts may be missing too. Python itself exits with 2.
+      if (findExitCode(evidence) !== 2) return undefined;
+      const path = findMatch(evidence.log, /can't open file '([^']+)': \[Errno 2\]/);
       return (
         path && `the program ${path.replace(/^.*\/task_repository\/[^/]+\//, '')} is not in the repository`
       );
@@ -159,6 +304,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'missing-working-dir',
+    source: 'CPython 3.14, subprocess.py; clearml-agent 3.0.3',
     kind: 'setup',
     recognise({ log }) {
       const line = log[log.findIndex((text) => text.includes(EXECUTION_STARTS)) + 2] ?? '';
@@ -172,8 +318,10 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'bad-diff',
+    source: 'git 2.51, clearml-agent 3.0.3',
     kind: 'setup',
-    recognise({ log }) {
+    recognise(evidence) {
+      const log = readSetup(evidence);
       if (!has(log, 'Failed applying git diff')) return undefined;
       const reason = findMatch(log, /error: (patch failed: .+?)(?:\\n|$)/);
       return addReason('the agent could not apply the uncommitted changes', reason);
@@ -182,6 +330,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'docker-failed',
+    source: 'Docker 28, clearml-agent 3.0.3',
     kind: 'setup',
     recognise({ log }) {
       if (has(log, EXECUTION_STARTS)) return undefined;
@@ -192,49 +341,122 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'memory-error',
+    source: 'the table in out-of-memory.ts',
     kind: 'out-of-memory',
     recognise(evidence) {
-      const traceback = findUncaught(evidence);
-      return traceback &&
-        /^(?:\S*MemoryError|\S*OutOfMemoryError)\b|CUDA out of memory/.test(traceback.exception)
-        ? { message: traceback.exception, ...traceback.place }
-        : undefined;
+      const ending = findUncaught(evidence);
+      return ending !== undefined && isOutOfMemory(ending.text) ? describeEnding(ending) : undefined;
     },
     advice: LARGER_MACHINE,
   },
   {
+    name: 'killed-process',
+    source: 'traceback-table.ts; torch 2.11, csrc/DataLoader.cpp',
+    kind: 'out-of-memory',
+    recognise(evidence) {
+      const ending = findUncaught(evidence);
+      if (ending?.child?.exitCode !== -SIGKILL) return undefined;
+      const isTold = /\b(?:SIGKILL|Killed)\b/.test(ending.exception);
+      const message = isTold
+        ? ending.exception
+        : `${nameProcess(ending.child)} was killed (SIGKILL), often for lack of memory`;
+      return { ...describeEnding(ending), message };
+    },
+    advice: KERNEL_LOG,
+  },
+  {
+    name: 'killed-by-name',
+    source: 'the table KILLED_LINES',
+    kind: 'out-of-memory',
+    recognise(evidence) {
+      const { lines, first } = readTraining(evidence);
+      if (findExitCode(evidence) === undefined && !isPodKilled(evidence)) return undefined;
+      const after = (findUncaught(evidence)?.lines.last ?? -1) - first;
+      const line = lines.findLast(
+        (text, at) => at > after && KILLED_LINES.some(({ pattern }) => pattern.test(text)),
+      );
+      if (line !== undefined)
+        return `a process of the training was killed, often for lack of memory: ${line.trim()}`;
+      return isPodKilled(evidence) ? 'Kubernetes killed the pod for lack of memory (OOMKilled)' : undefined;
+    },
+    advice: KERNEL_LOG,
+  },
+  {
     name: 'killed',
+    source: 'signal(7); clearml-agent 3.0.3, worker.py',
     kind: 'out-of-memory',
     recognise: (evidence) =>
-      findSignal(evidence) === SIGKILL
+      findSignal(evidence) === SIGKILL && !has(evidence.log, LIGHTNING_ENDS)
         ? 'the training was killed (SIGKILL), often for lack of memory'
         : undefined,
-    advice:
-      "Check the machine's kernel log (dmesg) for the out-of-memory killer. If it acted, use a smaller batch or model, or a larger machine.",
+    advice: KERNEL_LOG,
+  },
+  {
+    name: 'native-memory-error',
+    source: 'the table NATIVE_MEMORY_ERRORS',
+    kind: 'out-of-memory',
+    recognise(evidence) {
+      if (findExitCode(evidence) === undefined || findUncaught(evidence) !== undefined) return undefined;
+      const { lines } = readTraining(evidence);
+      const at = lines.findLastIndex((line) =>
+        NATIVE_MEMORY_ERRORS.some(({ pattern }) => pattern.test(line)),
+      );
+      const error = TERMINATE.exec(lines[at] ?? '')?.[1];
+      if (error === undefined) return lines[at];
+      const what = /^\s*what\(\):\s*(.*)/.exec(lines[at + 1] ?? '')?.[1] ?? '';
+      const message = what === '' || what === error ? error : `${error}: ${what}`;
+      return /bad_alloc|out_?of_?memory/i.test(error) || isOutOfMemory(what) ? message : undefined;
+    },
+    advice: LARGER_MACHINE,
+  },
+  {
+    name: 'argument-error',
+    source: 'CPython 3.14, argparse.py; click 8 says it in the same words',
+    kind: 'training',
+    // argparse exits with 2.
+    recognise(evidence) {
+      const isRefused = findExitCode(evidence) === 2 || findUncaught(evidence)?.child?.exitCode === 2;
+      return isRefused ? findMatch(readTraining(evidence).lines, /^(\S+: error: .+)/) : undefined;
+    },
+    advice: 'Correct params (or --param): the program does not take this argument.',
+  },
+  {
+    name: 'crashed-process',
+    source: 'traceback-table.ts; signal(7)',
+    kind: 'training',
+    recognise(evidence) {
+      const { child, exception, place } = findUncaught(evidence) ?? {};
+      if (child === undefined || exception === undefined) return undefined;
+      const signal = CRASH_SIGNALS[-child.exitCode];
+      // Its own words say more, where they say it.
+      if (signal === undefined && child.rank === undefined) return undefined;
+      const how =
+        signal === undefined ? `ended with exit code ${child.exitCode}` : `crashed (${signal.name})`;
+      const message = child.rank === undefined ? exception : `${nameProcess(child)} ${how}`;
+      return { message, ...place, ...(signal === undefined ? {} : { advice: `${signal.advice} ${RERUN}` }) };
+    },
+    advice: 'The log may show above why that process ended.',
   },
   {
     name: 'exception',
+    source: 'CPython 3.11 to 3.14, traceback.py; traceback-table.ts; the table ADVICE',
     kind: 'training',
     recognise(evidence) {
-      const traceback = findUncaught(evidence);
-      if (traceback === undefined) return undefined;
-      const found = { message: traceback.exception, ...traceback.place };
-      return /^ModuleNotFoundError\b/.test(traceback.exception)
-        ? { ...found, advice: 'Add the package to requirements.txt.' }
+      const ending = findUncaught(evidence);
+      if (ending === undefined) return undefined;
+      const { lines } = readTraining(evidence);
+      // The process that died of it has said so itself; its exception has not.
+      const isBusError = ending.wrapper?.includes('DataLoader worker') === true && has(lines, BUS_ERROR);
+      const found = describeEnding(ending);
+      return isBusError
+        ? { ...found, message: `${found.message} (${findMatch(lines, BUS_ERROR)})`, advice: SHARED_MEMORY }
         : found;
     },
     advice: 'Correct the training and push. The push trains the new commit.',
   },
   {
-    name: 'argument-error',
-    kind: 'training',
-    // argparse exits with 2.
-    recognise: (evidence) =>
-      findExitCode(evidence) === 2 ? findMatch(evidence.log, /^(\S+: error: .+)/) : undefined,
-    advice: 'Correct params (or --param): the program does not take this argument.',
-  },
-  {
     name: 'crash',
+    source: 'signal(7)',
     kind: 'training',
     recognise(evidence) {
       const signal = CRASH_SIGNALS[findSignal(evidence) ?? 0];
@@ -246,6 +468,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'exit-code',
+    source: 'clearml-agent 3.0.3, worker.py; CPython 3.14: sys.exit of a text prints it and exits with 1',
     kind: 'training',
     recognise(evidence) {
       const { log } = evidence;
@@ -253,7 +476,8 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       if (code === undefined) return undefined;
       // Only a long log lacks its beginning, so the training had started.
       if (!evidence.isLogComplete || log.length === 0 || has(log, EXECUTION_STARTS)) {
-        return `the training ended with exit code ${code}`;
+        const last = code === 1 ? findLastLine(readTraining(evidence).lines) : undefined;
+        return `the training ended with exit code ${code}${last === undefined ? '' : `; its last line: ${last}`}`;
       }
       const reason = findMatch(log, /clearml_agent: ERROR: (.+)/) ?? `exit code ${code}`;
       return {
@@ -275,6 +499,22 @@ function findMatch(log: readonly string[], pattern: RegExp): string | undefined 
   return pattern.exec(log.findLast((line) => pattern.test(line)) ?? '')?.[1];
 }
 
+/**
+ * Why git failed: its first `fatal:` line, or what it or ssh said before, where that line is the advice that follows every
+ * failure of a remote (git 2.51, connect.c).
+ */
+function findGitReason(log: readonly string[]): string | undefined {
+  const at = log.findIndex((line) => line.startsWith('fatal: '));
+  const fatal = log[at];
+  if (fatal === undefined || !/^fatal: Could not read from remote repository/.test(fatal)) return fatal;
+  const before = log.slice(0, at).findLast((line) => line.trim() !== '');
+  return before === undefined || /^(?:cloning|Cloning into|pulling)\b/.test(before) ? fatal : before.trim();
+}
+
+function adviseFor(text: string): string | undefined {
+  return ADVICE.find(({ pattern }) => pattern.test(text))?.advice;
+}
+
 function addReason(what: string, reason: string | undefined): string {
   return reason === undefined ? what : `${what}: ${reason}`;
 }
@@ -287,14 +527,86 @@ function findExitCode({ statusReason, log }: Evidence): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-/** The signal that ended the program: Python gives -n for signal n, a shell 128 + n. */
+/** The signal that ended the program: Python gives -n for signal n, a shell 128 + n; a launcher in Python that exits with its child's -n, 256 - n. */
 function findSignal(evidence: Evidence): number | undefined {
   const code = findExitCode(evidence) ?? 0;
-  return code < 0 ? -code : code > 128 ? code - 128 : undefined;
+  if (code < 0) return -code;
+  return code > 192 ? 256 - code : code > 128 ? code - 128 : undefined;
 }
 
-/** The exception that ended the program. Python then exits with 1; the program chose any other code. */
-function findUncaught(evidence: Evidence): Traceback | undefined {
-  const code = findExitCode(evidence) ?? 1;
-  return code === 1 ? findTraceback(evidence.log, evidence.workingDir) : undefined;
+/**
+ * The exception that ended the program. Python then exits with 1, or is ended by a library that aborts after it; any other
+ * code the program chose.
+ */
+function findUncaught(evidence: Evidence): Ending | undefined {
+  const known = endings.get(evidence);
+  if (known !== undefined) return known.ending;
+  const { lines, first } = readTraining(evidence);
+  const signal = findSignal(evidence) ?? 0;
+  const isPossible = (findExitCode(evidence) ?? 1) === 1 || (signal in CRASH_SIGNALS && signal !== SIGTERM);
+  const found =
+    isPossible || has(lines, LIGHTNING_ENDS) ? findTraceback(lines, evidence.workingDir) : undefined;
+  const ending = found && {
+    ...found,
+    lines: { first: found.lines.first + first, last: found.lines.last + first },
+  };
+  endings.set(evidence, { ending });
+  return ending;
+}
+
+/** Several rows ask for it. */
+const endings = new WeakMap<Evidence, { readonly ending: Ending | undefined }>();
+
+function describeEnding({ exception, text, place, lines }: Ending): Finding {
+  const advice = adviseFor(text);
+  return { message: exception, ...place, lines, ...(advice === undefined ? {} : { advice }) };
+}
+
+function nameProcess({ rank }: ChildEnd): string {
+  return rank === undefined ? 'a process of the training' : `rank ${rank} of the training`;
+}
+
+/** What the program printed, and where it begins in the log: a task that was enqueued again has the logs of all its runs. */
+function readTraining({ log }: Evidence): { readonly lines: readonly string[]; readonly first: number } {
+  const run = log.findLastIndex((line) => RUN_STARTS.test(line)) + 1;
+  const start = log.slice(run).findIndex((line) => line.includes(EXECUTION_STARTS)) + 1;
+  // Set-up failed: a traceback in it is the agent's own.
+  if (start === 0 && log.slice(run).some((line) => SETUP_STARTS.test(line)))
+    return { lines: [], first: log.length };
+  return { lines: log.slice(run + start), first: run + start };
+}
+
+/** What the agent printed before it started the program. */
+function readSetup({ log }: Evidence): readonly string[] {
+  const run = log.slice(log.findLastIndex((line) => RUN_STARTS.test(line)) + 1);
+  const start = run.findIndex((line) => line.includes(EXECUTION_STARTS));
+  return start < 0 ? run : run.slice(0, start);
+}
+
+/** The last line that the program itself may have printed. */
+function findLastLine(lines: readonly string[]): string | undefined {
+  const isOwn = (line: string) =>
+    /[\p{L}\p{N}]/u.test(line) &&
+    !PROGRESS_BAR.test(line) &&
+    !CLOSING_LINES.some(({ pattern }) => pattern.test(line));
+  const last = lines.findLastIndex(isOwn);
+  // Hydra prints the message alone and this line after it, where it shortens the traceback to nothing.
+  const hydra = lines.findLastIndex((line) => line.startsWith(HYDRA_HINT));
+  const begin = hydra < 0 ? -1 : lines.slice(0, hydra).findLastIndex((line) => line.startsWith(HYDRA_ERROR));
+  return (
+    begin < 0
+      ? lines[last]
+      : lines
+          .slice(begin + 1, hydra)
+          .filter(isOwn)
+          .slice(0, 3)
+          .join('; ')
+  )?.trim();
+}
+
+function isPodKilled({
+  statusReason,
+  statusMessage,
+}: Pick<Evidence, 'statusReason' | 'statusMessage'>): boolean {
+  return /\bOOMKilled\b/.test(`${statusReason} ${statusMessage}`);
 }

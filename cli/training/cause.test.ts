@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { type Cause, explainEnd, formatCause, recogniseFailure } from './cause.ts';
+import { readFailureConsoles, toEvidence } from '../dev/failure-consoles.ts';
+import { type Cause, explainEnd, formatCause, isAgentShutDown, recogniseFailure } from './cause.ts';
 import { CAUSE_TABLE, type Evidence } from './cause-table.ts';
 import type { EndReason } from './task-life.ts';
 import { findTraceback } from './traceback.ts';
@@ -80,6 +81,10 @@ const EXPECTED: Readonly<Record<string, readonly [row: string, cause: string]>> 
 
 /** Ends that are known by the status alone. */
 const BY_STATUS: Readonly<Record<string, readonly [end: EndReason, cause: string]>> = {
+  'agent-shut-down': [
+    'worker-lost',
+    'worker-lost: the worker was lost: its agent was shut down while it ran the task',
+  ],
   stopped: ['stopped', 'stopped: the task was stopped by somebody'],
   'worker-lost': [
     'worker-lost',
@@ -98,9 +103,13 @@ describe('a real failure is recognised for what it was:', () => {
     expect(formatCause(explainEnd(end, readEvidence(name)) as Cause)).toBe(cause);
   });
 
-  test('every row of the table has a real log, and every log is looked at', () => {
-    const rows = CAUSE_TABLE.map(({ name }) => name);
-    expect(new Set(Object.values(EXPECTED).map(([row]) => row))).toEqual(new Set(rows));
+  test('every row of the table has a real log or a library’s console, and every log is looked at', () => {
+    const consoles = readFailureConsoles().map((shown) => {
+      const evidence = toEvidence(shown);
+      return CAUSE_TABLE.find(({ recognise }) => recognise(evidence) !== undefined)?.name;
+    });
+    const shown = new Set([...Object.values(EXPECTED).map(([row]) => row), ...consoles]);
+    expect([...shown].sort()).toEqual(CAUSE_TABLE.map(({ name }) => name).sort());
     const recorded = readdirSync(FIXTURES).map((file) => file.replace(/\.json$/, ''));
     expect(recorded.sort()).toEqual([...Object.keys(EXPECTED), ...Object.keys(BY_STATUS)].sort());
   });
@@ -149,6 +158,16 @@ test('who stopped a task is named where ClearML does', () => {
   );
 });
 
+test('an agent that was shut down is told from a stop by a person, in the last run of the task', () => {
+  const shutDown = readEvidence('agent-shut-down');
+  expect(isAgentShutDown(shutDown)).toBe(true);
+  expect(isAgentShutDown(readEvidence('stopped'))).toBe(false);
+  expect(isAgentShutDown(readEvidence('worker-lost'))).toBe(false);
+  expect(isAgentShutDown({ ...shutDown, statusReason: 'superseded' })).toBe(false);
+  const again = [...shutDown.log, ...readEvidence('stopped').log];
+  expect(isAgentShutDown({ ...shutDown, log: again })).toBe(false);
+});
+
 test('a task that succeeded has no cause', () => {
   expect(explainEnd('succeeded', readEvidence('killed'))).toBeUndefined();
 });
@@ -191,14 +210,29 @@ describe('the innermost frame of a traceback that lies in the repository:', () =
   test.each<[string, string[]]>([
     ['before the colon', ['    code', 'ValueError', ': x']],
     ['after the colon', ['    code', 'ValueError: ', 'x']],
+    ['on both sides of the colon', ['    code', 'ValueError', ': ', 'x']],
     ['in the indentation of a line of code', ['    ', 'code', 'ValueError: x']],
   ])('is found, and the exception whole, where the agent cut it %s', (_name, lines) => {
     const frame = `  File ${inside}/train.py", line 7, in f`;
     const log = ['Traceback (most recent call last):', frame, ...lines, 'Process failed, exit code 1'];
-    expect(findTraceback(log, '.')).toEqual({
+    expect(findTraceback(log, '.')).toMatchObject({
       exception: 'ValueError: x',
       place: { file: 'train.py', line: 7 },
     });
+  });
+
+  test.each([
+    [['subprocess.', 'CalledProcessError: x']],
+    [['subprocess', '.CalledProcessError: x']],
+    [['subprocess', '.', 'CalledProcessError', ': ', 'x']],
+  ])('and its name whole: %j', (pieces) => {
+    const log = [
+      'Traceback (most recent call last):',
+      `  File ${inside}/train.py", line 7, in f`,
+      '    code',
+      ...pieces,
+    ];
+    expect(findTraceback(log, '.')?.exception).toBe('subprocess.CalledProcessError: x');
   });
 
   test('an exception without a message is its name alone', () => {
@@ -222,7 +256,7 @@ describe('the innermost frame of a traceback that lies in the repository:', () =
       ],
       '.',
     );
-    expect(found).toEqual({ exception: "KeyError: 'digits'", place: { file: 'train.py', line: 9 } });
+    expect(found).toMatchObject({ exception: "KeyError: 'digits'", place: { file: 'train.py', line: 9 } });
   });
 });
 

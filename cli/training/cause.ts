@@ -1,8 +1,9 @@
 import { toSingleLine } from '../text/single-line.ts';
-import { CAUSE_TABLE, type CauseKind, type Evidence } from './cause-table.ts';
+import { CAUSE_TABLE, type CauseKind, type Evidence, RUN_STARTS } from './cause-table.ts';
 import { type Ending, explainEnding } from './ending.ts';
 import { formatAgentCommand } from './task.ts';
 import type { EndReason } from './task-life.ts';
+import type { LineRange } from './traceback.ts';
 
 /** Why a task did not succeed. */
 export interface Cause {
@@ -16,10 +17,16 @@ export interface Cause {
   readonly advice: string;
   /** A page that tells more. */
   readonly url?: string | undefined;
+  /** The lines of the log that show it, if some do. */
+  readonly lines?: LineRange | undefined;
 }
 
+/** No line of a log that matters is longer. */
+const MAX_LINE = 8000;
+
 /** The cause of a failure, by the task's status reason and log. */
-export function recogniseFailure(evidence: Evidence): Cause {
+export function recogniseFailure({ log, ...told }: Evidence): Cause {
+  const evidence: Evidence = { ...told, log: log.map((line) => line.slice(0, MAX_LINE)) };
   for (const { kind, recognise, advice } of CAUSE_TABLE) {
     const found = recognise(evidence);
     if (found === undefined) continue;
@@ -42,20 +49,37 @@ export function recogniseFailure(evidence: Evidence): Cause {
 export function explainEnd(end: EndReason, evidence: Evidence, ending?: Ending): Cause | undefined {
   if (end === 'succeeded') return undefined;
   if (end === 'failed') return recogniseFailure(evidence);
-  if (ending !== undefined && end !== 'deleted') {
-    const cause = explainEnding(ending);
-    return ending.kind === 'queue-timeout'
-      ? { ...explainQueueTimeout(evidence), message: cause.message }
-      : cause;
-  }
+  if (ending?.kind === 'queue-timeout') return explainQueueTimeout(evidence, ending.by);
+  if (ending !== undefined && end !== 'deleted') return explainEnding(ending);
   if (end === 'stopped') return explainStop(evidence);
   if (end === 'queue-timeout') return explainQueueTimeout(evidence);
+  if (end === 'worker-lost' && isAgentShutDown(evidence)) return AGENT_SHUT_DOWN;
   const reason = toSingleLine(evidence.statusReason);
   if (end === 'dequeued' && reason !== '') {
     return describeStop(`the task was taken out of the queue: ${reason}`);
   }
   return CAUSE_BY_END[end];
 }
+
+/**
+ * Whether the agent was shut down while it ran the task. It ends the task as a person would (`stopped`, "user abort"); only
+ * the console tells the two apart (clearml-agent 3.0.3, worker.py `handle_task_process_termination`).
+ */
+export function isAgentShutDown({ statusReason, log }: Evidence): boolean {
+  const run = log.slice(log.findLastIndex((line) => RUN_STARTS.test(line)) + 1);
+  const has = (pattern: RegExp) => run.some((line) => pattern.test(line));
+  return (
+    statusReason === 'user abort' &&
+    has(/^Process terminated by user\b/) &&
+    !has(/^User aborted: stopping task\b/)
+  );
+}
+
+const AGENT_SHUT_DOWN: Cause = {
+  kind: 'worker-lost',
+  message: 'the worker was lost: its agent was shut down while it ran the task',
+  advice: 'Its machine was stopped or taken back (a spot instance), or the agent restarted. Launch again.',
+};
 
 const CAUSE_BY_END: Readonly<
   Record<Exclude<EndReason, 'succeeded' | 'failed' | 'stopped' | 'queue-timeout'>, Cause>
@@ -81,11 +105,12 @@ const CAUSE_BY_END: Readonly<
   },
 };
 
-function explainQueueTimeout({ queue, pod }: Evidence): Cause {
+function explainQueueTimeout({ queue, pod }: Evidence, limit = ''): Cause {
+  const passed = `the task never started: the queue time-out${limit === '' ? '' : ` of ${limit}`} passed`;
   if (pod !== undefined) {
     return {
       kind: 'never-started',
-      message: `the task never started: the queue time-out passed while it waited for a Kubernetes pod${pod === '' ? '' : `: ${toSingleLine(pod)}`}`,
+      message: `${passed} while it waited for a Kubernetes pod${pod === '' ? '' : `: ${toSingleLine(pod)}`}`,
       advice:
         'Check what keeps the pod waiting (kubectl describe pod, and the log of the ClearML glue). Or allow more time (--queue-timeout).',
     };
@@ -93,7 +118,7 @@ function explainQueueTimeout({ queue, pod }: Evidence): Cause {
   const command = queue === undefined ? '' : `: ${formatAgentCommand(queue)}`;
   return {
     kind: 'never-started',
-    message: 'the task never started: the queue time-out passed',
+    message: passed,
     advice: `Check that an agent serves the queue${command}.`,
   };
 }

@@ -1,6 +1,7 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  chooseExcerpt,
   createLogBudget,
   createLogReader,
   type LogEvent,
@@ -187,4 +188,28 @@ test('within the budget every line passes, beyond it the middle is dropped and t
   expect(roomy.take(lines)).toEqual(lines);
   expect(roomy.rest).toEqual({ droppedLines: 0, droppedBytes: 0, tail: [] });
   expect(roomy.tail).toEqual(lines.slice(-40));
+});
+
+describe('the lines that are shown with a failure', () => {
+  const log = Array.from({ length: 100 }, (_, index) => `line ${index}`);
+
+  test.each<[string, { first: number; last: number } | undefined, [first: number, last: number]]>([
+    ['are the last ones, where nothing shows the cause', undefined, [90, 99]],
+    ['are the last ones, where the cause is among them', { first: 93, last: 95 }, [90, 99]],
+    ['begin with the cause, where more follows', { first: 90, last: 93 }, [90, 99]],
+    ['begin with the cause, wherever it is', { first: 40, last: 43 }, [40, 49]],
+    ['end with the cause, where it is longer', { first: 20, last: 60 }, [51, 60]],
+    ['begin with the cause at the very beginning', { first: 0, last: 0 }, [0, 9]],
+  ])('%s', (_name, cause, [first, last]) => {
+    const excerpt = chooseExcerpt([...log, '', ' '], cause, 10);
+    expect(excerpt.lines).toEqual(log.slice(first, last + 1));
+    expect(excerpt.first).toBe(first);
+    expect(excerpt.isEnd).toBe(cause === undefined || cause.first === 93);
+  });
+
+  test('are cut, and no more than there are', () => {
+    const { lines } = chooseExcerpt(['a', 'b'.repeat(1_000_000)], undefined, 10);
+    expect(lines.map(({ length }) => length)).toEqual([1, 4001]);
+    expect(chooseExcerpt([], undefined, 10).lines).toEqual([]);
+  });
 });

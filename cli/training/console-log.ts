@@ -1,4 +1,5 @@
 import { stripAnsi } from '../text/single-line.ts';
+import type { LineRange } from './traceback.ts';
 
 /** A part of a task's console, as ClearML keeps it. It may hold many lines. */
 export interface LogEvent {
@@ -217,6 +218,34 @@ export function createLogBudget(budgetBytes = BUDGET_BYTES) {
       return tail.map(cutLine);
     },
   };
+}
+
+/** Lines of a log. */
+export interface Excerpt {
+  readonly lines: readonly string[];
+  /** Index of the first one in the log. */
+  readonly first: number;
+  /** They are its last ones. */
+  readonly isEnd: boolean;
+}
+
+/** After a cause that only a few lines follow, the end of the log shows the cause, and what came before it. */
+const MOST_LINES_AFTER = 5;
+
+/**
+ * The lines of a log to show with a failure: from its cause on, not what launchers and the interpreter printed after it.
+ * Without a known cause, or where that stands at the very end, they are the last lines.
+ *
+ * @param cause the lines of `log` that show the cause
+ * @param count how many lines to show at most
+ */
+export function chooseExcerpt(log: readonly string[], cause: LineRange | undefined, count: number): Excerpt {
+  const end = log.findLastIndex((line) => line.trim() !== '') + 1;
+  const isAtEnd =
+    cause === undefined || (cause.first >= end - count && end - 1 - cause.last <= MOST_LINES_AFTER);
+  // Of a longer traceback the end says more.
+  const first = isAtEnd ? Math.max(0, end - count) : Math.max(cause.first, cause.last + 1 - count);
+  return { first, isEnd: isAtEnd, lines: log.slice(first, Math.min(end, first + count)).map(cutLine) };
 }
 
 function cutLine(line: string): string {

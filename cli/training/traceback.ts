@@ -1,82 +1,198 @@
-/** The result of a Python traceback. */
-export interface Traceback {
-  /** `ValueError: bad learning rate` */
-  readonly exception: string;
-  /** The innermost frame that lies in the repository. */
-  readonly place: { readonly file: string; readonly line: number } | undefined;
+import { isOutOfMemory } from './out-of-memory.ts';
+import { type Block, type ParsedConsole, type Place, parseTracebacks } from './traceback-parser.ts';
+import {
+  CHILD_ENDS,
+  CHILD_WORDS,
+  MOST_LAST_LINES,
+  MOST_LINES_BETWEEN,
+  MOST_LINES_OF_OTHERS,
+  SECONDARY,
+  SIGNALS,
+  WAIT_ENDED,
+  WRAPPERS,
+} from './traceback-table.ts';
+
+/** Lines of a console by their index, both included. */
+export interface LineRange {
+  readonly first: number;
+  readonly last: number;
 }
 
-const HEADER = 'Traceback (most recent call last):';
-const FRAME = /^\s+File "([^"]+)", line (\d+)/;
-/** The margin of exception groups. */
-const MARGIN = /^\s*[|+] /;
+/** The exception that ended a program, as its console shows it. */
+export interface Ending {
+  /** In one line: `ValueError: bad learning rate` */
+  readonly exception: string;
+  /** With the further lines of its message, and the exceptions that it was raised from. */
+  readonly text: string;
+  /** The innermost frame that lies in the repository. */
+  readonly place: Place | undefined;
+  /** Where the console shows it. */
+  readonly lines: LineRange;
+  /** What the exceptions around it say, if they only say that something else failed. */
+  readonly wrapper: string | undefined;
+  /** Of a process whose own exception is not shown: how it ended. */
+  readonly child: ChildEnd | undefined;
+}
+
+/** How a process ended that its launcher tells of. */
+export interface ChildEnd {
+  readonly rank?: number;
+  /** A signal's number is negative. */
+  readonly exitCode: number;
+}
 
 /**
- * The last traceback of a log.
+ * The exception that ended a program: not the last one that is shown, if that was ignored, or tells of another process.
  *
  * @param workingDir folder of the repository that the program ran in, the start of relative paths
  */
-export function findTraceback(lines: readonly string[], workingDir: string): Traceback | undefined {
-  const start = lines.findLastIndex((line) => line.includes(HEADER));
-  if (start < 0) return findSyntaxError(lines, workingDir);
-  const rest = lines.slice(start + 1).map((line) => line.replace(MARGIN, ''));
-  let place: Traceback['place'];
-  for (const [at, line] of rest.entries()) {
-    if (FRAME.test(line)) place = readPlace(line, workingDir) ?? place;
-    else if (line.trim() !== '' && !/^\s/.test(line) && !isCutFromIndentation(rest, at))
-      return { exception: joinException(line, rest[at + 1]), place };
+export function findTraceback(lines: readonly string[], workingDir: string): Ending | undefined {
+  const search = prepareSearch(lines, workingDir);
+  const [last] = (['main', 'child', 'thread'] as const).flatMap(
+    (role) => search.ends.findLast((block) => block.role === role) ?? [],
+  );
+  if (last === undefined || !hasEndedBefore(search, lines.length, MOST_LAST_LINES)(last)) return undefined;
+  const wrappers: Block[] = [];
+  let block = last;
+  for (let depth = 0; depth < MAX_DEPTH; depth += 1) {
+    const inner = unwrap(block, search);
+    if (inner === undefined) break;
+    wrappers.push(block);
+    block = inner;
+  }
+  return describe(block, wrappers, search);
+}
+
+const MAX_DEPTH = 20;
+
+interface Search extends ParsedConsole {
+  /** The tracebacks that nothing else was raised from. */
+  readonly ends: readonly Block[];
+}
+
+function prepareSearch(lines: readonly string[], workingDir: string): Search {
+  const { blocks, others } = parseTracebacks(lines, workingDir);
+  const origins = new Set(blocks.map(({ origin }) => origin?.block));
+  return {
+    blocks,
+    others,
+    ends: blocks.filter((block) => block.group === undefined && !origins.has(block)),
+  };
+}
+
+/**
+ * Tells whether a traceback was the last thing that its process printed before this line.
+ *
+ * @param mostLines how many lines it may have printed while it ended
+ */
+function hasEndedBefore({ others }: Search, line: number, mostLines: number): (block: Block) => boolean {
+  const limits = new Map<string, number>();
+  for (const [stream, all] of others) {
+    const before = all.filter(({ at }) => at < line);
+    const progress = before.findLast(({ isProgress }) => isProgress)?.at ?? -1;
+    limits.set(stream, Math.max(progress, before.at(-1 - mostLines)?.at ?? -1));
+  }
+  return ({ stream, last }) => (limits.get(stream) ?? -1) <= last;
+}
+
+/** The traceback that this one only tells of; undefined if it is the one that ended the program. */
+function unwrap(block: Block, search: Search): Block | undefined {
+  const { origin, group, exception } = block;
+  if (origin?.isCause === true && origin.block.isRemote) return origin.block;
+  if (/ \(1 sub-exception\)$/.test(exception.trim()))
+    return search.blocks.find((part) => part.group === block);
+  if (group !== undefined) return undefined;
+  return (isWrapper(block) ? findOrigin(block) : undefined) ?? findFailedProcess(block, search);
+}
+
+function isWrapper(block: Block): boolean {
+  const text = [composeException(block), ...block.message.slice(0, 2)].join('\n');
+  return WRAPPERS.some(({ pattern }) => pattern.test(text));
+}
+
+/** What a wrapper was raised from. */
+function findOrigin({ origin }: Block): Block | undefined {
+  for (let next = origin; next !== undefined; next = next.block.origin)
+    if (!isWrapper(next.block) && !WAIT_ENDED.test(next.block.exception)) return next.block;
+  return undefined;
+}
+
+/** The traceback of the process whose failure this one followed. */
+function findFailedProcess(block: Block, search: Search): Block | undefined {
+  const { rank, exitCode } = readChildEnd(block) ?? {};
+  // A process that was killed has shown nothing.
+  if (exitCode === -9) return undefined;
+  const isTold = isWrapper(block);
+  const isChildTold = block.origin === undefined && CHILD_WORDS.test(composeException(block));
+  const hasEnded = hasEndedBefore(search, block.first, isTold ? MOST_LAST_LINES : MOST_LINES_OF_OTHERS);
+  const hasJustEnded = hasEndedBefore(search, block.first, MOST_LINES_BETWEEN);
+  const others = search.ends.filter((other) => {
+    if (other.first >= block.first || other.role === 'aside' || !hasEnded(other)) return false;
+    if (isTold || (isChildTold && hasJustEnded(other))) return true;
+    return other.role === 'child'
+      ? block.role === 'main'
+      : other.stream !== block.stream && isSecondary(block);
+  });
+  const own = others.findLast(({ stream }) => rank !== undefined && stream.includes(`[rank${rank}]`));
+  return own ?? others.findLast((other) => !isSecondary(other)) ?? (isTold ? others.at(-1) : undefined);
+}
+
+function isSecondary(block: Block): boolean {
+  const text = joinText(block);
+  return SECONDARY.pattern.test(text) && !isOutOfMemory(text);
+}
+
+/** How the process ended that an exception tells of. */
+function readChildEnd(block: Block): ChildEnd | undefined {
+  if (!isWrapper(block) && !CHILD_WORDS.test(composeException(block))) return undefined;
+  const root = readRootProcess(block);
+  if (root !== undefined) return root;
+  const text = [composeException(block), ...block.message.slice(0, 4)].join('\n').slice(0, 4000);
+  for (const { pattern } of CHILD_ENDS) {
+    const found = pattern.exec(text)?.[1];
+    if (found === undefined) continue;
+    const exitCode = SIGNALS[found] === undefined ? Number(found) : -SIGNALS[found];
+    return { exitCode: exitCode > 128 && exitCode < 160 ? 128 - exitCode : exitCode };
   }
   return undefined;
 }
 
-// Python writes a traceback's line in pieces, and the agent may send each piece as a line of its own (clearml_agent 3.0.3:
-// worker.py `_print_file`, console.py `decode_binary_lines`).
-
-/** Whether a line is a frame's code, whose indentation was sent as a line of its own. */
-function isCutFromIndentation(lines: readonly string[], at: number): boolean {
-  return lines[at - 1]?.trim() === '' && FRAME.test(lines[at - 2] ?? '');
+/** Which process torchrun says has failed first (torch 2.11, distributed/elastic/multiprocessing/errors). */
+function readRootProcess({ exception, message }: Block): ChildEnd | undefined {
+  if (!/\bChildFailedError\b/.test(exception)) return undefined;
+  const root = message.slice(message.findLastIndex((line) => line.startsWith('Root Cause')) + 1);
+  const find = (pattern: RegExp) =>
+    Number(root.map((line) => pattern.exec(line)?.[1]).find((found) => found !== undefined));
+  const rank = find(/^\s*rank\s*: (\d+)/);
+  const exitCode = find(/^\s*exitcode\s*: (-?\d+)/);
+  return Number.isNaN(rank) || Number.isNaN(exitCode) ? undefined : { rank, exitCode };
 }
 
-/** `ValueError` and `: message`, or `ValueError: ` and `message`, are one line. */
-function joinException(line: string, next = ''): string {
-  const isCut = /^[\p{L}\p{N}_.<>]+$/u.test(line)
-    ? next.startsWith(': ')
-    : /^[\p{L}\p{N}_.<>]+: $/u.test(line);
-  return (isCut ? `${line}${next}` : line).trim();
+function joinText({ exception, message }: Block): string {
+  return [exception, ...message].join('\n');
 }
 
-/** A syntax error has no traceback. The place is in the lines before the error. */
-function findSyntaxError(lines: readonly string[], workingDir: string): Traceback | undefined {
-  const end = lines.findLastIndex((line) => /^(?:SyntaxError|IndentationError|TabError): /.test(line));
-  if (end < 0) return undefined;
-  const frame = lines.slice(Math.max(0, end - 4), end).findLast((line) => FRAME.test(line));
-  return { exception: lines[end] ?? '', place: readPlace(frame ?? '', workingDir) };
+function describe(block: Block, wrappers: readonly Block[], search: Search): Ending {
+  const causes: Block[] = [];
+  for (let next = block.origin; next?.isCause === true && causes.length < MAX_DEPTH; next = next.block.origin)
+    causes.push(next.block);
+  const parts = search.blocks.filter(({ group }) => group === block);
+  const around = isWrapper(block) ? [...wrappers, block] : wrappers;
+  return {
+    exception: composeException(block, parts[0]),
+    text: [block, ...causes, ...parts].map(joinText).join('\n'),
+    place: block.place ?? parts.find(({ place }) => place !== undefined)?.place,
+    lines: { first: block.first, last: block.last },
+    wrapper: around.length === 0 ? undefined : around.map(joinText).join('\n'),
+    child: readChildEnd(block),
+  };
 }
 
-/** A frame's place; undefined outside the repository. */
-function readPlace(frame: string, workingDir: string): Traceback['place'] {
-  const [, path = '', line] = FRAME.exec(frame) ?? [];
-  const file = line === undefined ? undefined : locateInRepository(path, workingDir);
-  return file === undefined ? undefined : { file, line: Number(line) };
-}
-
-/** A traceback's path in the repository; undefined for a library's. The agent checks out to `…/task_repository/NAME/`. */
-function locateInRepository(path: string, workingDir: string): string | undefined {
-  const normalized = path.replaceAll('\\', '/');
-  if (/\/(?:site|dist)-packages\//.test(normalized) || normalized.startsWith('<')) return undefined;
-  const inside = /\/task_repository\/[^/]+\/(.+)$/.exec(normalized)?.[1];
-  if (inside !== undefined) return inside;
-  if (/^(?:\/|[a-z]:)/i.test(normalized)) return undefined;
-  return joinPath(workingDir, normalized);
-}
-
-/** @returns undefined if it leads out of the repository */
-function joinPath(folder: string, path: string): string | undefined {
-  const parts: string[] = [];
-  for (const part of `${folder}/${path}`.split('/')) {
-    if (part === '..') {
-      if (parts.pop() === undefined) return undefined;
-    } else if (part !== '.' && part !== '') parts.push(part);
-  }
-  return parts.length === 0 ? undefined : parts.join('/');
+/** In one line: with the beginning of the message, and the first exception of a group. */
+function composeException(block: Block, part?: Block): string {
+  const exception = block.exception.trim();
+  if (part !== undefined) return `${exception}: ${composeException(part)}`;
+  if (!exception.endsWith(':')) return exception;
+  const next = block.message.find((line) => /[\p{L}\p{N}]/u.test(line));
+  return next === undefined ? exception : `${exception} ${next.trim()}`;
 }
