@@ -60,6 +60,18 @@ test.each<[string, TaskLife, Partial<QueueState>, string]>([
     'queued for 1m 23s in "gpu", number 1, which no worker serves',
   ],
   [
+    'one that waits for Kubernetes',
+    live('a', { status: 'queued', statusReason: 'k8s pending scheduler' }),
+    {},
+    'queued for 1m 23s, waiting for a Kubernetes pod',
+  ],
+  [
+    'one that Kubernetes has no node for, as one line',
+    live('a', { status: 'queued', statusMessage: 'K8S glue status: Unschedulable (0/3\n::error::nodes)' }),
+    {},
+    'queued for 1m 23s, waiting for a Kubernetes pod: Unschedulable (0/3 ::error::nodes)',
+  ],
+  [
     'one that waits behind others for a busy worker',
     live('a', { status: 'queued' }),
     { entries: ['x', 'y', 'a'], workers: [busy('w:0')] },

@@ -64,6 +64,8 @@ function describeLife(life: TaskLife, sources: ProgressSources, nowMs: number): 
 }
 
 function describeQueuePlace(life: TaskLife, queues: ReadonlyMap<string, QueueState>): string {
+  if (life.pod !== undefined)
+    return `, waiting for a Kubernetes pod${life.pod === '' ? '' : `: ${life.pod}`}`;
   const queue = queues.get(life.task?.queueId ?? '');
   if (queue === undefined) return '';
   const ahead = queue.entries.indexOf(life.id);

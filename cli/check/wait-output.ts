@@ -165,7 +165,11 @@ async function readFinalReason(life: TaskLife, { watch }: WaitOutput): Promise<v
   if (task?.status === 'failed') life.task = task;
 }
 
-function findCause({ end, task }: TaskLife, { log }: LogFollower, { watch }: WaitOutput): Cause | undefined {
+function findCause(
+  { end, task, pod }: TaskLife,
+  { log }: LogFollower,
+  { watch }: WaitOutput,
+): Cause | undefined {
   if (end === undefined) return undefined;
   return explainEnd(end, {
     statusReason: task?.statusReason ?? '',
@@ -174,6 +178,7 @@ function findCause({ end, task }: TaskLife, { log }: LogFollower, { watch }: Wai
     isLogComplete: log.isComplete,
     workingDir: task?.workingDir ?? '.',
     queue: watch.queues.get(task?.queueId ?? '')?.name ?? task?.queueId,
+    pod,
   });
 }
 
@@ -207,7 +212,10 @@ function isTailInView(id: string, tail: readonly string[], output: WaitOutput): 
 
 function warnOfUnservedQueues({ watch, warnedQueues, out }: WaitOutput): void {
   for (const queue of watch.queues.values()) {
-    const isAwaited = watch.lives.some((life) => life.end === undefined && life.task?.queueId === queue.id);
+    const isAwaited = watch.lives.some(
+      ({ end, phase, pod, task }) =>
+        end === undefined && phase === 'queued' && pod === undefined && task?.queueId === queue.id,
+    );
     if (!isAwaited || queue.workers.length > 0 || warnedQueues.has(queue.id)) continue;
     warnedQueues.add(queue.id);
     const name = toSingleLine(queue.name, 80);

@@ -262,6 +262,79 @@ test('the clock of the queue time-out stands still while the workers are busy, a
   expect(Math.abs(passedMs - 50 * MINUTE)).toBeLessThan(MINUTE);
 });
 
+/** What the Kubernetes glue makes of a task that it has taken. */
+const parked = (statusMessage = '') =>
+  ({ status: 'queued', statusReason: 'k8s pending scheduler', statusMessage }) as const;
+const moving = { status: 'stopped', statusReason: 'moving to k8s pending queue' } as const;
+
+test('while a pod is waited for, the queue time-out counts from the last news of Kubernetes', async () => {
+  const { run, overdue } = play({
+    tasks: {
+      a: (atMs) => {
+        if (atMs < 20 * MINUTE) return { status: 'queued' };
+        if (atMs < 45 * MINUTE) return parked();
+        return parked(
+          `K8S glue status: ${atMs < 60 * MINUTE ? 'Unschedulable (no GPU)' : 'ContainerCreating'}`,
+        );
+      },
+    },
+    // The glue's own queue, which it serves, or the one without workers: both are read alike.
+    queue: () => ({ entries: [], workers: [{ name: 'glue', taskId: undefined }] }),
+    settings: { pollIntervalMs: 10 * SECOND },
+  });
+  await run();
+  expect(overdue).toEqual([{ id: 'a', timeout: 'queue-timeout', atMs: 90 * MINUTE }]);
+});
+
+test('a cluster that is full over and over again is no news', async () => {
+  const { run, overdue } = play({
+    tasks: {
+      a: (atMs) =>
+        atMs % (30 * SECOND) < 15 * SECOND
+          ? parked()
+          : { status: 'queued', statusReason: 'k8s max pod limit (no free k8s service)' },
+    },
+    queue: () => ({ entries: ['a'], workers: [{ name: 'glue', taskId: 'other' }] }),
+    settings: { pollIntervalMs: 10 * SECOND },
+  });
+  await run();
+  expect(overdue).toEqual([{ id: 'a', timeout: 'queue-timeout', atMs: 30 * MINUTE + 20 * SECOND }]);
+});
+
+test('a task that is stopped to be put into another queue is waited for, but not for ever', async () => {
+  const { run, ends } = play({
+    tasks: {
+      moved: (atMs) =>
+        atMs < 10 * SECOND
+          ? { status: 'queued' }
+          : atMs < 35 * SECOND
+            ? moving
+            : { status: atMs < MINUTE ? 'queued' : 'completed' },
+      seenMoving: (atMs) => (atMs < 10 * SECOND ? moving : { status: 'completed' }),
+      putBack: (atMs) =>
+        atMs < 10 * SECOND
+          ? parked()
+          : { status: atMs < 18 * SECOND ? 'stopped' : atMs < MINUTE ? 'queued' : 'completed' },
+      stuck: () => moving,
+      stoppedInCluster: (atMs) => (atMs < 20 * SECOND ? parked() : { status: 'stopped' }),
+      stopped: (atMs) => ({ status: atMs < 20 * SECOND ? 'queued' : 'stopped' }),
+    },
+    queue: () => ({ entries: [], workers: [] }),
+    settings: { pollIntervalMs: 10 * SECOND },
+  });
+  await run();
+  expect(Object.fromEntries([...ends].map(([id, { end, atMs }]) => [id, `${end} ${atMs / SECOND}`]))).toEqual(
+    {
+      moved: 'succeeded 65',
+      seenMoving: 'succeeded 10',
+      putBack: 'succeeded 65',
+      stuck: 'stopped 30',
+      stoppedInCluster: 'stopped 30',
+      stopped: 'stopped 20',
+    },
+  );
+});
+
 test('the queue is looked at at once and then about twice a minute', async () => {
   const { run, queueLooks } = play({
     tasks: { a: (atMs) => ({ status: atMs < 20 * MINUTE ? 'queued' : 'completed' }) },

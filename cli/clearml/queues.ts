@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { isPodQueue } from '../training/kubernetes.ts';
 import type { QueueState } from '../training/task-life.ts';
 import { type CallOptions, type ClearmlClient, isRefusal } from './client.ts';
 import { listOf, TextSchema } from './fields.ts';
@@ -13,17 +14,19 @@ const QueueSchema = v.pipe(
   v.object({
     id: v.string(),
     name: TextSchema,
+    system_tags: listOf(v.string()),
     /** The task is an id, or where the server joins the task an object with its id. */
     entries: v.nullish(v.array(v.object({ task: v.union([v.string(), ReferenceSchema]) })), []),
     // A worker counts whatever it tells of itself.
     workers: listOf(WorkerSchema),
   }),
   v.transform(
-    ({ id, name, entries, workers }): QueueState => ({
+    ({ id, name, system_tags: tags, entries, workers }): QueueState => ({
       id,
       name,
       entries: entries.map(({ task }) => (typeof task === 'string' ? task : task.id)),
       workers: workers.map((worker) => ({ name: worker.name, taskId: worker.task?.id })),
+      ...(isPodQueue(name, tags) ? { isForPods: true } : {}),
     }),
   ),
 );

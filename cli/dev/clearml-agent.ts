@@ -34,6 +34,10 @@ export interface ClearmlAgentOptions {
   readonly pollIntervalMs?: number;
   /** Runs each task in a container of this image, or the task's own; the docker client must be there. */
   readonly dockerImage?: string;
+  /** Runs this Python program with the queue as its argument, instead of the daemon. */
+  readonly program?: string;
+  /** A folder whose programs come before those of the machine. */
+  readonly programsBefore?: string;
 }
 
 /** Of clearml.conf: what saves time, or keeps the agent from asking the internet. */
@@ -67,12 +71,15 @@ export async function startClearmlAgent(options: ClearmlAgentOptions): Promise<C
   const noProxy = [process.env.NO_PROXY ?? process.env.no_proxy, '127.0.0.1', 'localhost'];
   const daemon = ['-m', 'clearml_agent', 'daemon', '--foreground', '--cpu-only', '--create-queue'];
   const docker = options.dockerImage === undefined ? [] : ['--docker', options.dockerImage];
-  const agent = spawn(options.python, [...daemon, '--queue', options.queue, ...docker], {
+  const { program, queue, programsBefore } = options;
+  const args = program === undefined ? [...daemon, '--queue', queue, ...docker] : ['-c', program, queue];
+  const agent = spawn(options.python, args, {
     env: {
       ...Object.fromEntries(Object.entries(process.env).filter(([name]) => INHERITED.test(name))),
       NO_PROXY: noProxy.filter(Boolean).join(','),
       ...packages,
       ...options.server,
+      ...(programsBefore === undefined ? {} : { PATH: `${programsBefore}:${process.env.PATH}` }),
       HOME: home,
       TMPDIR: join(home, 'tmp'),
       CLEARML_CONFIG_FILE: join(home, 'clearml.conf'),
@@ -96,7 +103,7 @@ export async function startClearmlAgent(options: ClearmlAgentOptions): Promise<C
     for (const stream of [agent.stdout, agent.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         log += text;
-        if (/No tasks in queue|pulled from/.test(text)) resolve(undefined);
+        if (/No tasks in queue|pulled from/i.test(text)) resolve(undefined);
       });
     }
   });

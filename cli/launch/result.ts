@@ -46,7 +46,9 @@ export function tellTasks({ tasks }: LaunchResult, plan: LaunchPlan, urlOf: UrlO
         : `, number ${task.position} in queue "${task.queue.name}" (${countWorkers(task.workers)})`;
     voice.say(`${what}${where}\n  ${urlOf(task)}`);
   }
-  const unserved = tasks.filter((task) => task.status === 'queued' && task.workers === 0);
+  const unserved = tasks.filter(
+    (task) => task.status === 'queued' && task.workers === 0 && task.queue.isForPods !== true,
+  );
   for (const name of new Set(unserved.map((task) => task.queue.name))) {
     voice.warn(
       `no worker serves the queue "${name}": the training waits until one is started (${formatAgentCommand(name)})`,

@@ -84,7 +84,7 @@ function requireWorkers(
     const { status, queueId } = reusable.get(task) ?? { status: 'created' };
     if (status !== 'created' && status !== 'queued') continue;
     const waitsIn = (status === 'queued' && otherQueues.get(queueId ?? '')) || queue;
-    if (waitsIn.workers.length === 0) throw failUnserved(waitsIn);
+    if (waitsIn.workers.length === 0 && waitsIn.isForPods !== true) throw failUnserved(waitsIn);
   }
 }
 

@@ -79,6 +79,19 @@ test('a waiting task shows the base’s numbers, no column of its own, and a que
   expect(render([{ name: 'w', taskId: undefined }])).not.toContain('No worker');
 });
 
+test('a task that waits for Kubernetes shows what its pod waits for, and misses no worker', () => {
+  const parked = { status: 'queued', statusReason: 'k8s pending scheduler', queueId: 'q' } as const;
+  const render = (statusMessage: string) => {
+    const task = makeReportedTask({ ...parked, statusMessage });
+    const queue = { id: 'q', name: 'k8s_scheduler', entries: [task.id], workers: [], isForPods: true };
+    return renderComment(makeReport([task], [], { queues: new Map([['q', queue]]) }), 'key', comment);
+  };
+  const text = render('K8S glue status: Unschedulable (no `GPU` @here)');
+  expect(text).toContain('for a Kubernetes pod: ``Unschedulable (no `GPU` @here)``');
+  expect(text).not.toContain('No worker');
+  expect(render('')).toContain('for a Kubernetes pod');
+});
+
 test.each([
   [0, 'none of the commits of `main` before this pull request has a completed training'],
   [1, 'the only commit of `main` before this pull request has no completed training'],

@@ -1,6 +1,7 @@
 import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
+import { readPodState } from '../training/kubernetes.ts';
 import {
   isEnded,
   isSuccess,
@@ -135,6 +136,8 @@ export interface ReportQueue {
   readonly position: number | null;
   readonly length: number;
   readonly workers: number;
+  /** What Kubernetes says of the pod that it waits for, maybe nothing; null: it waits for a worker. */
+  readonly pod: string | null;
 }
 
 /** Where a task ran, and the load on the machine. */
@@ -365,6 +368,7 @@ function describeQueue(task: ReportedTask, { queues }: ReportSources): ReportQue
     position: index < 0 ? null : index + 1,
     length: queue.entries.length,
     workers: queue.workers.length,
+    pod: readPodState(task) ?? (queue.isForPods === true ? '' : null),
   };
 }
 

@@ -108,6 +108,8 @@ export function nameBaseline(baseline: ReportBaseline): Phrase {
 function describePlace(tasks: readonly ReportTask[]): Phrase {
   const [queue] = tasks.flatMap((task) => task.queue ?? []);
   if (queue === undefined) return words(' in the queue');
+  if (queue.pod !== null)
+    return phrase` for a Kubernetes pod${queue.pod === '' ? [] : phrase`: ${queue.pod}`}`;
   const place = queue.position === null ? [] : words(`, number ${queue.position} of ${queue.length}`);
   return phrase` in the queue ${queue.name}${place}`;
 }
@@ -275,7 +277,7 @@ export function composeNotices(report: Report): Phrase[] {
   const head = pullRequest?.headCommit ?? '';
   const aspects = environment.map(({ aspect }) => aspect).join(', ');
   const also = params.length === 0 ? '' : ', and params';
-  const [idle] = tasks.flatMap(({ queue }) => (queue?.workers === 0 ? [queue] : []));
+  const [idle] = tasks.flatMap(({ queue }) => (queue?.workers === 0 && queue.pod === null ? [queue] : []));
   const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
   const notices = [
     commit?.isCurrent === false &&

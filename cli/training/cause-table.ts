@@ -23,6 +23,8 @@ export interface Evidence {
   readonly workingDir: string;
   /** Name or id of the queue that it waited in, as far as that is known. */
   readonly queue?: string | undefined;
+  /** What Kubernetes said last of the pod that it waited for, maybe nothing. */
+  readonly pod?: string | undefined;
 }
 
 /** One way to fail: how to recognise it, and what helps. */
@@ -50,6 +52,10 @@ export const EXECUTION_STARTS = 'Starting Task Execution:';
 
 const RERUN = 'To see where, run it on the same kind of machine with python -X faulthandler.';
 
+const LARGER_MACHINE = 'Use a smaller batch or model, or a queue with a larger machine.';
+const WHY_PODS_GO =
+  "Look at the cluster's events: a pod goes with its node, or when it needs more than its limits.";
+
 const SIGKILL = 9;
 
 /** Signals of a crash by their number on Linux (signal(7)), and what usually sends them. */
@@ -69,6 +75,41 @@ const CRASH_SIGNALS: Readonly<Record<number, { readonly name: string; readonly a
  * here, and the expected cause to `EXPECTED` in `cause.test.ts`.
  */
 export const CAUSE_TABLE: readonly CauseRow[] = [
+  {
+    // clearml_agent/glue/pending_pods_daemon.py: the pod's own reason follows.
+    name: 'kubernetes-image',
+    kind: 'setup',
+    recognise({ statusReason, statusMessage }) {
+      const [, said] = /^K8S glue\b[^:]*: *(.+)/s.exec(statusReason) ?? [];
+      if (said === undefined) return undefined;
+      const more = /^(?:Changed by .*)?$/.test(statusMessage) ? '' : `; ${statusMessage}`;
+      const message = `Kubernetes could not run the pod: ${said}${more}`;
+      if (/\bOOMKilled\b/.test(message)) return { message, kind: 'out-of-memory', advice: LARGER_MACHINE };
+      const isLost = /\b(?:Evicted|Preempt\w*|NodeLost|NodeShutdown)\b/.test(message);
+      return isLost ? { message, kind: 'worker-lost', advice: WHY_PODS_GO } : message;
+    },
+    advice:
+      "Check docker-image and its registry: the cluster's nodes must reach it and may need an image pull secret.",
+  },
+  {
+    // clearml_agent/glue/k8s.py, _set_task_failed_while_applying: only the console has the words.
+    name: 'kubernetes-refused',
+    kind: 'setup',
+    recognise({ log }) {
+      if (has(log, EXECUTION_STARTS)) return undefined;
+      const said = findMatch(log, /^(?:Running kubectl encountered an error: )+(.+)/);
+      return said && `Kubernetes refused the pod: ${said}`;
+    },
+    advice: "Correct what it says in the glue's pod template or in the cluster: quotas, permissions, limits.",
+  },
+  {
+    // clearml_agent/glue/k8s.py, _cleanup_old_pods.
+    name: 'kubernetes-pod-deleted',
+    kind: 'worker-lost',
+    recognise: ({ statusReason, statusMessage }) =>
+      [statusReason, statusMessage].find((words) => /^(?:pod|job) deleted\b/i.test(words)),
+    advice: WHY_PODS_GO,
+  },
   {
     name: 'missing-commit',
     kind: 'setup',
@@ -159,7 +200,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
         ? { message: traceback.exception, ...traceback.place }
         : undefined;
     },
-    advice: 'Use a smaller batch or model, or a queue with a larger machine.',
+    advice: LARGER_MACHINE,
   },
   {
     name: 'killed',

@@ -39,6 +39,15 @@ const EXPECTED: Readonly<Record<string, readonly [row: string, cause: string]>> 
     'docker-failed',
     'setup: docker could not start the image: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?',
   ],
+  'kubernetes-image': [
+    'kubernetes-image',
+    'setup: Kubernetes could not run the pod: ImagePullBackOff (Back-off pulling image "acme/train:9")',
+  ],
+  'kubernetes-refused': [
+    'kubernetes-refused',
+    'setup: Kubernetes refused the pod: Error from server (Forbidden): pods "clearml-id" is forbidden: exceeded quota',
+  ],
+  'kubernetes-pod-deleted': ['kubernetes-pod-deleted', 'worker-lost: Pod deleted (not pending or running)'],
   exception: ['exception', 'training: ValueError: bad learning rate 3 (lib/model.py:3)'],
   'exception-in-library': [
     'exception',

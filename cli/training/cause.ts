@@ -68,7 +68,15 @@ const CAUSE_BY_END: Readonly<
   },
 };
 
-function explainQueueTimeout({ queue }: Evidence): Cause {
+function explainQueueTimeout({ queue, pod }: Evidence): Cause {
+  if (pod !== undefined) {
+    return {
+      kind: 'never-started',
+      message: `the task never started: the queue time-out passed while it waited for a Kubernetes pod${pod === '' ? '' : `: ${toSingleLine(pod)}`}`,
+      advice:
+        'Check what keeps the pod waiting (kubectl describe pod, and the log of the ClearML glue). Or allow more time (--queue-timeout).',
+    };
+  }
   const command = queue === undefined ? '' : `: ${formatAgentCommand(queue)}`;
   return {
     kind: 'never-started',

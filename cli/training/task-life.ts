@@ -1,4 +1,5 @@
 import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
+import { findMoveTimeoutMs, readPodState } from './kubernetes.ts';
 import type { TaskOrigin } from './ownership.ts';
 import { isEnded, isSuccess, RESET_REASON, type TaskStatus } from './task.ts';
 
@@ -92,6 +93,10 @@ export interface TaskLife {
   queueWaitMs: number;
   /** When the queue was last read, and whether a worker was free then, or none served it. */
   queueSample: { readonly atMs: number; readonly isOpen: boolean } | undefined;
+  /** What Kubernetes says of the pod that it waits for, empty where that is nothing; undefined: it waits for none. */
+  pod: string | undefined;
+  /** Since when it has been stopped on its way to another queue. */
+  movesSinceMs: number | undefined;
   /** Whether it has been more than a draft. */
   wasEnqueued: boolean;
   /** Looks in a row that did not show it, or showed it as a draft again: once could be a passing state. */
@@ -109,6 +114,8 @@ export function beginLife(id: string, nowMs: number): TaskLife {
     runningSinceMs: undefined,
     queueWaitMs: 0,
     queueSample: undefined,
+    pod: undefined,
+    movesSinceMs: undefined,
     wasEnqueued: false,
     doubts: 0,
     end: undefined,
@@ -116,16 +123,18 @@ export function beginLife(id: string, nowMs: number): TaskLife {
 }
 
 /** Updates the life after a look; `task` is undefined where the look did not show it. */
-export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs: number): void {
-  const isGone = task === undefined;
-  const isBack = task?.status === 'created' && (life.wasEnqueued || saysTakenOut(task));
-  life.doubts = isGone || isBack ? life.doubts + 1 : 0;
+export function observeTask(life: TaskLife, seen: WatchedTask | undefined, nowMs: number): void {
+  const isGone = seen === undefined;
+  const isBack = seen?.status === 'created' && (life.wasEnqueued || saysTakenOut(seen));
+  const isMoving = seen !== undefined && moves(life, seen, nowMs);
+  life.doubts = isGone || isBack || isMoving ? life.doubts + 1 : 0;
   if (isGone) {
     // A server that is just starting may not know it yet.
     if (life.doubts > 1) life.end = 'deleted';
     return;
   }
   const before = life.task;
+  const task: WatchedTask = isMoving ? { ...seen, status: 'queued' } : seen;
   life.task = task;
   if (isBack) {
     // Somebody may be moving it to another queue.
@@ -137,11 +146,34 @@ export function observeTask(life: TaskLife, task: WatchedTask | undefined, nowMs
   if (life.end !== undefined) return;
   const phase = task.status === 'created' ? 'draft' : task.status === 'queued' ? 'queued' : 'running';
   if (phase !== 'draft') life.wasEnqueued = true;
-  if (phase === life.phase && before !== undefined) return;
-  life.phase = phase;
-  life.phaseSinceMs = nowMs;
+  if (phase !== life.phase || before === undefined) {
+    life.phase = phase;
+    life.phaseSinceMs = nowMs;
+    restartQueueClock(life);
+    life.pod = undefined;
+    if (phase === 'running') life.runningSinceMs ??= nowMs;
+  }
+  if (phase === 'queued') notePod(life, task);
+}
+
+/** Whether it was stopped only to be put into another queue. If it stays stopped, it was stopped. */
+function moves(life: TaskLife, task: WatchedTask, nowMs: number): boolean {
+  const timeoutMs = findMoveTimeoutMs(task, life.phase === 'queued' && life.pod !== undefined);
+  life.movesSinceMs = timeoutMs === undefined ? undefined : (life.movesSinceMs ?? nowMs);
+  return timeoutMs !== undefined && nowMs - (life.movesSinceMs ?? nowMs) < timeoutMs;
+}
+
+/** As long as Kubernetes has something new to say, the pod may come. */
+function notePod(life: TaskLife, task: WatchedTask): void {
+  const state = readPodState(task);
+  if (state === undefined || state === life.pod || (state === '' && life.pod !== undefined)) return;
+  life.pod = state;
+  restartQueueClock(life);
+}
+
+function restartQueueClock(life: TaskLife): void {
+  life.queueWaitMs = 0;
   life.queueSample = undefined;
-  if (phase === 'running') life.runningSinceMs ??= nowMs;
 }
 
 /** A draft with a reason was taken out of its queue before our first look; one that was reset may be about to be queued. */
@@ -170,15 +202,21 @@ export interface QueueState {
   readonly entries: readonly string[];
   /** With the task that each is busy with. */
   readonly workers: ReadonlyArray<{ readonly name: string; readonly taskId: string | undefined }>;
+  /** Tasks wait in it for a Kubernetes pod, not for a worker. */
+  readonly isForPods?: boolean;
 }
 
 /**
  * Updates the life after a look at its queue. The queue time-out's clock stands still while every worker of the queue is
- * busy. A queue that is gone has no workers.
+ * busy. A queue that is gone has no workers. Workers do not count where a pod is waited for.
  */
 export function observeQueue(life: TaskLife, queue: QueueState | undefined, nowMs: number): void {
+  const isForPod = queue?.isForPods === true || (life.task && readPodState(life.task)) !== undefined;
+  // Between two queues it says nothing.
+  if (life.movesSinceMs === undefined) life.pod = isForPod ? (life.pod ?? '') : undefined;
   const workers = queue?.workers ?? [];
-  const isOpen = workers.length === 0 || workers.some((worker) => worker.taskId === undefined);
+  const isOpen =
+    life.pod !== undefined || workers.length === 0 || workers.some((worker) => worker.taskId === undefined);
   if (life.queueSample?.isOpen === true && isOpen) life.queueWaitMs += nowMs - life.queueSample.atMs;
   life.queueSample = { atMs: nowMs, isOpen };
 }
