@@ -8,6 +8,7 @@ import { formatAgentCommand } from '../training/task.ts';
 import type { TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
 import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
+import { retryLost } from './lost-worker.ts';
 import { describeProgress, describeValues, labelTask } from './progress.ts';
 import { type CheckedTask, describeChecked, formatDetails, formatHeadline } from './result.ts';
 import type { Watch } from './watch.ts';
@@ -153,8 +154,30 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   }
   printLog(life, tail, output);
   if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
-  causes.set(life.id, findCause(life, follower, output));
+  const cause = findCause(life, follower, output);
+  const left =
+    cause !== undefined && isLost(life, cause) ? await settleLost(life, cause, follower, output) : cause;
+  if (life.end === undefined) return;
+  causes.set(life.id, left);
   tellOutcome(describeTask(life, output), follower.shown.tail, output);
+}
+
+/** A task that the server stopped at once was stopped by somebody, whatever its console says. */
+function isLost({ task }: TaskLife, { kind }: Cause): boolean {
+  return kind === 'worker-lost' && !/^Stopped by /.test(task?.statusMessage ?? '');
+}
+
+/** Enqueues the task again, if it may be. Then it has no end. */
+async function settleLost(
+  life: TaskLife,
+  cause: Cause,
+  follower: LogFollower,
+  output: WaitOutput,
+): Promise<Cause | undefined> {
+  if (life.end === 'stopped') life.end = 'worker-lost';
+  const left = await retryLost(life, cause, follower.log.recent, output);
+  if (left === undefined) follower.beginAgain();
+  return left;
 }
 
 /** Where set-up fails, the agent sets the status twice; the second time with its exit code. */

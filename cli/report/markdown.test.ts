@@ -79,6 +79,18 @@ test('a waiting task shows the base’s numbers, no column of its own, and a que
   expect(render([{ name: 'w', taskId: undefined }])).not.toContain('No worker');
 });
 
+test.each([
+  [undefined, undefined],
+  ['1', 'The training was enqueued again once.'],
+  ['3', 'The training was enqueued again 3 times.'],
+  ['<b>', undefined],
+])('how often a lost worker was made up for is told: %s', (retries, words) => {
+  const task = makeReportedTask(retries === undefined ? {} : { runtime: { ci_retries: retries } });
+  const text = renderComment(makeReport([task]), 'key', comment);
+  if (words === undefined) expect(text).not.toContain('enqueued again');
+  else expect(text).toContain(`A worker was lost. ${words}`);
+});
+
 test('a task that waits for Kubernetes shows what its pod waits for, and misses no worker', () => {
   const parked = { status: 'queued', statusReason: 'k8s pending scheduler', queueId: 'q' } as const;
   const render = (statusMessage: string) => {

@@ -1,5 +1,6 @@
 import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
+import { findAttemptStart } from '../training/attempt.ts';
 import { type Cause, explainEnd } from '../training/cause.ts';
 import { readPodState } from '../training/kubernetes.ts';
 import {
@@ -7,6 +8,7 @@ import {
   isSuccess,
   RESET_REASON,
   RUNTIME_KEYS,
+  readRetries,
   type TaskStatus,
   wasTakenBack,
 } from '../training/task.ts';
@@ -105,6 +107,8 @@ export interface ReportTask
   extends Pick<ReportedTask, 'id' | 'status' | 'statusReason' | 'statusMessage' | 'iteration' | 'params'> {
   readonly url: string;
   readonly seed: string | null;
+  /** How often it was enqueued again because its worker was lost. */
+  readonly retries: number;
   /** An earlier workflow run launched it. */
   readonly isReused: boolean;
   readonly progress: ReportProgress | null;
@@ -320,6 +324,7 @@ function describeTask(task: ReportedTask, sources: ReportSources, context: Repor
     statusReason: task.statusReason,
     statusMessage: task.statusMessage,
     seed: task.params[context.seedParam] ?? null,
+    retries: readRetries(task.runtime),
     isReused: context.runId !== undefined && run !== undefined && run !== context.runId,
     iteration: task.iteration,
     progress: measureProgress(task, sources.baseline),
@@ -401,7 +406,7 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
   const cause = explainEnd(findEnd(task), {
     statusReason,
     statusMessage,
-    log: lines,
+    log: lines.slice(findAttemptStart(lines)),
     isLogComplete: log?.isWhole ?? false,
     workingDir: script.workingDir ?? '.',
   });

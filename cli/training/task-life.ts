@@ -95,6 +95,8 @@ export interface TaskLife {
   queueSample: { readonly atMs: number; readonly isOpen: boolean } | undefined;
   /** What Kubernetes says of the pod that it waits for, empty where that is nothing; undefined: it waits for none. */
   pod: string | undefined;
+  /** How often we know it to have been enqueued again because its worker was lost. */
+  retries: number;
   /** Since when it has been stopped on its way to another queue. */
   movesSinceMs: number | undefined;
   /** Whether it has been more than a draft. */
@@ -115,6 +117,7 @@ export function beginLife(id: string, nowMs: number): TaskLife {
     queueWaitMs: 0,
     queueSample: undefined,
     pod: undefined,
+    retries: 0,
     movesSinceMs: undefined,
     wasEnqueued: false,
     doubts: 0,

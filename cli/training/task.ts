@@ -69,7 +69,15 @@ export const RUNTIME_KEYS = {
   launch: 'ci_launch',
   /** Set where several launches at the same time hand out the task: one that fails does not take it back. */
   shared: 'ci_shared',
+  /** How often it was enqueued again because its worker was lost. */
+  retries: 'ci_retries',
 } as const;
+
+/** How often a task was enqueued again because its worker was lost, as its `runtime` says. */
+export function readRetries(runtime: Readonly<Record<string, string>>): number {
+  const text = runtime[RUNTIME_KEYS.retries] ?? '';
+  return /^\d{1,3}$/.test(text) ? Number(text) : 0;
+}
 
 /** Events whose trainings belong to a branch's history. A dispatch is a trial and does not count. */
 export const HISTORY_EVENTS: readonly string[] = [
