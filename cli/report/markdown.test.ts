@@ -91,6 +91,16 @@ test.each([
   else expect(text).toContain(`A worker was lost. ${words}`);
 });
 
+test.each([
+  ['stopped', {}],
+  ['created', { queueId: 'q' }],
+] as const)('a task that was archived before its end is told as archived: %s', (status, fields) => {
+  const task = makeReportedTask({ status, isArchived: true, ...fields });
+  const text = renderComment(makeReport([task]), 'key', comment);
+  expect(text).toContain('archived by somebody');
+  expect(text).not.toMatch(/stopped by|taken out/);
+});
+
 test('a task that waits for Kubernetes shows what its pod waits for, and misses no worker', () => {
   const parked = { status: 'queued', statusReason: 'k8s pending scheduler', queueId: 'q' } as const;
   const render = (statusMessage: string) => {

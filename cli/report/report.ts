@@ -12,7 +12,7 @@ import {
   type TaskStatus,
   wasTakenBack,
 } from '../training/task.ts';
-import { isWorkerLost } from '../training/task-life.ts';
+import { isArchivedUnfinished, isWorkerLost } from '../training/task-life.ts';
 import type { ReportSettings } from './base-settings.ts';
 import {
   type Baseline,
@@ -431,7 +431,10 @@ const SDK_REMARKS = [
   /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml\.resource_monitor - WARNING - Could not fetch GPU stats: /,
 ];
 
-function findEnd(task: ReportedTask): 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
+function findEnd(
+  task: ReportedTask,
+): 'archived' | 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
+  if (isArchivedUnfinished(task)) return 'archived';
   if (task.status === 'failed' || task.status === 'closed') return task.status;
   if (task.status === 'created') return task.statusReason === RESET_REASON ? 'reset' : 'dequeued';
   return isWorkerLost(task) ? 'worker-lost' : 'stopped';

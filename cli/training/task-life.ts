@@ -24,6 +24,8 @@ export interface WatchedTask {
   readonly queueId: string | undefined;
   /** Folder of the repository that the program runs in. */
   readonly workingDir: string;
+  /** Archiving takes a task out of its queue, and stops one that runs. */
+  readonly isArchived?: boolean;
   readonly origin: TaskOrigin;
 }
 
@@ -35,6 +37,7 @@ export type EndReason =
   | 'worker-lost'
   | 'stopped'
   | 'closed'
+  | 'archived'
   /** Somebody took it out of the queue. */
   | 'dequeued'
   /** Somebody reset it. */
@@ -52,6 +55,7 @@ export const EXIT_CODE_BY_END: Readonly<Record<EndReason, ExitCode>> = {
   'worker-lost': EXIT_CODES.failed,
   stopped: EXIT_CODES.stopped,
   closed: EXIT_CODES.stopped,
+  archived: EXIT_CODES.stopped,
   dequeued: EXIT_CODES.stopped,
   reset: EXIT_CODES.stopped,
   deleted: EXIT_CODES.stopped,
@@ -128,7 +132,8 @@ export function beginLife(id: string, nowMs: number): TaskLife {
 /** Updates the life after a look; `task` is undefined where the look did not show it. */
 export function observeTask(life: TaskLife, seen: WatchedTask | undefined, nowMs: number): void {
   const isGone = seen === undefined;
-  const isBack = seen?.status === 'created' && (life.wasEnqueued || saysTakenOut(seen));
+  const isBack =
+    seen?.status === 'created' && !isArchivedUnfinished(seen) && (life.wasEnqueued || saysTakenOut(seen));
   const isMoving = seen !== undefined && moves(life, seen, nowMs);
   life.doubts = isGone || isBack || isMoving ? life.doubts + 1 : 0;
   if (isGone) {
@@ -161,7 +166,8 @@ export function observeTask(life: TaskLife, seen: WatchedTask | undefined, nowMs
 
 /** Whether it was stopped only to be put into another queue. If it stays stopped, it was stopped. */
 function moves(life: TaskLife, task: WatchedTask, nowMs: number): boolean {
-  const timeoutMs = findMoveTimeoutMs(task, life.phase === 'queued' && life.pod !== undefined);
+  const isForPod = life.phase === 'queued' && life.pod !== undefined && task.isArchived !== true;
+  const timeoutMs = findMoveTimeoutMs(task, isForPod);
   life.movesSinceMs = timeoutMs === undefined ? undefined : (life.movesSinceMs ?? nowMs);
   return timeoutMs !== undefined && nowMs - (life.movesSinceMs ?? nowMs) < timeoutMs;
 }
@@ -185,11 +191,22 @@ function saysTakenOut({ statusReason }: WatchedTask): boolean {
 }
 
 function judgeEnd(task: WatchedTask): EndReason | undefined {
+  if (isArchivedUnfinished(task)) return 'archived';
   if (isSuccess(task.status)) return 'succeeded';
   if (task.status === 'failed') return 'failed';
   if (task.status === 'closed') return 'closed';
   if (task.status === 'stopped') return isWorkerLost(task) ? 'worker-lost' : 'stopped';
   return undefined;
+}
+
+/** Whether it was archived instead of trained. The server then gives no reason. */
+export function isArchivedUnfinished({
+  status,
+  statusReason,
+  isArchived,
+}: Pick<WatchedTask, 'status' | 'statusReason' | 'isArchived'>): boolean {
+  const isWaiting = status === 'created' && statusReason !== RESET_REASON;
+  return isArchived === true && (isWaiting || status === 'stopped');
 }
 
 /** The server's watchdog says `Forced stop (non-responsive)`, as reason and as message. */
