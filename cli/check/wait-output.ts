@@ -136,7 +136,11 @@ function printLog({ id }: TaskLife, lines: readonly string[], output: WaitOutput
   const { shownLast, watch, out } = output;
   output.shownLast = { id, lines: (shownLast.id === id ? shownLast.lines : 0) + lines.length };
   const isOneOfMany = watch.lives.length > 1;
-  out.printLog(`Log of task ${id}`, isOneOfMany ? lines.map((line) => `[${labelTask(id)}] ${line}`) : lines);
+  out.printLog(titleLog(id), isOneOfMany ? lines.map((line) => `[${labelTask(id)}] ${line}`) : lines);
+}
+
+function titleLog(id: string): string {
+  return `Log of task ${id}`;
 }
 
 /** The task has ended: reads the rest of its log, finds the cause, and reports both. */
@@ -146,6 +150,7 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   if (hasLog(life)) await follower.finish(life);
   const { droppedLines, droppedBytes, tail } = follower.shown.rest;
   if (droppedLines > 0) {
+    out.endLog(titleLog(life.id));
     out.say(
       droppedLines === 1
         ? `1 line (${droppedBytes} bytes) of the log is left out here; ${urlOf(life)} has it`
@@ -153,6 +158,7 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
     );
   }
   printLog(life, tail, output);
+  out.endLog(titleLog(life.id));
   if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
   const cause = findCause(life, follower, output);
   const left =
