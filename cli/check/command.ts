@@ -101,7 +101,7 @@ async function beginToWait(ids: readonly string[], flags: CheckFlags, session: S
     () => takeSettled(settings),
   );
   return useClearml(access, session, async (reach) => {
-    const out = createLiveConsole(session);
+    const out = createLiveConsole(session, ids.length);
     const patience = createPatience({
       clock,
       outageTimeoutMs: options.outageTimeoutMs,

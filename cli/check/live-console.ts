@@ -8,8 +8,13 @@ export interface LiveConsole {
   say(text: string): void;
   warn(text: string): void;
   annotate: Voice['annotate'];
-  /** Lines of a task's console, unchanged. In Actions they come in a group that folds. */
+  /**
+   * Lines of a task's console, unchanged. In Actions they come in a group that folds: at once where there is one task,
+   * else when its log ends, so that the groups of several do not take turns.
+   */
   printLog(title: string, lines: readonly string[]): void;
+  /** Nothing more comes for a while: closes its group. */
+  endLog(title: string): void;
   /** The same without a group, so that they are seen at once. */
   printTail(lines: readonly string[]): void;
   /** Shows the progress: redrawn in place on a terminal, else a line per change, at most one every 30 s. */
@@ -21,6 +26,8 @@ export interface LiveConsole {
 }
 
 const PROGRESS_PAUSE_MS = 30_000;
+/** Characters of logs that wait for their end. */
+const MAX_HELD = 16 * 1024 * 1024;
 const CLEAR_LINE = '\r\u001b[2K';
 
 type Surroundings = Pick<Session, 'voice' | 'env' | 'clock'>;
@@ -32,11 +39,15 @@ interface Screen {
   liveLine: string;
   /** The group that is open. Inside it the runner obeys no commands. */
   openGroup: { readonly title: string; readonly token: string } | undefined;
+  /** Logs that wait for their end, by title, and how many characters they have. */
+  readonly held: Map<string, string[]>;
+  heldSize: number;
 }
 
-export function createLiveConsole({ voice, env, clock }: Surroundings): LiveConsole {
+/** @param taskCount how many tasks are watched */
+export function createLiveConsole({ voice, env, clock }: Surroundings, taskCount: number): LiveConsole {
   const inActions = isActions(env);
-  const screen: Screen = { voice, liveLine: '', openGroup: undefined };
+  const screen: Screen = { voice, liveLine: '', openGroup: undefined, held: new Map(), heldSize: 0 };
   let told: { readonly facts: string; readonly atMs: number } | undefined;
   return {
     isLive: voice.isTerminal,
@@ -46,10 +57,21 @@ export function createLiveConsole({ voice, env, clock }: Surroundings): LiveCons
 
     printLog(title, lines) {
       if (lines.length === 0) return;
-      if (inActions) {
+      if (inActions && taskCount > 1) {
+        holdLines(screen, title, lines);
+        if (screen.heldSize > MAX_HELD) {
+          drawHeld(screen);
+          closeGroup(screen);
+        }
+      } else if (inActions) {
         openGroup(screen, title);
         drawLines(voice, lines);
       } else writeOutside(screen, () => drawLines(voice, lines));
+    },
+
+    endLog(title) {
+      drawHeld(screen, title);
+      closeGroup(screen);
     },
 
     printTail(lines) {
@@ -72,10 +94,12 @@ export function createLiveConsole({ voice, env, clock }: Surroundings): LiveCons
       if (progress === undefined || progress.facts === told?.facts) return;
       if (told !== undefined && clock.now() - told.atMs < PROGRESS_PAUSE_MS) return;
       told = { facts: progress.facts, atMs: clock.now() };
-      writeOutside(screen, () => voice.say(progress.text));
+      // Within the log's group: to leave it would make a new group of what follows.
+      voice.say(progress.text);
     },
 
     close() {
+      drawHeld(screen);
       closeGroup(screen);
       clearLine(screen);
       screen.liveLine = '';
@@ -110,6 +134,23 @@ function closeGroup(screen: Screen): void {
   if (screen.openGroup === undefined) return;
   screen.voice.draw(`::${screen.openGroup.token}::\n::endgroup::\n`);
   screen.openGroup = undefined;
+}
+
+function holdLines(screen: Screen, title: string, lines: readonly string[]): void {
+  // concat, not push(...lines): a page may hold more lines than a call may have arguments.
+  screen.held.set(title, (screen.held.get(title) ?? []).concat(lines));
+  screen.heldSize += lines.reduce((sum, line) => sum + line.length, 0);
+}
+
+/** Draws the log that waits under this title; by default all. */
+function drawHeld(screen: Screen, title?: string): void {
+  for (const [name, lines] of screen.held) {
+    if (title !== undefined && name !== title) continue;
+    openGroup(screen, name);
+    drawLines(screen.voice, lines);
+    screen.held.delete(name);
+    screen.heldSize -= lines.reduce((sum, line) => sum + line.length, 0);
+  }
 }
 
 function drawLines(voice: Voice, lines: readonly string[]): void {

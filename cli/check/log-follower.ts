@@ -1,5 +1,6 @@
 import { isSetByAgent } from '../clearml/abort.ts';
 import type { Clock } from '../shell/world.ts';
+import { findAttemptStart } from '../training/attempt.ts';
 import {
   createLogBudget,
   createLogReader,
@@ -18,6 +19,8 @@ export interface LogFollower {
   follow(life: TaskLife): Promise<void>;
   /** Reads to the end of a task that has ended: its last lines may arrive after its status. */
   finish(life: TaskLife): Promise<void>;
+  /** The task was enqueued again: what was read so far says nothing of its next end. */
+  beginAgain(): void;
   readonly log: ReadLog;
   readonly shown: Pick<ReturnType<typeof createLogBudget>, 'tail' | 'rest'>;
 }
@@ -96,6 +99,11 @@ export function createLogFollower(options: FollowOptions): LogFollower {
       readUpdate = life.task?.lastUpdate;
     },
 
+    beginAgain() {
+      Object.assign(log, { recent: [], isComplete: true });
+      hasLastWords = false;
+    },
+
     async finish(life) {
       await read();
       if (isAskedEarly) await read();
@@ -107,8 +115,9 @@ export function createLogFollower(options: FollowOptions): LogFollower {
 function keepRecent(log: ReadLog, lines: readonly string[]): void {
   // concat, not push(...lines): a page may hold more lines than a call may have arguments.
   const all = log.recent.concat(lines);
-  log.isComplete &&= all.length <= MAX_RECENT_LINES;
-  log.recent = all.slice(-MAX_RECENT_LINES);
+  const start = findAttemptStart(all);
+  log.isComplete = (log.isComplete || start > 0) && all.length - start <= MAX_RECENT_LINES;
+  log.recent = all.slice(start).slice(-MAX_RECENT_LINES);
 }
 
 function saysLastWords(lines: readonly string[]): boolean {
@@ -128,8 +137,11 @@ export function createTailReader(options: {
   async function read(): Promise<void> {
     const page = await (asked ?? options.readEnd(TAIL_BATCH_SIZE));
     asked = undefined;
-    log.recent = page.events.flatMap(({ text }) => splitLogLines(text)).slice(-MAX_RECENT_LINES);
-    log.isComplete = page.total <= page.events.length && log.recent.length < MAX_RECENT_LINES;
+    const lines = page.events.flatMap(({ text }) => splitLogLines(text));
+    const start = findAttemptStart(lines);
+    log.recent = lines.slice(start).slice(-MAX_RECENT_LINES);
+    const isWhole = start > 0 || page.total <= page.events.length;
+    log.isComplete = isWhole && log.recent.length < MAX_RECENT_LINES;
   }
 
   return {
@@ -148,6 +160,7 @@ export function createTailReader(options: {
       asked.catch(() => undefined);
     },
     follow: async () => undefined,
+    beginAgain: () => undefined,
     async finish(life) {
       if (life.end === 'succeeded') return;
       await read();

@@ -28,6 +28,8 @@ export interface CheckOptions {
   /** Undefined where it was not given: Ctrl-C at a terminal then only stops watching. */
   readonly onInterrupt: 'abort' | 'leave' | undefined;
   readonly showsLogs: boolean;
+  /** How often a task whose worker was lost is enqueued again. */
+  readonly retries: number;
   /** Patterns of the metrics whose last values are shown while a task runs. */
   readonly metrics: readonly string[];
 }
@@ -53,6 +55,7 @@ export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOpt
     onTimeout: flags.onTimeout ?? 'abort',
     onInterrupt: flags.onInterrupt,
     showsLogs: flags.logs ?? true,
+    retries: config.retries ?? 0,
     metrics: (config.metrics ?? []).map(({ metric }) => metric),
   };
 }

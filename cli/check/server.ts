@@ -19,6 +19,7 @@ const TASK_FIELDS = [
   'last_worker',
   'project',
   'tags',
+  'system_tags',
   'user',
   'runtime',
   'execution.queue',
@@ -76,6 +77,7 @@ function toWatchedTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): WatchedTask 
     projectId: task.project,
     queueId: task.execution.queue,
     workingDir: task.script.working_dir || '.',
+    isArchived: task.system_tags.includes('archived'),
     origin: { runtime, tags: task.tags, user: task.user },
   };
 }

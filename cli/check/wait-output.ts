@@ -9,6 +9,7 @@ import { formatAgentCommand } from '../training/task.ts';
 import { findEnding, type TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
 import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
+import { retryLost } from './lost-worker.ts';
 import { describeProgress, describeValues, labelTask } from './progress.ts';
 import { type CheckedTask, describeChecked, formatDetails, formatHeadline } from './result.ts';
 import type { Watch } from './watch.ts';
@@ -136,7 +137,11 @@ function printLog({ id }: TaskLife, lines: readonly string[], output: WaitOutput
   const { shownLast, watch, out } = output;
   output.shownLast = { id, lines: (shownLast.id === id ? shownLast.lines : 0) + lines.length };
   const isOneOfMany = watch.lives.length > 1;
-  out.printLog(`Log of task ${id}`, isOneOfMany ? lines.map((line) => `[${labelTask(id)}] ${line}`) : lines);
+  out.printLog(titleLog(id), isOneOfMany ? lines.map((line) => `[${labelTask(id)}] ${line}`) : lines);
+}
+
+function titleLog(id: string): string {
+  return `Log of task ${id}`;
 }
 
 /** The task has ended: reads the rest of its log, finds the cause, and reports both. */
@@ -146,6 +151,7 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   if (hasLog(life)) await follower.finish(life);
   const { droppedLines, droppedBytes, tail } = follower.shown.rest;
   if (droppedLines > 0) {
+    out.endLog(titleLog(life.id));
     out.say(
       droppedLines === 1
         ? `1 line (${droppedBytes} bytes) of the log is left out here; ${urlOf(life)} has it`
@@ -153,12 +159,35 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
     );
   }
   printLog(life, tail, output);
+  out.endLog(titleLog(life.id));
   if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
   // Only the console tells it from a stop by a person.
   if (life.end === 'stopped' && isAgentShutDown(gatherEvidence(life, follower, output)))
     life.end = 'worker-lost';
-  causes.set(life.id, findCause(life, follower, output));
+  const cause = findCause(life, follower, output);
+  const left =
+    cause !== undefined && isLost(life, cause) ? await settleLost(life, cause, follower, output) : cause;
+  if (life.end === undefined) return;
+  causes.set(life.id, left);
   tellOutcome(describeTask(life, output), follower, output);
+}
+
+/** A task that the server stopped at once was stopped by somebody, whatever its console says. */
+function isLost({ task }: TaskLife, { kind }: Cause): boolean {
+  return kind === 'worker-lost' && !/^Stopped by /.test(task?.statusMessage ?? '');
+}
+
+/** Enqueues the task again, if it may be. Then it has no end. */
+async function settleLost(
+  life: TaskLife,
+  cause: Cause,
+  follower: LogFollower,
+  output: WaitOutput,
+): Promise<Cause | undefined> {
+  if (life.end === 'stopped') life.end = 'worker-lost';
+  const left = await retryLost(life, cause, follower.log.recent, output);
+  if (left === undefined) follower.beginAgain();
+  return left;
 }
 
 /** Where set-up fails, the agent sets the status twice; the second time with its exit code. */

@@ -365,6 +365,37 @@ test('a task that was taken out of the queue, or put back by somebody, is told a
   expect(ends.get('draft')).toEqual({ end: 'draft', atMs: MINUTE });
 });
 
+test('an archived task is told as archived where it has not trained, and by its result where it has', async () => {
+  const archived = { isArchived: true } as const;
+  const { run, ends } = play({
+    tasks: {
+      queued: (atMs) => (atMs < 5 * SECOND ? { status: 'queued' } : { status: 'created', ...archived }),
+      draft: () => ({ status: 'created', ...archived }),
+      running: (atMs) => (atMs < 5 * SECOND ? { status: 'in_progress' } : { status: 'stopped', ...archived }),
+      inCluster: (atMs) => (atMs < 5 * SECOND ? parked() : { status: 'stopped', ...archived }),
+      reset: () => ({ status: 'created', statusReason: 'reset', ...archived }),
+      trained: () => ({ status: 'completed', ...archived }),
+      failed: () => ({ status: 'failed', ...archived }),
+      goesOn: (atMs) => ({ status: atMs < 5 * SECOND ? 'in_progress' : 'completed', ...archived }),
+    },
+    queue: () => ({ entries: [], workers: [] }),
+    settings: { pollIntervalMs: 5 * SECOND },
+  });
+  await run();
+  expect(Object.fromEntries([...ends].map(([id, { end, atMs }]) => [id, `${end} ${atMs / SECOND}`]))).toEqual(
+    {
+      queued: 'archived 5',
+      draft: 'archived 0',
+      running: 'archived 5',
+      inCluster: 'archived 5',
+      reset: 'draft 60',
+      trained: 'succeeded 0',
+      failed: 'failed 0',
+      goesOn: 'succeeded 5',
+    },
+  );
+});
+
 test('a task that is moved to another queue is not taken for one that was taken out', async () => {
   const { run, ends } = play({
     tasks: {

@@ -62,7 +62,7 @@ export function createClearmlDriver(env: Readonly<Record<string, string>>): Clea
     createTask: async (fields) =>
       (await call('tasks.create', { name: 'a task', type: 'training', ...fields })).id,
     async startTask(id) {
-      await call('tasks.dequeue', { task: id });
+      await call('tasks.dequeue', { task: id, new_status: 'in_progress' });
       await call('tasks.started', { task: id, force: true });
     },
     async logLines(id, lines, firstTimestampMs = Date.now()) {

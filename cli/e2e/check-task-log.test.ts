@@ -2,8 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { main } from '../check-task-running.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
-import { type RunOptions, runProgramProcess } from '../dev/program-run.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import { type RunOptions, runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 
 let sandbox: ClearmlSandbox;
@@ -174,6 +176,41 @@ test('beyond 8 MiB the middle is left out with a count, and the last forty lines
   expect(log.slice(0, passed).findIndex((line, index) => line !== lines[index])).toBe(-1);
   // In the folded group, and once more where it is seen without unfolding.
   expect(log.slice(passed)).toEqual([...tail, ...tail]);
+});
+
+test.each([1, 2])('in Actions %i training that prints for two minutes makes one group', async (count) => {
+  const ids = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const id = await driver.createTask({ name: 'train' });
+      await driver.startTask(id);
+      return id;
+    }),
+  );
+  const clock = createPatientClock();
+  const train = async () => {
+    for (let step = 1; step <= 40; step += 1) {
+      await clock.sleep(3000);
+      for (const id of ids) {
+        await driver.logLines(id, [`step ${step}\n`], 1_700_000_000_000 + step);
+        await driver.reportScalars(id, 'loss', 'train', Array(step).fill(0.5));
+      }
+    }
+    for (const id of ids) await driver.completeTask(id);
+  };
+  const run = await runProgramHere(main, {
+    args: [...ids, '--poll-interval', '2s'],
+    env: { ...sandbox.env, GITHUB_ACTIONS: 'true' },
+    cwd: folder,
+    clock,
+    onStart: () => void train(),
+  });
+  expect(run.exitCode).toBe(0);
+  const groups = [...run.stderr.matchAll(/^::group::Log of task (\S+)$/gm)].map(([, id]) => id);
+  expect(groups.sort()).toEqual([...ids].sort());
+  const { log } = readAsRunner(run.stderr);
+  expect(log.filter((line) => /step \d+$/.test(line))).toHaveLength(40 * count);
+  // Once in half a minute, and each with what is new.
+  expect(run.stderr.match(/running for .*iteration \d+/g)?.length).toBeGreaterThanOrEqual(3);
 });
 
 test('--no-logs shows nothing of a log, but the last forty lines of one that failed', async () => {

@@ -100,6 +100,20 @@ describe('a wait', () => {
       });
       return { ...run, ids: [id] };
     }),
+    'for a task that is archived while it waits': plan(async () => {
+      const id = await createQueuedTask();
+      const run = await check([id, '--poll-interval', '200ms'], {
+        onStderr: chain([[/queued/, () => driver.call('tasks.archive', { tasks: [id] })]]),
+      });
+      return { ...run, ids: [id] };
+    }),
+    'for a task that is archived while it runs': plan(async () => {
+      const id = await createRunningTask();
+      const run = await check([id, '--poll-interval', '200ms'], {
+        onStderr: chain([[/running/, () => driver.call('tasks.archive', { tasks: [id] })]]),
+      });
+      return { ...run, ids: [id] };
+    }),
     'until the time-out, of a task of ours': plan(async () => {
       const id = await createRunningTask(launchedBy('1000'));
       const run = await check([id, '--timeout', '1s'], { env: inActions() });
@@ -160,6 +174,8 @@ describe('a wait', () => {
     ['for a task that is taken out of the queue', 'created', 'taken out of the queue'],
     ['for a task that is reset', 'created', 'reset by somebody'],
     ['for a task that is deleted', 'unknown', 'deleted by somebody'],
+    ['for a task that is archived while it waits', 'created', 'archived by somebody'],
+    ['for a task that is archived while it runs', 'stopped', 'archived by somebody'],
   ] as const)('%s ends with 4', async (name, status, words) => {
     const run = await waits[name]();
     expect(run).toMatchObject({ exitCode: 4, stdout: `${status}\n` });

@@ -94,6 +94,41 @@ test('a task that waits for Kubernetes shows what its pod waits for, and misses 
 });
 
 test.each([
+  [undefined, undefined],
+  ['1', 'The training was enqueued again once.'],
+  ['3', 'The training was enqueued again 3 times.'],
+  ['<b>', undefined],
+])('how often a lost worker was made up for is told: %s', (retries, words) => {
+  const task = makeReportedTask(retries === undefined ? {} : { runtime: { ci_retries: retries } });
+  const text = renderComment(makeReport([task]), 'key', comment);
+  if (words === undefined) expect(text).not.toContain('enqueued again');
+  else expect(text).toContain(`A worker was lost. ${words}`);
+});
+
+test.each([
+  ['stopped', {}],
+  ['created', { queueId: 'q' }],
+] as const)('a task that was archived before its end is told as archived: %s', (status, fields) => {
+  const task = makeReportedTask({ status, isArchived: true, ...fields });
+  const text = renderComment(makeReport([task]), 'key', comment);
+  expect(text).toContain('archived by somebody');
+  expect(text).not.toMatch(/stopped by|taken out/);
+});
+
+test('a task that waits for Kubernetes shows what its pod waits for, and misses no worker', () => {
+  const parked = { status: 'queued', statusReason: 'k8s pending scheduler', queueId: 'q' } as const;
+  const render = (statusMessage: string) => {
+    const task = makeReportedTask({ ...parked, statusMessage });
+    const queue = { id: 'q', name: 'k8s_scheduler', entries: [task.id], workers: [], isForPods: true };
+    return renderComment(makeReport([task], [], { queues: new Map([['q', queue]]) }), 'key', comment);
+  };
+  const text = render('K8S glue status: Unschedulable (no `GPU` @here)');
+  expect(text).toContain('for a Kubernetes pod: ``Unschedulable (no `GPU` @here)``');
+  expect(text).not.toContain('No worker');
+  expect(render('')).toContain('for a Kubernetes pod');
+});
+
+test.each([
   [0, 'none of the commits of `main` before this pull request has a completed training'],
   [1, 'the only commit of `main` before this pull request has no completed training'],
   [2, 'none of the 2 commits of `main` before this pull request has a completed training'],

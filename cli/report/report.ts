@@ -1,5 +1,6 @@
 import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
+import { findAttemptStart } from '../training/attempt.ts';
 import { type Cause, explainEnd, isAgentShutDown } from '../training/cause.ts';
 import type { Evidence } from '../training/cause-table.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
@@ -10,10 +11,11 @@ import {
   isSuccess,
   RESET_REASON,
   RUNTIME_KEYS,
+  readRetries,
   type TaskStatus,
   wasTakenBack,
 } from '../training/task.ts';
-import { isWorkerLost } from '../training/task-life.ts';
+import { isArchivedUnfinished, isWorkerLost } from '../training/task-life.ts';
 import type { ReportSettings } from './base-settings.ts';
 import {
   type Baseline,
@@ -109,6 +111,8 @@ export interface ReportTask
   extends Pick<ReportedTask, 'id' | 'status' | 'statusReason' | 'statusMessage' | 'iteration' | 'params'> {
   readonly url: string;
   readonly seed: string | null;
+  /** How often it was enqueued again because its worker was lost. */
+  readonly retries: number;
   /** An earlier workflow run launched it. */
   readonly isReused: boolean;
   readonly progress: ReportProgress | null;
@@ -326,6 +330,7 @@ function describeTask(task: ReportedTask, sources: ReportSources, context: Repor
     statusReason: task.statusReason,
     statusMessage: task.statusMessage,
     seed: task.params[context.seedParam] ?? null,
+    retries: readRetries(task.runtime),
     isReused: context.runId !== undefined && run !== undefined && run !== context.runId,
     iteration: task.iteration,
     progress: measureProgress(task, sources.baseline),
@@ -400,7 +405,9 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
   const evidence: Evidence = {
     statusReason,
     statusMessage,
-    log: lines.filter((line) => !SDK_REMARKS.some((remark) => remark.test(line))),
+    log: lines
+      .slice(findAttemptStart(lines))
+      .filter((line) => !SDK_REMARKS.some((remark) => remark.test(line))),
     isLogComplete: log?.isWhole ?? false,
     workingDir: script.workingDir ?? '.',
   };
@@ -434,7 +441,8 @@ const SDK_REMARKS = [
 function findEnd(
   task: ReportedTask,
   evidence: Evidence,
-): 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
+): 'archived' | 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
+  if (isArchivedUnfinished(task)) return 'archived';
   if (task.status === 'failed' || task.status === 'closed') return task.status;
   if (task.status === 'created') return task.statusReason === RESET_REASON ? 'reset' : 'dequeued';
   return isWorkerLost(task) || isAgentShutDown(evidence) ? 'worker-lost' : 'stopped';

@@ -285,12 +285,17 @@ export function composeNotices(report: Report): Phrase[] {
   const aspects = environment.map(({ aspect }) => aspect).join(', ');
   const also = params.length === 0 ? '' : ', and params';
   const [idle] = tasks.flatMap(({ queue }) => (queue?.workers === 0 && queue.pod === null ? [queue] : []));
+  const retries = tasks.reduce((sum, task) => sum + task.retries, 0);
   const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
   const notices = [
     commit?.isCurrent === false &&
       phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
     environment.length > 0 &&
       phrase`${strong('The two trainings are not fully comparable.')} They differ in: ${words(aspects + also)}. See the details below.`,
+    retries > 0 &&
+      words(
+        `A worker was lost. The training was enqueued again ${retries === 1 ? 'once' : `${retries} times`}.`,
+      ),
     idle && phrase`${strong('No worker serves the queue')} ${idle.name}: nothing starts until one does.`,
     explainUnlikeGpus(
       words('The runs of this training'),

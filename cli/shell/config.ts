@@ -76,6 +76,8 @@ const WholeNumber = v.pipe(v.number('must be a whole number'), v.safeInteger('mu
 
 const Seed = v.pipe(WholeNumber, v.minValue(0, 'must not be negative'));
 
+const RETRIES_WORDS = 'must be from 0 to 10';
+
 const PERCENTAGE = /^\d+(?:\.\d+)?\s*%$/;
 
 // valibot shows the message of a union's member where its type fits, so each check has the whole message.
@@ -249,6 +251,10 @@ export const ConfigSchema = v.pipe(
     'queue-timeout': setting(
       Duration,
       'How long a task may wait while no worker serves the queue, or one of them is idle. Default: 30m.',
+    ),
+    retries: setting(
+      v.pipe(WholeNumber, v.minValue(0, RETRIES_WORDS), v.maxValue(10, RETRIES_WORDS)),
+      'How often a task whose worker was lost is enqueued again: 0 to 10. Default: 0.',
     ),
     metrics: setting(Metrics, 'The metrics at the top of the comment, and the gate.'),
     baseline: setting(

@@ -90,6 +90,7 @@ const CAUSE_BY_END: Readonly<
     advice: 'Check that its machine is up and its agent runs, then launch again.',
   },
   closed: describeStop('the task was closed by somebody'),
+  archived: describeStop('the task was archived by somebody'),
   dequeued: describeStop('the task was taken out of the queue by somebody'),
   reset: describeStop('the task was reset by somebody: its results are gone'),
   deleted: describeStop('the task was deleted by somebody'),

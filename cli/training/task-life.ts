@@ -25,6 +25,8 @@ export interface WatchedTask {
   readonly queueId: string | undefined;
   /** Folder of the repository that the program runs in. */
   readonly workingDir: string;
+  /** Archiving takes a task out of its queue, and stops one that runs. */
+  readonly isArchived?: boolean;
   readonly origin: TaskOrigin;
 }
 
@@ -36,6 +38,7 @@ export type EndReason =
   | 'worker-lost'
   | 'stopped'
   | 'closed'
+  | 'archived'
   /** Somebody took it out of the queue. */
   | 'dequeued'
   /** Somebody reset it. */
@@ -53,6 +56,7 @@ export const EXIT_CODE_BY_END: Readonly<Record<EndReason, ExitCode>> = {
   'worker-lost': EXIT_CODES.failed,
   stopped: EXIT_CODES.stopped,
   closed: EXIT_CODES.stopped,
+  archived: EXIT_CODES.stopped,
   dequeued: EXIT_CODES.stopped,
   reset: EXIT_CODES.stopped,
   deleted: EXIT_CODES.stopped,
@@ -96,6 +100,8 @@ export interface TaskLife {
   queueSample: { readonly atMs: number; readonly isOpen: boolean } | undefined;
   /** What Kubernetes says of the pod that it waits for, empty where that is nothing; undefined: it waits for none. */
   pod: string | undefined;
+  /** How often we know it to have been enqueued again because its worker was lost. */
+  retries: number;
   /** Since when it has been stopped on its way to another queue. */
   movesSinceMs: number | undefined;
   /** Whether it has been more than a draft. */
@@ -116,6 +122,7 @@ export function beginLife(id: string, nowMs: number): TaskLife {
     queueWaitMs: 0,
     queueSample: undefined,
     pod: undefined,
+    retries: 0,
     movesSinceMs: undefined,
     wasEnqueued: false,
     doubts: 0,
@@ -126,7 +133,8 @@ export function beginLife(id: string, nowMs: number): TaskLife {
 /** Updates the life after a look; `task` is undefined where the look did not show it. */
 export function observeTask(life: TaskLife, seen: WatchedTask | undefined, nowMs: number): void {
   const isGone = seen === undefined;
-  const isBack = seen?.status === 'created' && (life.wasEnqueued || saysTakenOut(seen));
+  const isBack =
+    seen?.status === 'created' && !isArchivedUnfinished(seen) && (life.wasEnqueued || saysTakenOut(seen));
   const isMoving = seen !== undefined && moves(life, seen, nowMs);
   life.doubts = isGone || isBack || isMoving ? life.doubts + 1 : 0;
   if (isGone) {
@@ -160,7 +168,8 @@ export function observeTask(life: TaskLife, seen: WatchedTask | undefined, nowMs
 
 /** Whether it was stopped only to be put into another queue. If it stays stopped, it was stopped. */
 function moves(life: TaskLife, task: WatchedTask, nowMs: number): boolean {
-  const timeoutMs = findMoveTimeoutMs(task, life.phase === 'queued' && life.pod !== undefined);
+  const isForPod = life.phase === 'queued' && life.pod !== undefined && task.isArchived !== true;
+  const timeoutMs = findMoveTimeoutMs(task, isForPod);
   life.movesSinceMs = timeoutMs === undefined ? undefined : (life.movesSinceMs ?? nowMs);
   return timeoutMs !== undefined && nowMs - (life.movesSinceMs ?? nowMs) < timeoutMs;
 }
@@ -184,6 +193,7 @@ function saysTakenOut({ statusReason }: WatchedTask): boolean {
 }
 
 function judgeEnd(task: WatchedTask): EndReason | undefined {
+  if (isArchivedUnfinished(task)) return 'archived';
   if (isSuccess(task.status)) return 'succeeded';
   if (task.status === 'failed') return 'failed';
   if (task.status === 'closed') return 'closed';
@@ -200,6 +210,16 @@ export function findEnding(task: Pick<WatchedTask, 'origin' | 'startedAtMs'>): E
 function endAs(end: EndReason, task: WatchedTask): EndReason {
   const kind = findEnding(task)?.kind;
   return kind === 'timeout' || kind === 'queue-timeout' ? kind : end;
+}
+
+/** Whether it was archived instead of trained. The server then gives no reason. */
+export function isArchivedUnfinished({
+  status,
+  statusReason,
+  isArchived,
+}: Pick<WatchedTask, 'status' | 'statusReason' | 'isArchived'>): boolean {
+  const isWaiting = status === 'created' && statusReason !== RESET_REASON;
+  return isArchived === true && (isWaiting || status === 'stopped');
 }
 
 /** The server's watchdog says `Forced stop (non-responsive)`, as reason and as message. */

@@ -75,7 +75,15 @@ export const RUNTIME_KEYS = {
   ended: 'ci_ended',
   /** The history marks, separated by blanks. */
   history: 'ci_history',
+  /** How often it was enqueued again because its worker was lost. */
+  retries: 'ci_retries',
 } as const;
+
+/** How often a task was enqueued again because its worker was lost, as its `runtime` says. */
+export function readRetries(runtime: Readonly<Record<string, string>>): number {
+  const text = runtime[RUNTIME_KEYS.retries] ?? '';
+  return /^\d{1,3}$/.test(text) ? Number(text) : 0;
+}
 
 /** Events whose trainings belong to a branch's history. A dispatch is a trial and does not count. */
 export const HISTORY_EVENTS: readonly string[] = [
