@@ -122,11 +122,12 @@ const bundledRequires: Plugin = {
   },
 };
 
-/** undici's HTTP/2, which we never ask for, takes long to load: it is loaded when it is called. */
+/** What `shell/late-http2.ts` does where programs are run from the source: undici's HTTP/2 is loaded when it is called. */
 const lateHttp2: Plugin = {
   name: 'late HTTP/2',
   setup({ onResolve, onLoad }) {
     const file = 'undici/lib/dispatcher/client-h2.js';
+    onLoad({ filter: /[\\/]cli[\\/]shell[\\/]late-http2\.ts$/ }, () => ({ contents: '' }));
     onResolve({ filter: /\/client-h2\.js$/ }, ({ namespace }) =>
       namespace === 'late' ? undefined : { path: file, namespace: 'late' },
     );

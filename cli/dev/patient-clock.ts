@@ -1,5 +1,6 @@
 import { randomFill } from 'node:crypto';
 import type { Clock } from '../shell/world.ts';
+import { isDecompressing } from './decompression-under-way.ts';
 import { isHashUnderWay } from './hashes-under-way.ts';
 import { isProcessUnderWay } from './processes-under-way.ts';
 import { isRequestInMotion, waitForRest } from './requests-under-way.ts';
@@ -36,7 +37,7 @@ async function rest(): Promise<boolean> {
     await waitForRest();
     return true;
   }
-  if (!isProcessUnderWay() && !isHashUnderWay() && !isWorking()) return false;
+  if (!isProcessUnderWay() && !isHashUnderWay() && !isDecompressing() && !isWorking()) return false;
   await passMoment();
   return true;
 }
@@ -46,7 +47,7 @@ function isWorking(): boolean {
 }
 
 /**
- * Other work of threads, such as decompression, is not visible. Threads start work in order, so when this returns, all
+ * Other work of threads is not visible. Threads start work in order, so when this returns, all
  * earlier work has started.
  */
 function waitForThreads(): Promise<void> {

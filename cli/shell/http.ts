@@ -1,7 +1,8 @@
-import { createRequire, Module } from 'node:module';
+import { createRequire } from 'node:module';
 import type * as undici from 'undici';
 import type { Environment } from './environment.ts';
 import { describeSystemError, failUsage, readErrorCode } from './failure.ts';
+import './late-http2.ts';
 import { readNoProxy } from './no-proxy.ts';
 import { withTimeLimit } from './time-limit.ts';
 import type { Clock } from './world.ts';
@@ -9,16 +10,6 @@ import type { Clock } from './world.ts';
 // Two files of undici: its fetch, caches and mocks took half of a program's start. By require: an import searches a
 // CommonJS package for names, a tenth of a start under tsx. The paths are not undici's API, so package.json pins it.
 const require = createRequire(import.meta.url);
-
-// undici loads its HTTP/2 client, and Node's http2 and tls with it, which we never ask for: a tenth of a start.
-const http2Path = require.resolve('undici/lib/dispatcher/client-h2.js');
-require.cache[http2Path] ??= Object.assign(new Module(http2Path), { loaded: true, exports: connectHttp2 });
-
-/** Loads the real client where somebody does ask for HTTP/2. */
-function connectHttp2(...args: unknown[]): unknown {
-  delete require.cache[http2Path];
-  return (require(http2Path) as typeof connectHttp2)(...args);
-}
 
 /** Keeps a pool of connections for each server. */
 const Agent = require('undici/lib/dispatcher/agent.js') as typeof undici.Agent;
