@@ -31,25 +31,35 @@ afterAll(async () => {
   await sandbox.close();
 });
 
-test('10,000 metrics in a document of 16 MB are reported in 300 MB and in seconds', async () => {
+/** Reports the task, and gives what the process used: MiB at most, and seconds of the processor. */
+async function measureReport(id: string, apiHost: string) {
   const tell =
     'process.on("exit", () => { const r = process.resourceUsage(); console.error("used", r.maxRSS, r.userCPUTime + r.systemCPUTime) })';
   const run = await runProgramProcess('create-stats-comment', {
-    args: [task],
+    args: [id],
     cwd: '/',
     env: {
       ...sandbox.env,
-      CLEARML_API_HOST: proxy.url,
+      CLEARML_API_HOST: apiHost,
       PR_NUMBER: '7',
       NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(tell)}`,
     },
   });
   expect(run).toMatchObject({ exitCode: 0 });
-  expect(sandbox.github.comments(7)[0]?.body).toContain('Left out here: 98');
   const [, kilobytes, microseconds] = /used (\d+) (\d+)/.exec(run.stderr) ?? [];
-  expect(Number(kilobytes) / 1024).toBeLessThan(300);
-  // Of its own work: under 2 s where nothing else keeps the processor busy, as other tests do here.
-  expect(Number(microseconds) / 1e6).toBeLessThan(4);
+  return { mib: Number(kilobytes) / 1024, seconds: Number(microseconds) / 1e6 };
+}
+
+test('10,000 metrics in a document of 16 MB are reported in 300 MB and in seconds', async () => {
+  // Side by side: a busy machine slows both.
+  const [large, small] = await Promise.all([
+    measureReport(task, proxy.url),
+    measureReport(task, sandbox.clearml.apiHost),
+  ]);
+  expect(sandbox.github.comments(7).some(({ body }) => body.includes('Left out here: 98'))).toBe(true);
+  expect(large.mib).toBeLessThan(300);
+  // Under 2 s where nothing else keeps the processor busy.
+  expect(large.seconds / small.seconds).toBeLessThan(6);
 });
 
 async function reportCurves(title: string): Promise<string> {
