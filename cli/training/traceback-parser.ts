@@ -182,13 +182,12 @@ function cutPrefix(line: string, learned: readonly string[]): { prefix: string; 
   let text = line.slice(0, MAX_LINE);
   let prefix = '';
   for (let depth = 0; depth < 4; depth += 1) {
-    const known = LINE_PREFIXES.map(({ pattern }) => pattern.exec(text)?.[0]).find(
-      (found) => found !== undefined,
-    );
-    const found = known ?? learned.find((lead) => text.startsWith(lead));
+    const known = LINE_PREFIXES.find(({ pattern }) => pattern.test(text));
+    const found =
+      known === undefined ? learned.find((lead) => text.startsWith(lead)) : known.pattern.exec(text)?.[0];
     if (found === undefined) break;
     // Some launchers put a blank behind it, which may also be the first one of an indentation.
-    prefix += found.trimEnd();
+    if (known?.isTime !== true) prefix += found.trimEnd();
     text = text.slice(found.length);
   }
   const [margin, indent] = GROUP_MARGIN.exec(text) ?? [];
@@ -431,6 +430,16 @@ function assignGroups(blocks: readonly Block[]): void {
     block.group = groups.get(block.stream.replace(/ {2}\|$/, '|'));
     if (/\(\d+ sub-exceptions?\)$/.test(block.exception.trim())) groups.set(block.stream, block);
   }
+}
+
+/** Where a stack is in the repository that faulthandler has printed, the innermost frame first (CPython 3.14, traceback.c). */
+export function findFaultPlace(lines: readonly string[], workingDir: string): Place | undefined {
+  for (const text of lines.slice(0, MAX_DUMP_LINES)) {
+    const [, path, line] = /^ {2}File "(.+?)", line (\d+) in /.exec(text) ?? [];
+    const file = path === undefined ? undefined : locateInRepository(path, workingDir);
+    if (file !== undefined) return { file, line: Number(line) };
+  }
+  return undefined;
 }
 
 /** A traceback's path in the repository; undefined for a library's. The agent checks out to `…/task_repository/NAME/`. */

@@ -5,7 +5,13 @@ interface Words {
 }
 
 /** What launchers put before each line that a process prints. */
-export const LINE_PREFIXES: readonly Words[] = [
+export const LINE_PREFIXES: ReadonlyArray<Words & { readonly isTime?: boolean }> = [
+  {
+    source:
+      'docker logs --timestamps; kubectl logs --timestamps; logging of CPython 3.14: each line has another one',
+    pattern: /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? /,
+    isTime: true,
+  },
   {
     source: 'torch 2.11, distributed_c10d.py _distributed_excepthook; elastic/multiprocessing/tail_log.py',
     pattern: /^\[(?:rank|default|trainer|worker)\d+\]: ?/,

@@ -175,7 +175,8 @@ function tellsOfChild(block: Block): boolean {
 
 /** How the process ended that an exception tells of. */
 function readChildEnd(block: Block): ChildEnd | undefined {
-  if (!isWrapper(block) && !tellsOfChild(block)) return undefined;
+  if (!isWrapper(block) && !tellsOfChild(block) && !/\bCalledProcessError\b/.test(block.exception))
+    return undefined;
   const root = readRootProcess(block);
   if (root !== undefined) return root;
   const text = [composeException(block), ...block.message.slice(0, 4)].join('\n').slice(0, 4000);
