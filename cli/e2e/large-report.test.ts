@@ -51,15 +51,13 @@ async function measureReport(id: string, apiHost: string) {
 }
 
 test('10,000 metrics in a document of 16 MB are reported in 300 MB and in seconds', async () => {
-  // Side by side: a busy machine slows both.
-  const [large, small] = await Promise.all([
-    measureReport(task, proxy.url),
-    measureReport(task, sandbox.clearml.apiHost),
-  ]);
-  expect(sandbox.github.comments(7).some(({ body }) => body.includes('Left out here: 98'))).toBe(true);
+  // One after the other: a busy machine slows both.
+  const small = await measureReport(task, sandbox.clearml.apiHost);
+  const large = await measureReport(task, proxy.url);
+  expect(sandbox.github.comments(7)[0]?.body).toContain('Left out here: 98');
   expect(large.mib).toBeLessThan(300);
   // Under 2 s where nothing else keeps the processor busy.
-  expect(large.seconds / small.seconds).toBeLessThan(6);
+  expect(large.seconds / small.seconds).toBeLessThan(4);
 });
 
 async function reportCurves(title: string): Promise<string> {

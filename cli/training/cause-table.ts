@@ -1,6 +1,7 @@
 import { isOutOfMemory } from './out-of-memory.ts';
-import { type ChildEnd, type Ending, findTraceback, type LineRange } from './traceback.ts';
-import { PROGRESS_BAR } from './traceback-table.ts';
+import { type Ending, findTraceback, type LineRange } from './traceback.ts';
+import { findFaultPlace } from './traceback-parser.ts';
+import { MOST_LAST_LINES, PROGRESS, PROGRESS_BAR } from './traceback-table.ts';
 
 export type CauseKind =
   | 'training'
@@ -108,6 +109,12 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
     pattern:
       /\bNo (?:CUDA|HIP|XPU) GPUs are available\b|\bFound no NVIDIA driver\b|\bnot compiled with CUDA enabled\b|\bdriver version is insufficient\b|\bno CUDA-capable device\b|\btorch\.cuda\.is_available\(\) is False\b|\binvalid device ordinal\b|\bno kernel image is available\b|\bNo supported gpu backend found\b|\bUnable to initialize backend 'cuda'|\bNo visible GPU is found\b/,
     advice: NO_GPU,
+  },
+  {
+    source: 'CPython 3.11 to 3.14, concurrent/futures/process.py; joblib 1.4, loky; ray 2.50; torch 2.11',
+    pattern:
+      /\b(?:BrokenProcessPool|TerminatedWorkerError|WorkerCrashedError)\b|\bDataLoader worker \(pid\(s\) [\d, ]+\) exited unexpectedly/,
+    advice: `A process died without a word, which often means that memory was short. ${KERNEL_LOG}`,
   },
   {
     source: 'CUDA 13, driver types (cudaErrorAssert)',
@@ -357,9 +364,10 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const ending = findUncaught(evidence);
       if (ending?.child?.exitCode !== -SIGKILL) return undefined;
       const isTold = /\b(?:SIGKILL|Killed)\b/.test(ending.exception);
-      const message = isTold
-        ? ending.exception
-        : `${nameProcess(ending.child)} was killed (SIGKILL), often for lack of memory`;
+      const message =
+        ending.child.rank === undefined
+          ? `${ending.exception}${isTold ? '' : ' (SIGKILL, often for lack of memory)'}`
+          : `rank ${ending.child.rank} of the training was killed (SIGKILL), often for lack of memory`;
       return { ...describeEnding(ending), message };
     },
     advice: KERNEL_LOG,
@@ -372,9 +380,12 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const { lines, first } = readTraining(evidence);
       if (findExitCode(evidence) === undefined && !isPodKilled(evidence)) return undefined;
       const after = (findUncaught(evidence)?.lines.last ?? -1) - first;
-      const line = lines.findLast(
-        (text, at) => at > after && KILLED_LINES.some(({ pattern }) => pattern.test(text)),
-      );
+      const at = lines.findLastIndex((text) => KILLED_LINES.some(({ pattern }) => pattern.test(text)));
+      // A training may do without a process that was killed.
+      const goesOn =
+        lines.length - at > MOST_LAST_LINES ||
+        lines.slice(at + 1).filter((text) => PROGRESS.test(text)).length > 1;
+      const line = at > after && !goesOn ? lines[at] : undefined;
       if (line !== undefined)
         return `a process of the training was killed, often for lack of memory: ${line.trim()}`;
       return isPodKilled(evidence) ? 'Kubernetes killed the pod for lack of memory (OOMKilled)' : undefined;
@@ -432,7 +443,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       if (signal === undefined && child.rank === undefined) return undefined;
       const how =
         signal === undefined ? `ended with exit code ${child.exitCode}` : `crashed (${signal.name})`;
-      const message = child.rank === undefined ? exception : `${nameProcess(child)} ${how}`;
+      const message = child.rank === undefined ? exception : `rank ${child.rank} of the training ${how}`;
       return { message, ...place, ...(signal === undefined ? {} : { advice: `${signal.advice} ${RERUN}` }) };
     },
     advice: 'The log may show above why that process ended.',
@@ -456,13 +467,19 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'crash',
-    source: 'signal(7)',
+    source: 'signal(7); CPython 3.11 to 3.14, faulthandler.c',
     kind: 'training',
     recognise(evidence) {
       const signal = CRASH_SIGNALS[findSignal(evidence) ?? 0];
-      return (
-        signal && { message: `the training crashed (${signal.name})`, advice: `${signal.advice} ${RERUN}` }
-      );
+      if (signal === undefined) return undefined;
+      const { lines } = readTraining(evidence);
+      const stack = lines.slice(lines.findLastIndex((line) => line.startsWith('Fatal Python error: ')) + 1);
+      const place = stack.length === lines.length ? undefined : findFaultPlace(stack, evidence.workingDir);
+      return {
+        message: `the training crashed (${signal.name})`,
+        ...place,
+        advice: `${signal.advice}${place === undefined ? ` ${RERUN}` : ''}`,
+      };
     },
     advice: RERUN,
   },
@@ -476,8 +493,8 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       if (code === undefined) return undefined;
       // Only a long log lacks its beginning, so the training had started.
       if (!evidence.isLogComplete || log.length === 0 || has(log, EXECUTION_STARTS)) {
-        const last = code === 1 ? findLastLine(readTraining(evidence).lines) : undefined;
-        return `the training ended with exit code ${code}${last === undefined ? '' : `; its last line: ${last}`}`;
+        const lastWords = code === 1 ? describeLastWords(readTraining(evidence).lines) : '';
+        return `the training ended with exit code ${code}${lastWords}`;
       }
       const reason = findMatch(log, /clearml_agent: ERROR: (.+)/) ?? `exit code ${code}`;
       return {
@@ -562,10 +579,6 @@ function describeEnding({ exception, text, place, lines }: Ending): Finding {
   return { message: exception, ...place, lines, ...(advice === undefined ? {} : { advice }) };
 }
 
-function nameProcess({ rank }: ChildEnd): string {
-  return rank === undefined ? 'a process of the training' : `rank ${rank} of the training`;
-}
-
 /** What the program printed, and where it begins in the log: a task that was enqueued again has the logs of all its runs. */
 function readTraining({ log }: Evidence): { readonly lines: readonly string[]; readonly first: number } {
   const run = log.findLastIndex((line) => RUN_STARTS.test(line)) + 1;
@@ -583,25 +596,23 @@ function readSetup({ log }: Evidence): readonly string[] {
   return start < 0 ? run : run.slice(0, start);
 }
 
-/** The last line that the program itself may have printed. */
-function findLastLine(lines: readonly string[]): string | undefined {
+/** What the program itself printed last. */
+function describeLastWords(lines: readonly string[]): string {
   const isOwn = (line: string) =>
     /[\p{L}\p{N}]/u.test(line) &&
     !PROGRESS_BAR.test(line) &&
     !CLOSING_LINES.some(({ pattern }) => pattern.test(line));
-  const last = lines.findLastIndex(isOwn);
-  // Hydra prints the message alone and this line after it, where it shortens the traceback to nothing.
-  const hydra = lines.findLastIndex((line) => line.startsWith(HYDRA_HINT));
-  const begin = hydra < 0 ? -1 : lines.slice(0, hydra).findLastIndex((line) => line.startsWith(HYDRA_ERROR));
-  return (
-    begin < 0
-      ? lines[last]
-      : lines
-          .slice(begin + 1, hydra)
-          .filter(isOwn)
-          .slice(0, 3)
-          .join('; ')
-  )?.trim();
+  const last = lines.findLast(isOwn);
+  // Of its own errors hydra prints the message alone.
+  const end = lines.findLastIndex((line) => line.startsWith(HYDRA_HINT));
+  const begin = end < 0 ? -1 : lines.slice(0, end).findLastIndex((line) => line.startsWith(HYDRA_ERROR));
+  if (begin >= 0)
+    return `: ${lines
+      .slice(begin + 1, end)
+      .filter(isOwn)
+      .slice(0, 3)
+      .join('; ')}`;
+  return last === undefined ? '' : `; its last line: ${last.trim()}`;
 }
 
 function isPodKilled({

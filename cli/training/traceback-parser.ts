@@ -2,11 +2,12 @@ import {
   AFTERMATH,
   CAUSE_LINK,
   CONTEXT_LINK,
-  GOES_ON,
   INTRODUCTIONS,
   LINE_PREFIXES,
   MESSAGE_ENDS,
+  PROGRESS,
   PROGRESS_BAR,
+  RECOVERY,
   REMOTE_TRACEBACK,
   type Role,
   WRAPPERS,
@@ -61,6 +62,8 @@ interface Draft extends Pick<Block, 'stream' | 'role' | 'isRemote' | 'origin' | 
   inner: { place: Place | undefined } | undefined;
   /** Of a box: the text of the paragraph, undefined where its place is known. */
   box: { paragraph: string | undefined } | undefined;
+  /** The first line of the message that may show that the program went on, and what was before it. */
+  progress: { readonly last: number; readonly messageLines: number; readonly weight: number } | undefined;
   /** The two lines before. */
   before: readonly [string, string];
 }
@@ -104,10 +107,10 @@ export interface ParsedConsole {
   readonly others: ReadonlyMap<string, readonly OtherLine[]>;
 }
 
-interface OtherLine {
+export interface OtherLine {
   readonly at: number;
-  /** It shows that the program went on. */
-  readonly isProgress: boolean;
+  /** How far it shows that the program went on: two are enough. */
+  readonly progress: number;
 }
 
 /** The tracebacks of a console; `workingDir` is where relative paths start. Takes a time that grows with its length only. */
@@ -137,11 +140,12 @@ function listOthers(lines: readonly Line[], blocks: readonly Block[]): OtherLine
       return at > coveredTo && text.trim() !== '';
     })
     .filter(({ text }) => !PROGRESS_BAR.test(text) && !AFTERMATH.some(({ pattern }) => pattern.test(text)))
-    .map(({ at, text }) => ({ at, isProgress: GOES_ON.test(text) }));
+    .map(({ at, text }) => ({ at, progress: weighProgress(text) }));
 }
 
-function showsProgress(text: string): boolean {
-  return GOES_ON.test(text) && !PROGRESS_BAR.test(text);
+function weighProgress(text: string): number {
+  if (RECOVERY.test(text)) return 2;
+  return PROGRESS.test(text) && !PROGRESS_BAR.test(text) ? 1 : 0;
 }
 
 /** The lines of each process, by the prefix that its launcher gives them. */
@@ -178,13 +182,12 @@ function cutPrefix(line: string, learned: readonly string[]): { prefix: string; 
   let text = line.slice(0, MAX_LINE);
   let prefix = '';
   for (let depth = 0; depth < 4; depth += 1) {
-    const known = LINE_PREFIXES.map(({ pattern }) => pattern.exec(text)?.[0]).find(
-      (found) => found !== undefined,
-    );
-    const found = known ?? learned.find((lead) => text.startsWith(lead));
+    const known = LINE_PREFIXES.find(({ pattern }) => pattern.test(text));
+    const found =
+      known === undefined ? learned.find((lead) => text.startsWith(lead)) : known.pattern.exec(text)?.[0];
     if (found === undefined) break;
     // Some launchers put a blank behind it, which may also be the first one of an indentation.
-    prefix += found.trimEnd();
+    if (known?.isTime !== true) prefix += found.trimEnd();
     text = text.slice(found.length);
   }
   const [margin, indent] = GROUP_MARGIN.exec(text) ?? [];
@@ -254,6 +257,7 @@ function begin(
     frameIndent: undefined,
     inner: undefined,
     box: isBoxHeader(text) ? { paragraph: '' } : undefined,
+    progress: undefined,
     before: ['', ''],
   };
 }
@@ -277,8 +281,10 @@ function readLine(draft: Draft, line: Line, workingDir: string): boolean {
   const isCode = first.trim() === '' && FRAME.test(second);
   const isInner = isCode || text.search(/\S/) > Math.max(0, (draft.frameIndent ?? 0) - 2);
   if (!isInner && endsMessage(text) && (draft.exception ?? draft.fallback) !== undefined) return false;
-  if (draft.exception !== undefined) readMessage(draft, line, first, isInner);
-  else if (!isInner) return readException(draft, { at: line.at, text: text.trimStart() });
+  if (draft.exception !== undefined) {
+    if (!isInner && goesOn(draft, text)) return false;
+    readMessage(draft, line, first, isInner);
+  } else if (!isInner) return readException(draft, { at: line.at, text: text.trimStart() });
   return true;
 }
 
@@ -305,8 +311,12 @@ function hasMoreParagraphs(exception: string): boolean {
 
 function endsMessage(text: string): boolean {
   const matches = ({ pattern }: { readonly pattern: RegExp }) => pattern.test(text);
-  const isLink = CAUSE_LINK.test(text) || CONTEXT_LINK.test(text);
-  return isLink || INTRODUCTIONS.some(matches) || MESSAGE_ENDS.some(matches) || showsProgress(text);
+  return (
+    CAUSE_LINK.test(text) ||
+    CONTEXT_LINK.test(text) ||
+    INTRODUCTIONS.some(matches) ||
+    MESSAGE_ENDS.some(matches)
+  );
 }
 
 /** @returns whether the line is a frame */
@@ -367,6 +377,23 @@ function readException(draft: Draft, { at, text }: Line): boolean {
   return fallback === undefined || at - fallback.at < MAX_DUMP_LINES;
 }
 
+/** Whether the program went on, as lines show that looked like the exception's message. */
+function goesOn(draft: Draft, text: string): boolean {
+  const { last, message, progress } = draft;
+  const weight = weighProgress(text);
+  if (weight === 0 || draft.isMessageOver) return false;
+  draft.progress = {
+    last,
+    messageLines: message.length,
+    ...progress,
+    weight: weight + (progress?.weight ?? 0),
+  };
+  if (draft.progress.weight < 2) return false;
+  draft.last = draft.progress.last;
+  message.length = draft.progress.messageLines;
+  return true;
+}
+
 /** Reads a line after the exception's first. */
 function readMessage(draft: Draft, { at, text }: Line, previous: string, isInner: boolean): void {
   const { exception = '', message, inner } = draft;
@@ -403,6 +430,16 @@ function assignGroups(blocks: readonly Block[]): void {
     block.group = groups.get(block.stream.replace(/ {2}\|$/, '|'));
     if (/\(\d+ sub-exceptions?\)$/.test(block.exception.trim())) groups.set(block.stream, block);
   }
+}
+
+/** Where a stack is in the repository that faulthandler has printed, the innermost frame first (CPython 3.14, traceback.c). */
+export function findFaultPlace(lines: readonly string[], workingDir: string): Place | undefined {
+  for (const text of lines.slice(0, MAX_DUMP_LINES)) {
+    const [, path, line] = /^ {2}File "(.+?)", line (\d+) in /.exec(text) ?? [];
+    const file = path === undefined ? undefined : locateInRepository(path, workingDir);
+    if (file !== undefined) return { file, line: Number(line) };
+  }
+  return undefined;
 }
 
 /** A traceback's path in the repository; undefined for a library's. The agent checks out to `…/task_repository/NAME/`. */

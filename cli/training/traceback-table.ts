@@ -5,7 +5,13 @@ interface Words {
 }
 
 /** What launchers put before each line that a process prints. */
-export const LINE_PREFIXES: readonly Words[] = [
+export const LINE_PREFIXES: ReadonlyArray<Words & { readonly isTime?: boolean }> = [
+  {
+    source:
+      'docker logs --timestamps; kubectl logs --timestamps; logging of CPython 3.14: each line has another one',
+    pattern: /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? /,
+    isTime: true,
+  },
   {
     source: 'torch 2.11, distributed_c10d.py _distributed_excepthook; elastic/multiprocessing/tail_log.py',
     pattern: /^\[(?:rank|default|trainer|worker)\d+\]: ?/,
@@ -84,12 +90,17 @@ export const REMOTE_TRACEBACK: Words = {
 };
 
 /** Exceptions that only say that something else failed: a child process, or what they were raised from. */
-export const WRAPPERS: readonly Words[] = [
+export const WRAPPERS: ReadonlyArray<Words & { readonly isParallel?: boolean }> = [
   {
     source: 'torch 2.11, distributed/elastic/multiprocessing/errors; accelerate 1.10 launches with it',
     pattern: /\bChildFailedError\b/,
+    isParallel: true,
   },
-  { source: 'torch 2.11, multiprocessing/spawn.py', pattern: /\bProcess(?:Raised|Exited)Exception\b/ },
+  {
+    source: 'torch 2.11, multiprocessing/spawn.py',
+    pattern: /\bProcess(?:Raised|Exited)Exception\b/,
+    isParallel: true,
+  },
   {
     source: 'CPython 3.11 to 3.14, subprocess.py: for a command that may run Python',
     pattern:
@@ -107,12 +118,14 @@ export const WRAPPERS: readonly Words[] = [
   {
     source: 'ray 2.4 to 2.50, exceptions.py, train and tune',
     pattern: /\b(?:RayTaskError|TrainingFailedError|WorkerGroupError|TuneError)\b/,
+    isParallel: true,
   },
   { source: 'hydra 1.3, errors.py', pattern: /\bInstantiationException\b/ },
   { source: 'tenacity 9, __init__.py', pattern: /\bRetryError: RetryError\[/ },
   {
     source: 'horovod 0.28, runner/gloo_run.py',
     pattern: /\bHorovod detected that one or more processes exited/,
+    isParallel: true,
   },
   {
     source: 'vLLM 0.6 to 0.10, v1/engine, v1/executor',
@@ -186,11 +199,27 @@ export const MESSAGE_ENDS: readonly Words[] = [
   { source: 'CPython 3.11 to 3.14, pylifecycle.c', pattern: /^Fatal Python error: / },
 ];
 
-/** The words of a program that goes on: after them the exception before was not what ended it. */
-export const GOES_ON =
-  /^(?:[^\s\w]{1,4}\s?)?(?:epoch|step|iter(?:ation)?|batch|round|trial|fold|retry(?:ing)?|trying again|falling back|continuing|resuming|skipping)\b/i;
+/**
+ * The words of a program that goes on: after some of them the exception before was not what ended it. One may be a note of
+ * the exception (CPython 3.11, add_note).
+ */
+export const PROGRESS = /^(?:[^\s\w]{1,4}\s?)?(?:epoch|step|iter(?:ation)?|batch|round|trial|fold)\b/i;
+export const RECOVERY =
+  /^(?:[^\s\w]{1,4}\s?)?(?:retry(?:ing)?|trying again|falling back|continuing|resuming|skipping)\b/i;
 
-/** So many lines after an exception show the same; fewer may be what its process printed while it ended. */
+/** What launchers print when they end the other processes of a training, which may have gone on until then. */
+export const PARALLEL_ENDS: readonly Words[] = [
+  { source: 'DeepSpeed 0.18, launcher/launch.py', pattern: /\blaunch\.py:\d+:sigkill_handler\]/ },
+  { source: 'torch 2.11, elastic/multiprocessing/api.py', pattern: /\bSending process \d+ closing signal\b/ },
+  {
+    source: 'lightning 2.5, fabric/strategies/launchers/subprocess_script.py',
+    pattern: /\bForcefully terminating all other processes to avoid zombies\b/,
+  },
+  { source: 'Open MPI 4 and 5', pattern: /^(?:mpirun|prterun) (?:detected|noticed) that / },
+  { source: 'Slurm 24, srun', pattern: /^srun: error: \S+: tasks? / },
+];
+
+/** So many lines after an exception show that it did not end its process; fewer may be what its process printed while it ended. */
 export const MOST_LAST_LINES = 100;
 /** The same between the exception of a child and what its parent says of it; or says in words of its own. */
 export const MOST_LINES_OF_OTHERS = 40;

@@ -1,11 +1,18 @@
 import { isOutOfMemory } from './out-of-memory.ts';
-import { type Block, type ParsedConsole, type Place, parseTracebacks } from './traceback-parser.ts';
+import {
+  type Block,
+  type OtherLine,
+  type ParsedConsole,
+  type Place,
+  parseTracebacks,
+} from './traceback-parser.ts';
 import {
   CHILD_ENDS,
   CHILD_WORDS,
   MOST_LAST_LINES,
   MOST_LINES_BETWEEN,
   MOST_LINES_OF_OTHERS,
+  PARALLEL_ENDS,
   SECONDARY,
   SIGNALS,
   WAIT_ENDED,
@@ -51,7 +58,10 @@ export function findTraceback(lines: readonly string[], workingDir: string): End
   const [last] = (['main', 'child', 'thread'] as const).flatMap(
     (role) => search.ends.findLast((block) => block.role === role) ?? [],
   );
-  if (last === undefined || !hasEndedBefore(search, lines.length, MOST_LAST_LINES)(last)) return undefined;
+  if (last === undefined) return undefined;
+  const isParallel =
+    last.role === 'child' || lines.some((line) => PARALLEL_ENDS.some(({ pattern }) => pattern.test(line)));
+  if (!hasEndedBefore(search, lines.length)(last, MOST_LAST_LINES, isParallel)) return undefined;
   const wrappers: Block[] = [];
   let block = last;
   for (let depth = 0; depth < MAX_DEPTH; depth += 1) {
@@ -81,18 +91,30 @@ function prepareSearch(lines: readonly string[], workingDir: string): Search {
 }
 
 /**
- * Tells whether a traceback was the last thing that its process printed before this line.
+ * Tells whether a traceback was the last thing that its process printed before a line.
  *
- * @param mostLines how many lines it may have printed while it ended
+ * @param mostLines how many lines the process may have printed while it ended
+ * @param isParallel others print to the same console, so that progress may be theirs
  */
-function hasEndedBefore({ others }: Search, line: number, mostLines: number): (block: Block) => boolean {
-  const limits = new Map<string, number>();
-  for (const [stream, all] of others) {
-    const before = all.filter(({ at }) => at < line);
-    const progress = before.findLast(({ isProgress }) => isProgress)?.at ?? -1;
-    limits.set(stream, Math.max(progress, before.at(-1 - mostLines)?.at ?? -1));
-  }
-  return ({ stream, last }) => (limits.get(stream) ?? -1) <= last;
+type HasEnded = (block: Block, mostLines: number, isParallel?: boolean) => boolean;
+
+function hasEndedBefore({ others }: Search, line: number): HasEnded {
+  const before = new Map([...others].map(([stream, all]) => [stream, all.filter(({ at }) => at < line)]));
+  const lastProgress = new Map([...before].map(([stream, all]) => [stream, findLastProgress(all)]));
+  return ({ stream, last }, mostLines, isParallel = false) => {
+    const tooMany = before.get(stream)?.at(-1 - mostLines)?.at ?? -1;
+    return tooMany <= last && (isParallel || (lastProgress.get(stream) ?? -1) <= last);
+  };
+}
+
+/** The last line from which on there is progress enough; -1: none. */
+function findLastProgress(lines: readonly OtherLine[]): number {
+  let weight = 0;
+  const found = lines.findLast(({ progress }) => {
+    weight += progress;
+    return weight >= 2;
+  });
+  return found?.at ?? -1;
 }
 
 /** The traceback that this one only tells of; undefined if it is the one that ended the program. */
@@ -105,9 +127,13 @@ function unwrap(block: Block, search: Search): Block | undefined {
   return (isWrapper(block) ? findOrigin(block) : undefined) ?? findFailedProcess(block, search);
 }
 
-function isWrapper(block: Block): boolean {
+function findWrapper(block: Block): (typeof WRAPPERS)[number] | undefined {
   const text = [composeException(block), ...block.message.slice(0, 2)].join('\n');
-  return WRAPPERS.some(({ pattern }) => pattern.test(text));
+  return WRAPPERS.find(({ pattern }) => pattern.test(text));
+}
+
+function isWrapper(block: Block): boolean {
+  return findWrapper(block) !== undefined;
 }
 
 /** What a wrapper was raised from. */
@@ -122,19 +148,18 @@ function findFailedProcess(block: Block, search: Search): Block | undefined {
   const { rank, exitCode } = readChildEnd(block) ?? {};
   // A process that was killed has shown nothing.
   if (exitCode === -9) return undefined;
-  const isTold = isWrapper(block);
-  const isChildTold = block.origin === undefined && CHILD_WORDS.test(composeException(block));
-  const hasEnded = hasEndedBefore(search, block.first, isTold ? MOST_LAST_LINES : MOST_LINES_OF_OTHERS);
-  const hasJustEnded = hasEndedBefore(search, block.first, MOST_LINES_BETWEEN);
+  const wrapper = findWrapper(block);
+  const isChildTold = block.origin === undefined && tellsOfChild(block);
+  const hasEnded = hasEndedBefore(search, block.first);
   const others = search.ends.filter((other) => {
-    if (other.first >= block.first || other.role === 'aside' || !hasEnded(other)) return false;
-    if (isTold || (isChildTold && hasJustEnded(other))) return true;
-    return other.role === 'child'
-      ? block.role === 'main'
-      : other.stream !== block.stream && isSecondary(block);
+    if (other.first >= block.first || other.role === 'aside') return false;
+    if (wrapper !== undefined && hasEnded(other, MOST_LAST_LINES, wrapper.isParallel)) return true;
+    if (isChildTold && hasEnded(other, MOST_LINES_BETWEEN)) return true;
+    if (other.role === 'child') return block.role === 'main' && hasEnded(other, MOST_LINES_OF_OTHERS, true);
+    return other.stream !== block.stream && isSecondary(block) && hasEnded(other, MOST_LINES_OF_OTHERS);
   });
   const own = others.findLast(({ stream }) => rank !== undefined && stream.includes(`[rank${rank}]`));
-  return own ?? others.findLast((other) => !isSecondary(other)) ?? (isTold ? others.at(-1) : undefined);
+  return own ?? others.findLast((other) => !isSecondary(other)) ?? (wrapper && others.at(-1));
 }
 
 function isSecondary(block: Block): boolean {
@@ -142,9 +167,16 @@ function isSecondary(block: Block): boolean {
   return SECONDARY.pattern.test(text) && !isOutOfMemory(text);
 }
 
+/** Whether a program's own words for an exception tell of another process. */
+function tellsOfChild(block: Block): boolean {
+  const [, ...words] = composeException(block).split(': ');
+  return CHILD_WORDS.test(words.join(': '));
+}
+
 /** How the process ended that an exception tells of. */
 function readChildEnd(block: Block): ChildEnd | undefined {
-  if (!isWrapper(block) && !CHILD_WORDS.test(composeException(block))) return undefined;
+  if (!isWrapper(block) && !tellsOfChild(block) && !/\bCalledProcessError\b/.test(block.exception))
+    return undefined;
   const root = readRootProcess(block);
   if (root !== undefined) return root;
   const text = [composeException(block), ...block.message.slice(0, 4)].join('\n').slice(0, 4000);
