@@ -2,6 +2,7 @@ import { readGithubToken } from '../shell/environment.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
+import { createLimitWait, formatRetry } from '../shell/retry.ts';
 import { createGithubClient } from './client.ts';
 import type { CodeLocation, GithubRun } from './event.ts';
 
@@ -23,6 +24,7 @@ export async function askForPullRequestHead(
   const { repository, pullRequest } = github;
   if (token === undefined || repository === undefined || pullRequest === undefined) return undefined;
   const giveUpAtMs = clock.now() + GIVE_UP_MS;
+  const limitWait = createLimitWait();
   const http = createHttp(env, clock);
   try {
     const client = await createGithubClient({
@@ -32,7 +34,9 @@ export async function askForPullRequestHead(
       repository,
       http,
       version: readPackageVersion(),
-      giveUpAt: () => giveUpAtMs,
+      giveUpAt: () => giveUpAtMs + limitWait.waitedMs,
+      limitWait,
+      onRetry: (retry) => session.voice.say(formatRetry(retry)),
       signal,
     });
     return await client.locateHead(pullRequest);
