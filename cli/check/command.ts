@@ -5,6 +5,7 @@ import { checkAll, type ExitCode, settle, takeSettled } from '../shell/failure.t
 import { readPackageVersion } from '../shell/files.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, Option, readFlags, runProgram, type Session } from '../shell/program.ts';
+import type { Retry } from '../shell/retry.ts';
 import type { World } from '../shell/world.ts';
 import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
 import { createLiveConsole } from './live-console.ts';
@@ -108,7 +109,8 @@ async function beginToWait(ids: readonly string[], flags: CheckFlags, session: S
       say: out.warn,
       isAnswer: (failure) => failure instanceof ClearmlRefusal,
     });
-    const { giveUpAt, noteTrouble: onRetry } = patience;
+    const { giveUpAt } = patience;
+    const onRetry = ({ request, reason }: Retry) => patience.noteTrouble(`${request}: ${reason}`);
     const client = createClearmlClient({ ...reach, giveUpAt, onRetry });
     const server = createWatchServer(client);
     const watch = beginWatch(ids, options, { server, patience, clock, random, signal });

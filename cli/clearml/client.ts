@@ -118,14 +118,15 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
 
   return {
     call(endpoint, body, schema, { isRepeatable, signal, timeoutMs = ATTEMPT_TIMEOUT_MS }) {
-      const giveUpAtMs = options.giveUpAt(clock.now());
+      const waitedMs = () => options.limitWait?.waitedMs ?? 0;
+      const giveUpAtMs = options.giveUpAt(clock.now()) - waitedMs();
       return askUntilAnswered(options, {
         // Without a version in the URL the server uses its newest, and names it in the answer.
         request: { method: 'POST', url: `${apiHost}/${endpoint}`, headers, body: JSON.stringify(body) },
         timeoutMs,
         isRepeatable,
         signal,
-        giveUpAt: () => giveUpAtMs,
+        giveUpAt: () => giveUpAtMs + waitedMs(),
         read(response) {
           const envelope = openEnvelope(endpoint, response, options);
           if ('reason' in envelope) return envelope;
@@ -133,7 +134,9 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
           return readData(endpoint, response.status, envelope, schema, redact);
         },
         words: {
+          request: `ClearML ${endpoint}`,
           silent: `ClearML at ${redact(apiHost)} did not answer ${endpoint}`,
+          limited: `ClearML at ${redact(apiHost)} takes no more requests (${endpoint})`,
           unreachable: `Check that the server is up, and check CLEARML_API_HOST (${redact(apiHost)}) and the proxy variables.`,
           lost: `ClearML's answer to ${endpoint} got lost`,
           afterLoss: `Check that ${apiHost} works, then run this step again. It finds what was created.`,
@@ -160,6 +163,7 @@ function openEnvelope(
       reason: 'the rate limit of the server is reached (429)',
       remedy: 'Run this step again later. Hosted plans limit API calls.',
       mayHaveLanded: false,
+      isRateLimit: true,
       pauseMs: readRetryAfterMs(headers, clock.now()),
     };
   }

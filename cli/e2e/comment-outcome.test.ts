@@ -234,8 +234,54 @@ describe('what comes of it', () => {
     const began = clock.now();
     const { exitCode, stderr } = await run([task], makeEnv(), clock);
     expect(exitCode).toBe(9);
-    expect(stderr).toMatch(/rate limit .*\n.*Wait \d+ min/);
+    expect(stderr).toMatch(/the rate limit of 1 requests an hour .*\n.*Wait \d+ min/);
     expect(clock.now() - began).toBeLessThan(60_000);
+  });
+
+  describe('the secondary rate limit', () => {
+    const LINE =
+      /^GitHub POST \/repos\/acme\/digits\/issues\/7\/comments: the secondary rate limit is reached \(You have exceeded .*\); trying again in (.+) \(try 2 of 2\)$/m;
+
+    /** Reports where the limit refuses so many creations. */
+    async function runLimited(refusals: number, limit: { readonly retryAfterSeconds?: number }) {
+      const task = await trainTask();
+      const clock: Clock = createPatientClock();
+      let left = refusals;
+      const secondaryLimit = ({ method }: { readonly method: string }) => {
+        if (method !== 'POST' || left <= 0) return undefined;
+        left -= 1;
+        return limit;
+      };
+      await replaceGithub({ secondaryLimit, now: clock.now });
+      const began = clock.now();
+      const done = await run([task], makeEnv(), clock);
+      return { ...done, tookMs: clock.now() - began, pause: LINE.exec(done.stderr)?.[1] };
+    }
+
+    test.each([
+      ['a minute, where it does not say how long', {}, '1m'],
+      ['as long as it says', { retryAfterSeconds: 85 }, '1m 25s'],
+    ])('is waited for once: %s', async (_name, limit, pause) => {
+      const done = await runLimited(1, limit);
+      expect(done).toMatchObject({ exitCode: 0, pause });
+      expect(done.tookMs).toBeGreaterThanOrEqual(60_000);
+      expect(github.comments(7)).toHaveLength(1);
+    });
+
+    test.each([
+      ['again after the wait', 2, {}, /also after 1m: the secondary rate limit is reached .*\n.*Wait 1 min/],
+      [
+        'for longer than 90 s',
+        1,
+        { retryAfterSeconds: 91 },
+        /: the secondary rate limit is reached .*\n.*Wait 2 min/,
+      ],
+    ])('is exit 9 that names it, where it is there %s', async (_name, refusals, limit, words) => {
+      const done = await runLimited(refusals, limit);
+      expect(done.exitCode).toBe(9);
+      expect(done.stderr).toMatch(words);
+      expect(done.tookMs).toBeLessThan(150_000);
+    });
   });
 
   test('what GitHub answers too late is asked again', async () => {

@@ -66,6 +66,35 @@ describe('when an answer gets lost', () => {
     expect(await driver.listTasks()).toEqual([]);
   });
 
+  test('what is asked again is told, with the try of how many', async () => {
+    const page = { kind: 'answer', status: 502, body: '<html>' } as const;
+    const env = await breakRequests((endpoint, nth) =>
+      endpoint === 'projects.get_all' && nth <= 2 ? page : undefined,
+    );
+    const { exitCode, stderr } = await launch([], { env });
+    expect(exitCode).toBe(0);
+    const tries = [
+      ...stderr.matchAll(
+        /^ClearML projects\.get_all: HTTP 502; trying again in \w+ \(try (\d) of (\d+)\)$/gm,
+      ),
+    ];
+    expect(tries.map(([, attempt]) => attempt)).toEqual(['2', '3']);
+    expect(new Set(tries.map(([, , attempts]) => attempts)).size).toBe(1);
+  });
+
+  test('a rate limit that ClearML names is waited for once', async () => {
+    const env = await breakRequests((endpoint, nth) =>
+      endpoint === 'tasks.create' && nth === 1
+        ? { kind: 'answer', status: 429, headers: { 'retry-after': '80' }, body: '' }
+        : undefined,
+    );
+    const beganAtMs = clock.now();
+    const run = await launch([], { env });
+    expect(run.exitCode).toBe(0);
+    expect(clock.now() - beganAtMs).toBeGreaterThanOrEqual(80_000);
+    expect(await driver.listTasks()).toHaveLength(1);
+  });
+
   test('for good, the program gives up within a minute with exit 9 and leaves nothing', async () => {
     const env = await breakRequests((endpoint) => (endpoint === 'tasks.enqueue' ? cutBefore : undefined));
     const beganAtMs = clock.now();

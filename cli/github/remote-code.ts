@@ -3,6 +3,7 @@ import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
+import { createLimitWait, formatRetry } from '../shell/retry.ts';
 import { createGithubClient } from './client.ts';
 import type { CodeLocation, GithubRun } from './event.ts';
 
@@ -50,6 +51,7 @@ async function askGithub<T>(
   const token = readGithubToken(env);
   if (token === undefined) return undefined;
   const giveUpAtMs = clock.now() + GIVE_UP_MS;
+  const limitWait = createLimitWait();
   const http = createHttp(env, clock);
   try {
     const client = await createGithubClient({
@@ -59,7 +61,9 @@ async function askGithub<T>(
       repository,
       http,
       version: readPackageVersion(),
-      giveUpAt: () => giveUpAtMs,
+      giveUpAt: () => giveUpAtMs + limitWait.waitedMs,
+      limitWait,
+      onRetry: (retry) => session.voice.say(formatRetry(retry)),
       signal,
     });
     return await ask(client);

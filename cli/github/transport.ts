@@ -7,8 +7,9 @@ import { toSingleLine } from '../text/single-line.ts';
 
 /** For one attempt. */
 const ATTEMPT_TIMEOUT_MS = 8_000;
-/** Without a hint GitHub asks for a minute's pause, which is longer than we have. */
+/** Without a hint GitHub asks for a minute's pause. */
 const RATE_LIMIT_PAUSE_MS = 60_000;
+const SECONDARY_LIMIT = /secondary rate limit|abuse detection/i;
 
 /** How to reach GitHub's API, and for how long. */
 export interface GithubWire extends Wire {
@@ -42,6 +43,7 @@ export function createFetch(wire: GithubWire): typeof fetch {
   const isGithubCom = new URL(wire.apiUrl).hostname === 'api.github.com';
   const words = {
     silent: `GitHub at ${apiUrl} did not answer`,
+    limited: `GitHub at ${apiUrl} takes no more requests`,
     unreachable: `Check GITHUB_API_URL (${apiUrl})${isGithubCom ? ', the proxy variables and githubstatus.com' : ' and the proxy variables'}.`,
     lost: "GitHub's answer got lost",
     afterLoss: `${isGithubCom ? CHECK_STATUS : 'Run this step again.'} It finds a comment that was created.`,
@@ -57,7 +59,7 @@ export function createFetch(wire: GithubWire): typeof fetch {
       signal,
       giveUpAt,
       read: (response) => readAnswer(response, wire, isGithubCom),
-      words,
+      words: { ...words, request: `GitHub ${method} ${new URL(String(input)).pathname}` },
     });
   };
 }
@@ -80,9 +82,10 @@ function readAnswer(
   const limitMs = readRateLimitMs(response, clock.now());
   if (limitMs !== undefined) {
     return {
-      reason: `the rate limit is reached (${answer})`,
+      reason: `${nameLimit(response)} is reached (${answer})`,
       remedy: `Wait ${Math.ceil(limitMs / 60_000)} min, then run this step again.`,
       mayHaveLanded: false,
+      isRateLimit: true,
       pauseMs: limitMs,
     };
   }
@@ -153,7 +156,14 @@ function readRateLimitMs(response: HttpResponse, nowMs: number): number | undefi
     const resetMs = Number(headers['x-ratelimit-reset']) * 1000;
     return Number.isFinite(resetMs) && resetMs > 0 ? Math.max(1000, resetMs - nowMs) : RATE_LIMIT_PAUSE_MS;
   }
-  return status === 429 || /secondary rate limit/i.test(text) ? RATE_LIMIT_PAUSE_MS : undefined;
+  return status === 429 || SECONDARY_LIMIT.test(text) ? RATE_LIMIT_PAUSE_MS : undefined;
+}
+
+function nameLimit({ headers, text }: HttpResponse): string {
+  if (SECONDARY_LIMIT.test(text)) return 'the secondary rate limit';
+  const hourly = headers['x-ratelimit-limit'] ?? '';
+  const isHourly = headers['x-ratelimit-remaining'] === '0' && /^\d{1,9}$/.test(hourly);
+  return isHourly ? `the rate limit of ${hourly} requests an hour` : 'a rate limit';
 }
 
 /** ` (pull-requests: read)` of `pull_requests=read`, as a workflow writes it. */

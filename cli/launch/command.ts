@@ -7,6 +7,7 @@ import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, runProgram, type Session } from '../shell/program.ts';
+import { createLimitWait, formatRetry } from '../shell/retry.ts';
 import type { World } from '../shell/world.ts';
 import {
   checkExpectedCommit,
@@ -148,7 +149,13 @@ async function beginToLaunch(
   session: Session,
 ): Promise<ExitCode> {
   const deadlineMs = session.clock.now() + GIVE_UP_MS;
-  const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
+  const limitWait = createLimitWait();
+  const client = createClearmlClient({
+    ...reach,
+    giveUpAt: () => deadlineMs + limitWait.waitedMs,
+    limitWait,
+    onRetry: (retry) => session.voice.say(formatRetry(retry)),
+  });
   const server = { client, signal: session.interruption };
   const destination = Promise.all([
     findProject(server, options.project),

@@ -4,11 +4,12 @@ import type { CommentBoard } from '../github/comments.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
+import { createLimitWait, formatRetry, type Retry } from '../shell/retry.ts';
 import type { Options } from './options.ts';
 import type { SourceServers } from './ports.ts';
 import { createReportServer } from './server.ts';
 
-/** The program gives up within a minute: first it stops reading, then posting. */
+/** The program gives up within a minute: first it stops reading, then posting. A rate limit is waited for once, besides. */
 const ASK_MS = 40_000;
 const POST_MS = 47_000;
 
@@ -35,14 +36,16 @@ export function connect({ access, flags, github, target }: Options, session: Ses
   const signal = AbortSignal.any([interruption, end.signal]);
   const beganAtMs = clock.now();
   let giveUpAtMs = beganAtMs + ASK_MS;
+  const limitWait = createLimitWait();
   const http = createHttp(session.env, clock);
   const shared = {
     http,
     clock,
     redact,
     random,
-    giveUpAt: () => giveUpAtMs,
-    onRetry: (reason: string) => voice.say(`${reason}; trying again`),
+    giveUpAt: () => giveUpAtMs + limitWait.waitedMs,
+    limitWait,
+    onRetry: (retry: Retry) => voice.say(formatRetry(retry)),
   };
   const clearml = createClearmlClient({ ...shared, access });
   const client =
@@ -65,7 +68,9 @@ export function connect({ access, flags, github, target }: Options, session: Ses
         ? undefined
         : client?.then((opened) => opened.openBoard(pullRequest.number)),
     signal,
-    postUntilMs: beganAtMs + POST_MS,
+    get postUntilMs() {
+      return beganAtMs + POST_MS + limitWait.waitedMs;
+    },
     beginPosting() {
       giveUpAtMs = beganAtMs + POST_MS;
     },

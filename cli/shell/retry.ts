@@ -1,3 +1,4 @@
+import { formatDuration } from '../text/duration.ts';
 import { EXIT_CODES, Failure } from './failure.ts';
 import { type Http, type HttpRequest, type HttpResponse, TransportError } from './http.ts';
 import type { Redact } from './redaction.ts';
@@ -10,8 +11,45 @@ export interface Wire {
   readonly redact: Redact;
   readonly random: () => number;
   /** Called before each repetition. */
-  readonly onRetry?: ((reason: string) => void) | undefined;
+  readonly onRetry?: ((retry: Retry) => void) | undefined;
+  /** Waits for a rate limit beyond the time that there is; default: no. */
+  readonly limitWait?: LimitWait | undefined;
 }
+
+/** A request that is sent again. */
+export interface Retry {
+  /** `GitHub GET /repos/acme/digits/pulls/7` */
+  readonly request: string;
+  /** Why it has no answer. */
+  readonly reason: string;
+  readonly pauseMs: number;
+  /** Which try follows: 2 is the first repetition. */
+  readonly attempt: number;
+  /** How many fit into the time that there is. */
+  readonly attempts: number;
+}
+
+/** The line about a repetition: service, request, reason, and which try of how many follows. */
+export function formatRetry({ request, reason, pauseMs, attempt, attempts }: Retry): string {
+  const pause = formatDuration(Math.ceil(pauseMs / 1000) * 1000);
+  return `${request}: ${reason}; trying again in ${pause} (try ${attempt} of ${attempts})`;
+}
+
+/** The one wait for a rate limit that a program allows itself. All its requests share it, and its deadlines move with it. */
+export interface LimitWait {
+  /** In ms; 0 before it. */
+  waitedMs: number;
+  /** In ms since 1970. */
+  untilMs: number;
+}
+
+/** No wait so far. */
+export function createLimitWait(): LimitWait {
+  return { waitedMs: 0, untilMs: 0 };
+}
+
+/** A longer one is for the user to decide. */
+const MAX_LIMIT_WAIT_MS = 90_000;
 
 /** Why a request has no usable answer, and what can be done about it. */
 export interface NoAnswer {
@@ -23,6 +61,8 @@ export interface NoAnswer {
   readonly maxAttempts?: number;
   /** How long the service asks us to wait. */
   readonly pauseMs?: number | undefined;
+  /** The service answers, and wants fewer requests. */
+  readonly isRateLimit?: boolean;
   readonly cause?: unknown;
 }
 
@@ -39,8 +79,12 @@ export interface Question<T> {
   /** Reads the response. Throws where the service refuses. */
   readonly read: (response: HttpResponse) => { readonly answer: T } | NoAnswer;
   readonly words: {
+    /** `GitHub GET /user` */
+    readonly request: string;
     /** `GitHub at https://… did not answer` */
     readonly silent: string;
+    /** `GitHub at https://… takes no more requests` */
+    readonly limited: string;
     /** What to do where no connection was made. */
     readonly unreachable: string;
     /** `GitHub's answer got lost` */
@@ -65,6 +109,7 @@ const SHORTEST_ATTEMPT_MS = 1000;
 export async function askUntilAnswered<T>(wire: Wire, question: Question<T>): Promise<T> {
   const { clock } = wire;
   const { giveUpAt, words } = question;
+  let attempts = 0;
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await askOnce(wire, question);
     if ('answer' in outcome) return outcome.answer;
@@ -74,12 +119,52 @@ export async function askUntilAnswered<T>(wire: Wire, question: Question<T>): Pr
       throw new AnswerLost(`${words.lost}: ${reason}`, { exitCode, remedy: words.afterLoss, cause });
     }
     const pauseMs = Math.max(outcome.pauseMs ?? 0, computeBackoffMs(attempt, wire.random()));
-    if (attempt >= maxAttempts || clock.now() + pauseMs >= giveUpAt()) {
-      throw new Failure(`${words.silent}: ${reason}`, { exitCode, remedy, cause });
+    const leftMs = giveUpAt() - clock.now();
+    const limitMs = pauseMs < leftMs ? undefined : beginLimitWait(wire, outcome);
+    if (attempt >= maxAttempts || (pauseMs >= leftMs && limitMs === undefined)) {
+      throw new Failure(`${describeFailure(wire, question, outcome)}: ${reason}`, {
+        exitCode,
+        remedy,
+        cause,
+      });
     }
-    wire.onRetry?.(reason);
-    await clock.sleep(pauseMs, question.signal);
+    const next = attempt + 1;
+    if (limitMs === undefined)
+      attempts = Math.max(attempts || countAttempts(attempt, maxAttempts, leftMs), next);
+    wire.onRetry?.({
+      request: wire.redact(words.request),
+      reason,
+      pauseMs: limitMs ?? pauseMs,
+      attempt: next,
+      attempts: limitMs === undefined ? attempts : next,
+    });
+    await clock.sleep(limitMs ?? pauseMs, question.signal);
   }
+}
+
+/** How long to wait for the rate limit, beyond the time that there is; undefined where there is no such wait, or it is over. */
+function beginLimitWait({ limitWait, clock }: Wire, { isRateLimit, pauseMs }: NoAnswer): number | undefined {
+  if (limitWait === undefined || isRateLimit !== true || pauseMs === undefined) return undefined;
+  const nowMs = clock.now();
+  if (limitWait.waitedMs === 0 && pauseMs <= MAX_LIMIT_WAIT_MS)
+    Object.assign(limitWait, { waitedMs: pauseMs, untilMs: nowMs + pauseMs });
+  return nowMs < limitWait.untilMs ? limitWait.untilMs - nowMs : undefined;
+}
+
+function describeFailure<T>({ limitWait }: Wire, { words }: Question<T>, { isRateLimit }: NoAnswer): string {
+  if (isRateLimit !== true) return words.silent;
+  const waitedMs = limitWait?.waitedMs ?? 0;
+  return waitedMs === 0 ? words.limited : `${words.limited}, also after ${formatDuration(waitedMs)}`;
+}
+
+/** How many tries fit into the time, with average pauses. */
+function countAttempts(attempt: number, maxAttempts: number, leftMs: number): number {
+  let count = attempt;
+  for (let ms = leftMs; count < maxAttempts; count += 1) {
+    ms -= computeBackoffMs(count, 0.5);
+    if (ms <= 0) break;
+  }
+  return count;
 }
 
 async function askOnce<T>(
