@@ -1,6 +1,6 @@
 import type { Baseline } from '../report/baseline/baseline.ts';
 import type { Curve } from '../report/drawing/curve.ts';
-import { rankMetrics } from '../report/metrics.ts';
+import { rankMetrics } from '../report/ranking.ts';
 import { buildReport, type Report } from '../report/report.ts';
 import type { ReportedTask } from '../report/reported-task.ts';
 import type { ReportSources } from '../report/sources.ts';

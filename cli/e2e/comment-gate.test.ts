@@ -179,7 +179,7 @@ test('a diverged loss, which arrives as 0, is no perfect one: the console is rea
   );
   expect({ exitCode, verdict }).toEqual({ exitCode: 6, verdict: 'undecided' });
   expect(metrics[0]).toMatchObject({ value: null, verdict: 'undecided' });
-  expect(body).toContain('`test/loss` was not measured');
+  expect(body).toContain('`test/loss` was not a number (reported as 0)');
   expect(body).toContain('had NaN or an infinity');
 });
 

@@ -354,6 +354,19 @@ function findSmallest(start: number, does: (count: number) => boolean): number |
   return high;
 }
 
+/**
+ * Whether chance explains the change of a judged metric: both sides are the same training, or the change is within the
+ * range that chance explains, in either direction. Runs that differ too unevenly are not explained by chance.
+ *
+ * @returns undefined if that range is unknown
+ */
+export function isChance({ rule, verdict, change, interval, reasons }: Comparison): boolean | undefined {
+  if (rule === 'same-training') return true;
+  if (verdict === 'regression') return false;
+  if (change === null || interval === null) return undefined;
+  return Math.abs(change) <= interval && !reasons.some(({ kind }) => kind === 'uneven-spread');
+}
+
 /** The worst of several verdicts: a metric regresses if it does against any baseline. */
 export function pickWorst(verdicts: readonly MetricVerdict[]): MetricVerdict {
   const order = ['regression', 'undecided', 'pass'] as const;

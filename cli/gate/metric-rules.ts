@@ -41,6 +41,15 @@ export function isAboutTime(name: string): boolean {
   return ABOUT_TIME.test(splitWords(name.slice(0, READ_LENGTH)));
 }
 
+const ABOUT_SCHEDULE =
+  /(?:^|[^a-z])(?:lr|learning_rate)(?:$|[^a-z])|(?:^|\/)(?:global_)?(?:epoch|step|iteration)s?$|(?:^|\/)momentum$/;
+
+/** Whether a metric is a number that the training sets, like the learning rate, and does not compute: it is never NaN. */
+export function isSchedule(name: string): boolean {
+  const words = splitWords(name.slice(0, READ_LENGTH));
+  return ABOUT_SCHEDULE.test(words) && readName(name).goal === undefined;
+}
+
 /** What a metric's name says. */
 interface NameHints {
   /** The direction that is better, for well-known names. */

@@ -1,4 +1,5 @@
-import { findMean, tailOfF } from './statistics.ts';
+import { DEFAULT_ALPHA } from './data.ts';
+import { criticalT, findMean, tailOfF } from './statistics.ts';
 
 /** An estimated standard deviation, in the metric's unit. */
 interface Spread {
@@ -61,6 +62,31 @@ export function estimateNoise(
     widenedBy: isWithin && alone.squares > 0 ? Math.sqrt(base.variance / (alone.squares / alone.freedom)) : 1,
     baseRuns: [...history, ...anchors.filter((values) => isComparable(values, history))].flat().length,
   };
+}
+
+/** The differences of fewer successive commits say too little of chance, because they contain the commits' own changes. */
+const LEAST_FREEDOM = 3;
+
+/**
+ * The largest difference of the two means that chance explains in 95% of unchanged pull requests, for a metric that is not
+ * gated. A gated metric has its own, narrower question: see `Comparison.interval`.
+ *
+ * @param history values of each base commit, one per run, the commit compared with first
+ * @returns undefined if the noise is unknown
+ */
+export function findChanceRange(
+  pullRequest: readonly number[],
+  history: ReadonlyArray<readonly number[]>,
+): number | undefined {
+  const [nearest = []] = history;
+  const shared = estimateNoise(pullRequest, history);
+  // If the base's runs agree, or there is one, those of the pull request may still differ by chance.
+  const noise = (shared?.standardDeviation ? shared : estimateNoise([], [pullRequest])) ?? shared;
+  if (noise === undefined || pullRequest.length === 0 || nearest.length === 0) return undefined;
+  const { source, standardDeviation, degreesOfFreedom } = noise;
+  if (source === 'successive-differences' && degreesOfFreedom < LEAST_FREEDOM) return undefined;
+  const standardError = standardDeviation * Math.sqrt(1 / pullRequest.length + 1 / nearest.length);
+  return standardError * criticalT(DEFAULT_ALPHA / 2, degreesOfFreedom);
 }
 
 function toSpread(variance: number, degreesOfFreedom: number): Spread {

@@ -87,7 +87,7 @@ function measureRun(
 }
 
 /** Doubts about a 0, with or without its console: the consoles of older commits are not read. */
-const ZERO_DOUBTS: ReadonlyArray<GateValue['doubt']> = ['unexpected-zero', 'unverified-zero'];
+export const ZERO_DOUBTS: ReadonlyArray<GateValue['doubt']> = ['unexpected-zero', 'unverified-zero'];
 
 /**
  * Whether a metric is exactly 0 in every run of at least two commits, and certainly in one run. Such a 0 is real, like a

@@ -1,6 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { doubtValue, needsConsole, type ValueOrigin } from './suspicious-value.ts';
+import {
+  doubtValue,
+  hasStrayZero,
+  isReplacementNote,
+  needsConsole,
+  type ValueOrigin,
+} from './suspicious-value.ts';
 
 /** From the console of a real run (recording clients/agent-logs/nan.json): its loss was NaN at iteration 3. */
 const NAN_LINE =
@@ -170,5 +176,28 @@ describe('the console is worth a request', () => {
     ['not where the course is unknown', origin([2, 1.9, 0.01], { series: undefined }), false],
   ])('%s: %#', (_, value, expected) => {
     expect(needsConsole(value)).toBe(expected);
+  });
+});
+
+test('the notes of a console are told from its other lines', () => {
+  expect(['epoch 1: loss NaN', NAN_LINE, 'NaN value encountered', INF_LINE].map(isReplacementNote)).toEqual([
+    false,
+    true,
+    false,
+    true,
+  ]);
+});
+
+describe('a curve', () => {
+  test.each<readonly [what: string, series: readonly number[], expected: boolean]>([
+    ['that dips to 0', [2, 1.9, 0, 1.7, 1.6], true],
+    ['that leaps to 0 and back after it came from 0', [0, 0.1, 0.2, 0.3, 0, 0.35], true],
+    ['that ends with a leap to 0', [2, 1.9, 1.8, 0], true],
+    ['that comes from 0', [0, 0.1, 0.2, 0.3], false],
+    ['that goes to 0', [0.4, 0.3, 0.2, 0.1, 0, 0], false],
+    ['that is always 0', [0, 0, 0], false],
+    ['that is never 0', [1, 2, 3], false],
+  ])('%s: a stray 0 is %s', (_, series, expected) => {
+    expect(hasStrayZero(series)).toBe(expected);
   });
 });

@@ -77,8 +77,13 @@ function leapsTo(series: readonly number[], at: number): boolean {
 const REPLACEMENT =
   /(?:NaN|inf) value encountered\. Reporting it as '([^']{1,40})'\. Use clearml\.Logger\.set_reporting_/g;
 
+/** Whether a line of the console says that the SDK replaced a NaN or an infinity. */
+export function isReplacementNote(line: string): boolean {
+  return listReplacements([line]).length > 0;
+}
+
 /** The numbers that the SDK reported for NaN and infinities, as the console says. */
-function listReplacements(lines: readonly string[]): number[] {
+export function listReplacements(lines: readonly string[]): number[] {
   return lines.flatMap((line) => [...line.matchAll(REPLACEMENT)].map(([, number]) => Number(number)));
 }
 
@@ -89,18 +94,31 @@ const STEPS_LEFT = 3;
 /** … or within this share of its usual magnitude. */
 const SHARE_LEFT = 1e-3;
 
-/** Whether the metric's curve leads to the zero, from both sides if it has two. */
-function leadsToZero(series: readonly number[], pick: ValueOrigin['pick']): boolean {
+/** Whether the metric's curve leads to the zero that counts. */
+export function leadsToZero(series: readonly number[], pick: ValueOrigin['pick']): boolean {
   const end = pick === 'last' ? series.length - 1 : series.indexOf(0);
-  if (end < 0 || series[end] !== 0 || series.some((value) => !Number.isFinite(value))) return false;
-  const [start, stop] = findPlateau(end, (index) => series[index] === 0);
-  const sizes = series.map(Math.abs);
-  const usual = findMedian(sizes.filter((size) => size > 0));
-  const sides = [
-    sizes.slice(Math.max(0, start - NEIGHBOURS), start).reverse(),
-    sizes.slice(stop + 1, stop + 1 + NEIGHBOURS),
-  ].filter((side) => side.length > 0);
-  return sides.length > 0 && sides.every((side) => comesNear(side, usual));
+  return series[end] === 0 && series.every(Number.isFinite) && isLedTo(series, end, findUsualSize(series));
+}
+
+/** Whether a curve has a zero that it does not lead to. */
+export function hasStrayZero(series: readonly number[]): boolean {
+  const usual = findUsualSize(series);
+  return (
+    usual > 0 &&
+    series.some((value, at) => value === 0 && series[at - 1] !== 0 && !isLedTo(series, at, usual))
+  );
+}
+
+function findUsualSize(series: readonly number[]): number {
+  return findMedian(series.map(Math.abs).filter((size) => size > 0));
+}
+
+/** Whether the curve leads to a zero, from both sides if it has two. */
+function isLedTo(series: readonly number[], at: number, usual: number): boolean {
+  const [start, stop] = findPlateau(at, (index) => series[index] === 0);
+  const before = series.slice(Math.max(0, start - NEIGHBOURS), start).reverse();
+  const sides = [before, series.slice(stop + 1, stop + 1 + NEIGHBOURS)].filter((side) => side.length > 0);
+  return sides.length > 0 && sides.every((side) => comesNear(side.map(Math.abs), usual));
 }
 
 /** @param sizes magnitudes beside the zero, the nearest first */

@@ -46,7 +46,7 @@ export function explainRule({ rule, runs, noise }: Comparison): string {
 
 function explainVerdict(
   { goal, value }: Pick<MetricJudgement, 'goal' | 'value'>,
-  { verdict, rule, change, base, tolerance, correctedPValue }: Comparison,
+  { verdict, rule, change, base, tolerance, correctedPValue, interval }: Comparison,
 ): string {
   if (rule === 'same-training') {
     return change === null || change === 0
@@ -67,6 +67,7 @@ function explainVerdict(
   }
   if (loss === 0) return 'The same as the base.';
   if (loss < 0) {
+    if (interval !== null && -loss <= interval) return `Differs by ${size}, which chance can explain.`;
     return `Better by ${size}.${correctedPValue === null ? '' : ' Whether chance explains that was not tested.'}`;
   }
   if (tolerance > 0 && loss <= tolerance * (1 + 1e-9)) {

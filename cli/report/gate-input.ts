@@ -6,14 +6,21 @@ import type {
   GateRun,
   GateValue,
 } from '../gate/data.ts';
-import { assignRole, isAboutTime } from '../gate/metric-rules.ts';
-import { doubtValue, needsConsole } from '../gate/suspicious-value.ts';
+import { assignRole, isAboutTime, isSchedule, readName } from '../gate/metric-rules.ts';
+import { ZERO_DOUBTS } from '../gate/runs.ts';
+import {
+  doubtValue,
+  hasStrayZero,
+  leadsToZero,
+  needsConsole,
+  type ValueDoubt,
+} from '../gate/suspicious-value.ts';
 import type { BaselineRule, MetricRule } from '../shell/config.ts';
-import type { Metric } from '../training/metrics.ts';
+import type { Metric, MetricPick } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
 import type { Baseline, FoundBaseline, MissingBaseline } from './baseline/baseline.ts';
 import { type Curves, restoreExtremes } from './drawing/curve.ts';
-import { isPattern } from './metrics.ts';
+import { isPattern, type RankedMetric } from './ranking.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources, SourceOptions } from './sources.ts';
 
@@ -30,6 +37,67 @@ export function hasGatedPatterns(rules: readonly MetricRule[]): boolean {
 /** Whether a task's console must be read to judge it. */
 export function needsConsoleOf(task: ReportedTask, rules: readonly MetricRule[], curves: Curves): boolean {
   return listGatedMetrics(task, rules, curves).some((metric) => needsConsole(metric));
+}
+
+/**
+ * Whether a task's console must be read to show its numbers, gated or not: for an exact 0, for a whole number that the
+ * curve leaps to, as people choose them for NaN, or for a 0 within the curve that it does not lead to.
+ */
+export function needsConsoleToShow(
+  { metrics, id }: ReportedTask,
+  ranked: readonly RankedMetric[],
+  curves: Curves,
+): boolean {
+  const own = new Map(metrics.map((metric) => [metric.name, metric]));
+  const isDoubtful = (metric: Metric, pick: MetricPick) => {
+    const value = metric[pick];
+    if (value === 0) return true;
+    const hasZero = metric.min === 0 || metric.max === 0;
+    const series = hasZero || Number.isInteger(value) ? readSeries(metric, { id }, curves) : undefined;
+    if (series === undefined) return false;
+    return (
+      (hasZero && hasStrayZero(series)) || (Number.isInteger(value) && needsConsole({ value, pick, series }))
+    );
+  };
+  return ranked.some(({ metric: { name }, role: { pick } }) => {
+    const metric = own.get(name);
+    return metric !== undefined && isDoubtful(metric, pick) && !isSchedule(name);
+  });
+}
+
+/** Why a number that a report shows is no measurement, or may be none. */
+export interface ShownDoubt {
+  readonly kind: ValueDoubt;
+  /** The console says that the training had such a number, and nothing speaks for a real 0. */
+  readonly isCertain: boolean;
+}
+
+/**
+ * Doubts a number that a report shows; undefined if it is a measurement.
+ *
+ * @param pick which number of the metric is shown
+ * @param others the same number of the runs on the other side
+ */
+export function doubtShown(
+  metric: Metric,
+  pick: MetricPick,
+  task: Pick<ReportedTask, 'id'>,
+  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
+  others: readonly number[],
+): ShownDoubt | undefined {
+  const value = metric[pick];
+  const series = value === 0 ? readSeries(metric, task, curves) : undefined;
+  const kind = doubtValue({ ...metric, pick, value, series, console: consoles.get(task.id) });
+  // A training may mute the SDK's note. But a metric that counts something may be 0 for once, and so may a single result.
+  const isConstant = metric.count > 1 && metric.min === 0 && metric.max === 0;
+  const isUsual = others.every(Number.isInteger) || others.includes(0);
+  if ((kind === undefined && (!isConstant || isUsual)) || isSchedule(metric.name)) return undefined;
+  if (kind === undefined) return { kind: 'unexpected-zero', isCertain: false };
+  // The note does not say of which metric: a diverged model's accuracy may well be a real 0, but hardly its loss.
+  const { goal } = readName(metric.name);
+  const isLedTo = goal === undefined && series !== undefined && leadsToZero(series, pick);
+  const isHonest = others.includes(0) || goal === 'maximize' || isLedTo;
+  return { kind, isCertain: !(ZERO_DOUBTS.includes(kind) || (value === 0 && isHonest)) };
 }
 
 /**

@@ -13,7 +13,7 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/p
 import { EXECUTION_STARTS } from '../training/cause-table.ts';
 import { drawChart } from './drawing/chart.ts';
 import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
-import type { ReportCurve } from './metrics.ts';
+import type { DoubtedValue, ReportCurve } from './metrics.ts';
 import type { Report } from './report.ts';
 import { writeDetails, writeEnvironment, writeMetrics, writeParams, writePlot } from './tables.ts';
 import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
@@ -25,6 +25,7 @@ import {
   composeLegend,
   composeNotices,
   composeSettingsWarning,
+  explainDoubt,
   nameBaseline,
   STATUS_WORDS,
 } from './text.ts';
@@ -238,11 +239,13 @@ function viewNames({ name, tasks, verdict, commit, baseline }: Report) {
 function createFunctions(report: Report): TemplateFunctions {
   const find = (name: string) => report.metrics.find(({ metric }) => metric === name);
   const write = (text: string | undefined) => writeLine(text === undefined ? words('n/a') : phrase`${text}`);
-  const writeNumber = (value: number | null = null) =>
-    write(value === null ? undefined : formatNumber(value));
+  const writeNumber = (value: number | null = null, [doubt]: readonly DoubtedValue[] = []) =>
+    value === null && doubt !== undefined
+      ? writeLine(words(explainDoubt(doubt)))
+      : write(value === null ? undefined : formatNumber(value));
   return {
-    metric: (name) => writeNumber(find(name)?.value),
-    baseline: (name) => writeNumber(find(name)?.baseline),
+    metric: (name) => writeNumber(find(name)?.value, find(name)?.doubts),
+    baseline: (name) => writeNumber(find(name)?.baseline, find(name)?.baselineDoubts),
     change: (name) => {
       const metric = find(name);
       return metric === undefined || metric.change === null
@@ -301,7 +304,7 @@ function writeGate(rows: readonly GateRow[]): string {
 const FRONT_COLOR = '#0969DA';
 const BACK_COLOR = '#9A6700';
 
-function writeCurve({ metric, task, baseline }: ReportCurve, report: Report): string {
+function writeCurve({ metric, task, baseline, leftOut }: ReportCurve, report: Report): string {
   const back = baseline === null ? [] : [{ curve: baseline, color: BACK_COLOR }];
   const chart = drawChart([...back, { curve: task, color: FRONT_COLOR }]);
   if (chart === undefined) return '';
@@ -318,6 +321,7 @@ function writeCurve({ metric, task, baseline }: ReportCurve, report: Report): st
         ? words(`to iteration ${formatNumber(chart.to)} of ${formatNumber(ownEnd)}, where the baseline ends`)
         : [],
       baseline !== null && !isBaselineDrawn ? words('the baseline is too short to be drawn') : [],
+      leftOut === 0 ? [] : words(`without ${leftOut} ${leftOut === 1 ? 'point' : 'points'} that may be NaN`),
     ],
     ' \u00b7 ',
   );

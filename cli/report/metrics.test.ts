@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
 import type { MetricRule } from '../shell/config.ts';
-import { describeMetrics, listNamedMetrics, rankMetrics } from './metrics.ts';
+import { describeMetrics } from './metrics.ts';
+import { listNamedMetrics, rankMetrics } from './ranking.ts';
 
 const RULE = { value: 'last', tolerance: 0, gate: 'off' } as const;
 
@@ -68,7 +69,13 @@ test('what the settings name leads, in their order; what is named and missing ke
     metrics: [makeMetric('accuracy', 'test'), makeMetric('loss', 'b'), makeMetric('loss', 'a')],
   });
   const baseline = { kind: 'missing', reason: 'off', branch: undefined, commitsSearched: 0 } as const;
-  const sources = { tasks: [task], baseline, curves: new Map(), ranked: rankMetrics([task], rules) };
+  const sources = {
+    tasks: [task],
+    baseline,
+    curves: new Map(),
+    consoles: new Map(),
+    ranked: rankMetrics([task], rules),
+  };
   const { metrics, leadingMetrics } = describeMetrics(sources, rules, []);
   expect(metrics.map(({ metric, value }) => [metric, value])).toEqual([
     ['loss/a', 0.25],

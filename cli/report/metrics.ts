@@ -1,11 +1,15 @@
+import { isChance } from '../gate/comparison.ts';
 import type { Comparison, MetricJudgement, MetricVerdict } from '../gate/data.ts';
-import { assignRole, type Goal, type MetricRole, readName } from '../gate/metric-rules.ts';
+import { assignRole, type Goal, isSchedule, type MetricRole } from '../gate/metric-rules.ts';
+import { findChanceRange } from '../gate/noise.ts';
+import { listReplacements } from '../gate/suspicious-value.ts';
 import type { MetricRule } from '../shell/config.ts';
-import { type Metric, type MetricPick, sortMetrics } from '../training/metrics.ts';
+import type { Metric, MetricPick } from '../training/metrics.ts';
 import { isSuccess } from '../training/task.ts';
 import { listBaselineTasks } from './baseline/baseline.ts';
-import { averageCurves, type Curve, type Curves, drawSparkline, restoreExtremes } from './drawing/curve.ts';
-import type { MetricName } from './ports.ts';
+import { averageCurves, type Curve, drawSparkline, dropValues, restoreExtremes } from './drawing/curve.ts';
+import { doubtShown, type ShownDoubt } from './gate-input.ts';
+import { isPattern } from './ranking.ts';
 import type { Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources } from './sources.ts';
@@ -28,13 +32,19 @@ export interface ReportMetric {
   readonly goal: Goal | null;
   /** The goal was read from the metric's name. */
   readonly isGoalGuessed: boolean;
-  /** What the change means for the goal; null if either is unknown. */
-  readonly effect: 'better' | 'worse' | 'same' | null;
+  /**
+   * What the change means for the goal; `noise` if chance explains it or both sides are the same training; null if the
+   * change or the goal is unknown, or a run has no number to trust.
+   */
+  readonly effect: Effect | null;
   /** Which number of each task counts. */
   readonly pick: MetricPick;
-  /** Of each task, in the order of `tasks`; null if it has none. */
+  /** Of each task, in the order of `tasks`; null if it has none, or one that is not to be trusted. */
   readonly values: ReadonlyArray<number | null>;
   readonly baselineValues: ReadonlyArray<number | null>;
+  /** The numbers that are not to be trusted, such as a NaN that arrived as 0. */
+  readonly doubts: readonly DoubtedValue[];
+  readonly baselineDoubts: readonly DoubtedValue[];
   /** Standard deviation over the tasks; null for fewer than two. */
   readonly spread: number | null;
   readonly baselineSpread: number | null;
@@ -42,11 +52,23 @@ export interface ReportMetric {
   readonly sparkline: string;
 }
 
-/** A metric over the iterations: the mean over the tasks of each side. */
+export type Effect = 'better' | 'worse' | 'same' | 'noise';
+
+/** A task's number that is no measurement, or may be none. */
+export interface DoubtedValue extends ShownDoubt {
+  /** The task's id. */
+  readonly task: string;
+  /** What ClearML keeps as the value. */
+  readonly reported: number;
+}
+
+/** A metric over the iterations: the mean over the tasks of each side, without points that are not to be trusted. */
 export interface ReportCurve {
   readonly metric: string;
   readonly task: Curve;
   readonly baseline: Curve | null;
+  /** How many points of both sides were left out. */
+  readonly leftOut: number;
 }
 
 /** How many metrics a comment leads with if no rule names any. */
@@ -56,47 +78,10 @@ const DEFAULT_CHARTS = 4;
 const MAX_CHARTS = 12;
 const SPARKLINE_BARS = 12;
 
-/** Whether a rule's name is a pattern for any number of metrics. */
-export function isPattern(metric: string): boolean {
-  return /[*?]/.test(metric);
-}
+/** How many base commits tell how much a metric varies by chance. */
+const NOISE_COMMITS = 10;
 
-/** A metric with what its rule and its name say. */
-export interface RankedMetric {
-  readonly metric: Metric;
-  readonly role: MetricRole;
-}
-
-/** The tasks' metrics: those that the settings name, in that order; then the others, most telling first, then by name. */
-export function rankMetrics(
-  tasks: readonly ReportedTask[],
-  rules: readonly MetricRule[],
-): readonly RankedMetric[] {
-  const known = new Map<string, Metric>();
-  for (const task of tasks)
-    for (const metric of task.metrics) if (!known.has(metric.name)) known.set(metric.name, metric);
-  const positions = new Map(rules.map((rule, index) => [rule, index]));
-  return sortMetrics([...known.values()])
-    .map((metric) => {
-      const hints = readName(metric.name);
-      const role = assignRole(metric.name, rules, hints);
-      const position = (role.rule && positions.get(role.rule)) ?? rules.length;
-      return { metric, role, position, interest: hints.interest + (metric.isSingle ? 2 : 0) };
-    })
-    .sort((a, b) => a.position - b.position || b.interest - a.interest);
-}
-
-/** The metrics that the rules name, old names included. In a name with several slashes, each may separate title and series. */
-export function listNamedMetrics(rules: readonly MetricRule[]): MetricName[] {
-  const names = rules.flatMap(({ metric, was }) => [metric, ...(was === undefined ? [] : [was])]);
-  return [...new Set(names)]
-    .filter((name) => !isPattern(name))
-    .flatMap((name) =>
-      [...name.matchAll(/\//g)].map(({ index }) => {
-        return { name, title: name.slice(0, index), series: name.slice(index + 1) };
-      }),
-    );
-}
+type MetricSources = Pick<ReportSources, 'tasks' | 'baseline' | 'curves' | 'consoles' | 'ranked'>;
 
 /**
  * Everything a report says about metrics.
@@ -104,39 +89,30 @@ export function listNamedMetrics(rules: readonly MetricRule[]): MetricName[] {
  * @param judgements the gate's; empty if nothing is gated
  */
 export function describeMetrics(
-  sources: Pick<ReportSources, 'tasks' | 'baseline' | 'curves' | 'ranked'>,
+  sources: MetricSources,
   rules: readonly MetricRule[],
   judgements: readonly MetricJudgement[],
 ): Pick<Report, 'metrics' | 'leadingMetrics' | 'curves'> {
   const { tasks, ranked } = sources;
-  const baselineTasks = listBaselineTasks(sources.baseline);
-  const own = tasks.map(indexMetrics);
-  const base = baselineTasks.map(indexMetrics);
-  const curves = ranked.flatMap(({ metric: { name } }): ReportCurve[] => {
-    const task = joinCurves(name, tasks, sources.curves);
-    if (task === undefined) return [];
-    return [{ metric: name, task, baseline: joinCurves(name, baselineTasks, sources.curves) ?? null }];
-  });
-  const curveOf = new Map(curves.map((curve) => [curve.metric, curve.task]));
-  const metrics = ranked.map(({ metric: { name }, role }) =>
-    describeMetric(name, role, own, base, curveOf.get(name)),
+  // A task that has not ended shows its own numbers so far.
+  const judged = tasks.every(({ status }) => isSuccess(status)) ? judgements : [];
+  const judgementOf = new Map(judged.map((judgement) => [judgement.metric, judgement]));
+  const sides = indexSides(sources);
+  const described = ranked.map(({ metric: { name }, role }) =>
+    describeMetric(name, role, sides, judgementOf.get(name)),
   );
   const isNamed = new Set(ranked.flatMap(({ metric, role }) => (role.rule === undefined ? [] : metric.name)));
   // A metric that the settings name and no task reported keeps its place.
   const expected = [...rules.filter(({ metric }) => !isPattern(metric)), ...judgements];
   const missing = [...new Set(expected.map(({ metric }) => metric))]
     .filter((name) => !isNamed.has(name))
-    .map((name) => describeMetric(name, assignRole(name, rules), own, base, undefined));
+    .map((name) => describeMetric(name, assignRole(name, rules), sides, judgementOf.get(name)).metric);
   const named = isNamed.size + missing.length;
+  const metrics = described.map(({ metric }) => metric);
+  const curves = described.flatMap(({ curve }) => curve ?? []);
   const chartsNamed = curves.filter(({ metric }) => isNamed.has(metric));
-  // A task that has not ended shows its own numbers so far.
-  const judged = tasks.every(({ status }) => isSuccess(status)) ? judgements : [];
-  const judgementOf = new Map(judged.map((judgement) => [judgement.metric, judgement]));
   return {
-    metrics: [...metrics.slice(0, isNamed.size), ...missing, ...metrics.slice(isNamed.size)].map((metric) => {
-      const judgement = judgementOf.get(metric.metric);
-      return judgement === undefined ? metric : showJudged(metric, judgement);
-    }),
+    metrics: [...metrics.slice(0, isNamed.size), ...missing, ...metrics.slice(isNamed.size)],
     leadingMetrics: Math.min(
       metrics.length + missing.length,
       named > 0 ? Math.min(named, MAX_LEADING) : DEFAULT_LEADING,
@@ -145,60 +121,156 @@ export function describeMetrics(
   };
 }
 
-type MetricIndex = ReadonlyMap<string, Metric>;
-
-function indexMetrics(task: ReportedTask): MetricIndex {
-  return new Map(task.metrics.map((metric) => [metric.name, metric]));
+/** A run's metrics by name. */
+interface Run {
+  readonly task: ReportedTask;
+  readonly metrics: ReadonlyMap<string, Metric>;
 }
 
-function joinCurves(name: string, tasks: readonly ReportedTask[], curves: Curves): Curve | undefined {
-  const found = tasks.flatMap((task) => {
-    const curve = curves.get(task.id)?.get(name);
-    if (curve === undefined || curve.x.length === 0) return [];
-    return restoreExtremes(
-      curve,
-      task.metrics.findLast((metric) => metric.name === name),
-    );
-  });
-  return found.length === 0 ? undefined : averageCurves(found);
+/** What is compared. */
+interface Sides {
+  readonly own: readonly Run[];
+  readonly base: readonly Run[];
+  /** The base's commits, the one compared with first. */
+  readonly history: ReadonlyArray<readonly Run[]>;
+  readonly isSameTraining: boolean;
+  readonly sources: MetricSources;
+}
+
+function indexSides(sources: MetricSources): Sides {
+  const { tasks, baseline } = sources;
+  const index = (side: readonly ReportedTask[]) =>
+    side.map((task) => ({ task, metrics: new Map(task.metrics.map((metric) => [metric.name, metric])) }));
+  const base = index(listBaselineTasks(baseline));
+  const older = baseline.kind === 'found' ? baseline.history.slice(1, NOISE_COMMITS) : [];
+  return {
+    own: index(tasks),
+    base,
+    history: [base, ...older.map((commit) => index(commit.tasks))],
+    isSameTraining: baseline.kind === 'found' && baseline.isSameTraining,
+    sources,
+  };
 }
 
 function describeMetric(
   name: string,
   role: MetricRole,
-  own: readonly MetricIndex[],
-  base: readonly MetricIndex[],
-  curve: Curve | undefined,
-): ReportMetric {
-  const pickAll = (side: typeof own) => side.map((metrics) => metrics.get(name)?.[role.pick] ?? null);
-  const values = pickAll(own);
-  const baselineValues = pickAll(base);
-  const value = computeMean(values);
-  const baseline = computeMean(baselineValues);
-  return {
+  { own, base, history, isSameTraining, sources }: Sides,
+  judgement: MetricJudgement | undefined,
+): { readonly metric: ReportMetric; readonly curve: ReportCurve | undefined } {
+  const reported = own.flatMap(({ metrics }) => metrics.get(name)?.[role.pick] || []);
+  const find: FindDoubt = (metric, task) => doubtShown(metric, role.pick, task, sources, reported);
+  const measure = (runs: readonly Run[], findDoubt = find) => measureRuns(name, role.pick, runs, findDoubt);
+  const { values: baselineValues, doubts: baselineDoubts } = measure(base);
+  const trusted = baselineValues.filter((value) => value !== null);
+  const { values, doubts } = measure(own, (metric, task) => {
+    const doubt = doubtShown(metric, role.pick, task, sources, trusted);
+    // The gate trusts a 0 that is usual on the base branch.
+    const isTrusted = judgement?.reasons.every(({ kind }) => kind !== doubt?.kind) ?? false;
+    return isTrusted ? undefined : doubt;
+  });
+  const isNumber = (value: number | null) => value !== null;
+  const range = findChanceRange(
+    values.filter(isNumber),
+    history.map((commit) => measure(commit).values.filter(isNumber)).filter(({ length }) => length > 0),
+  );
+  const [task, other] = [
+    joinCurves(name, own, doubts, sources),
+    joinCurves(name, base, baselineDoubts, sources),
+  ];
+  const metric: ReportMetric = {
     metric: name,
-    ...compareValues(value, baseline, role.goal),
+    ...compareValues(computeMean(values), computeMean(baselineValues), role.goal, {
+      isSameTraining,
+      range,
+      isDoubted: doubts.length > 0 || baselineDoubts.length > 0,
+    }),
     verdict: 'none',
     goal: role.goal ?? null,
     isGoalGuessed: role.isGoalGuessed,
     pick: role.pick,
     values,
     baselineValues,
+    doubts,
+    baselineDoubts,
     spread: computeSpread(values),
     baselineSpread: computeSpread(baselineValues),
-    sparkline: curve === undefined ? '' : drawSparkline(shortenEvenly(curve, SPARKLINE_BARS)),
+    sparkline: task === undefined ? '' : drawSparkline(shortenEvenly(task.curve, SPARKLINE_BARS)),
+  };
+  return {
+    metric: judgement === undefined ? metric : showJudged(metric, judgement, { isSameTraining, range }),
+    curve: task && {
+      metric: name,
+      task: task.curve,
+      baseline: other?.curve ?? null,
+      leftOut: task.leftOut + (other?.leftOut ?? 0),
+    },
   };
 }
 
-function compareValues(value: number | null, baseline: number | null, goal: Goal | undefined) {
+type FindDoubt = (metric: Metric, task: ReportedTask) => ShownDoubt | undefined;
+
+/** A metric of some runs, and which of the numbers are not to be trusted. */
+function measureRuns(name: string, pick: MetricPick, runs: readonly Run[], findDoubt: FindDoubt) {
+  const doubts: DoubtedValue[] = [];
+  const values = runs.map(({ task, metrics }) => {
+    const metric = metrics.get(name);
+    if (metric === undefined) return null;
+    const doubt = findDoubt(metric, task);
+    if (doubt === undefined) return metric[pick];
+    doubts.push({ task: task.id, ...doubt, reported: metric[pick] });
+    return null;
+  });
+  return { values, doubts };
+}
+
+/** Points over the iterations: the mean over the runs, of those with a number to trust if there are any. */
+function joinCurves(
+  name: string,
+  runs: readonly Run[],
+  doubts: readonly DoubtedValue[],
+  { curves, consoles }: MetricSources,
+): { readonly curve: Curve; readonly leftOut: number } | undefined {
+  const found = runs.flatMap(({ task: { id }, metrics }) => {
+    const curve = curves.get(id)?.get(name);
+    if (curve === undefined || curve.x.length === 0) return [];
+    const whole = restoreExtremes(curve, metrics.get(name));
+    const doubt = doubts.find(({ task }) => task === id);
+    const replaced = isSchedule(name) ? [] : listReplacements(consoles.get(id)?.lines ?? []);
+    const sound = dropValues(whole, doubt === undefined ? replaced : [...replaced, doubt.reported]);
+    return [{ curve: sound, leftOut: whole.x.length - sound.x.length, isDoubted: doubt !== undefined }];
+  });
+  const leftOut = found.reduce((sum, run) => sum + run.leftOut, 0);
+  const sound = found.filter(({ isDoubted }) => !isDoubted);
+  const drawn = (sound.length > 0 ? sound : found).flatMap(({ curve }) => (curve.x.length > 0 ? curve : []));
+  return drawn.length === 0 ? undefined : { curve: averageCurves(drawn), leftOut };
+}
+
+/** What tells a change for better or worse from one that means nothing. */
+interface ChangeContext {
+  readonly isSameTraining: boolean;
+  /** The largest change that chance explains; undefined if unknown. */
+  readonly range: number | undefined;
+  readonly isDoubted: boolean;
+}
+
+function compareValues(
+  value: number | null,
+  baseline: number | null,
+  goal: Goal | undefined,
+  { isSameTraining, range, isDoubted }: ChangeContext,
+) {
   const change = value === null || baseline === null ? null : value - baseline;
   const share = change === null || baseline === null ? Number.NaN : change / Math.abs(baseline);
+  const isChance = isSameTraining || (range !== undefined && Math.abs(change ?? 0) <= range);
+  // Sums in another order differ slightly.
+  const effect = judgeEffect(isAlmost(value, baseline) ? 0 : change, goal, isChance);
   return {
     value,
     baseline,
     change,
     changeShare: Number.isFinite(share) ? share : null,
-    effect: judgeEffect(change, goal),
+    effect: isDoubted ? null : effect,
   };
 }
 
@@ -206,14 +278,22 @@ function compareValues(value: number | null, baseline: number | null, goal: Goal
 function showJudged(
   metric: ReportMetric,
   { verdict, value, goal, comparisons }: MetricJudgement,
+  { isSameTraining, range }: Pick<ChangeContext, 'isSameTraining' | 'range'>,
 ): ReportMetric {
-  const base = comparisons[0]?.base ?? null;
+  const [comparison] = comparisons;
+  const base = comparison?.base ?? null;
+  const isKept = isAlmost(base, metric.baseline);
+  const isExplained = comparison && isChance(comparison);
   return {
     ...metric,
-    ...compareValues(value, base, goal),
+    ...compareValues(value, base, goal, {
+      isSameTraining: isSameTraining || isExplained === true,
+      range: isExplained === undefined ? range : undefined,
+      isDoubted: metric.doubts.length > 0 || (isKept && metric.baselineDoubts.length > 0),
+    }),
     verdict,
     spread: isAlmost(value, metric.value) ? metric.spread : null,
-    ...(isAlmost(base, metric.baseline) ? {} : { baselineValues: [], baselineSpread: null }),
+    ...(isKept ? {} : { baselineValues: [], baselineDoubts: [], baselineSpread: null }),
   };
 }
 
@@ -227,10 +307,15 @@ function isAlmost(a: number | null, b: number | null): boolean {
   return a !== null && b !== null && Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b));
 }
 
-/** Whether a change is better, if the goal is known. */
-export function judgeEffect(change: number | null, goal: Goal | undefined): ReportMetric['effect'] {
+/** Whether a change is better, if the goal is known and chance does not explain it. */
+export function judgeEffect(
+  change: number | null,
+  goal: Goal | undefined,
+  isExplained: boolean,
+): ReportMetric['effect'] {
   if (change === null || !Number.isFinite(change)) return null;
   if (change === 0) return 'same';
+  if (isExplained) return 'noise';
   if (goal === undefined) return null;
   return change > 0 === (goal === 'maximize') ? 'better' : 'worse';
 }

@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { makeMetric, makeReportedTask } from '../dev/made-up-report.ts';
 import type { CodeHost, ListedCommit } from '../github/client.ts';
 import type { MetricRule } from '../shell/config.ts';
@@ -289,4 +289,60 @@ test('each state asks for what a reader wants to know of it, and for nothing els
   for (const status of ['created', 'queued', 'in_progress', 'failed', 'stopped', 'completed'] as const)
     await ask(status);
   expect(asked).toEqual(['queues', 'log', 'log', 'plots']);
+});
+
+describe('the console', () => {
+  const ask = async (metric: ReturnType<typeof makeMetric>, curve: readonly number[] = []) => {
+    const task = { ...OWN, metrics: [metric] };
+    const asked: string[] = [];
+    const note =
+      "NaN value encountered. Reporting it as '0.0'. Use clearml.Logger.set_reporting_nan_value to assign another value";
+    const servers = {
+      github: undefined,
+      clearml: makeServer([], {
+        readTasks: async () => new Map([[task.id, task]]),
+        readCurves: async () =>
+          new Map([[task.id, new Map([[metric.name, { x: curve.map((_, at) => at), y: curve }]])]]),
+        readConsole: async (id) => {
+          asked.push(id);
+          return { lines: ['epoch 1', note, 'epoch 2'], isWhole: true };
+        },
+      }),
+    };
+    const options = { ...OPTIONS, baselineRules: [] };
+    const gathered = await gatherSources(await readSubject(options, servers), options, servers);
+    const { lack, whole } = completeSources(gathered, [], servers);
+    return { lack, asked, lines: (await whole).consoles.get(task.id)?.lines, note };
+  };
+
+  test('is read for an exact 0 without a gate, before anything is posted, and only its notes are kept', async () => {
+    const { lack, asked, lines, note } = await ask(makeMetric('test', 'loss', { last: 0, min: 0 }));
+    expect(lack).toBe('judgement');
+    expect(asked).toEqual([OWN.id]);
+    expect(lines).toEqual([note]);
+  });
+
+  test.each<readonly [what: string, fields: Parameters<typeof makeMetric>[2], curve: readonly number[]]>([
+    ['a 0 that the curve dips to', { last: 1, min: 0, minAt: 2, count: 4 }, [2, 1.5, 0, 1]],
+    ['a whole number that the curve leaps to', { last: -1, min: -1, minAt: 3, count: 4 }, [2, 1.9, 1.8, -1]],
+  ])('is read after the curves for %s', async (_, fields, curve) => {
+    const { lack, asked } = await ask(
+      makeMetric('test', 'loss', { first: 2, max: 2, maxAt: 0, ...fields }),
+      curve,
+    );
+    expect(lack).toBe('curves');
+    expect(asked).toEqual([OWN.id]);
+  });
+
+  test.each<readonly [what: string, metric: ReturnType<typeof makeMetric>, curve: readonly number[]]>([
+    ['ordinary numbers', makeMetric('test', 'loss', { min: 0.5, count: 2 }), [1, 0.5]],
+    ['a learning rate of 0', makeMetric('lr', 'group0', { last: 0, min: 0 }), []],
+    [
+      'a course that begins at 0',
+      makeMetric('test', 'acc', { min: 0, minAt: 0, max: 0.5, maxAt: 3, count: 4 }),
+      [0, 0.2, 0.4, 0.5],
+    ],
+  ])('is not read for %s', async (_, metric, curve) => {
+    expect((await ask(metric, curve)).asked).toEqual([]);
+  });
 });

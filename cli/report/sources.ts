@@ -1,6 +1,8 @@
+import { isReplacementNote } from '../gate/suspicious-value.ts';
 import type { CodeHost, PullRequest } from '../github/client.ts';
 import type { BaselineRule, MetricRule } from '../shell/config.ts';
 import { type Failure, type Settled, settle } from '../shell/failure.ts';
+import type { Metric } from '../training/metrics.ts';
 import { isEnded, isSuccess, tagPullRequest } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
 import { type Baseline, listBaselineTasks, listCodeIds } from './baseline/baseline.ts';
@@ -8,15 +10,17 @@ import { type BaselineQuestion, findBaseline } from './baseline/find-baseline.ts
 import { type Histories, openHistories } from './baseline/histories.ts';
 import type { Curves } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
-import { hasGate, hasGatedPatterns, needsConsoleOf } from './gate-input.ts';
-import { listNamedMetrics, type RankedMetric, rankMetrics } from './metrics.ts';
+import { hasGate, hasGatedPatterns, needsConsoleOf, needsConsoleToShow } from './gate-input.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type SourceServers } from './ports.ts';
+import { listNamedMetrics, type RankedMetric, rankMetrics } from './ranking.ts';
 import { pickTasks, type ReportedTask } from './reported-task.ts';
 
 /** Limit of the baseline's metrics to read: a task can have thousands. */
 const MAX_COMPARED_METRICS = 300;
 /** Limit of the metrics with curves and sparklines. */
 const MAX_CURVES = 40;
+/** Limit of the further curves that show whether a metric leads to its exact 0. */
+const MAX_ZERO_CURVES = 60;
 /** Limit of the tasks whose consoles are read. */
 const MAX_CONSOLES = 20;
 
@@ -41,7 +45,10 @@ export interface ReportSources {
   readonly curves: Curves;
   /** The end of a failed task's console. */
   readonly log: ({ readonly taskId: string } & ConsoleEnd) | undefined;
-  /** Consoles that the gate needs, by task. Without its console a task's zeros are doubted. */
+  /**
+   * What the consoles say of replaced numbers, by task: those that tell a number from a NaN. Without its console a task's
+   * zeros are doubted.
+   */
   readonly consoles: ReadonlyMap<string, ConsoleEnd>;
   readonly queues: ReadonlyMap<string, QueueState>;
   readonly plots: readonly Plot[];
@@ -164,20 +171,19 @@ export async function gatherSources(
 }
 
 /**
- * Reads the rest: the curves of both sides, and the consoles that tell a gated number from a NaN.
+ * Reads the rest: the curves of both sides, and the consoles that tell a number from a NaN.
  *
- * @returns the whole sources, and what the gathered ones lack. Without consoles (`judgement`) the gate cannot judge;
- *   without curves it can, but a leap in one may still make its number undecided.
+ * @returns the whole sources, and what the gathered ones lack. Without consoles (`judgement`) a report would take a NaN for
+ *   a 0; without curves it can be shown, but a leap in one may still make a number doubtful.
  */
 export function completeSources(
   gathered: ReportSources,
   rules: readonly MetricRule[],
   servers: SourceServers,
 ): { readonly lack: 'nothing' | 'curves' | 'judgement'; readonly whole: Promise<ReportSources> } {
-  const { tasks, baseline, anchors } = gathered;
+  const { tasks, baseline } = gathered;
   const metrics = listCurves(gathered);
-  const judged = [...tasks, ...[baseline, ...anchors].flatMap(listBaselineTasks)];
-  const consoles = listConsoles(judged, rules, gathered.curves);
+  const consoles = listConsoles(gathered, rules, gathered.curves);
   const read = async (): Promise<ReportSources> => {
     const [curves, texts] = await Promise.all([
       settle(readCurves([...tasks, ...listBaselineTasks(baseline)], metrics, servers)),
@@ -185,7 +191,7 @@ export function completeSources(
     ]);
     const isRead = 'value' in curves;
     // A leap in a curve is a reason to read the console too.
-    const further = isRead ? listConsoles(judged, rules, curves.value) : [];
+    const further = isRead ? listConsoles(gathered, rules, curves.value) : [];
     const more = await readConsoles(
       further.filter((id) => !consoles.includes(id)),
       servers,
@@ -301,13 +307,18 @@ async function decideCurrent(
   return 'value' in tree && tree.value !== undefined ? codeIds.includes(tree.value) : undefined;
 }
 
-/** Tasks with numbers that only the console can tell from a NaN. */
+/** Tasks with numbers that only the console can tell from a NaN, those that the gate judges first. */
 function listConsoles(
-  tasks: readonly ReportedTask[],
+  { tasks, ranked, baseline, anchors }: ReportSources,
   rules: readonly MetricRule[],
   curves: Curves,
 ): string[] {
-  const wanted = tasks.filter((task) => isSuccess(task.status) && needsConsoleOf(task, rules, curves));
+  const shown = [...tasks, ...listBaselineTasks(baseline)];
+  const judged = [...shown, ...anchors.flatMap(listBaselineTasks)];
+  const wanted = [
+    ...judged.filter((task) => isSuccess(task.status) && needsConsoleOf(task, rules, curves)),
+    ...shown.filter((task) => needsConsoleToShow(task, ranked, curves)),
+  ];
   return [...new Set(wanted.map(({ id }) => id))].slice(0, MAX_CONSOLES);
 }
 
@@ -319,19 +330,31 @@ async function readConsoles(
   const consoles = new Map<string, ConsoleEnd>();
   const read = async (id: string) => {
     const end = await settle(clearml.readConsole(id));
-    if ('value' in end) consoles.set(id, end.value);
+    if ('value' in end) consoles.set(id, { ...end.value, lines: end.value.lines.filter(isReplacementNote) });
   };
   await Promise.all(ids.map(read));
   return consoles;
 }
 
-/** The most important metrics that have a curve. */
-function listCurves({ tasks, ranked }: Pick<ReportSources, 'tasks' | 'ranked'>): MetricName[] {
-  const reported = tasks.flatMap((task) => task.metrics);
-  const curved = reported.filter(({ count, isSingle }) => count > 1 && !isSingle);
-  const withCurve = new Set(curved.map(({ name }) => name));
-  const metrics = ranked.map(({ metric }) => metric);
-  return metrics.filter(({ name }) => withCurve.has(name)).slice(0, MAX_CURVES);
+/** The most important metrics that have a curve, and further ones whose curve must lead to a 0. */
+function listCurves({
+  tasks,
+  ranked,
+  baseline,
+}: Pick<ReportSources, 'tasks' | 'ranked' | 'baseline'>): MetricName[] {
+  const hasCurve = ({ count, isSingle }: Metric) => count > 1 && !isSingle;
+  const withCurve = listNames(tasks, hasCurve);
+  const metrics = ranked.map(({ metric }) => metric).filter(({ name }) => withCurve.has(name));
+  const withZero = listNames(
+    [...tasks, ...listBaselineTasks(baseline)],
+    (metric) => hasCurve(metric) && metric.last === 0 && (metric.min < 0 || metric.max > 0),
+  );
+  const further = metrics.slice(MAX_CURVES).filter(({ name }) => withZero.has(name));
+  return [...metrics.slice(0, MAX_CURVES), ...further.slice(0, MAX_ZERO_CURVES)];
+}
+
+function listNames(tasks: readonly ReportedTask[], has: (metric: Metric) => boolean): Set<string> {
+  return new Set(tasks.flatMap(({ metrics }) => metrics.filter(has).map(({ name }) => name)));
 }
 
 async function readCurves(

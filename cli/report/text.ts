@@ -1,10 +1,11 @@
+import { isChance } from '../gate/comparison.ts';
 import { EXIT_CODES } from '../shell/failure.ts';
 import { formatDuration } from '../text/duration.ts';
 import { formatChange, formatNumber, formatPair, formatPercentChange } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import { formatPlace } from '../training/cause.ts';
 import type { TaskStatus } from '../training/task.ts';
-import { findDecisive, judgeEffect, type ReportMetric } from './metrics.ts';
+import { type DoubtedValue, findDecisive, judgeEffect, type ReportMetric } from './metrics.ts';
 import type { Report, ReportBaseline, ReportTask } from './report.ts';
 
 /** The statuses as words in a sentence. */
@@ -91,14 +92,20 @@ function composeResult(metric: ReportMetric, { baseline, gate }: Report): Phrase
   const decisive = judged === undefined ? undefined : findDecisive(judged);
   const anchor = decisive === judged?.comparisons[0] ? undefined : decisive;
   const base = anchor === undefined ? metric.baseline : anchor.base;
-  if (base === null || metric.change === null) return strong(formatNumber(metric.value));
+  const left = words(metric.doubts.length === 0 ? '' : ` (${countSound(metric.values, metric.doubts)})`);
+  if (base === null || metric.change === null) return phrase`${strong(formatNumber(metric.value))}${left}`;
   const pair = formatPair(metric.value, base);
-  const effect = judgeEffect(metric.value - base, metric.goal ?? undefined);
-  const isTold = effect === 'better' || effect === 'worse';
-  const change = metric.value === base ? 'unchanged' : `${pair.change}${isTold ? ` (${effect})` : ''}`;
+  const effect =
+    anchor === undefined
+      ? metric.effect
+      : judgeEffect(metric.value - base, metric.goal ?? undefined, isChance(anchor) === true);
+  const told = effect === null || effect === 'same' ? '' : ` (${EFFECT_WORDS[effect]})`;
+  const change = effect === 'same' ? 'unchanged' : `${pair.change}${told}`;
   const name = anchor === undefined ? nameBaseline(baseline) : phrase`${anchor.baseline}`;
-  return phrase`${strong(pair.value)}, ${words(change)} against ${name}`;
+  return phrase`${strong(pair.value)}${left}, ${words(change)} against ${name}`;
 }
+
+const EFFECT_WORDS = { better: 'better', worse: 'worse', noise: 'within noise' } as const;
 
 /** The baseline's branch or tag. */
 export function nameBaseline(baseline: ReportBaseline): Phrase {
@@ -339,8 +346,17 @@ function explainUnfinished({ baseline, phase }: Report): Phrase | undefined {
 }
 
 /** A number that was reported may still not be a measurement, such as a NaN that arrived as 0. */
-function explainNoValue({ values }: ReportMetric): string {
+function explainNoValue({ values, doubts }: Pick<ReportMetric, 'values' | 'doubts'>): string {
+  const [doubt] = doubts;
+  if (doubt !== undefined) return explainDoubt(doubt);
   return values.some((value) => value !== null) ? 'not measured' : 'not reported';
+}
+
+/** `not a number (reported as 0)`, or only possibly. */
+export function explainDoubt({ kind, reported, isCertain }: DoubtedValue): string {
+  if (kind === 'not-a-number') return 'not a number';
+  if (kind === 'infinite') return 'infinite';
+  return `${isCertain ? '' : 'possibly '}not a number (reported as ${formatNumber(reported)})`;
 }
 
 /** A metric's own cell. */
@@ -348,31 +364,48 @@ export function composeValue(metric: ReportMetric): Phrase {
   if (metric.value === null) return words(explainNoValue(metric));
   const text =
     metric.baseline === null ? formatNumber(metric.value) : formatPair(metric.value, metric.baseline).value;
-  return phrase`${strong(text)}${describeSpread(metric.spread, metric.values)}`;
+  return phrase`${strong(text)}${describeSpread(metric.spread, metric.values, metric.doubts)}`;
 }
 
 /** The baseline’s cell. */
 export function composeBaseline(metric: ReportMetric): Phrase {
-  if (metric.baseline === null) return words('\u2013');
-  const text =
-    metric.value === null ? formatNumber(metric.baseline) : formatPair(metric.value, metric.baseline).base;
-  return phrase`${words(text)}${describeSpread(metric.baselineSpread, metric.baselineValues)}`;
+  const { baseline, baselineValues: values, baselineDoubts: doubts } = metric;
+  if (baseline === null) return words(doubts.length > 0 ? explainNoValue({ values, doubts }) : '\u2013');
+  const text = metric.value === null ? formatNumber(baseline) : formatPair(metric.value, baseline).base;
+  return phrase`${words(text)}${describeSpread(metric.baselineSpread, values, doubts)}`;
 }
 
 /** The spread over several tasks: ` ± 0.003`, with their number unless it is all of them. */
-function describeSpread(spread: number | null, values: ReadonlyArray<number | null>): Phrase {
+function describeSpread(
+  spread: number | null,
+  values: ReadonlyArray<number | null>,
+  doubts: readonly DoubtedValue[],
+): Phrase {
   const count = values.filter((value) => value !== null).length;
-  const of = count === values.length || count === 0 ? '' : ` (${count} of ${values.length})`;
+  const of = count === values.length || count === 0 ? '' : ` (${countSound(values, doubts)})`;
   return words(`${spread === null ? '' : `\u00a0\u00b1\u00a0${formatNumber(spread, 2)}`}${of}`);
 }
 
+/** `2 of 3`, and why others do not count: `2 of 3; 1 not a number`. */
+function countSound(values: ReadonlyArray<number | null>, doubts: readonly DoubtedValue[]): string {
+  const count = values.filter((value) => value !== null).length;
+  const isSure = doubts.every(({ isCertain }) => isCertain);
+  const left = doubts.length === 0 ? '' : `; ${doubts.length} ${isSure ? '' : 'possibly '}not a number`;
+  return `${count} of ${values.length}${left}`;
+}
+
 // With non-breaking spaces.
-const MARKS = { better: '\u25b2\u00a0better', worse: '\u25bc\u00a0worse', same: '' } as const;
+const MARKS = {
+  better: '\u25b2\u00a0better',
+  worse: '\u25bc\u00a0worse',
+  noise: 'within\u00a0noise',
+  same: '',
+} as const;
 
 /** `+0.0111 (+1.2%) ▲ better`: the mark says what the change means for the goal, not its direction. */
 export function composeChange(metric: ReportMetric): Phrase {
   if (metric.change === null || metric.baseline === null) return words('\u2013');
-  if (metric.change === 0) return words('unchanged');
+  if (metric.effect === 'same' || metric.change === 0) return words('unchanged');
   const percent = formatPercentChange(metric.change, metric.baseline);
   const mark = metric.effect === null ? '' : MARKS[metric.effect];
   const text = `${formatChange(metric.change)}${percent === undefined ? '' : ` (${percent})`}`;
@@ -401,15 +434,31 @@ const KIND_WORDS = {
   unknown: 'Failed',
 } as const;
 
-/** Says that better and worse are guesses, unless the settings have the goals. */
+/** Says that better and worse are guesses, unless the settings have the goals, and why numbers are not trusted. */
 export function composeLegend(report: Report): Phrase {
-  const isGuessed = report.metrics
-    .slice(0, report.leadingMetrics)
-    .some(({ isGoalGuessed, effect }) => isGoalGuessed && (effect === 'better' || effect === 'worse'));
-  return isGuessed && report.phase === 'completed'
+  const leading = report.metrics.slice(0, report.leadingMetrics);
+  const isGuessed =
+    report.phase === 'completed' &&
+    leading.some(({ isGoalGuessed, effect }) => isGoalGuessed && (effect === 'better' || effect === 'worse'));
+  const guess = isGuessed
     ? phrase`Better and worse are guessed from the metrics’ names; set ${'goal'} in the settings to be certain.`
     : [];
+  const kinds = new Set(
+    leading.flatMap(({ doubts, baselineDoubts }) => [...doubts, ...baselineDoubts]).map(({ kind }) => kind),
+  );
+  const why = DOUBT_WORDS.filter(([kind]) => kinds.has(kind)).map(([, text]) => words(text));
+  const note =
+    why.length === 0
+      ? []
+      : words('ClearML’s SDK reports NaN and infinities as 0, or as a number that the training sets.');
+  return joinPhrases([guess, note, ...why], ' ');
 }
+
+const DOUBT_WORDS = [
+  ['replaced', 'The console says that it did, but not for which metric.'],
+  ['unexpected-zero', 'The console does not say so, but neither curve nor baseline leads to the 0.'],
+  ['unverified-zero', 'Only the console tells the two apart, and it could not be read completely.'],
+] as const;
 
 function capitalize(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);

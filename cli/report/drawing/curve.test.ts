@@ -1,6 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Metric } from '../../training/metrics.ts';
-import { averageCurves, type Curve, cleanCurve, drawSparkline, restoreExtremes } from './curve.ts';
+import {
+  averageCurves,
+  type Curve,
+  cleanCurve,
+  drawSparkline,
+  dropValues,
+  restoreExtremes,
+} from './curve.ts';
 import { resampleCurve } from './resample.ts';
 
 function makeCurve(length: number, valueAt: (index: number) => number): Curve {
@@ -86,4 +93,10 @@ test.each([
   [[1, Number.NaN, 2], '▁█'],
 ])('the sparkline of %j is %s', (values, bars) => {
   expect(drawSparkline(values)).toBe(bars);
+});
+
+test('points with a value that stands for NaN are left out, as float32 too', () => {
+  const curve = { x: [0, 1, 2, 3], y: [2, -0, Math.fround(0.1), 1] };
+  expect(dropValues(curve, [0, 0.1])).toEqual({ x: [0, 3], y: [2, 1] });
+  expect(dropValues(curve, [])).toBe(curve);
 });

@@ -31,6 +31,14 @@ export function restoreExtremes(curve: Curve, metric: Metric | undefined): Curve
   return cleanCurve([...points.keys()], [...points.values()]);
 }
 
+/** Leaves out the points that have one of these values. ClearML keeps a curve as float32. */
+export function dropValues(curve: Curve, values: readonly number[]): Curve {
+  const dropped = new Set(values.map(Math.fround));
+  if (dropped.size === 0) return curve;
+  const kept = [...curve.x.keys()].filter((index) => !dropped.has(Math.fround(curve.y[index] ?? 0)));
+  return { x: kept.map((index) => curve.x[index] ?? 0), y: kept.map((index) => curve.y[index] ?? 0) };
+}
+
 /** The mean of several runs' curves in their common range, at the first one's iterations. */
 export function averageCurves(curves: readonly Curve[]): Curve {
   const [first, ...others] = curves;
