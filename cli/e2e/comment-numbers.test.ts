@@ -236,3 +236,22 @@ describe('nothing is better or worse', () => {
     }
   });
 });
+
+test('seeds that ran on different GPUs are told, on both sides', async () => {
+  const gpus = ['A100', 'T4 <b>'];
+  const trainOn = async (commit: string) => {
+    const tasks = (await trainSeeds(commit, [0.9, 0.91])).split(' ');
+    for (const [index, task] of tasks.entries()) {
+      const { runtime } = await driver.getTask(task);
+      const known = { ...runtime, gpu_count: 1, gpu_type: gpus[index] };
+      await driver.call('tasks.edit', { task, runtime: known, force: true });
+    }
+    return tasks.join(' ');
+  };
+  await trainOn(base);
+  const { body } = await report(await trainOn(head));
+  expect(body).toContain(
+    '**The runs of this training used different GPUs:** `1 × A100` (1 run), `1 × T4 <b>` (1 run).',
+  );
+  expect(body).toContain('**The runs of `main` used different GPUs:**');
+});

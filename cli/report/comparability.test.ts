@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { makeReportedTask } from '../dev/made-up-report.ts';
-import { compareEnvironments, compareParams } from './comparability.ts';
+import { makeMetric, makeReportedTask } from '../dev/made-up-report.ts';
+import type { Metric } from '../training/metrics.ts';
+import { compareEnvironments, compareParams, describeLoad } from './comparability.ts';
 import type { ReportedTask } from './reported-task.ts';
 
 function withScript(script: Partial<ReportedTask['script']>): ReportedTask {
@@ -110,5 +111,68 @@ describe('conditions', () => {
     ['a side that does not tell', makeReportedTask({ runtime: { gpu_count: '1' } }), makeReportedTask()],
   ])('that hardly differ are not named: %s', (_, task, base) => {
     expect(compareEnvironments(task, base)).toEqual([]);
+  });
+});
+
+describe('the load on a machine', () => {
+  const fixed = (value: number, count = 11) => ({
+    first: value,
+    last: value,
+    min: value,
+    max: value,
+    mean: value,
+    count,
+  });
+  const describeGpus = (...gpus: ReadonlyArray<Readonly<Record<string, Partial<Metric>>>>) =>
+    describeLoad({
+      monitors: gpus.flatMap((gpu, index) =>
+        Object.entries(gpu).map(([name, fields]) =>
+          makeMetric(':monitor:gpu', `gpu_${index}_${name}`, fields),
+        ),
+      ),
+    });
+
+  test('is the means of the processor and the GPUs, and the largest memory of all GPUs together', () => {
+    const gpu = {
+      utilization: { min: 20, max: 90, mean: 55 },
+      mem_used_gb: { min: 0, max: 3 },
+      mem_usage: { min: 1, max: 25 },
+      mem_free_gb: { min: 12, max: 15.8 },
+    };
+    const processor = makeMetric(':monitor:machine', 'cpu_usage', { mean: 40 });
+    const memory = makeMetric(':monitor:machine', 'memory_used_gb', { max: 1.5 });
+    expect(describeLoad({ monitors: [processor, memory] })).toMatchObject({
+      cpuPercent: 40,
+      memoryGb: 1.5,
+      gpuPercent: null,
+      gpuMemoryGb: null,
+    });
+    expect(describeGpus(gpu, { ...gpu, utilization: { mean: 65 } })).toMatchObject({
+      gpuPercent: 60,
+      gpuMemoryGb: 8,
+    });
+  });
+
+  test.each<readonly [what: string, metrics: Readonly<Record<string, Partial<Metric>>>]>([
+    ['a memory of 0 GB before the training used any', { mem_used_gb: fixed(0) }],
+    ['the same in a single report', { mem_used_gb: fixed(0, 1) }],
+    ['a utilization of 100% that the driver did not tell', { utilization: fixed(100) }],
+    ['the same in a single report', { utilization: fixed(100, 1) }],
+    ['another fixed number that the SDK’s settings name', { utilization: fixed(50) }],
+    ['a full memory, whose size is unknown', { mem_usage: { max: 100 }, mem_free_gb: { min: 0 } }],
+  ])('holds nothing that the SDK makes up: %s', (_, metrics) => {
+    expect(describeGpus(metrics)).toMatchObject({ gpuPercent: null, gpuMemoryGb: null });
+  });
+
+  test('is not told of all GPUs if one’s number is made up', () => {
+    const real = { utilization: { min: 20, max: 90, mean: 55 }, mem_used_gb: { max: 3 } };
+    expect(describeGpus(real, { utilization: fixed(100), mem_used_gb: fixed(0) })).toMatchObject({
+      gpuPercent: null,
+      gpuMemoryGb: null,
+    });
+  });
+
+  test('of an idle GPU is 0%', () => {
+    expect(describeGpus({ utilization: fixed(0) })).toMatchObject({ gpuPercent: 0 });
   });
 });

@@ -1,3 +1,4 @@
+import type { Metric } from '../training/metrics.ts';
 import { isSuccess } from '../training/task.ts';
 import type { ReportedTask } from './reported-task.ts';
 
@@ -138,4 +139,56 @@ export function describeGpu({ runtime }: Pick<ReportedTask, 'runtime'>): string 
   if (Number(count) === 0) return 'none';
   const types = [...new Set((type ?? 'GPU').split(',').map((one) => one.trim()))];
   return `${count} \u00d7 ${types.join(', ')}`;
+}
+
+/** The load on a machine; null for what is unknown. */
+interface MachineLoad {
+  readonly cpuPercent: number | null;
+  readonly memoryGb: number | null;
+  readonly gpuPercent: number | null;
+  readonly gpuMemoryGb: number | null;
+}
+
+/**
+ * The load that the SDK's resource monitor measured, without what it makes up (SDK 2.1.12, `resource_monitor.py`). It asks
+ * for the memory of the own processes every 30 seconds and first at the start, when they have none. Where the driver can't
+ * tell the utilization it reports a fixed number, 100 unless the SDK's settings name another.
+ */
+export function describeLoad({ monitors }: Pick<ReportedTask, 'monitors'>): MachineLoad {
+  const byName = new Map(monitors.map((metric) => [metric.name, metric]));
+  const gpus = [...byName.keys()].flatMap((name) => /^(:monitor:gpu\/gpu_\d+)_/.exec(name)?.[1] ?? []);
+  const readAll = (read: (gpu: string) => number | undefined) =>
+    [...new Set(gpus)].map((gpu) => read(gpu) ?? Number.NaN);
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const utilizations = readAll((gpu) => readUtilization(byName.get(`${gpu}_utilization`)));
+  const memories = readAll(
+    (gpu) =>
+      computeUsed(byName.get(`${gpu}_mem_usage`), byName.get(`${gpu}_mem_free_gb`)) ??
+      byName.get(`${gpu}_mem_used_gb`)?.max,
+  );
+  return {
+    cpuPercent: byName.get(':monitor:machine/cpu_usage')?.mean ?? null,
+    memoryGb: byName.get(':monitor:machine/memory_used_gb')?.max || null,
+    // If one GPU's number is unknown, so is that of all.
+    gpuPercent: gpus.length === 0 ? null : orNull(sum(utilizations) / utilizations.length),
+    gpuMemoryGb: memories.includes(0) ? null : orNull(sum(memories)) || null,
+  };
+}
+
+function orNull(value: number): number | null {
+  return Number.isNaN(value) ? null : value;
+}
+
+/** The mean; undefined for a number that never changes, unless the GPU was idle: real means over 30 seconds differ. */
+function readUtilization(metric: Metric | undefined): number | undefined {
+  if (metric === undefined) return undefined;
+  const { min, max, mean, count } = metric;
+  const isFixed = min === max && max !== 0 && (count > 1 || max === 100);
+  return isFixed ? undefined : mean;
+}
+
+/** The largest memory in use, from the share that is used and the GiB that are free, which are asked for all the time. */
+function computeUsed(usage: Metric | undefined, free: Metric | undefined): number | undefined {
+  if (usage === undefined || free === undefined || usage.max >= 100) return undefined;
+  return (free.min * usage.max) / (100 - usage.max);
 }

@@ -21,6 +21,7 @@ import {
   compareEnvironments,
   compareParams,
   describeGpu,
+  describeLoad,
   describeMachine,
   type EnvironmentDifference,
   type ParamDifference,
@@ -145,7 +146,7 @@ export interface ReportMachine {
   /** `1 × NVIDIA A10`, `none` */
   readonly gpu: string | null;
   readonly python: string | null;
-  /** Means over the run, in percent; the largest value of the memory, in GB. */
+  /** Means over the run, in percent; the largest value of the memory, in GiB, that of the GPUs with all processes. */
   readonly cpuPercent: number | null;
   readonly memoryGb: number | null;
   readonly gpuPercent: number | null;
@@ -193,6 +194,8 @@ export interface ReportBaseline {
     readonly url: string;
     readonly seed: string | null;
     readonly durationSeconds: number | null;
+    /** `1 × NVIDIA A10`, `none` */
+    readonly gpu: string | null;
   }>;
 }
 
@@ -369,20 +372,13 @@ function describeQueue(task: ReportedTask, { queues }: ReportSources): ReportQue
 }
 
 function describeReportMachine(task: ReportedTask): ReportMachine {
-  const readAll = (name: RegExp, field: 'mean' | 'max') =>
-    task.monitors.filter((metric) => name.test(metric.name)).map((metric) => metric[field]);
-  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-  const gpus = readAll(/^:monitor:gpu\/gpu_\d+_utilization$/, 'mean');
-  const gpuMemories = readAll(/^:monitor:gpu\/gpu_\d+_mem_used_gb$/, 'max');
+  const { runtime } = task;
   return {
-    host: task.runtime.hostname ?? null,
+    host: runtime.hostname ?? null,
     hardware: describeMachine(task) ?? null,
     gpu: describeGpu(task) ?? null,
-    python: task.runtime.python_version ?? null,
-    cpuPercent: readAll(/^:monitor:machine\/cpu_usage$/, 'mean').at(-1) ?? null,
-    memoryGb: readAll(/^:monitor:machine\/memory_used_gb$/, 'max').at(-1) ?? null,
-    gpuPercent: gpus.length === 0 ? null : sum(gpus) / gpus.length,
-    gpuMemoryGb: gpuMemories.length === 0 ? null : sum(gpuMemories),
+    python: runtime.python_version ?? null,
+    ...describeLoad(task),
   };
 }
 
@@ -470,6 +466,7 @@ function describeBaseline(baseline: Baseline, context: ReportContext): ReportBas
       url: context.urlOf(task),
       seed: task.params[context.seedParam] ?? null,
       durationSeconds: measureSeconds(task, context.nowMs),
+      gpu: describeGpu(task) ?? null,
     })),
   };
 }

@@ -112,7 +112,7 @@ function describeRun(task: ReportTask): ReadonlyArray<readonly [label: string, v
           phrase`${machine.host}`,
           phrase`${machine.hardware}`,
           describeUse('CPU ', machine.cpuPercent, '% used'),
-          describeUse('', machine.memoryGb, ' GB memory'),
+          describeUse('', machine.memoryGb, ' GiB memory'),
           machine.python === null ? [] : phrase`Python ${machine.python}`,
         ],
         ', ',
@@ -141,7 +141,7 @@ function describeTime(ms: number | null): Phrase {
 function describeGpuUse({ gpu, gpuPercent, gpuMemoryGb }: ReportTask['machine']): Phrase {
   if (gpu === null || gpu === 'none') return [];
   return joinPhrases(
-    [phrase`${gpu}`, describeUse('', gpuPercent, '% used'), describeUse('', gpuMemoryGb, ' GB memory')],
+    [phrase`${gpu}`, describeUse('', gpuPercent, '% used'), describeUse('', gpuMemoryGb, ' GiB memory')],
     ', ',
   );
 }

@@ -290,11 +290,31 @@ export function composeNotices(report: Report): Phrase[] {
     environment.length > 0 &&
       phrase`${strong('The two trainings are not fully comparable.')} They differ in: ${words(aspects + also)}. See the details below.`,
     idle && phrase`${strong('No worker serves the queue')} ${idle.name}: nothing starts until one does.`,
+    explainUnlikeGpus(
+      words('The runs of this training'),
+      tasks.map(({ machine }) => machine.gpu),
+    ),
+    explainUnlikeGpus(
+      phrase`The runs of ${nameBaseline(report.baseline)}`,
+      report.baseline.tasks.map(({ gpu }) => gpu),
+    ),
     explainMissingBaseline(report),
     explainUnfinished(report),
     parts !== '' && words(`ClearML did not answer in time, so this report lacks ${parts}.`),
   ];
   return notices.filter((notice) => notice !== undefined && notice !== false);
+}
+
+/** Seeds are compared as if only chance told them apart. */
+function explainUnlikeGpus(runs: Phrase, gpus: ReadonlyArray<string | null>): Phrase | undefined {
+  const known = gpus.filter((gpu) => gpu !== null);
+  const kinds = [...new Set(known)].sort();
+  if (kinds.length < 2) return undefined;
+  const counts = kinds.map((kind) => {
+    const count = known.filter((gpu) => gpu === kind).length;
+    return phrase`${kind} (${words(`${count} ${count === 1 ? 'run' : 'runs'}`)})`;
+  });
+  return phrase`${strong(phrase`${runs} used different GPUs:`)} ${joinPhrases(counts, ', ')}. Chance alone may not explain how much they differ.`;
 }
 
 const UNREAD_WORDS = { curves: 'the curves', details: 'the log, queue or tables' } as const;
