@@ -140,3 +140,19 @@ test('several tasks are listed by their seeds, in order, else by number, and not
   expect(leadOf(['1', undefined])).toMatch(/: \[task 1\], \[task 2\] · /);
   expect(leadOf(Array.from({ length: 12 }, (_, index) => String(index)))).toMatch(/\[`9`\], 2 more · /);
 });
+
+test('a template of one’s own shows no NaN as a number either', () => {
+  const task = makeReportedTask({ metrics: [makeMetric('test', 'loss', { last: 0, min: 0 })] });
+  const lines = [
+    "NaN value encountered. Reporting it as '0.0'. Use clearml.Logger.set_reporting_nan_value to",
+  ];
+  const consoles = new Map([[task.id, { lines, isWhole: true }]]);
+  const baseline = makeReportedTask({ id: '6'.repeat(32), metrics: [makeMetric('test', 'loss')] });
+  const template = compileTemplate(
+    't.md',
+    '{{metric: test/loss}} | {{baseline: test/loss}} | {{change: test/loss}}',
+  );
+  expect(renderSummary(makeReport([task], [baseline], { consoles }), template)).toBe(
+    'not a number (reported as 0) | `0.5` | n/a\n',
+  );
+});

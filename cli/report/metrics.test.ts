@@ -1,8 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
 import type { MetricRule } from '../shell/config.ts';
+import type { Metric } from '../training/metrics.ts';
+import type { FoundBaseline } from './baseline/baseline.ts';
 import { describeMetrics } from './metrics.ts';
 import { listNamedMetrics, rankMetrics } from './ranking.ts';
+import type { ReportedTask } from './reported-task.ts';
+import type { ReportSources } from './sources.ts';
 
 const RULE = { value: 'last', tolerance: 0, gate: 'off' } as const;
 
@@ -108,6 +112,85 @@ test('a change is better or worse by the goal, and the mean of large numbers doe
   expect(byName.get('loss/test')).toMatchObject({ effect: 'worse', spread: 0 });
   expect(byName.get('accuracy/test')).toMatchObject({ effect: 'better' });
   expect(byName.get('size/x')).toMatchObject({ value: 1.5e308, change: 0, effect: 'same' });
+});
+
+describe('a change means nothing', () => {
+  const NAME = 'test/accuracy';
+  const makeRun = (id: string, last: number, fields: Partial<Metric> = {}) =>
+    makeReportedTask({ id: id.repeat(32), metrics: [makeMetric('test', 'accuracy', { last, ...fields })] });
+  const effectOf = (
+    own: readonly ReportedTask[],
+    base: readonly ReportedTask[],
+    fields: Partial<ReportSources> = {},
+  ) => makeReport(own, base, fields).metrics.find(({ metric }) => metric === NAME)?.effect;
+  const found = (tasks: readonly ReportedTask[], more: Partial<FoundBaseline>): FoundBaseline => ({
+    kind: 'found',
+    by: 'branch',
+    tasks,
+    name: 'main',
+    commit: '4'.repeat(40),
+    commitsBehind: 0,
+    passedOver: 0,
+    isSameTraining: false,
+    history: [],
+    ...more,
+  });
+
+  test('with the same training on both sides, whatever the goal is', () => {
+    const base = [makeRun('6', 0.5)];
+    expect(effectOf([makeRun('1', 0.9)], base, { baseline: found(base, { isSameTraining: true }) })).toBe(
+      'noise',
+    );
+    expect(effectOf([makeRun('1', 0.5)], base, { baseline: found(base, { isSameTraining: true }) })).toBe(
+      'same',
+    );
+  });
+
+  test('within what the seeds differ by, or single runs of many commits', () => {
+    const seeds = [0.9, 0.92, 0.88].map((last, index) => makeRun(String(index + 3), last));
+    expect(effectOf([makeRun('1', 0.91), makeRun('2', 0.93)], seeds)).toBe('noise');
+    expect(effectOf([makeRun('1', 0.2), makeRun('2', 0.22)], seeds)).toBe('worse');
+    const commits = [0.9, 0.92, 0.88, 0.91, 0.89, 0.9].map((last, index) => ({
+      commit: `${index}`,
+      tree: 't',
+      commitsBehind: index,
+      tasks: [makeRun(String(index + 3), last)],
+    }));
+    const tasks = commits[0]?.tasks ?? [];
+    const ask = (last: number, history: typeof commits) =>
+      effectOf([makeRun('1', last)], tasks, { baseline: found(tasks, { history }) });
+    expect(ask(0.91, commits)).toBe('noise');
+    expect(ask(0.2, commits)).toBe('worse');
+    expect(ask(0.91, commits.slice(0, 3))).toBe('better');
+  });
+
+  test('where sums differ by rounding', () => {
+    const own = [0.1, 0.2, 0.3].map((last, index) => makeRun(String(index + 1), last));
+    const base = [0.3, 0.1, 0.2].map((last, index) => makeRun(String(index + 5), last));
+    expect(effectOf(own, base)).toBe('same');
+  });
+});
+
+test('a mean of the runs that have a number leaves out the others, and says which', () => {
+  const makeRun = (id: string, last: number) =>
+    makeReportedTask({
+      id: id.repeat(32),
+      metrics: [makeMetric('test', 'loss', { last, min: last, first: 1 })],
+    });
+  const lines = [
+    "NaN value encountered. Reporting it as '0.0'. Use clearml.Logger.set_reporting_nan_value to",
+  ];
+  const consoles = new Map([['2'.repeat(32), { lines, isWhole: true }]]);
+  const [metric] = makeReport([makeRun('1', 0.5), makeRun('2', 0)], [makeRun('6', 0.9)], {
+    consoles,
+  }).metrics;
+  expect(metric).toMatchObject({
+    value: 0.5,
+    values: [0.5, null],
+    effect: null,
+    doubts: [{ task: '2'.repeat(32), kind: 'replaced', isCertain: true, reported: 0 }],
+    baselineDoubts: [],
+  });
 });
 
 test('a name with several slashes may be parted at any of them', () => {

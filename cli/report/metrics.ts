@@ -162,17 +162,15 @@ function describeMetric(
   const find: FindDoubt = (metric, task) => doubtShown(metric, role.pick, task, sources, reported);
   const measure = (runs: readonly Run[], findDoubt = find) => measureRuns(name, role.pick, runs, findDoubt);
   const { values: baselineValues, doubts: baselineDoubts } = measure(base);
-  const trusted = baselineValues.filter((value) => value !== null);
   const { values, doubts } = measure(own, (metric, task) => {
-    const doubt = doubtShown(metric, role.pick, task, sources, trusted);
+    const doubt = doubtShown(metric, role.pick, task, sources, keepNumbers(baselineValues));
     // The gate trusts a 0 that is usual on the base branch.
     const isTrusted = judgement?.reasons.every(({ kind }) => kind !== doubt?.kind) ?? false;
     return isTrusted ? undefined : doubt;
   });
-  const isNumber = (value: number | null) => value !== null;
   const range = findChanceRange(
-    values.filter(isNumber),
-    history.map((commit) => measure(commit).values.filter(isNumber)).filter(({ length }) => length > 0),
+    keepNumbers(values),
+    history.map((commit) => keepNumbers(measure(commit).values)).filter(({ length }) => length > 0),
   );
   const [task, other] = [
     joinCurves(name, own, doubts, sources),
@@ -320,15 +318,19 @@ export function judgeEffect(
   return change > 0 === (goal === 'maximize') ? 'better' : 'worse';
 }
 
+function keepNumbers(values: ReadonlyArray<number | null>): number[] {
+  return values.filter((value) => value !== null);
+}
+
 function computeMean(values: ReadonlyArray<number | null>): number | null {
-  const numbers = values.filter((value) => value !== null);
+  const numbers = keepNumbers(values);
   // Each is divided first: the sum of large numbers could overflow.
   return numbers.length === 0 ? null : numbers.reduce((mean, value) => mean + value / numbers.length, 0);
 }
 
 /** Standard deviation of a sample (n - 1). */
 function computeSpread(values: ReadonlyArray<number | null>): number | null {
-  const numbers = values.filter((value) => value !== null);
+  const numbers = keepNumbers(values);
   const mean = computeMean(numbers);
   if (numbers.length < 2 || mean === null) return null;
   return Math.sqrt(numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (numbers.length - 1));
