@@ -24,10 +24,15 @@ const LOSS = { metric: ['test', 'loss'] } as const;
 const PLAIN = 'queue: default';
 
 /** The comment, the outputs and the JSON document. */
-async function report(tasks: string, settings = PLAIN, env: Readonly<Record<string, string>> = {}) {
-  const json = JSON.parse((await judge(tasks, settings, ['--json'], env)).stdout);
+async function report(
+  tasks: string,
+  settings = PLAIN,
+  env: Readonly<Record<string, string>> = {},
+  flags: readonly string[] = [],
+) {
+  const json = JSON.parse((await judge(tasks, settings, ['--json', ...flags], env)).stdout);
   const metricOf = (name: string) => json.metrics.find(({ metric }: { metric: string }) => metric === name);
-  return { ...(await judge(tasks, settings, [], env)), json, metricOf };
+  return { ...(await judge(tasks, settings, flags, env)), json, metricOf };
 }
 
 describe('without a gate a number that is none', () => {
@@ -201,6 +206,13 @@ describe('nothing is better or worse', () => {
     expect(json.baseline.isSameTraining).toBe(true);
     expect(body).toContain('The same code and settings as');
     expectNoise({ json, body, metricOf } as Awaited<ReturnType<typeof report>>);
+  });
+
+  test('with the same code by a task’s id', async () => {
+    const other = await train(head, [0.7]);
+    const result = await report(await train(head, [0.9]), PLAIN, {}, ['--baseline', other]);
+    expect(result.body).toContain('The same code and settings as the task');
+    expectNoise(result);
   });
 
   test('within what the seeds differ by, without a gate', async () => {
