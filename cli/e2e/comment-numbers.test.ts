@@ -24,10 +24,15 @@ const LOSS = { metric: ['test', 'loss'] } as const;
 const PLAIN = 'queue: default';
 
 /** The comment, the outputs and the JSON document. */
-async function report(tasks: string, settings = PLAIN, env: Readonly<Record<string, string>> = {}) {
-  const json = JSON.parse((await judge(tasks, settings, ['--json'], env)).stdout);
+async function report(
+  tasks: string,
+  settings = PLAIN,
+  env: Readonly<Record<string, string>> = {},
+  flags: readonly string[] = [],
+) {
+  const json = JSON.parse((await judge(tasks, settings, ['--json', ...flags], env)).stdout);
   const metricOf = (name: string) => json.metrics.find(({ metric }: { metric: string }) => metric === name);
-  return { ...(await judge(tasks, settings, [], env)), json, metricOf };
+  return { ...(await judge(tasks, settings, flags, env)), json, metricOf };
 }
 
 describe('without a gate a number that is none', () => {
@@ -153,6 +158,14 @@ describe('an honest 0 is a number:', () => {
     expect(metricOf('test/failures')).toMatchObject({ value: 0, change: -3, doubts: [] });
   });
 
+  test('a single result of 0, better than the base’s', async () => {
+    const metric = ['test', 'error'] as const;
+    await train(base, [0.02], { metric });
+    const { body, metricOf } = await report(await train(head, [0], { metric, log: ['epoch 1'] }));
+    expect(metricOf('test/error')).toMatchObject({ value: 0, effect: 'better', doubts: [] });
+    expect(body).toContain('`test/error` **0**, -0.02 (better) against `main`');
+  });
+
   test('a learning rate that ends at 0 needs no console, whatever that says of others', async () => {
     const task = await train(head, [2, 1, 0.5], { ...LOSS, log: [NOTE] });
     await driver.reportScalars(task, 'train', 'learning_rate', [0.1, 0.09, 0]);
@@ -193,6 +206,13 @@ describe('nothing is better or worse', () => {
     expect(json.baseline.isSameTraining).toBe(true);
     expect(body).toContain('The same code and settings as');
     expectNoise({ json, body, metricOf } as Awaited<ReturnType<typeof report>>);
+  });
+
+  test('with the same code by a task’s id', async () => {
+    const other = await train(head, [0.7]);
+    const result = await report(await train(head, [0.9]), PLAIN, {}, ['--baseline', other]);
+    expect(result.body).toContain('The same code and settings as the task');
+    expectNoise(result);
   });
 
   test('within what the seeds differ by, without a gate', async () => {

@@ -49,9 +49,7 @@ export function needsConsoleToShow(
   curves: Curves,
 ): boolean {
   const own = new Map(metrics.map((metric) => [metric.name, metric]));
-  return ranked.some(({ metric: { name }, role: { pick } }) => {
-    const metric = own.get(name);
-    if (metric === undefined || isSchedule(name)) return false;
+  const isDoubtful = (metric: Metric, pick: MetricPick) => {
     const value = metric[pick];
     if (value === 0) return true;
     const hasZero = metric.min === 0 || metric.max === 0;
@@ -60,6 +58,10 @@ export function needsConsoleToShow(
     return (
       (hasZero && hasStrayZero(series)) || (Number.isInteger(value) && needsConsole({ value, pick, series }))
     );
+  };
+  return ranked.some(({ metric: { name }, role: { pick } }) => {
+    const metric = own.get(name);
+    return metric !== undefined && isDoubtful(metric, pick) && !isSchedule(name);
   });
 }
 
@@ -83,21 +85,19 @@ export function doubtShown(
   { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
   others: readonly number[],
 ): ShownDoubt | undefined {
-  if (isSchedule(metric.name)) return undefined;
   const value = metric[pick];
   const series = value === 0 ? readSeries(metric, task, curves) : undefined;
   const kind = doubtValue({ ...metric, pick, value, series, console: consoles.get(task.id) });
-  if (kind !== undefined) {
-    // The note does not say of which metric: a diverged model's accuracy may well be a real 0, but hardly its loss.
-    const { goal } = readName(metric.name);
-    const isLedTo = goal === undefined && series !== undefined && leadsToZero(series, pick);
-    const isHonest = others.includes(0) || goal === 'maximize' || isLedTo;
-    return { kind, isCertain: !(ZERO_DOUBTS.includes(kind) || (value === 0 && isHonest)) };
-  }
-  // A training may mute the SDK's note. But a metric that counts something may be 0 for once.
-  const isConstant = metric.min === 0 && metric.max === 0;
+  // A training may mute the SDK's note. But a metric that counts something may be 0 for once, and so may a single result.
+  const isConstant = metric.count > 1 && metric.min === 0 && metric.max === 0;
   const isUsual = others.every(Number.isInteger) || others.includes(0);
-  return isConstant && !isUsual ? { kind: 'unexpected-zero', isCertain: false } : undefined;
+  if ((kind === undefined && (!isConstant || isUsual)) || isSchedule(metric.name)) return undefined;
+  if (kind === undefined) return { kind: 'unexpected-zero', isCertain: false };
+  // The note does not say of which metric: a diverged model's accuracy may well be a real 0, but hardly its loss.
+  const { goal } = readName(metric.name);
+  const isLedTo = goal === undefined && series !== undefined && leadsToZero(series, pick);
+  const isHonest = others.includes(0) || goal === 'maximize' || isLedTo;
+  return { kind, isCertain: !(ZERO_DOUBTS.includes(kind) || (value === 0 && isHonest)) };
 }
 
 /**

@@ -208,19 +208,19 @@ function composeBaselineLine({ commit, phase }: Report, baseline: ReportBaseline
   const compared = words(isDue ? 'Will be compared with' : 'Compared with');
   const linked = nameCommit(baseline.commit ?? '', baseline.commitUrl);
   const name = phrase`${baseline.name ?? ''}`;
-  if (baseline.by === 'task') return phrase`${compared} the task ${link(first.url, name)}`;
+  const relation = baseline.isSameTraining ? words('The same code and settings as') : compared;
+  if (baseline.by === 'task') return phrase`${relation} the task ${link(first.url, name)}`;
   if (baseline.by === 'tag') {
     const { passedOver } = baseline;
     const others = `, the newest with this tag (${passedOver} older)`;
     const at = baseline.commit === null ? [] : phrase` at ${linked}`;
-    return phrase`${compared} the tag ${name}${at}${describeLaunch(baseline)}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
+    return phrase`${relation} the tag ${name}${at}${describeLaunch(baseline)}: ${tasks}${words(passedOver === 0 ? '' : others)}`;
   }
   const behind = baseline.commitsBehind ?? 0;
   const where =
     behind === 0
       ? words(commit === null ? '' : ', where the pull request branched off')
       : words(`, ${behind} ${behind === 1 ? 'commit' : 'commits'} before the pull request branched off`);
-  const relation = baseline.isSameTraining ? words('The same code and settings as') : compared;
   return phrase`${relation} ${name} at ${linked}${where}: ${tasks}`;
 }
 

@@ -292,7 +292,7 @@ function createOwnTest(own: readonly ReportedTask[]): (task: ReportedTask) => bo
 }
 
 /** Whether all tasks under test are the same training as these, but for the seed. */
-function areOfOwnTraining(tasks: readonly ReportedTask[], { own, seedParam }: TestedCode): boolean {
+export function areOfOwnTraining(tasks: readonly ReportedTask[], { own, seedParam }: TestedCode): boolean {
   const ids = new Set(tasks.map(({ id }) => id));
   const keys = new Set(tasks.flatMap(({ runtime }) => runtime[RUNTIME_KEYS.key] ?? []));
   const isKnown = ({ id, runtime }: ReportedTask) => ids.has(id) || keys.has(runtime[RUNTIME_KEYS.key] ?? '');

@@ -2,7 +2,7 @@ import type { BaselineRule } from '../../shell/config.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import type { MetricName, SourceServers } from '../ports.ts';
 import { pickTasks, type ReportedTask } from '../reported-task.ts';
-import { type Baseline, type BaselineSearch, selectTagBaseline } from './baseline.ts';
+import { areOfOwnTraining, type Baseline, type BaselineSearch, selectTagBaseline } from './baseline.ts';
 import { findBranchBaseline } from './branch-baseline.ts';
 import type { Histories } from './histories.ts';
 
@@ -32,7 +32,7 @@ export async function findBaseline(
   if ('task' in rule) {
     const tasks = pickTasks(question.found, [rule.task], 'baseline task');
     const { name = '', script } = tasks[0] ?? {};
-    const fields = { passedOver: 0, isSameTraining: false, history: [] };
+    const fields = { passedOver: 0, isSameTraining: areOfOwnTraining(tasks, question), history: [] };
     return { kind: 'found', by: 'task', tasks, name, commit: script?.commit, ...fields };
   }
   if ('tag' in rule) return findTagBaseline(rule.tag, question, servers);
