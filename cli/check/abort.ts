@@ -235,7 +235,8 @@ function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {
 
 /** Without ids it is the whole pull request: closed, or for another reason. With ids it is what a run has launched. */
 function chooseEnding({ ids, run }: AbortInput, { env }: Session): Ending {
-  if (ids.length === 0 && run.isClosed) return { kind: 'closed', by: String(run.pullRequest ?? '') };
+  if (ids.length === 0 && run.closedBase !== undefined)
+    return { kind: 'closed', by: String(run.pullRequest ?? '') };
   return isActions(env) ? describeRunEnd(env) : { kind: 'aborted', by: '' };
 }
 

@@ -219,12 +219,13 @@ describe('what comes of it', () => {
     expect(stderr).toContain(remedy);
   });
 
-  test('a task that does not exist is exit 10, one that is not named exit 2', async () => {
+  test('a task that does not exist is exit 10, neither a task nor a pull request exit 2', async () => {
     const unknown = 'ab'.repeat(16);
     expect(await run([unknown])).toMatchObject({ exitCode: 10, stderr: expect.stringContaining(unknown) });
     expect((await run(['train'])).exitCode).toBe(10);
-    expect((await run([' '])).exitCode).toBe(2);
-    expect((await run([])).exitCode).toBe(2);
+    const env = makeEnv({ PR_NUMBER: '' });
+    expect((await run([' '], env)).exitCode).toBe(2);
+    expect((await run([], env)).exitCode).toBe(2);
   });
 
   test('a rate limit that ends too late is exit 9, with the time to wait', async () => {

@@ -64,7 +64,11 @@ export async function startProxy(...options: Parameters<typeof startFaultProxy>)
 export async function trainTask(
   accuracy = 0.97,
   end: 'completed' | 'failed' | 'in_progress' | 'queued' = 'completed',
-  fields: { readonly name?: string; readonly runtime?: Readonly<Record<string, string>> } = {},
+  fields: {
+    readonly name?: string;
+    readonly tags?: readonly string[];
+    readonly runtime?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<string> {
   const id = await driver.createTask({
     name: 'train digits',

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
+import { main as report } from '../create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
 import { findNodeDirectory } from '../dev/node-release.ts';
 import { runProgramHere } from '../dev/program-run.ts';
@@ -103,6 +104,8 @@ describe('clearml_ci_cd.yml', () => {
 
   test('has no permission but to read the repository and to comment', () => {
     expect(job?.permissions).toEqual({ contents: 'read', 'pull-requests': 'write' });
+    expect(source.jobs.closed?.permissions).toEqual({ contents: 'read', 'pull-requests': 'write' });
+    expect(source.jobs.base?.permissions).toEqual({ contents: 'read' });
   });
 
   test('gives the job more time than a training and the wait for a worker may take', () => {
@@ -113,13 +116,13 @@ describe('clearml_ci_cd.yml', () => {
     const hosts = steps
       .flatMap((step) => Object.entries(step.env ?? {}))
       .filter(([name]) => /_HOST$/.test(name));
-    expect(hosts).toHaveLength(3 * 8);
+    expect(hosts).toHaveLength(3 * 9);
     for (const [name, value] of hosts) expect(value).toBe(`\${{ vars.${name} || secrets.${name} }}`);
   });
 
   test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
     const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('cli/'));
-    expect(programs).toHaveLength(8);
+    expect(programs).toHaveLength(9);
     for (const run of programs) expect(run).toMatch(/^exec node cli\/[a-z-]+\.ts( |$)/);
   });
 
@@ -508,6 +511,80 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       expect((await driver.getTask(shared)).status).toBe('queued');
     },
   );
+
+  /** A training of an earlier commit that the comment says is running. */
+  const startReported = async (sandbox: Sandbox): Promise<string> => {
+    const env = { ...sandbox.env, PR_NUMBER: String(PULL), GITHUB_RUN_ID: '4000' };
+    const args = ['https://github.com/acme/digits.git', 'topic', 'a'.repeat(40)];
+    const id = (await runProgramHere(launch, { args, env })).stdout.trim();
+    await createClearmlDriver(sandbox.clearml.env).startTask(id);
+    expect(await runProgramHere(report, { args: [id], env })).toMatchObject({ exitCode: 0 });
+    expect(sandbox.github.comments(PULL)[0]?.body).toContain('is running');
+    return id;
+  };
+
+  testOnNode24('write the last state into the comment of a pull request that is closed', async () => {
+    const sandbox = await startHere(undefined);
+    const id = await startReported(sandbox);
+    const run = await runWorkflow(sandbox, { job: 'closed' });
+    expectConclusion(run, 'success');
+    expect(stepOf(run, 'Report what became of the pull request').outcome).toBe('success');
+    expect((await createClearmlDriver(sandbox.clearml.env).getTask(id)).status).toBe('stopped');
+    expect(sandbox.github.comments(PULL)).toEqual([
+      expect.objectContaining({ body: expect.stringMatching(/^### .* stopped/m) }),
+    ]);
+  });
+
+  testOnNode24('leave a pull request without comment that was closed before it trained', async () => {
+    const sandbox = await startHere(undefined);
+    const run = await runWorkflow(sandbox, { job: 'closed' });
+    expectConclusion(run, 'success');
+    expect(stepOf(run, 'Report what became of the pull request').exitCode).toBe(10);
+    expect(sandbox.github.comments(PULL)).toEqual([]);
+  });
+
+  testOnNode24(
+    'write the last state into the comment when a run is cancelled before it launches',
+    async () => {
+      const sandbox = await startHere(undefined);
+      const id = await startReported(sandbox);
+      await createClearmlDriver(sandbox.clearml.env).completeTask(id);
+      const cancel = new AbortController();
+      const onStep = (name: string): void => {
+        if (name === 'Launch the training') cancel.abort();
+      };
+      const run = await runWorkflow(sandbox, { cancel: cancel.signal, onStep });
+      expectConclusion(run, 'cancelled');
+      expect(stepOf(run, 'Launch the training').outputs).toEqual({});
+      expect(stepOf(run, 'Report what became of a cancelled run').outcome).toBe('success');
+      expect(sandbox.github.comments(PULL)).toEqual([
+        expect.objectContaining({ body: expect.not.stringContaining('is running') }),
+      ]);
+    },
+  );
+
+  testOnNode24('say in the comment that a task was deleted while it was waited for', async () => {
+    let step = '';
+    let requests = 0;
+    const sandbox = await startHere(undefined, () => {
+      requests += 1;
+    });
+    const onStep = (name: string): void => {
+      step = name;
+      requests = 0;
+    };
+    const { run, id } = await runWithAgent(sandbox, { onStep }, async (agent, task) => {
+      // Its third request is a second look at the task.
+      while (step !== 'Wait for the training' || requests < 3) await sleep(20);
+      await agent.call('tasks.delete', { task, force: true });
+    });
+    expectConclusion(run, 'failure');
+    expect(stepOf(run, 'Wait for the training').exitCode).toBe(4);
+    expect(stepOf(run, 'Report as a comment').exitCode).toBe(10);
+    expect(sandbox.github.comments(PULL)).toEqual([
+      expect.objectContaining({ body: expect.stringContaining(`### ClearML has no task \`${id}\``) }),
+    ]);
+  });
 
   testOnNode24(
     "train a fork's pull request that a maintainer starts by hand, with the programs of the base branch",

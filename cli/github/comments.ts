@@ -165,6 +165,15 @@ interface Search {
   listed: readonly PullRequestComment[];
 }
 
+/** Those comments by the token's own author that match, oldest first. */
+export function selectOwnComments(
+  board: CommentBoard,
+  comments: readonly PullRequestComment[],
+  matches: (body: string) => boolean,
+): Promise<PullRequestComment[]> {
+  return selectBy({ board, markers: [], author: undefined, listed: comments }, comments, matches);
+}
+
 /** The comments with one of the markers by the token's own author, oldest first. */
 function selectOwn(search: Search, comments: readonly PullRequestComment[]): Promise<PullRequestComment[]> {
   return selectBy(search, comments, (body) => search.markers.some((marker) => hasMarker(body, marker)));

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { describe, expect, test } from '@jest/globals';
 import { Failure } from '../shell/failure.ts';
-import { readGithubRun } from './event.ts';
+import { namesPullRequest, readGithubRun } from './event.ts';
 
 interface EventExamples {
   readonly name: string;
@@ -62,4 +62,51 @@ test('an API that no request could go to is told before one is tried', () => {
       expect.objectContaining({ exitCode: 2, message: 'GITHUB_API_URL is not an http(s) URL' }),
     );
   }
+});
+
+describe('workflow_run', () => {
+  const describeRun = (...pulls: readonly object[]) => ({
+    workflow_run: { head_sha: 'a'.repeat(40), head_branch: 'topic', pull_requests: pulls },
+  });
+  const baseIn = (repository: string) => ({
+    base: { repo: { url: `https://api.github.com/repos/${repository}` } },
+  });
+  const read = (event: object, env = {}) =>
+    readGithubRun({ ...variables, GITHUB_EVENT_NAME: 'workflow_run', ...env }, event).pullRequest;
+
+  test('names the pull request whose run has ended, and PR_NUMBER another', () => {
+    const event = describeRun(
+      { number: 7, ...baseIn('acme/digits') },
+      { number: 8, ...baseIn('acme/digits') },
+    );
+    expect(read(event)).toBe(7);
+    expect(read(event, { PR_NUMBER: '9' })).toBe(9);
+    expect(namesPullRequest({ GITHUB_REPOSITORY: 'acme/digits' }, event)).toBe(true);
+    expect(read(describeRun({ number: 7 }))).toBe(7);
+  });
+
+  test('names none of another repository, and none where GitHub names none', () => {
+    const upstream = { number: 3, ...baseIn('upstream/digits') };
+    expect(read(describeRun(upstream, { number: 7, ...baseIn('Acme/Digits') }))).toBe(7);
+    expect(read(describeRun(upstream))).toBeUndefined();
+    expect(read(describeRun())).toBeUndefined();
+    expect(read({ workflow_run: { head_sha: 'a'.repeat(40), pull_requests: null } })).toBeUndefined();
+    expect(namesPullRequest({ GITHUB_REPOSITORY: 'acme/digits' }, describeRun(upstream))).toBe(false);
+  });
+});
+
+test('a closed pull request tells the base branch without it', () => {
+  const describePull = (state: string) => ({
+    pull_request: {
+      number: 7,
+      state,
+      head: { ref: 'topic', sha: 'a', repo: null },
+      base: { ref: 'main', sha: 'b' },
+    },
+  });
+  expect(readGithubRun(variables, describePull('closed')).closedBase).toEqual({
+    branch: 'main',
+    commit: 'b',
+  });
+  expect(readGithubRun(variables, describePull('open')).closedBase).toBeUndefined();
 });

@@ -10,8 +10,8 @@ export interface GithubRun {
   readonly pullRequest: number | undefined;
   /** The event's own pull request, whatever PR_NUMBER says. */
   readonly eventPullRequest: number | undefined;
-  /** Whether the event is the closing of that pull request, merged or not. */
-  readonly isClosed: boolean;
+  /** Of a closed pull request: the base branch's commit without it. After a merge the branch itself holds its code. */
+  readonly closedBase: { readonly branch: string; readonly commit: string | undefined } | undefined;
   /** The event's code: of a pull request the head, never the merge commit. A failure if it can't be located. */
   readonly code: CodeLocation | Failure | undefined;
   /** The pull request's target branch; on a push the branch itself. */
@@ -47,7 +47,8 @@ const EventSchema = v.object({
     v.object({
       number: v.number(),
       head: v.object({ ref: v.string(), sha: v.string(), repo: v.nullish(RepositorySchema) }),
-      base: v.object({ ref: v.string() }),
+      base: v.object({ ref: v.string(), sha: v.optional(v.string()) }),
+      state: v.optional(v.string()),
     }),
   ),
   /** Of issue_comment and similar events on a pull request. */
@@ -58,6 +59,15 @@ const EventSchema = v.object({
       head_branch: v.nullish(v.string()),
       // GitHub sends it without clone_url.
       head_repository: v.nullish(v.object({ html_url: v.string() })),
+      // Those of the head's branch, also in other repositories; of a fork's branch none.
+      pull_requests: v.nullish(
+        v.array(
+          v.object({
+            number: v.number(),
+            base: v.nullish(v.object({ repo: v.nullish(v.object({ url: v.nullish(v.string()) })) })),
+          }),
+        ),
+      ),
     }),
   ),
   /** Head and base of a merge_group event. */
@@ -81,9 +91,9 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
   );
   return Object.freeze({
     repository,
-    pullRequest: number ?? findPullRequest(data),
+    pullRequest: number ?? findPullRequest(data, repository),
     eventPullRequest: data?.pull_request?.number,
-    isClosed: data?.action === 'closed',
+    closedBase: readClosedBase(data),
     code: locateCode(env, data),
     baseBranch:
       data?.pull_request?.base.ref ??
@@ -104,7 +114,8 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
 /** Whether a variable or the event names a pull request. `readGithubRun` checks whether it is right. */
 export function namesPullRequest(env: Environment, event: unknown): boolean {
   const parsed = v.safeParse(EventSchema, event ?? {});
-  return env.PR_NUMBER !== undefined || !parsed.success || findPullRequest(parsed.output) !== undefined;
+  if (env.PR_NUMBER !== undefined || !parsed.success) return true;
+  return findPullRequest(parsed.output, env.GITHUB_REPOSITORY) !== undefined;
 }
 
 function parseEvent(event: unknown): Event | undefined {
@@ -118,9 +129,19 @@ function parseEvent(event: unknown): Event | undefined {
 const EVENT_FILE_REMEDY =
   'The runner sets GITHUB_EVENT_PATH. Outside Actions, leave it out or set it to an event file from GitHub.';
 
-/** The event's pull request, also where GitHub sends it as an issue. */
-function findPullRequest(event: Event | undefined): number | undefined {
-  return event?.pull_request?.number ?? (event?.issue?.pull_request ? event.issue.number : undefined);
+/** The event's pull request, also where GitHub sends it as an issue or as the one whose run has ended. */
+function findPullRequest(event: Event | undefined, repository: string | undefined): number | undefined {
+  if (event?.pull_request !== undefined) return event.pull_request.number;
+  if (event?.issue?.pull_request) return event.issue.number;
+  const isOurs = (url: string | null | undefined) =>
+    !url || repository === undefined || url.toLowerCase().endsWith(`/repos/${repository.toLowerCase()}`);
+  return event?.workflow_run?.pull_requests?.find(({ base }) => isOurs(base?.repo?.url))?.number;
+}
+
+function readClosedBase(event: Event | undefined): GithubRun['closedBase'] {
+  const { state, base } = event?.pull_request ?? {};
+  if (base === undefined || (state !== 'closed' && event?.action !== 'closed')) return undefined;
+  return { branch: base.ref, commit: base.sha };
 }
 
 function readApiUrl({ GITHUB_API_URL: text = 'https://api.github.com' }: Environment): string {

@@ -1,10 +1,14 @@
 import { type CommentBoard, hasAnyMarker, type PullRequestComment } from '../github/comments.ts';
-import { type ExitCode, settle } from '../shell/failure.ts';
+import { EXIT_CODES, type ExitCode, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import { type Command, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
+import { chooseNewestTasks } from '../training/newest-tasks.ts';
 import { type Connection, connect } from './connection.ts';
 import { createCommand, type Options, readOptions } from './options.ts';
+import { hashOwnPipeline } from './posting/comment-key.ts';
+import { findTasksOfPullRequest } from './server.ts';
 import { gatherSources, readSubject } from './sources.ts';
+import type { Templates } from './template.ts';
 
 export { createCommand };
 
@@ -23,22 +27,61 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const ownTemplates =
     template === undefined ? undefined : await (await loadComment()).readTemplates(session.cwd, template);
   const connection = connect(options, session);
+  const { taskIds } = options.sources;
+  const endings: Settled<ExitCode>[] = [];
   try {
-    // A refusal of GitHub's is reported after the job summary is written.
-    const [{ gathered, comment }, existing] = await Promise.all([
-      gather(options, connection),
-      connection.board === undefined ? undefined : settle(connection.board.then(listComments)),
-    ]);
-    const templates = ownTemplates ?? (await comment.readTemplates(session.cwd, undefined));
-    return await comment.publishReport(gathered, existing, { templates, options, connection, session });
+    const groups = taskIds.length > 0 ? [taskIds] : await findNewest(options, connection);
+    for (const ids of groups) {
+      const own = { ...options, sources: { ...options.sources, taskIds: ids } };
+      const work = report(own, { connection, session, ownTemplates });
+      endings.push(await (groups.length > 1 ? settle(work) : work.then((value) => ({ value }))));
+    }
   } finally {
     await connection.close();
   }
+  const exitCodes = endings.map(takeSettled).filter((exitCode) => exitCode !== EXIT_CODES.done);
+  return exitCodes.sort((one, other) => one - other)[0] ?? EXIT_CODES.done;
+}
+
+/**
+ * The newest tasks of the pull request and the settings' pipeline: one group for each leg of a matrix, or an empty one. A
+ * JSON document can hold a single report, that of the newest.
+ */
+async function findNewest(options: Options, { clearml, signal }: Connection): Promise<string[][]> {
+  const { expected, pullRequest = 0 } = options.sources;
+  const of = { pipeline: await hashOwnPipeline(options), pullRequest };
+  const found = await findTasksOfPullRequest(clearml, of, signal);
+  const [newest = [], ...others] = chooseNewestTasks(found, of, expected?.headCommit);
+  return options.flags.json === true ? [newest] : [newest, ...others];
+}
+
+/** Reports one group of tasks. */
+async function report(
+  options: Options,
+  {
+    connection,
+    session,
+    ownTemplates,
+  }: { connection: Connection; session: Session; ownTemplates: Templates | undefined },
+): Promise<ExitCode> {
+  // A refusal of GitHub's is reported after the job summary is written.
+  const [{ gone, gathered, comment }, existing] = await Promise.all([
+    gather(options, connection),
+    connection.board === undefined ? undefined : settle(connection.board.then(listComments)),
+  ]);
+  const templates = ownTemplates ?? (await comment.readTemplates(session.cwd, undefined));
+  const publication = { templates, options, connection, session };
+  if (gathered === undefined) return comment.publishGone(gone, existing, publication);
+  return comment.publishReport(gathered, existing, publication);
 }
 
 /** Gathers the sources, and loads the rendering while further answers are under way. */
 async function gather({ sources }: Options, { servers }: Connection) {
+  if (sources.taskIds.length === 0) return { gone: { ids: [], left: [] }, comment: await loadComment() };
   const subject = await readSubject(sources, servers);
+  if (subject.gone.length > 0) {
+    return { gone: { ids: subject.gone, left: subject.tasks }, comment: await loadComment() };
+  }
   const [gathered, comment] = await Promise.all([gatherSources(subject, sources, servers), loadComment()]);
   return { gathered, comment };
 }

@@ -1,13 +1,13 @@
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
 import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
+import type { GithubRun } from '../github/event.ts';
 import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, type Settled, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { writePlain } from '../text/phrase.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
-import { type CommentName, nameComment } from './comment-key.ts';
 import type { Connection } from './connection.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
 import { composeGateWords, listGateRows } from './gate-table.ts';
@@ -15,6 +15,8 @@ import { renderComment, renderSummary } from './markdown.ts';
 import { findDecisive } from './metrics.ts';
 import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
+import { type CommentName, nameComment } from './posting/comment-key.ts';
+import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
@@ -99,6 +101,61 @@ export async function publishReport(
   return exitCode;
 }
 
+/**
+ * Writes into the comment, and the job summary, that tasks are gone: otherwise it would always say what they did last. A
+ * new comment is posted only for tasks that were named.
+ *
+ * @param existing the pull request's comments; undefined if nothing is to be posted
+ * @throws Failure (not found), or what kept the comment from being written
+ */
+export async function publishGone(
+  gone: Gone,
+  existing: Settled<readonly PullRequestComment[]> | undefined,
+  { options, session, connection }: Publication,
+): Promise<never> {
+  const { access, flags, github, target } = options;
+  const { voice, redact } = session;
+  connection.beginPosting();
+  const failure = failGone(gone, target.pullRequest?.number);
+  const body = redact(
+    renderGone(gone, {
+      webHost: access.webHost,
+      apiVersion: connection.clearml.apiVersion,
+      runUrl: formatRunUrl(github, target.pullRequest?.repository),
+    }),
+  );
+  if (existing !== undefined && flags.summary) await writeSummary(session, body);
+  // GitHub's failure decides the exit code, and this would not be told.
+  if (existing !== undefined && 'failure' in existing) voice.say(failure.message);
+  const listed = existing === undefined ? undefined : takeSettled(existing);
+  const board = await connection.board;
+  const comments = await findGoneComments(gone, listed, board, options, redact);
+  if (listed === undefined || board === undefined) {
+    if (flags.json !== true) for (const { marker } of comments) voice.result(`${marker}\n${body}`);
+    throw failure;
+  }
+  for (const { marker, present } of comments) {
+    const { comment, ...placed } = await placeComment(board, {
+      identity: { markers: [marker, present], isKin: () => false },
+      text: Promise.resolve(`${marker}\n${body}\n`),
+      draft: undefined,
+      existing: listed,
+      clock: session.clock,
+      giveUpAtMs: connection.postUntilMs,
+      signal: connection.signal,
+    });
+    tellPlacement({ comment, ...placed }, { options, session });
+    await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
+    if (flags.json !== true) voice.result(comment.url);
+  }
+  throw failure;
+}
+
+function formatRunUrl({ runId, serverUrl }: GithubRun, repository: string | undefined): string | undefined {
+  if (runId === undefined || repository === undefined) return undefined;
+  return `${serverUrl}/${repository}/actions/runs/${encodeURIComponent(runId)}`;
+}
+
 /** Judges the sources, and writes the report and the comment's text. */
 function writeReport(
   sources: ReportSources,
@@ -117,6 +174,7 @@ function writeReport(
     gate,
     settings,
     pullRequest: target.pullRequest,
+    isClosed: github.closedBase !== undefined,
     githubUrl: github.serverUrl,
     runId: github.runId,
     seedParam,
@@ -168,7 +226,10 @@ function tellObjection(report: Report, { voice }: Session): void {
   voice.annotate('error', text);
 }
 
-function tellPlacement({ isNew, lateAuthor }: Placement, { options, session }: Publication): void {
+function tellPlacement(
+  { isNew, lateAuthor }: Placement,
+  { options, session }: Pick<Publication, 'options' | 'session'>,
+): void {
   const number = options.target.pullRequest?.number;
   session.voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
   if (lateAuthor === undefined) return;

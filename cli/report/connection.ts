@@ -1,6 +1,7 @@
 import { type ClearmlClient, createClearmlClient } from '../clearml/client.ts';
-import { createGithubClient } from '../github/client.ts';
+import { type CodeHost, createGithubClient } from '../github/client.ts';
 import type { CommentBoard } from '../github/comments.ts';
+import type { GithubRun } from '../github/event.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
@@ -26,6 +27,17 @@ export interface Connection {
   /** Extends the time limit to that for posting. */
   beginPosting(): void;
   close(): Promise<void>;
+}
+
+/** After a merge the base branch holds the pull request's code: that would be compared with itself. */
+function readAsOfMerge(host: CodeHost, base: GithubRun['closedBase']): CodeHost {
+  const find = (ref: string) => (ref === base?.branch ? (base.commit ?? ref) : ref);
+  return {
+    ...host,
+    compareCommits: (ref, head) => host.compareCommits(find(ref), head),
+    listCommits: (ref) => host.listCommits(find(ref)),
+    readFile: (path, ref) => host.readFile(path, find(ref)),
+  };
 }
 
 /** Opens the connections to ClearML and, with a token, to GitHub. */
@@ -61,7 +73,10 @@ export function connect({ access, flags, github, target }: Options, session: Ses
           signal,
         });
   return {
-    servers: { clearml: createReportServer(clearml, signal), github: client },
+    servers: {
+      clearml: createReportServer(clearml, signal),
+      github: client?.then((host) => readAsOfMerge(host, github.closedBase)),
+    },
     clearml,
     board:
       flags.dryRun === true || pullRequest === undefined

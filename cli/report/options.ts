@@ -61,7 +61,10 @@ export function createCommand(): Command {
     .description(
       'Reports ClearML tasks, whatever their state, as one comment on a pull request and as the job summary. Prints its URL.',
     )
-    .argument('<task-id...>', 'tasks to report; one argument may hold several ids separated by spaces')
+    .argument(
+      '[task-id...]',
+      'tasks to report; one argument may hold several ids separated by spaces (default: the newest of the pull request)',
+    )
     .optionsGroup('Comment:')
     .option('--pr <number>', 'number of the pull request (default: PR_NUMBER, else the event’s)')
     .option('--repo <owner/name>', 'its repository (default: GITHUB_REPOSITORY)')
@@ -113,7 +116,6 @@ export function createCommand(): Command {
 export async function readOptions(command: Command, { env, cwd, voice }: Session): Promise<Options> {
   const flags = readFlags<Flags>(command);
   const taskIds = readTaskIds(command.args);
-  requireTaskIds(taskIds);
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),
     settle(readEventFile(env)),
@@ -126,6 +128,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => takeSettled(settings),
   );
   const target = readTarget(flags, github, env);
+  if (target.pullRequest === undefined) requireTaskIds(taskIds);
   const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
   checkTags(baselineRules.flatMap((rule) => ('tag' in rule ? rule.tag : [])));
   return {

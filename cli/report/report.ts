@@ -95,6 +95,8 @@ export interface ReportPullRequest {
   readonly url: string;
   readonly headCommit: string | null;
   readonly baseBranch: string | null;
+  /** Merged or not. */
+  readonly isClosed: boolean;
 }
 
 /** The commit that was trained. */
@@ -215,6 +217,7 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   readonly gate: (GateResult & ReportGate) | undefined;
   readonly settings: ReportSettings | undefined;
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
+  readonly isClosed?: boolean;
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
@@ -291,6 +294,7 @@ function describePullRequest(
     url: `${context.githubUrl}/${repository}/pull/${number}`,
     headCommit: pullRequest?.headCommit ?? null,
     baseBranch: pullRequest?.baseBranch ?? null,
+    isClosed: context.isClosed === true,
   };
 }
 

@@ -18,7 +18,9 @@ import { escapeRegExp } from '../shell/redaction.ts';
 import { splitLogLines } from '../training/console-log.ts';
 import { matchMarked } from '../training/history-mark.ts';
 import { isMonitor, nameMetric, sortMetrics } from '../training/metrics.ts';
-import { HISTORY_EVENTS, RUNTIME_KEYS } from '../training/task.ts';
+import { type Candidate, nameUseKey } from '../training/newest-tasks.ts';
+import type { PullRequestTasks } from '../training/ownership.ts';
+import { HISTORY_EVENTS, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { type Curve, type Curves, cleanCurve } from './drawing/curve.ts';
 import { type Plot, parsePlot } from './drawing/plot.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type ReportServer } from './ports.ts';
@@ -143,6 +145,38 @@ export function createReportServer(client: ClearmlClient, signal?: AbortSignal):
     readPlots: (taskId) => readPlots(ask, taskId),
   };
 }
+
+/** The newest 500 tasks of a pipeline that a pull request may use: one request. */
+export async function findTasksOfPullRequest(
+  client: ClearmlClient,
+  { pipeline, pullRequest }: PullRequestTasks,
+  signal: AbortSignal,
+): Promise<Candidate[]> {
+  const fields = [`runtime.${RUNTIME_KEYS.pullRequest}`, 'tags', `runtime.${nameUseKey(pullRequest)}`];
+  const pattern = `^(${pullRequest}|${tagPullRequest(pullRequest)}|[0-9a-f]{40,64} .*)$`;
+  const filter = { [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline, _any_: { fields, pattern } };
+  const found = await findNewestTasks(client, filter, CANDIDATE_FIELDS, PAGE_SIZE, { signal });
+  return found.map((task) => ({
+    id: task.id,
+    status: task.status,
+    statusReason: task.status_reason,
+    queueId: task.execution.queue,
+    createdAtMs: task.created,
+    tags: task.tags,
+    runtime: task.runtime,
+    commit: task.script.version_num,
+  }));
+}
+
+const CANDIDATE_FIELDS = [
+  'status',
+  'status_reason',
+  'execution.queue',
+  'created',
+  'tags',
+  'runtime',
+  'script.version_num',
+] as const;
 
 /** The newest matching tasks, in one request; by default successful ones. */
 async function findNewest(

@@ -13,7 +13,7 @@ import type { Plot } from './drawing/plot.ts';
 import { hasGate, hasGatedPatterns, needsConsoleOf, needsConsoleToShow } from './gate-input.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type SourceServers } from './ports.ts';
 import { listNamedMetrics, type RankedMetric, rankMetrics } from './ranking.ts';
-import { pickTasks, type ReportedTask } from './reported-task.ts';
+import type { ReportedTask } from './reported-task.ts';
 
 /** Limit of the baseline's metrics to read: a task can have thousands. */
 const MAX_COMPARED_METRICS = 300;
@@ -89,14 +89,14 @@ export interface ExpectedCode {
 export interface Subject
   extends Pick<BaselineQuestion, 'found' | 'head' | 'baseBranch' | 'histories'>,
     Pick<ReportSources, 'tasks' | 'pullRequest' | 'failure'> {
+  /** Ids of tasks that ClearML does not have. */
+  readonly gone: readonly string[];
   readonly baseSettings: Promise<BaseSettings> | undefined;
 }
 
 /**
  * Reads the tasks, those that baselines name, and the pull request. If an event names the base branch, its history and
  * settings are read at the same time.
- *
- * @throws Failure (not found) naming the tasks that do not exist
  */
 export async function readSubject(options: SourceOptions, servers: SourceServers): Promise<Subject> {
   const { baselineRules, expected, taskIds } = options;
@@ -113,11 +113,12 @@ export async function readSubject(options: SourceOptions, servers: SourceServers
     clearml.readTasks([...new Set([...taskIds, ...baselineIds])]),
     readPullRequest(options, github, histories, branches),
   ]);
-  const tasks = pickTasks(found, taskIds, 'task');
+  const tasks = taskIds.flatMap((id) => found.get(id) ?? []);
   const { value: pullRequest, failure } = { value: undefined, failure: undefined, ...pull };
   const baseBranch = pullRequest?.baseBranch ?? expected?.baseBranch;
   return {
     tasks,
+    gone: taskIds.filter((id) => !found.has(id)),
     found,
     pullRequest,
     failure,

@@ -280,14 +280,18 @@ export function composeSettingsWarning(
 
 /** What a reader must know before trusting the numbers, most important first. */
 export function composeNotices(report: Report): Phrase[] {
-  const { commit, pullRequest, environment, params, tasks, unread } = report;
+  const { commit, pullRequest, environment, params, phase, tasks, unread } = report;
   const head = pullRequest?.headCommit ?? '';
   const aspects = environment.map(({ aspect }) => aspect).join(', ');
   const also = params.length === 0 ? '' : ', and params';
   const [idle] = tasks.flatMap(({ queue }) => (queue?.workers === 0 && queue.pod === null ? [queue] : []));
   const retries = tasks.reduce((sum, task) => sum + task.retries, 0);
   const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
+  const isUnderWay = phase === 'draft' || phase === 'queued' || phase === 'running';
   const notices = [
+    pullRequest?.isClosed === true &&
+      isUnderWay &&
+      phrase`${strong('The pull request is closed, so nothing updates this comment any more.')} The training has not ended: see its page in ClearML.`,
     commit?.isCurrent === false &&
       phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
     environment.length > 0 &&

@@ -1,11 +1,16 @@
-import { type CommentIdentity, formatMarker, formatOlderKey, readOlderTaskName } from '../github/comments.ts';
-import { Failure } from '../shell/failure.ts';
-import type { Redact } from '../shell/redaction.ts';
-import { type Names, resolveNames } from '../training/names.ts';
-import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
-import { RUNTIME_KEYS } from '../training/task.ts';
-import type { Options } from './options.ts';
-import type { ReportedTask } from './reported-task.ts';
+import {
+  type CommentIdentity,
+  formatMarker,
+  formatOlderKey,
+  readOlderTaskName,
+} from '../../github/comments.ts';
+import { Failure } from '../../shell/failure.ts';
+import type { Redact } from '../../shell/redaction.ts';
+import { type Names, resolveNames } from '../../training/names.ts';
+import { hashPipeline, identifyPipelineRepository } from '../../training/pipeline.ts';
+import { RUNTIME_KEYS } from '../../training/task.ts';
+import type { Options } from '../options.ts';
+import type { ReportedTask } from '../reported-task.ts';
 
 /** The comment that a report goes to. */
 export interface CommentName extends CommentIdentity {
@@ -14,7 +19,8 @@ export interface CommentName extends CommentIdentity {
 
 /**
  * The comment of these tasks: by `--comment-key`, else by their pipeline and the params on the command lines of their
- * launches. So every workflow of a pipeline finds the same comment, and the legs of a matrix have one each.
+ * launches. So every workflow of a pipeline finds the same comment, and the legs of a matrix have one each. Without tasks
+ * the pipeline is the one that the settings name.
  */
 export async function nameComment(
   tasks: ReadonlyArray<Pick<ReportedTask, 'name' | 'runtime'>>,
@@ -26,14 +32,15 @@ export async function nameComment(
   const given = options.flags.commentKey;
   if (given !== undefined) return { key: given, markers: [mark(given)], isKin: () => false };
   const names = readNames(options);
+  const named = tasks.length > 0 ? tasks : [{ name: names.taskName, runtime: {} }];
   const pipelines = await Promise.all(
-    tasks.map(
+    named.map(
       // A reset empties the runtime, and a task that was made by hand has none of ours.
       ({ name, runtime }) =>
         runtime[RUNTIME_KEYS.pipeline] ?? hashNames({ ...names, taskName: name }, options),
     ),
   );
-  const places = tasks.map(({ runtime: { [RUNTIME_KEYS.leg]: leg } }, index) =>
+  const places = named.map(({ runtime: { [RUNTIME_KEYS.leg]: leg } }, index) =>
     [pipelines[index], leg].filter((part) => part !== undefined).join(' '),
   );
   const key = `pipeline ${[...new Set(places)].sort().join(', ')}`;
@@ -53,13 +60,26 @@ export async function nameComment(
 }
 
 /** The project and the task name that the settings give; both empty if they give none that ClearML would take. */
-function readNames({ config, target }: Options): Names {
+function readNames(options: Options): Names {
   try {
-    return resolveNames({}, config, { repository: target.pullRequest?.repository }, undefined);
+    return resolveOwnNames(options);
   } catch (error) {
     if (error instanceof Failure) return { project: '', taskName: '' };
     throw error;
   }
+}
+
+function resolveOwnNames({ config, target }: Options): Names {
+  return resolveNames({}, config, { repository: target.pullRequest?.repository }, undefined);
+}
+
+/**
+ * The pipeline that the settings name, hashed.
+ *
+ * @throws Failure (usage) if they give no name that ClearML would take
+ */
+export function hashOwnPipeline(options: Options): Promise<string> {
+  return hashNames(resolveOwnNames(options), options);
 }
 
 function hashNames(names: Names, { github, target }: Options): Promise<string> {

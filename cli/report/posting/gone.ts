@@ -1,0 +1,120 @@
+import {
+  type CommentBoard,
+  formatMarker,
+  hasAnyMarker,
+  type PullRequestComment,
+  selectOwnComments,
+} from '../../github/comments.ts';
+import { EXIT_CODES, Failure } from '../../shell/failure.ts';
+import type { Redact } from '../../shell/redaction.ts';
+import { writeHeading, writeLine, writeList } from '../../text/markdown.ts';
+import { joinPhrases, link, type Phrase, phrase, words } from '../../text/phrase.ts';
+import { formatTaskUrl } from '../../training/task.ts';
+import type { Options } from '../options.ts';
+import type { ReportedTask } from '../reported-task.ts';
+import { STATUS_WORDS } from '../text.ts';
+import { nameComment } from './comment-key.ts';
+
+/** Tasks that ClearML does not have. */
+export interface Gone {
+  /** None: the pull request has no task at all. */
+  readonly ids: readonly string[];
+  /** Those that were asked for too and exist. */
+  readonly left: readonly ReportedTask[];
+}
+
+/** A comment to write, by its first line. */
+export interface GoneComment {
+  readonly marker: string;
+  /** The first line that it has now, if that is another one. */
+  readonly present: string;
+}
+
+/**
+ * The comments about tasks that are gone: the one that names them, else the pipeline's. If the pull request has no task at
+ * all, these are the comments of all legs that exist.
+ *
+ * @param existing the comments on the pull request; undefined if nothing is posted
+ */
+export async function findGoneComments(
+  { ids, left }: Gone,
+  existing: readonly PullRequestComment[] | undefined,
+  board: CommentBoard | undefined,
+  options: Options,
+  redact: Redact,
+): Promise<GoneComment[]> {
+  const { key, markers, isKin } = await nameComment(left, options, redact);
+  const marker = redact(formatMarker(key));
+  const own = { marker, present: marker };
+  if (existing === undefined || board === undefined) return [own];
+  const firstLineOf = (body: string) => body.split(/\r?\n/, 1)[0]?.trim() ?? '';
+  if (ids.length > 0) {
+    if (left.length > 0 || options.flags.commentKey !== undefined) return [own];
+    const names = (body: string) => hasAnyMarker(body) && ids.some((id) => body.includes(id));
+    const [named] = await selectOwnComments(board, existing, names);
+    const line = named === undefined ? marker : firstLineOf(named.body);
+    return [
+      isKin(line) || markers.includes(line) ? { marker, present: line } : { marker: line, present: line },
+    ];
+  }
+  // A leg's key is the pipeline's and one word more.
+  const legPrefix = `${marker.replace(/ -->$/, '')}%20`;
+  const isLeg = (line: string) => line.startsWith(legPrefix) && !line.includes('%2C');
+  const isOfPipeline = (body: string) => {
+    const line = firstLineOf(body);
+    return markers.includes(line) || isKin(line) || (options.flags.commentKey === undefined && isLeg(line));
+  };
+  const found = await selectOwnComments(board, existing, isOfPipeline);
+  return found
+    .map(({ body }) => firstLineOf(body))
+    .map((line) => ({ marker: isLeg(line) ? line : marker, present: line }));
+}
+
+/** The Markdown of a comment about tasks that are gone, without its marker. */
+export function renderGone(
+  { ids, left }: Gone,
+  context: {
+    readonly webHost: string;
+    readonly apiVersion: string | undefined;
+    readonly runUrl: string | undefined;
+  },
+): string {
+  const [id] = ids;
+  const more = ids.length > 1 ? ` and ${ids.length - 1} more` : '';
+  const heading: Phrase =
+    id === undefined
+      ? words('This pull request has no task in ClearML')
+      : phrase`ClearML has no task ${id}${words(more)}`;
+  const why =
+    id === undefined
+      ? 'What this comment reported was deleted, or goes on for another pull request or branch.'
+      : GONE_REASON;
+  const states = left.map(
+    (task) =>
+      phrase`${link(formatTaskUrl(context.webHost, task, context.apiVersion), phrase`${task.id}`)}: ${words(STATUS_WORDS[task.status])}`,
+  );
+  const run =
+    context.runUrl === undefined ? [] : phrase`Found by this ${link(context.runUrl, 'workflow run')}.`;
+  return [
+    writeHeading(3, heading),
+    writeLine(joinPhrases([words(why), run], ' ')),
+    ...(states.length === 0 ? [] : [`${writeLine(words('The other tasks:'))}\n\n${writeList(states)}`]),
+  ].join('\n\n');
+}
+
+const GONE_REASON =
+  'It was deleted, or it is in another workspace or on another server than those of the credentials.';
+
+/** What the program ends with. */
+export function failGone({ ids }: Gone, pullRequest: number | undefined): Failure {
+  return ids.length === 0
+    ? new Failure(`ClearML has no task of pull request ${pullRequest} and this pipeline`, {
+        exitCode: EXIT_CODES.notFound,
+        remedy:
+          'Its tasks were deleted, or no run has launched one. The settings name the pipeline: check project and task-name.',
+      })
+    : new Failure(`ClearML has no task ${ids.join(', ')}`, {
+        exitCode: EXIT_CODES.notFound,
+        remedy: `${GONE_REASON.slice(0, -1)} (CLEARML_API_HOST).`,
+      });
+}

@@ -1,0 +1,74 @@
+import { isUsedByPullRequest, type PullRequestTasks } from './ownership.ts';
+import { RUNTIME_KEYS, wasTakenBack } from './task.ts';
+
+/** What tells whether a task is the newest of a pull request. */
+export type Candidate = Parameters<typeof wasTakenBack>[0] & {
+  readonly id: string;
+  /** ms since 1970 */
+  readonly createdAtMs: number | undefined;
+  readonly tags: readonly string[];
+  readonly runtime: Readonly<Record<string, string>>;
+  readonly commit: string | undefined;
+};
+
+/**
+ * The newest tasks of a pull request and pipeline: those of one launch, all seeds, oldest first. Each leg of a matrix has
+ * its own. Those of the head commit are newer than any other.
+ */
+export function chooseNewestTasks(
+  tasks: readonly Candidate[],
+  of: PullRequestTasks,
+  headCommit: string | undefined,
+): string[][] {
+  const ours = tasks.filter(
+    (task) => task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline && isUsed(task, of.pullRequest),
+  );
+  // A draft that was never queued is left over from launches at the same time.
+  const real = ours.filter((task) => task.status !== 'created' || wasTakenBack(task));
+  const legs = new Map<string, Candidate[]>();
+  for (const task of [...(real.length > 0 ? real : ours)].sort(compareAge)) {
+    const leg = task.runtime[RUNTIME_KEYS.leg] ?? '';
+    legs.set(leg, [...(legs.get(leg) ?? []), task]);
+  }
+  return [...legs.values()].map((leg) => {
+    const commitOf = (task: Candidate) => nameUse(task, of.pullRequest)?.split(' ')[0] ?? task.commit;
+    const current = leg.filter((task) => headCommit !== undefined && commitOf(task) === headCommit);
+    const pool = current.length > 0 ? current : leg;
+    const [newest] = pool;
+    const together = pool.filter(
+      (task) => commitOf(task) === (newest && commitOf(newest)) && isOfOneLaunch(task, newest),
+    );
+    const keys = together.map(({ id, runtime }) => runtime[RUNTIME_KEYS.key] ?? id);
+    // The same training may have been repeated.
+    return together
+      .filter((_, index) => keys.indexOf(keys[index] ?? '') === index)
+      .map(({ id }) => id)
+      .reverse();
+  });
+}
+
+function compareAge(a: Candidate, b: Candidate): number {
+  return (b.createdAtMs ?? 0) - (a.createdAtMs ?? 0) || (a.id < b.id ? 1 : -1);
+}
+
+function isUsed(task: Candidate, pullRequest: number): boolean {
+  return isUsedByPullRequest(task, pullRequest) || nameUse(task, pullRequest) !== undefined;
+}
+
+/** `COMMIT BRANCH` of the pull request that has reused the task. */
+function nameUse({ runtime }: Candidate, pullRequest: number): string | undefined {
+  return runtime[nameUseKey(pullRequest)];
+}
+
+/** The key in a task's `runtime` under which a pull request notes that it has reused the task. */
+export function nameUseKey(pullRequest: number): string {
+  return `ci_use_${pullRequest}`;
+}
+
+/** A launch marks its tasks, and with seeds also those that it reuses. */
+function isOfOneLaunch(task: Candidate, other: Candidate | undefined): boolean {
+  if (other === undefined || task === other) return true;
+  const launch = task.runtime[RUNTIME_KEYS.launch];
+  if (launch !== undefined && launch === other.runtime[RUNTIME_KEYS.launch]) return true;
+  return task.tags.some((tag) => tag.startsWith('seeds:') && other.tags.includes(tag));
+}
