@@ -86,8 +86,11 @@ export function doubtShown(
   others: readonly number[],
 ): ShownDoubt | undefined {
   const value = metric[pick];
+  const log = consoles.get(task.id);
+  // Quick for thousands of metrics.
+  if (value !== 0 && Number.isFinite(value) && (log?.lines ?? []).length === 0) return undefined;
   const series = value === 0 ? readSeries(metric, task, curves) : undefined;
-  const kind = doubtValue({ ...metric, pick, value, series, console: consoles.get(task.id) });
+  const kind = doubtValue({ ...metric, pick, value, series, console: log });
   // A training may mute the SDK's note. But a metric that counts something may be 0 for once, and so may a single result.
   const isConstant = metric.count > 1 && metric.min === 0 && metric.max === 0;
   const isUsual = others.every(Number.isInteger) || others.includes(0);
