@@ -2,7 +2,7 @@ import { formatDuration } from '../text/duration.ts';
 import { formatNumber } from '../text/number-format.ts';
 import { matchesPattern } from '../text/pattern.ts';
 import { toSingleLine } from '../text/single-line.ts';
-
+import { describeSteps } from '../training/steps.ts';
 import type { QueueState, TaskLife } from '../training/task-life.ts';
 
 /** What a person sees while tasks run. */
@@ -59,7 +59,8 @@ function describeLife(life: TaskLife, sources: ProgressSources, nowMs: number): 
   const machine = isNamed ? ` (machine ${toSingleLine(task.machine ?? '', 80)})` : '';
   const iteration = task !== undefined && task.iteration > 0 ? `, iteration ${task.iteration}` : '';
   const values = sources.values.get(life.id);
-  const shown = `${worker}${machine}${iteration}${values === undefined ? '' : `, ${values}`}`;
+  const steps = describeSteps(task?.steps ?? []);
+  const shown = `${worker}${machine}${iteration}${steps === '' ? '' : `, ${steps}`}${values === undefined ? '' : `, ${values}`}`;
   return { text: `running${since}${shown}`, facts: `running${shown}` };
 }
 

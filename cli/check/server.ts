@@ -3,6 +3,7 @@ import type { ClearmlClient } from '../clearml/client.ts';
 import { mendDrafts } from '../clearml/enqueue.ts';
 import { readQueues } from '../clearml/queues.ts';
 import { listMetrics, PAGE_SIZE, readTasks, type TaskOf } from '../clearml/tasks.ts';
+import { readSteps } from '../training/steps.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import type { WatchServer } from './watch.ts';
 
@@ -24,6 +25,7 @@ const TASK_FIELDS = [
   'runtime',
   'execution.queue',
   'script.working_dir',
+  'configuration.Pipeline',
 ] as const;
 
 const UserSchema = v.object({ user: v.object({ id: v.string() }) });
@@ -77,6 +79,7 @@ function toWatchedTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): WatchedTask 
     projectId: task.project,
     queueId: task.execution.queue,
     workingDir: task.script.working_dir || '.',
+    steps: readSteps(task.configuration),
     isArchived: task.system_tags.includes('archived'),
     origin: { runtime, tags: task.tags, user: task.user },
   };

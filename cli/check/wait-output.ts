@@ -2,9 +2,9 @@ import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { isActions } from '../shell/environment.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import { type Cause, explainEnd, isAgentShutDown } from '../training/cause.ts';
+import { type Cause, explainEnd, isAgentShutDown, recogniseFailure } from '../training/cause.ts';
 import type { Evidence } from '../training/cause-table.ts';
-import { chooseExcerpt, type LogPage, TAIL_LINES } from '../training/console-log.ts';
+import { chooseExcerpt, type LogPage, splitLogLines, TAIL_LINES } from '../training/console-log.ts';
 import { formatAgentCommand } from '../training/task.ts';
 import { findEnding, type TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
@@ -57,6 +57,9 @@ export function createWaitOutput(watch: Watch, tools: WaitOutputTools): WaitOutp
     shownLast: { id: '', lines: 0 },
   };
 }
+
+/** Messages of a failed step's console to look for its cause in. */
+const STEP_LOG_MESSAGES = 60;
 
 /** Reports what a look has shown: new lines of logs, ends and their causes, unserved queues, progress. */
 export async function tellLook(output: WaitOutput): Promise<void> {
@@ -164,7 +167,7 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   // Only the console tells it from a stop by a person.
   if (life.end === 'stopped' && isAgentShutDown(gatherEvidence(life, follower, output)))
     life.end = 'worker-lost';
-  const cause = findCause(life, follower, output);
+  const cause = (await findStepCause(life, output)) ?? findCause(life, follower, output);
   const left =
     cause !== undefined && isLost(life, cause) ? await settleLost(life, cause, follower, output) : cause;
   if (life.end === undefined) return;
@@ -196,6 +199,33 @@ async function readFinalReason(life: TaskLife, { watch }: WaitOutput): Promise<v
   const tasks = await patience.run(() => server.readTasks([life.id], signal), signal);
   const task = tasks.get(life.id);
   if (task?.status === 'failed') life.task = task;
+}
+
+/** A pipeline fails because a step did: the step's own log has the cause. */
+async function findStepCause({ end, task }: TaskLife, output: WaitOutput): Promise<Cause | undefined> {
+  const step = task?.steps?.find(({ status, taskId }) => status === 'failed' && taskId !== undefined);
+  if (end !== 'failed' || step?.taskId === undefined) return undefined;
+  const { watch, client } = output;
+  const { patience, server, signal } = watch.ports;
+  const id = step.taskId;
+  const tasks = await patience.run(() => server.readTasks([id], signal), signal);
+  const failed = tasks.get(id);
+  if (failed?.status !== 'failed') return undefined;
+  const read = () => readLogEnd(client, id, STEP_LOG_MESSAGES, signal);
+  const { events, total } = await patience.run(read, signal).catch(passOverDeleted);
+  const {
+    file: _file,
+    line: _line,
+    lines: _lines,
+    ...cause
+  } = recogniseFailure({
+    statusReason: failed.statusReason,
+    statusMessage: failed.statusMessage,
+    log: events.flatMap(({ text }) => splitLogLines(text)),
+    isLogComplete: events.length >= total,
+    workingDir: failed.workingDir,
+  });
+  return { ...cause, message: `step "${toSingleLine(step.name, 80)}" (task ${id}) failed: ${cause.message}` };
 }
 
 function findCause(life: TaskLife, follower: LogFollower, output: WaitOutput): Cause | undefined {

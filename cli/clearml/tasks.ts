@@ -57,6 +57,7 @@ const TaskSchema = v.object({
   system_tags: v.optional(v.array(v.string()), []),
   runtime: TextMapSchema,
   hyperparams: AnyMapSchema,
+  configuration: AnyMapSchema,
   container: TextMapSchema,
   // All of it, known or not: an edit replaces the whole script.
   script: v.nullish(

@@ -111,7 +111,7 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
     advice: NO_GPU,
   },
   {
-    source: 'CPython 3.11 to 3.14, concurrent/futures/process.py; joblib 1.4, loky; ray 2.50; torch 2.11',
+    source: 'CPython 3.11 to 3.14, concurrent.futures; joblib 1.4, loky; ray 2.50; torch 2.11',
     pattern:
       /\b(?:BrokenProcessPool|TerminatedWorkerError|WorkerCrashedError)\b|\bDataLoader worker \(pid\(s\) [\d, ]+\) exited unexpectedly/,
     advice: `A process died without a word, which often means that memory was short. ${KERNEL_LOG}`,
@@ -311,7 +311,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'missing-working-dir',
-    source: 'CPython 3.14, subprocess.py; clearml-agent 3.0.3',
+    source: 'CPython 3.14, subprocess; clearml-agent 3.0.3',
     kind: 'setup',
     recognise({ log }) {
       const line = log[log.findIndex((text) => text.includes(EXECUTION_STARTS)) + 2] ?? '';

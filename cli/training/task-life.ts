@@ -2,6 +2,7 @@ import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
 import { type Ending, readEnding } from './ending.ts';
 import { findMoveTimeoutMs, readPodState } from './kubernetes.ts';
 import type { TaskOrigin } from './ownership.ts';
+import type { PipelineStep } from './steps.ts';
 import { isEnded, isSuccess, RESET_REASON, type TaskStatus } from './task.ts';
 
 /** What one look at a task shows. Times in ms since 1970, by the server's clock. */
@@ -25,6 +26,8 @@ export interface WatchedTask {
   readonly queueId: string | undefined;
   /** Folder of the repository that the program runs in. */
   readonly workingDir: string;
+  /** Of a pipeline's controller. */
+  readonly steps?: readonly PipelineStep[];
   /** Archiving takes a task out of its queue, and stops one that runs. */
   readonly isArchived?: boolean;
   readonly origin: TaskOrigin;
