@@ -127,7 +127,11 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
 
 /** Lines that only stand in a log if a process was killed. */
 const KILLED_LINES: readonly Words[] = [
-  { source: 'Linux 6, mm/oom_kill.c', pattern: /\bOut of memory: Killed process \d|\boom-kill:constraint=/ },
+  {
+    source: 'Linux 6, mm/oom_kill.c',
+    pattern:
+      /\b[Oo]ut of memory: Kill(?:ed)? process \d|\bKilled process \d+ \(.{1,100}\) total-vm:|\boom-kill:constraint=/,
+  },
   { source: 'bash 5, jobs.c', pattern: /: line \d+: +\d+ Killed\b/ },
   { source: 'DeepSpeed 0.18, launcher/launch.py', pattern: /\bexits with return code = (?:-9|137|247)\b/ },
   { source: 'torch 2.11, elastic/multiprocessing/api.py', pattern: /\bfailed \(exitcode: -9\) local_rank\b/ },
