@@ -397,12 +397,14 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'argument-error',
-    source: 'CPython 3.14, argparse.py; click 8 says it in the same words',
+    source: 'CPython 3.14, argparse.py; click 8, exceptions.py; jsonargparse 4',
     kind: 'training',
-    // argparse exits with 2.
+    // They exit with 2, and print the usage first.
     recognise(evidence) {
       const isRefused = findExitCode(evidence) === 2 || findUncaught(evidence)?.child?.exitCode === 2;
-      return isRefused ? findMatch(readTraining(evidence).lines, /^(\S+: error: .+)/) : undefined;
+      const { lines } = readTraining(evidence);
+      if (!isRefused || !has(lines, /^usage: /i)) return undefined;
+      return findMatch(lines, /^((?:\S+: e|E|e)rror: .+)/);
     },
     advice: 'Correct params (or --param): the program does not take this argument.',
   },

@@ -95,7 +95,7 @@ const EXCEPTION = /^([\p{L}\p{N}_.<>]{1,200})(?:\([\p{L}\p{N}_.]{1,200}\))?(?::\
 const EXCEPTION_NAME =
   /^[^\s:(]*(?:Error|Exception|Interrupt|Exit|Group|Warning|Timeout|Expired|Failure|Fault|Empty|Full)\b/;
 /** The lead of a header that is no prefix: of exception groups, of torch 2.11 (_utils.py, elastic) and of IPython. */
-const HEADER_LEAD = /^(?:\s*|Exception Group |Original |\s*traceback : |[\w.]+ +)$/;
+const HEADER_LEAD = /^(?:\s*|Exception Group |Original |\s*traceback : |[\w.]+ {2,})$/;
 const GROUP_MARGIN = /^( {2,})(?:\|(?: |$)|\+ (?=Exception Group Traceback))/;
 const GROUP_RULE = /^ {2,}\+-[-+]/;
 
@@ -209,7 +209,7 @@ function readStream(lines: readonly Line[], stream: string, workingDir: string):
   };
   for (const line of lines) {
     if (HEADER.test(line.text) || isBoxHeader(line.text)) {
-      if (open !== undefined && open.exception === undefined) interrupted.push(open);
+      if (open !== undefined && (open.exception ?? open.fallback) === undefined) interrupted.push(open);
       else close();
       open = begin(line, stream, before, blocks.at(-1));
       before = [];
