@@ -75,8 +75,8 @@ const UNDER_WAY = ['queued', 'in_progress', 'publishing'];
 /** The report compares with all seeds of the newest one and only counts the others. */
 const TAGGED_TASKS = 100;
 
-/** Messages of a failed task's console; each holds the lines of a few seconds. */
-const LOG_MESSAGES = 60;
+/** Messages of a failed task's console; each holds the lines of a few seconds. A launcher prints many after the cause. */
+const LOG_MESSAGES = 200;
 
 /** A whole console, up to 20,000 messages: a few days of a training that prints all the time. */
 const CONSOLE_PAGE_SIZE = 2000;

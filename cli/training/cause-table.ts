@@ -131,7 +131,11 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
 
 /** Lines that only stand in a log if a process was killed. */
 const KILLED_LINES: readonly Words[] = [
-  { source: 'Linux 6, mm/oom_kill.c', pattern: /\bOut of memory: Killed process \d|\boom-kill:constraint=/ },
+  {
+    source: 'Linux 6, mm/oom_kill.c',
+    pattern:
+      /\b[Oo]ut of memory: Kill(?:ed)? process \d|\bKilled process \d+ \(.{1,100}\) total-vm:|\boom-kill:constraint=/,
+  },
   { source: 'bash 5, jobs.c', pattern: /: line \d+: +\d+ Killed\b/ },
   { source: 'DeepSpeed 0.18, launcher/launch.py', pattern: /\bexits with return code = (?:-9|137|247)\b/ },
   { source: 'torch 2.11, elastic/multiprocessing/api.py', pattern: /\bfailed \(exitcode: -9\) local_rank\b/ },
@@ -422,12 +426,14 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'argument-error',
-    source: 'CPython 3.14, argparse.py; click 8 says it in the same words',
+    source: 'CPython 3.14, argparse.py; click 8, exceptions.py; jsonargparse 4',
     kind: 'training',
-    // argparse exits with 2.
+    // They exit with 2, and print the usage first.
     recognise(evidence) {
       const isRefused = findExitCode(evidence) === 2 || findUncaught(evidence)?.child?.exitCode === 2;
-      return isRefused ? findMatch(readTraining(evidence).lines, /^(\S+: error: .+)/) : undefined;
+      const { lines } = readTraining(evidence);
+      if (!isRefused || !has(lines, /^usage: /i)) return undefined;
+      return findMatch(lines, /^((?:\S+: e|E|e)rror: .+)/);
     },
     advice: 'Correct params (or --param): the program does not take this argument.',
   },

@@ -20,7 +20,7 @@ const OUT_OF_MEMORY: ReadonlyArray<{ readonly source: string; readonly pattern: 
   {
     source: 'CUDA 13 driver and runtime, numba 0.62; HIP 7; Level Zero 1.24 and Unified Runtime; OpenCL 3',
     pattern:
-      /\b(?:CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|hipErrorOutOfMemory|hipErrorMemoryAllocation|\w+_ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE)\b/,
+      /\b(?:CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|hipErrorOutOfMemory|hipErrorMemoryAllocation|\w+_ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE)\b/,
   },
   {
     source: 'cuBLAS, cuSPARSE, cuSOLVER, cuFFT, cuRAND 13, cuDNN 9; hipBLAS, rocBLAS and MIOpen 7',
@@ -42,6 +42,7 @@ const OUT_OF_MEMORY: ReadonlyArray<{ readonly source: string; readonly pattern: 
     source: 'libstdc++ and the C++ library of Visual Studio; XGBoost 3',
     pattern: /\bstd::bad_alloc\b|\bbad allocation\b|\bbad_malloc\b/,
   },
+  { source: 'torch 2.11, aten/mps/MPSAllocator.mm', pattern: /\bRuntimeError: Invalid buffer size: / },
   {
     source: 'TensorFlow 2.20, bfc_allocator.cc, copy_tensor.cc',
     pattern: /\bOOM when allocating tensor\b|\bDst tensor is not initialized\b/,
@@ -60,10 +61,11 @@ const OUT_OF_MEMORY: ReadonlyArray<{ readonly source: string; readonly pattern: 
 
 /**
  * What looks similar: the limits of one GPU kernel (Triton 3.6, Inductor of torch 2.11, Pallas of JAX 0.11), a quota of a
- * cloud service, a message that gRPC refuses, a full disk and too many open files, which TensorFlow calls exhausted too.
+ * cloud service, a message that gRPC refuses, a full disk and too many open files, which
+ * TensorFlow calls exhausted too, and a library that glibc cannot load (dl-tls).
  */
 const OTHER_LIMITS =
-  /\bout of resources?\b|\bshared memory\b|\bmemory space (?:vmem|smem)\b|\bquota\b|\blarger than max\b|\bno space left\b|\btoo many open files\b/i;
+  /\bout of resources?\b|\bshared memory\b|\bmemory space (?:vmem|smem)\b|\bquota\b|\blarger than max\b|\bno space left\b|\btoo many open files\b|\bstatic TLS block\b/i;
 
 /** Whether an exception's text says that there was not enough memory. */
 export function isOutOfMemory(text: string): boolean {

@@ -37,7 +37,7 @@ export interface WatchedTask {
 export type EndReason =
   | 'succeeded'
   | 'failed'
-  /** The server stopped it because its worker was silent. */
+  /** The server stopped it because its worker was silent, or its agent was shut down. */
   | 'worker-lost'
   | 'stopped'
   | 'closed'

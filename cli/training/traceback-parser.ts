@@ -61,7 +61,7 @@ interface Draft extends Pick<Block, 'stream' | 'role' | 'isRemote' | 'origin' | 
   /** Where the message goes on with frames: the innermost of them. */
   inner: { place: Place | undefined } | undefined;
   /** Of a box: the text of the paragraph, undefined where its place is known. */
-  box: { paragraph: string | undefined } | undefined;
+  box: { paragraph: string | undefined; readonly width: number } | undefined;
   /** The first line of the message that may show that the program went on, and what was before it. */
   progress: { readonly last: number; readonly messageLines: number; readonly weight: number } | undefined;
   /** The two lines before. */
@@ -95,7 +95,7 @@ const EXCEPTION = /^([\p{L}\p{N}_.<>]{1,200})(?:\([\p{L}\p{N}_.]{1,200}\))?(?::\
 const EXCEPTION_NAME =
   /^[^\s:(]*(?:Error|Exception|Interrupt|Exit|Group|Warning|Timeout|Expired|Failure|Fault|Empty|Full)\b/;
 /** The lead of a header that is no prefix: of exception groups, of torch 2.11 (_utils.py, elastic) and of IPython. */
-const HEADER_LEAD = /^(?:\s*|Exception Group |Original |\s*traceback : |[\w.]+ +)$/;
+const HEADER_LEAD = /^(?:\s*|Exception Group |Original |\s*traceback : |[\w.]+ {2,})$/;
 const GROUP_MARGIN = /^( {2,})(?:\|(?: |$)|\+ (?=Exception Group Traceback))/;
 const GROUP_RULE = /^ {2,}\+-[-+]/;
 
@@ -209,7 +209,7 @@ function readStream(lines: readonly Line[], stream: string, workingDir: string):
   };
   for (const line of lines) {
     if (HEADER.test(line.text) || isBoxHeader(line.text)) {
-      if (open !== undefined && open.exception === undefined) interrupted.push(open);
+      if (open !== undefined && (open.exception ?? open.fallback) === undefined) interrupted.push(open);
       else close();
       open = begin(line, stream, before, blocks.at(-1));
       before = [];
@@ -256,7 +256,7 @@ function begin(
     fallback: undefined,
     frameIndent: undefined,
     inner: undefined,
-    box: isBoxHeader(text) ? { paragraph: '' } : undefined,
+    box: isBoxHeader(text) ? { paragraph: '', width: text.trim().length } : undefined,
     progress: undefined,
     before: ['', ''],
   };
@@ -408,11 +408,16 @@ function readMessage(draft: Draft, { at, text }: Line, previous: string, isInner
   else if (message.length >= MAX_MESSAGE_LINES) draft.last = at;
   else if (message.length === 0 && text.startsWith(': ') && !exception.includes(':'))
     draft.exception = `${exception}${text}`;
-  // rich breaks long lines.
-  else if (draft.box !== undefined && message.length === 0 && previous.length >= 60)
+  else if (message.length === 0 && isBroken(draft, previous, text))
     draft.exception = `${exception.trimEnd()} ${text}`;
   else message.push(text);
   if (!draft.isMessageOver) draft.last = at;
+}
+
+/** rich breaks a line where the next word would be too much. */
+function isBroken({ box }: Draft, previous: string, text: string): boolean {
+  const word = /^\S*/.exec(text)?.[0].length ?? 0;
+  return box !== undefined && previous.trimEnd().length + 1 + word > box.width;
 }
 
 function finish(draft: Draft): Block | undefined {
