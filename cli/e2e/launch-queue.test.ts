@@ -73,4 +73,16 @@ describe('a reused task that waits in another queue', () => {
     const served = await launch(['--param', 'a=1', '--require-worker', '--json']);
     expect(JSON.parse(served.stdout).tasks[0].queue).toEqual({ name: 'served', position: 1, workers: 1 });
   });
+
+  test('for its Kubernetes pod misses no worker', async () => {
+    await serve('default');
+    const { id: task } = await launchTask();
+    const { id: queue } = await driver.call('queues.create', { name: 'k8s_scheduler' });
+    await driver.call('tasks.stop', { task, force: true, status_reason: 'moving to k8s pending queue' });
+    await driver.call('tasks.enqueue', { task, queue, status_reason: 'k8s pending scheduler' });
+    const run = await launch(['--require-worker']);
+    expect(run).toMatchObject({ exitCode: 0, stdout: `${task}\n` });
+    expect(run.stderr).toContain('number 1 in queue "k8s_scheduler" (waiting for a Kubernetes pod)');
+    expect(run.stderr).not.toMatch(/no worker|clearml-agent daemon/);
+  });
 });

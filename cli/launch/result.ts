@@ -45,10 +45,12 @@ export function tellTasks(
       task.known !== undefined
         ? `Reusing task ${task.id}${seed}, which is the same training and ${describeStatus(task.status)}`
         : `Created task ${task.id}${seed} for commit ${plan.code.commit.slice(0, 10)}`;
+    const waitsFor =
+      task.queue.isForPods === true ? 'waiting for a Kubernetes pod' : countWorkers(task.workers);
     const where =
       task.position === undefined
         ? ''
-        : `, number ${task.position} in queue "${task.queue.name}" (${countWorkers(task.workers)})`;
+        : `, number ${task.position} in queue "${task.queue.name}" (${waitsFor})`;
     voice.say(`${what}${where}\n  ${urlOf(task)}`);
   }
   for (const id of overtaken) {
