@@ -206,11 +206,16 @@ describe('without task ids', () => {
     expect(exitCode).toBe(10);
     expect(stderr).toContain(`error: ClearML has no task of pull request ${pulls} and this pipeline`);
     expect(readBodies()).toEqual([]);
+    expect(existsSync(join(directory, 'summary.md'))).toBe(false);
   });
 
   test('nor a pull request there is nothing to report: exit 2', async () => {
     const { PR_NUMBER: _, ...env } = await beginPull();
     expect(await run([], env)).toMatchObject({ exitCode: 2 });
-    expect(await run(['', '--dry-run'], env)).toMatchObject({ exitCode: 2 });
+    const dry = await run(['', '--dry-run'], env);
+    expect(dry).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('neither a task nor a pull request'),
+    });
   });
 });

@@ -124,7 +124,6 @@ export async function publishGone(
       runUrl: formatRunUrl(github, target.pullRequest?.repository),
     }),
   );
-  if (existing !== undefined && flags.summary) await writeSummary(session, body);
   // GitHub's failure decides the exit code, and this would not be told.
   if (existing !== undefined && 'failure' in existing) voice.say(failure.message);
   const listed = existing === undefined ? undefined : takeSettled(existing);
@@ -134,6 +133,7 @@ export async function publishGone(
     if (flags.json !== true) for (const { marker } of comments) voice.result(`${marker}\n${body}`);
     throw failure;
   }
+  if (flags.summary && comments.length > 0) await writeSummary(session, body);
   for (const { marker, present } of comments) {
     const { comment, ...placed } = await placeComment(board, {
       identity: { markers: [marker, present], isKin: () => false },

@@ -21,7 +21,7 @@ import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
 import { checkTags, DEFAULT_SEED_PARAM } from '../training/names.ts';
-import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
+import { readTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
 import type { ExpectedCode, SourceOptions } from './sources.ts';
 
@@ -128,7 +128,12 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => takeSettled(settings),
   );
   const target = readTarget(flags, github, env);
-  if (target.pullRequest === undefined) requireTaskIds(taskIds);
+  if (target.pullRequest === undefined && taskIds.length === 0) {
+    throw failUsage(
+      'neither a task nor a pull request is given',
+      'Give the ids that launch-training-task prints (its output task-ids), or set PR_NUMBER to report the newest tasks of that pull request.',
+    );
+  }
   const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
   checkTags(baselineRules.flatMap((rule) => ('tag' in rule ? rule.tag : [])));
   return {

@@ -380,7 +380,10 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
       return {
         action,
         number,
-        pull_request: await pulls.describe(pull),
+        pull_request: {
+          ...(await pulls.describe(pull)),
+          ...(action === 'closed' ? { state: 'closed' } : {}),
+        },
         repository: answers.repository(repository),
         sender: answers.user(actor ?? pull.author),
       };

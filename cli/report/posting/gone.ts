@@ -87,7 +87,7 @@ export function renderGone(
       : phrase`ClearML has no task ${id}${words(more)}`;
   const why =
     id === undefined
-      ? 'What this comment reported was deleted, or goes on for another pull request or branch.'
+      ? 'What was reported before was deleted, or goes on for another pull request or branch.'
       : GONE_REASON;
   const states = left.map(
     (task) =>
