@@ -5,6 +5,7 @@ import { toSingleLine } from '../text/single-line.ts';
 import { type Cause, explainEnd, isAgentShutDown, recogniseFailure } from '../training/cause.ts';
 import type { Evidence } from '../training/cause-table.ts';
 import { chooseExcerpt, type LogPage, splitLogLines, TAIL_LINES } from '../training/console-log.ts';
+import { findFailedStep, nameStepFailure } from '../training/steps.ts';
 import { formatAgentCommand } from '../training/task.ts';
 import { findEnding, type TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
@@ -203,8 +204,8 @@ async function readFinalReason(life: TaskLife, { watch }: WaitOutput): Promise<v
 
 /** A pipeline fails because a step did: the step's own log has the cause. */
 async function findStepCause({ end, task }: TaskLife, output: WaitOutput): Promise<Cause | undefined> {
-  const step = task?.steps?.find(({ status, taskId }) => status === 'failed' && taskId !== undefined);
-  if (end !== 'failed' || step?.taskId === undefined) return undefined;
+  const step = findFailedStep(task?.steps ?? []);
+  if (end !== 'failed' || step === undefined) return undefined;
   const { watch, client } = output;
   const { patience, server, signal } = watch.ports;
   const id = step.taskId;
@@ -225,7 +226,7 @@ async function findStepCause({ end, task }: TaskLife, output: WaitOutput): Promi
     isLogComplete: events.length >= total,
     workingDir: failed.workingDir,
   });
-  return { ...cause, message: `step "${toSingleLine(step.name, 80)}" (task ${id}) failed: ${cause.message}` };
+  return { ...cause, message: nameStepFailure(step, cause.message) };
 }
 
 function findCause(life: TaskLife, follower: LogFollower, output: WaitOutput): Cause | undefined {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { main as check } from '../check-task-running.ts';
+import { main as report } from '../create-stats-comment.ts';
 import { type ClearmlAgent, startClearmlAgent } from '../dev/clearml-agent.ts';
 import { type ClearmlDriver, createClearmlDriver, type TaskDocument } from '../dev/clearml-driver.ts';
 import { runProgramHere } from '../dev/program-run.ts';
@@ -138,4 +139,7 @@ test('the cause of a failed step is the pipeline’s', async () => {
     kind: 'training',
     message: `step "train" (task ${failed}) failed: ValueError: learning rate is negative`,
   });
+  const env = { ...sandbox.env, GITHUB_REPOSITORY: 'acme/digits', PR_NUMBER: '7' };
+  const comment = await runProgramHere(report, { args: [id, '--dry-run'], env, cwd: folder });
+  expect(comment.stdout).toContain('ValueError: learning rate is negative');
 });

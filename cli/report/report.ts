@@ -6,6 +6,7 @@ import type { Evidence } from '../training/cause-table.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { readEnding } from '../training/ending.ts';
 import { readPodState } from '../training/kubernetes.ts';
+import { nameStepFailure } from '../training/steps.ts';
 import {
   isEnded,
   isSuccess,
@@ -418,6 +419,7 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
   const ending = readEnding(task.runtime, task.startedAtMs);
   const cause = explainEnd(findEnd(task, evidence), evidence, ending);
   if (cause === undefined) return null;
+  const step = task.status === 'failed' ? log?.step : undefined;
   const excerpt = chooseExcerpt(evidence.log, cause.lines, LOG_LINES);
   const shown = cause.lines && {
     first: Math.max(0, cause.lines.first - excerpt.first),
@@ -425,8 +427,10 @@ function describeFailure({ tasks, log }: ReportSources, context: ReportContext):
   };
   return {
     ...cause,
+    // A step has a script of its own.
+    ...(step && { message: nameStepFailure(step, cause.message), file: undefined, line: undefined }),
     taskId: task.id,
-    placeUrl: formatPlaceUrl(cause, task, context),
+    placeUrl: step === undefined ? formatPlaceUrl(cause, task, context) : null,
     log: excerpt.lines,
     lines: shown,
   };

@@ -21,6 +21,8 @@ export interface ReportedTask {
   /** The task that this one was cloned from, or whose step it is. */
   readonly parent: string | undefined;
   readonly isArchived: boolean;
+  /** Of a pipeline: the step that failed. */
+  readonly failedStep?: { readonly name: string; readonly taskId: string } | undefined;
   readonly runtime: Readonly<Record<string, string>>;
   readonly script: {
     readonly repository: string | undefined;

@@ -18,9 +18,11 @@ import { escapeRegExp } from '../shell/redaction.ts';
 import { splitLogLines } from '../training/console-log.ts';
 import { matchMarked } from '../training/history-mark.ts';
 import { isMonitor, nameMetric, sortMetrics } from '../training/metrics.ts';
-import { type Candidate, nameUseKey } from '../training/newest-tasks.ts';
+import type { Candidate } from '../training/newest-tasks.ts';
 import type { PullRequestTasks } from '../training/ownership.ts';
+import { findFailedStep, readSteps } from '../training/steps.ts';
 import { HISTORY_EVENTS, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
+import { keyOfUse } from '../training/uses.ts';
 import { type Curve, type Curves, cleanCurve } from './drawing/curve.ts';
 import { type Plot, parsePlot } from './drawing/plot.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type ReportServer } from './ports.ts';
@@ -45,6 +47,7 @@ const TASK_FIELDS = [
   'system_tags',
   'runtime',
   'hyperparams',
+  'configuration.Pipeline',
   'container',
   'script.repository',
   'script.branch',
@@ -152,7 +155,7 @@ export async function findTasksOfPullRequest(
   { pipeline, pullRequest }: PullRequestTasks,
   signal: AbortSignal,
 ): Promise<Candidate[]> {
-  const fields = [`runtime.${RUNTIME_KEYS.pullRequest}`, 'tags', `runtime.${nameUseKey(pullRequest)}`];
+  const fields = [`runtime.${RUNTIME_KEYS.pullRequest}`, 'tags', `runtime.${keyOfUse(pullRequest)}`];
   const pattern = `^(${pullRequest}|${tagPullRequest(pullRequest)}|[0-9a-f]{40,64} .*)$`;
   const filter = { [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline, _any_: { fields, pattern } };
   const found = await findNewestTasks(client, filter, CANDIDATE_FIELDS, PAGE_SIZE, { signal });
@@ -350,6 +353,7 @@ function toReportedTask(task: TaskOf<(typeof TASK_FIELDS)[number] | 'last_metric
     tags: task.tags,
     parent: task.parent,
     isArchived: task.system_tags.includes('archived'),
+    failedStep: findFailedStep(readSteps(task.configuration)),
     runtime: task.runtime,
     script: {
       repository: task.script.repository,

@@ -43,8 +43,10 @@ export interface ReportSources {
   /** The other baselines of the settings, in their order. */
   readonly anchors: readonly Baseline[];
   readonly curves: Curves;
-  /** The end of a failed task's console. */
-  readonly log: ({ readonly taskId: string } & ConsoleEnd) | undefined;
+  /** The end of a failed task's console; of a pipeline that of the step that failed. */
+  readonly log:
+    | ({ readonly taskId: string; readonly step?: ReportedTask['failedStep'] } & ConsoleEnd)
+    | undefined;
   /**
    * What the consoles say of replaced numbers, by task: those that tell a number from a NaN. Without its console a task's
    * zeros are doubted.
@@ -277,7 +279,12 @@ const NO_DETAILS: Details = { log: undefined, queues: new Map(), plots: [] };
 async function readDetails(tasks: readonly ReportedTask[], { clearml }: SourceServers): Promise<Details> {
   const failed = tasks.find(({ status }) => isEnded(status) && !isSuccess(status));
   if (failed !== undefined) {
-    return { ...NO_DETAILS, log: { taskId: failed.id, ...(await clearml.readLogEnd(failed.id)) } };
+    const { id, failedStep: step } = failed;
+    // A pipeline fails because a step did. The step may be gone since.
+    const ofStep = step && (await settle(clearml.readLogEnd(step.taskId)));
+    const end = ofStep !== undefined && 'value' in ofStep ? ofStep.value : undefined;
+    const log = end === undefined ? await clearml.readLogEnd(id) : { ...end, step };
+    return { ...NO_DETAILS, log: { taskId: id, ...log } };
   }
   const queueIds = [
     ...new Set(tasks.flatMap(({ status, queueId }) => (status === 'queued' && queueId ? [queueId] : []))),

@@ -1,5 +1,6 @@
 import { isUsedByPullRequest, type PullRequestTasks } from './ownership.ts';
 import { RUNTIME_KEYS, wasTakenBack } from './task.ts';
+import { keyOfUse } from './uses.ts';
 
 /** What tells whether a task is the newest of a pull request. */
 export type Candidate = Parameters<typeof wasTakenBack>[0] & {
@@ -21,7 +22,8 @@ export function chooseNewestTasks(
   headCommit: string | undefined,
 ): string[][] {
   const ours = tasks.filter(
-    (task) => task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline && isUsed(task, of.pullRequest),
+    (task) =>
+      task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline && isUsedByPullRequest(task, of.pullRequest),
   );
   // A draft that was never queued is left over from launches at the same time.
   const real = ours.filter((task) => task.status !== 'created' || wasTakenBack(task));
@@ -51,18 +53,9 @@ function compareAge(a: Candidate, b: Candidate): number {
   return (b.createdAtMs ?? 0) - (a.createdAtMs ?? 0) || (a.id < b.id ? 1 : -1);
 }
 
-function isUsed(task: Candidate, pullRequest: number): boolean {
-  return isUsedByPullRequest(task, pullRequest) || nameUse(task, pullRequest) !== undefined;
-}
-
-/** `COMMIT BRANCH` of the pull request that has reused the task. */
+/** `COMMIT BRANCH URL` of the pull request that has reused the task. */
 function nameUse({ runtime }: Candidate, pullRequest: number): string | undefined {
-  return runtime[nameUseKey(pullRequest)];
-}
-
-/** The key in a task's `runtime` under which a pull request notes that it has reused the task. */
-export function nameUseKey(pullRequest: number): string {
-  return `ci_use_${pullRequest}`;
+  return runtime[keyOfUse(pullRequest)];
 }
 
 /** A launch marks its tasks, and with seeds also those that it reuses. */

@@ -23,6 +23,21 @@ export function readSteps(configuration: Readonly<Record<string, unknown>>): Pip
   });
 }
 
+/** The step that has failed, if it has a task. */
+export function findFailedStep(
+  steps: readonly PipelineStep[],
+): { readonly name: string; readonly taskId: string } | undefined {
+  const [failed] = steps.flatMap(({ name, status, taskId }) =>
+    status === 'failed' && taskId !== undefined ? [{ name, taskId }] : [],
+  );
+  return failed;
+}
+
+/** `step "train" failed: ValueError: …`: what a pipeline's failure is called. */
+export function nameStepFailure({ name, taskId }: { name: string; taskId: string }, message: string): string {
+  return `step "${toSingleLine(name, 80)}" (task ${taskId}) failed: ${message}`;
+}
+
 /** `3 of 5 steps completed, running: train`; empty where there are none. */
 export function describeSteps(steps: readonly PipelineStep[]): string {
   if (steps.length === 0) return '';
