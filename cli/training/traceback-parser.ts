@@ -85,7 +85,7 @@ const BOX_LINE = /^\s*[\u2502|](.*)[\u2502|]\s*$/;
 const BOX_PATH = /^(?:[/~<]|[a-z]:[\\/]|(?!\d+ )[\w.-]+[\\/.])/i;
 const BOX_PLACE = /^((?:[a-z]:)?[^:]+):(\d+)\s*(?:in\b|$)/i;
 /** CPython's frames; loguru 0.7 puts `>` before one of them. */
-const FRAME = /^(\s*|> )File "(.+?)", line (\d+)(?:, in .*)?\s*$/;
+const FRAME = /^(\s*|> )File "([^"]+)", line (\d+)(?:, in [\s\S]*)?\s*$/;
 /** IPython 8, ultratb.py: in the output of notebooks that papermill and nbclient run. */
 const NOTEBOOK_FRAME = /^File (\S+?):(\d+)(?:, in .*)?$/;
 const SYNTAX_ERROR = /^(?:SyntaxError|IndentationError|TabError): /;
@@ -373,7 +373,7 @@ function readException(draft: Draft, { at, text }: Line): boolean {
     return true;
   }
   if (isCut) draft.fallback = { at, text: whole };
-  if (/[\p{L}\p{N}]/u.test(text)) draft.fallback ??= { at, text };
+  if (/[\p{L}\p{N}]/u.test(text) && !endsMessage(text)) draft.fallback ??= { at, text };
   return fallback === undefined || at - fallback.at < MAX_DUMP_LINES;
 }
 

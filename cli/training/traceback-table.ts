@@ -67,12 +67,12 @@ export const INTRODUCTIONS: ReadonlyArray<Words & { readonly role: Exclude<Role,
     role: 'thread',
   },
   {
-    source: 'CPython 3.11 to 3.14, multiprocessing/process.py',
+    source: 'CPython 3.11 to 3.14, multiprocessing',
     pattern: /^Process [^:]{1,200}:$/,
     role: 'child',
   },
   {
-    source: 'CPython 3.11 to 3.14, concurrent/futures/process.py; multiprocessing/pool.py',
+    source: 'CPython 3.11 to 3.14, concurrent.futures; multiprocessing/pool.py',
     pattern: /\bException in initializer:$/,
     role: 'child',
   },
@@ -84,8 +84,7 @@ export const CONTEXT_LINK = /^\s*During handling of the above exception, another
 
 /** A traceback that travelled from another process inside the exception of this name. */
 export const REMOTE_TRACEBACK: Words = {
-  source:
-    'CPython 3.11 to 3.14, multiprocessing/pool.py, concurrent/futures/process.py; joblib 1.4; multiprocess 0.70',
+  source: 'CPython 3.11 to 3.14, multiprocessing/pool.py, concurrent.futures; joblib 1.4; multiprocess 0.70',
   pattern: /RemoteTraceback\b/,
 };
 
@@ -112,7 +111,7 @@ export const WRAPPERS: ReadonlyArray<Words & { readonly isParallel?: boolean }> 
       /^RuntimeError: (?:DataLoader worker \(pid\(s\) [\d, ]+\)|Pin memory thread) exited unexpectedly/,
   },
   {
-    source: 'CPython 3.11 to 3.14, concurrent/futures/process.py; joblib 1.4, loky',
+    source: 'CPython 3.11 to 3.14, concurrent.futures; joblib 1.4, loky',
     pattern: /\b(?:BrokenProcessPool|TerminatedWorkerError)\b/,
   },
   {
