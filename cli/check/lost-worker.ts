@@ -4,7 +4,7 @@ import { enqueueTask } from '../clearml/enqueue.ts';
 import { findEntries, removeEntry } from '../clearml/queues.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { readSourceQueue } from '../training/attempt.ts';
-import type { Cause } from '../training/cause.ts';
+import type { Cause } from '../training/cause/cause.ts';
 import { isEnded, RUNTIME_KEYS, readRetries } from '../training/task.ts';
 import {
   beginLife,

@@ -3,7 +3,7 @@ import type { ExitCode } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { formatDuration } from '../text/duration.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import { type Cause, formatCause, formatPlace } from '../training/cause.ts';
+import { type Cause, formatCause, formatPlace } from '../training/cause/cause.ts';
 import {
   combineEnds,
   type EndReason,

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Evidence } from '../training/cause-table.ts';
+import type { Evidence } from '../training/cause/cause-table.ts';
 
 /** A console with the decisive lines of real libraries, and what should be said of it. */
 export interface FailureConsole {

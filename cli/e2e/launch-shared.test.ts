@@ -125,10 +125,16 @@ describe('a task that still waits', () => {
   test('that an agent takes meanwhile is said to train the former commit perhaps', async () => {
     const { id } = await launchTask([], await describePullRequest(7));
     const commit = commitSameFiles();
-    const env = await breakRequests((endpoint) =>
-      endpoint === 'tasks.edit' ? { kind: 'hold', until: driver.startTask(id) } : undefined,
-    );
+    // What an agent sends when it takes a task.
+    const take = () => driver.call('tasks.dequeue', { task: id, new_status: 'in_progress' });
+    let isTaken = false;
+    const env = await breakRequests((endpoint) => {
+      if (endpoint !== 'tasks.edit' || isTaken) return undefined;
+      isTaken = true;
+      return { kind: 'hold', until: take() };
+    });
     const run = await launch([], { env: { ...(await describePullRequest(8, { head: commit })), ...env } });
+    expect(run.stderr).not.toContain('error:');
     expect(run).toMatchObject({ exitCode: 0, stdout: `${id}\n` });
     expect(run.stderr).toContain(
       `::warning::an agent took task ${id} while it was given commit ${commit.slice(0, 10)}: it may train the former commit`,

@@ -8,6 +8,9 @@ import type { Launch } from './create-and-enqueue.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import { changeTags, type KnownTask } from './server.ts';
 
+/** A launch takes a minute at most. The server's clock may differ from ours. */
+const RECENT_MS = 5 * 60_000;
+
 /**
  * Notes on a task of another launch that this one uses it too, in `runtime` and by tags: whoever else gives it up then
  * leaves it. Before a draft is queued, so that its creator does not take it back. A task that no agent has taken yet gets
@@ -18,16 +21,19 @@ import { changeTags, type KnownTask } from './server.ts';
 export async function adoptTask(
   known: KnownTask,
   { document }: PlannedTask,
-  { plan, server, token }: Launch,
+  { plan, server, token, clock }: Launch,
 ): Promise<'done' | 'overtaken'> {
   const { client, signal } = server;
   const marks = chooseMarksOfReused(known, plan);
-  if (!isEnded(known.status)) {
-    const set = {
-      [keyOfUse(plan.user)]: formatUse(plan.code),
-      ...(marks.all.length === 0 ? {} : { [RUNTIME_KEYS.history]: marks.all.join(' ') }),
-      [RUNTIME_KEYS.shared]: token,
-    };
+  // Its creator may still fail, and take it back.
+  const isRecent = clock.now() - known.createdMs < RECENT_MS;
+  const set = {
+    [keyOfUse(plan.user)]: formatUse(plan.code),
+    ...(marks.all.length === 0 ? {} : { [RUNTIME_KEYS.history]: marks.all.join(' ') }),
+    ...(isRecent || known.status === 'created' ? { [RUNTIME_KEYS.shared]: token } : {}),
+  };
+  const isNoted = Object.entries(set).every(([key, value]) => known.runtime[key] === value);
+  if (!isEnded(known.status) && !isNoted) {
     // An ending of before is over: it is about to be queued again.
     const remove = known.runtime[RUNTIME_KEYS.ended] === undefined ? [] : [RUNTIME_KEYS.ended];
     await noteInRuntime(client, known.id, { set, remove }, { signal });

@@ -1,8 +1,8 @@
 import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { findAttemptStart } from '../training/attempt.ts';
-import { type Cause, explainEnd, isAgentShutDown } from '../training/cause.ts';
-import type { Evidence } from '../training/cause-table.ts';
+import { type Cause, explainEnd, isAgentShutDown } from '../training/cause/cause.ts';
+import type { Evidence } from '../training/cause/cause-table.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { readEnding } from '../training/ending.ts';
 import { readPodState } from '../training/kubernetes.ts';

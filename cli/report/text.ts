@@ -3,7 +3,7 @@ import { EXIT_CODES } from '../shell/failure.ts';
 import { formatDuration } from '../text/duration.ts';
 import { formatChange, formatNumber, formatPair, formatPercentChange } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
-import { formatPlace } from '../training/cause.ts';
+import { formatPlace } from '../training/cause/cause.ts';
 import type { TaskStatus } from '../training/task.ts';
 import { type DoubtedValue, findDecisive, judgeEffect, type ReportMetric } from './metrics.ts';
 import type { Report, ReportBaseline, ReportTask } from './report.ts';

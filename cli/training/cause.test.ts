@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { readFailureConsoles, toEvidence } from '../dev/failure-consoles.ts';
-import { type Cause, explainEnd, formatCause, isAgentShutDown, recogniseFailure } from './cause.ts';
-import { CAUSE_TABLE, type Evidence } from './cause-table.ts';
+import { type Cause, explainEnd, formatCause, isAgentShutDown, recogniseFailure } from './cause/cause.ts';
+import { CAUSE_TABLE, type Evidence } from './cause/cause-table.ts';
+import { findTraceback } from './cause/traceback.ts';
 import type { EndReason } from './task-life.ts';
-import { findTraceback } from './traceback.ts';
 
 const FIXTURES = new URL('fixtures/causes/', import.meta.url);
 

@@ -1,5 +1,5 @@
 import { stripAnsi } from '../text/single-line.ts';
-import type { LineRange } from './traceback.ts';
+import type { LineRange } from './cause/traceback.ts';
 
 /** A part of a task's console, as ClearML keeps it. It may hold many lines. */
 export interface LogEvent {

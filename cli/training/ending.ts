@@ -1,6 +1,6 @@
 import { isRecord, parseJson } from '../shell/json.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import type { Cause } from './cause.ts';
+import type { Cause } from './cause/cause.ts';
 import { RUNTIME_KEYS } from './task.ts';
 
 /** Why we end a task. */

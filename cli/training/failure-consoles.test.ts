@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { readFailureConsoles, toEvidence } from '../dev/failure-consoles.ts';
-import { recogniseFailure } from './cause.ts';
-import { findTraceback } from './traceback.ts';
+import { recogniseFailure } from './cause/cause.ts';
+import { findTraceback } from './cause/traceback.ts';
 
 describe('the cause is told where the console of a real library hides it:', () => {
   const consoles = readFailureConsoles();

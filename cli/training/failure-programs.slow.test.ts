@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { toEvidence } from '../dev/failure-consoles.ts';
 import { findPython } from '../dev/required-tools.ts';
-import { recogniseFailure } from './cause.ts';
+import { recogniseFailure } from './cause/cause.ts';
 import { splitLogLines } from './console-log.ts';
 
 const FOLDER = fileURLToPath(new URL('fixtures/failure-consoles/python/', import.meta.url));

@@ -1,8 +1,8 @@
-import { toSingleLine } from '../text/single-line.ts';
+import { toSingleLine } from '../../text/single-line.ts';
+import { type Ending, explainEnding } from '../ending.ts';
+import { formatAgentCommand } from '../task.ts';
+import type { EndReason } from '../task-life.ts';
 import { CAUSE_TABLE, type CauseKind, type Evidence, RUN_STARTS } from './cause-table.ts';
-import { type Ending, explainEnding } from './ending.ts';
-import { formatAgentCommand } from './task.ts';
-import type { EndReason } from './task-life.ts';
 import type { LineRange } from './traceback.ts';
 
 /** Why a task did not succeed. */
