@@ -6,6 +6,7 @@ import {
   NOTHING_ENDED,
 } from '../clearml/abort.ts';
 import { type ClearmlClient, createClearmlClient, type Reach } from '../clearml/client.ts';
+import { formatRunUrl, readServerUrl } from '../github/event.ts';
 import type { Environment } from '../shell/environment.ts';
 import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import type { Interruption, Session } from '../shell/program.ts';
@@ -111,10 +112,9 @@ async function endUnfinished(
 
 /** The run that waits for a task is over, and the task with it. */
 export function describeRunEnd(env: Environment): Ending {
-  const { GITHUB_RUN_ID: id, GITHUB_REPOSITORY: repository, GITHUB_SERVER_URL: server } = env;
-  if (id === undefined || repository === undefined) return { kind: 'cancelled', by: id ?? '' };
-  const url = `${server ?? 'https://github.com'}/${repository}/actions/runs/${id}`;
-  return { kind: 'cancelled', by: id, url };
+  const { GITHUB_RUN_ID: runId, GITHUB_REPOSITORY: repository } = env;
+  const url = formatRunUrl({ runId, repository, serverUrl: readServerUrl(env) });
+  return { kind: 'cancelled', by: runId ?? '', url };
 }
 
 /** The wait ends with an error of the server, so the tasks can't be ended. Says which ones go on. */

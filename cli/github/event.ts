@@ -106,7 +106,7 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
     workflow: env.GITHUB_WORKFLOW,
     job: env.GITHUB_JOB,
     actor: env.GITHUB_ACTOR,
-    serverUrl: dropUserInfo((env.GITHUB_SERVER_URL ?? 'https://github.com').replace(/\/+$/, '')),
+    serverUrl: readServerUrl(env),
     apiUrl,
   });
 }
@@ -142,6 +142,21 @@ function readClosedBase(event: Event | undefined): GithubRun['closedBase'] {
   const { state, base } = event?.pull_request ?? {};
   if (base === undefined || (state !== 'closed' && event?.action !== 'closed')) return undefined;
   return { branch: base.ref, commit: base.sha };
+}
+
+/** Without user name, password and trailing slash. */
+export function readServerUrl({ GITHUB_SERVER_URL: text = 'https://github.com' }: Environment): string {
+  return dropUserInfo(text.replace(/\/+$/, ''));
+}
+
+/** The page of a workflow run; undefined outside Actions. */
+export function formatRunUrl({
+  runId,
+  repository,
+  serverUrl,
+}: Pick<GithubRun, 'runId' | 'repository' | 'serverUrl'>): string | undefined {
+  if (runId === undefined || repository === undefined) return undefined;
+  return `${serverUrl}/${repository}/actions/runs/${encodeURIComponent(runId)}`;
 }
 
 function readApiUrl({ GITHUB_API_URL: text = 'https://api.github.com' }: Environment): string {

@@ -1,7 +1,7 @@
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
 import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
-import type { GithubRun } from '../github/event.ts';
+import { formatRunUrl } from '../github/event.ts';
 import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, type Settled, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
@@ -121,7 +121,7 @@ export async function publishGone(
     renderGone(gone, {
       webHost: access.webHost,
       apiVersion: connection.clearml.apiVersion,
-      runUrl: formatRunUrl(github, target.pullRequest?.repository),
+      runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
     }),
   );
   // GitHub's failure decides the exit code, and this would not be told.
@@ -149,11 +149,6 @@ export async function publishGone(
     if (flags.json !== true) voice.result(comment.url);
   }
   throw failure;
-}
-
-function formatRunUrl({ runId, serverUrl }: GithubRun, repository: string | undefined): string | undefined {
-  if (runId === undefined || repository === undefined) return undefined;
-  return `${serverUrl}/${repository}/actions/runs/${encodeURIComponent(runId)}`;
 }
 
 /** Judges the sources, and writes the report and the comment's text. */

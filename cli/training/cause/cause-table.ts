@@ -1,3 +1,4 @@
+import { ATTEMPT_STARTS } from '../attempt.ts';
 import { isOutOfMemory } from './out-of-memory.ts';
 import { type Ending, findTraceback, type LineRange } from './traceback.ts';
 import { findFaultPlace } from './traceback-parser.ts';
@@ -83,9 +84,6 @@ interface Words {
   readonly source: string;
   readonly pattern: RegExp;
 }
-
-/** The agent's first line of a run. */
-export const RUN_STARTS = /^task [0-9a-f]{32} pulled from \S+ by worker /;
 
 /** The agent's, before it sets up the task. */
 const SETUP_STARTS = /^Executing task id \[[0-9a-f]{32}\]:/;
@@ -587,7 +585,7 @@ function describeEnding({ exception, text, place, lines }: Ending): Finding {
 
 /** What the program printed, and where it begins in the log: a task that was enqueued again has the logs of all its runs. */
 function readTraining({ log }: Evidence): { readonly lines: readonly string[]; readonly first: number } {
-  const run = log.findLastIndex((line) => RUN_STARTS.test(line)) + 1;
+  const run = log.findLastIndex((line) => ATTEMPT_STARTS.test(line)) + 1;
   const start = log.slice(run).findIndex((line) => line.includes(EXECUTION_STARTS)) + 1;
   // Set-up failed: a traceback in it is the agent's own.
   if (start === 0 && log.slice(run).some((line) => SETUP_STARTS.test(line)))
@@ -597,7 +595,7 @@ function readTraining({ log }: Evidence): { readonly lines: readonly string[]; r
 
 /** What the agent printed before it started the program. */
 function readSetup({ log }: Evidence): readonly string[] {
-  const run = log.slice(log.findLastIndex((line) => RUN_STARTS.test(line)) + 1);
+  const run = log.slice(log.findLastIndex((line) => ATTEMPT_STARTS.test(line)) + 1);
   const start = run.findIndex((line) => line.includes(EXECUTION_STARTS));
   return start < 0 ? run : run.slice(0, start);
 }

@@ -1,8 +1,9 @@
 import { toSingleLine } from '../../text/single-line.ts';
+import { ATTEMPT_STARTS } from '../attempt.ts';
 import { type Ending, explainEnding } from '../ending.ts';
 import { formatAgentCommand } from '../task.ts';
 import type { EndReason } from '../task-life.ts';
-import { CAUSE_TABLE, type CauseKind, type Evidence, RUN_STARTS } from './cause-table.ts';
+import { CAUSE_TABLE, type CauseKind, type Evidence } from './cause-table.ts';
 import type { LineRange } from './traceback.ts';
 
 /** Why a task did not succeed. */
@@ -66,7 +67,7 @@ export function explainEnd(end: EndReason, evidence: Evidence, ending?: Ending):
  * the console tells the two apart (clearml-agent 3.0.3, worker.py `handle_task_process_termination`).
  */
 export function isAgentShutDown({ statusReason, log }: Evidence): boolean {
-  const run = log.slice(log.findLastIndex((line) => RUN_STARTS.test(line)) + 1);
+  const run = log.slice(log.findLastIndex((line) => ATTEMPT_STARTS.test(line)) + 1);
   const has = (pattern: RegExp) => run.some((line) => pattern.test(line));
   return (
     statusReason === 'user abort' &&
