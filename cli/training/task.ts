@@ -75,6 +75,8 @@ export const RUNTIME_KEYS = {
   ended: 'ci_ended',
   /** The history marks, separated by blanks. */
   history: 'ci_history',
+  /** The params that its launch gave, as JSON. */
+  given: 'ci_given',
   /** How often it was enqueued again because its worker was lost. */
   retries: 'ci_retries',
 } as const;
