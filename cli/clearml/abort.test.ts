@@ -15,6 +15,7 @@ const NO_CHILDREN = { own: [], clones: [] };
 
 interface FakeTask {
   status: TaskStatus;
+  statusReason: string;
   statusMessage: string;
   startedAtMs: number | undefined;
   statusChangedAtMs: number | undefined;
@@ -32,6 +33,7 @@ function createServer(
       id,
       {
         status: 'in_progress',
+        statusReason: '',
         statusMessage: '',
         startedAtMs: startMs - 600_000,
         statusChangedAtMs: startMs - 600_000,
@@ -485,4 +487,43 @@ test('the children of a task are ended with it, also those that it starts until 
   expect(new Set(outcome.ended)).toEqual(new Set([A, B, C]));
   expect([all.get(B)?.status, all.get(C)?.status]).toEqual(['stopped', 'created']);
   expect(noted.map(([id]) => id)).toEqual([A, B, C]);
+});
+
+test('a task that Kubernetes moves from one queue to the next is taken out of the next one', async () => {
+  const clock = createSimulatedClock();
+  const moving = { status: 'stopped', statusReason: 'moving to k8s pending queue' } as const;
+  const { server, calls, all } = createServer(
+    clock,
+    { [A]: moving },
+    {
+      read: (task, _id, nth) => {
+        if (nth === 12) Object.assign(task, { status: 'queued', statusReason: 'k8s pending scheduler' });
+      },
+      dequeue: (task) => Object.assign(task, { status: 'created' }),
+    },
+  );
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
+  expect(calls).toEqual(['10.25 dequeue a']);
+  expect(all.get(A)?.status).toBe('created');
+});
+
+test('a task that stays stopped on its way to a pod has ended', async () => {
+  const clock = createSimulatedClock();
+  const moving = { status: 'stopped', statusReason: 'moving to k8s pending queue' } as const;
+  const { server, calls, seconds } = createServer(clock, { [A]: moving });
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
+  expect(calls).toEqual([]);
+  expect(seconds()).toBeCloseTo(30.25);
 });

@@ -3,6 +3,7 @@ import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import { withTimeLimit } from '../shell/time-limit.ts';
 import type { Clock } from '../shell/world.ts';
 import { type Ending, noteEnding } from '../training/ending.ts';
+import { findMoveTimeoutMs } from '../training/kubernetes.ts';
 import { isEnded, isSuccess } from '../training/task.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import { type Children, findChildren } from './children.ts';
@@ -31,7 +32,10 @@ export interface AbortServer {
 
 /** A task, as far as ending it needs it. Times in ms since 1970, by the server's clock. */
 export interface AbortState
-  extends Pick<WatchedTask, 'status' | 'statusMessage' | 'startedAtMs' | 'statusChangedAtMs'> {
+  extends Pick<
+    WatchedTask,
+    'status' | 'statusReason' | 'statusMessage' | 'startedAtMs' | 'statusChangedAtMs'
+  > {
   /** ClearML id of the user who created it. */
   readonly user: string | undefined;
 }
@@ -275,6 +279,9 @@ function decideStep(state: AbortState | undefined, effort: Effort, nowMs: number
 /** How long a status must last until nothing can undo it. */
 function computeSettleMs(state: AbortState, effort: Effort, nowMs: number): number {
   if (state.status === 'created') return effort.dequeues > 0 ? DEQUEUE_SETTLE_MS : 0;
+  // The Kubernetes glue is about to enqueue it elsewhere.
+  const moveMs = findMoveTimeoutMs(state, false);
+  if (moveMs !== undefined) return moveMs;
   if (state.status !== 'stopped' || isSetByAgent(state.statusMessage)) return 0;
   const { startedAtMs, statusChangedAtMs } = state;
   const isFresh =
@@ -313,13 +320,14 @@ async function readStates(
   ids: readonly string[],
   signal: AbortSignal,
 ): Promise<Map<string, AbortState>> {
-  const fields = ['status', 'status_message', 'started', 'status_changed', 'user'] as const;
+  const fields = ['status', 'status_reason', 'status_message', 'started', 'status_changed', 'user'] as const;
   const tasks = await readTasks(client, ids, fields, { signal });
   return new Map(
     [...tasks].map(([id, task]) => [
       id,
       {
         status: task.status,
+        statusReason: task.status_reason,
         statusMessage: task.status_message,
         startedAtMs: task.started,
         statusChangedAtMs: task.status_changed,
