@@ -527,3 +527,28 @@ test('a task that stays stopped on its way to a pod has ended', async () => {
   expect(calls).toEqual([]);
   expect(seconds()).toBeCloseTo(30.25);
 });
+
+test('a task that an enqueue under way puts into its queue after our dequeue is taken out again', async () => {
+  const clock = createSimulatedClock();
+  const { server, calls, seconds, inQueue } = createServer(
+    clock,
+    { [A]: { status: 'queued' } },
+    {
+      dequeue: (task, id) => {
+        task.status = 'created';
+        inQueue.add(id);
+      },
+    },
+  );
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
+  expect(calls).toEqual(['0 dequeue a']);
+  expect([...inQueue]).toEqual([]);
+  // Once for the dequeue to settle, and once more for a worker that may have taken it from there.
+  expect(seconds()).toBeGreaterThanOrEqual(4);
+});

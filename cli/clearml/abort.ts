@@ -225,9 +225,7 @@ async function settleDone(
   { pending, ended }: Attempt,
   signal: AbortSignal,
 ): Promise<boolean> {
-  // Our own dequeue has taken it out of its queue.
-  const isChecked = (id: string) => (pending.get(id)?.dequeues ?? 0) > 0;
-  const drafts = ids.filter((id) => states.get(id)?.status === 'created' && !isChecked(id));
+  const drafts = ids.filter((id) => states.get(id)?.status === 'created');
   const end = (id: string) => {
     pending.delete(id);
     ended.push(id);
