@@ -216,6 +216,30 @@ describe('a draft that is in the queue all the same', () => {
   });
 });
 
+describe('a draft of an older commit', () => {
+  const env = { PR_NUMBER: '7', GITHUB_REPOSITORY: 'acme/digits' };
+
+  async function launchTwice(between: (older: string) => Promise<void>) {
+    const older = await launchDraft(env);
+    await between(older);
+    repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
+    repository.git('update-ref', 'refs/remotes/origin/main', 'HEAD');
+    const newer = await launch({ args: ['--json'], env });
+    const report = JSON.parse(newer.stdout) as { tasks: { id: string }[]; superseded: string[] };
+    return { older, newer: report.tasks[0]?.id ?? '', superseded: report.superseded };
+  }
+
+  test('is taken out of the queue that holds it all the same', async () => {
+    const { older, newer, superseded } = await launchTwice(strand);
+    expect(superseded).toEqual([older]);
+    expect((await look()).entries).toEqual([newer]);
+  });
+
+  test('is left alone where it is in no queue', async () => {
+    expect((await launchTwice(async () => undefined)).superseded).toEqual([]);
+  });
+});
+
 describe('another change at the same time', () => {
   test.each<[string, StepDone, string]>([
     ['tasks.dequeue', 'task loaded', 'queued'],

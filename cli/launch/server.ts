@@ -118,19 +118,21 @@ export async function findTasksByKey(
   );
 }
 
-/** Queued and running tasks of this pipeline that the pull request uses. */
+const UNFINISHED: readonly TaskStatus[] = ['created', 'queued', 'in_progress'];
+
+/** Drafts, queued and running tasks of this pipeline that the pull request uses. */
 export async function findUnfinished(
   server: LaunchServer,
   pullRequest: number,
   pipelineHash: string,
 ): Promise<KnownTask[]> {
   const tasks = await findKnownTasks(server, {
-    status: ['queued', 'in_progress'],
+    status: UNFINISHED,
     [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
   });
   return tasks.filter(
     (task) =>
-      (task.status === 'queued' || task.status === 'in_progress') &&
+      UNFINISHED.includes(task.status) &&
       task.runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
       isUsedByPullRequest(task, pullRequest),
   );

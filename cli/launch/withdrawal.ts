@@ -9,7 +9,7 @@ import { isUsedByOthers } from '../training/ownership.ts';
 import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import { isTakeoverNote, type Launch, type LaunchResult, noteTakeover } from './create-and-enqueue.ts';
 import { deleteDraft, findUnfinished } from './server.ts';
-import { isGivenUp, isSuperseded } from './superseded.ts';
+import { countEntries, isGivenUp, isSuperseded } from './superseded.ts';
 
 /** How long ending older tasks, or taking back what was created, may take at least. */
 const CLEAN_UP_MS = 9_000;
@@ -121,7 +121,7 @@ export async function endSuperseded(
   try {
     const known = new Set([...superseded, ...givenUp].map((task) => task.id));
     const unfinished = await findUnfinished({ client, signal }, pullRequest, plan.pipelineHash);
-    const present = unfinished.filter((task) => known.has(task.id));
+    const present = countEntries(unfinished, known).filter((task) => known.has(task.id));
     const shared = present.filter((task) => isGivenUp(task, plan)).map((task) => task.id);
     const { unused } = await releaseTasks(client, shared, pullRequest, signal);
     ids = [...present.filter((task) => isSuperseded(task, plan)).map((task) => task.id), ...unused];
