@@ -182,6 +182,19 @@ describe('a launch whose enqueue is overtaken', () => {
   });
 });
 
+test('a launch creates its project where somebody creates meanwhile the one that it lies in', async () => {
+  const held = hold.next('projects.create', 'project looked for');
+  const launching = launch({ args: ['--project', 'A Team/digits'] });
+  await held.reached;
+  await driver.call('projects.create', { name: 'A Team' });
+  held.release();
+  const { exitCode, stdout } = await launching;
+  expect(exitCode).toBe(0);
+  expect(await look()).toEqual(waits(stdout.trim()));
+  const { projects } = await driver.call('projects.get_all', { name: '^A Team' });
+  expect(projects.map(({ name }: { name: string }) => name).sort()).toEqual(['A Team', 'A Team/digits']);
+});
+
 describe('a draft that is in the queue all the same', () => {
   test('is mended by a launch that reuses it', async () => {
     const id = await launchDraft();

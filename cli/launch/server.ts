@@ -70,15 +70,19 @@ export async function findProject(
 /** Creates the project, or gives the id of the one that somebody else has just created. */
 export async function ensureProject(server: LaunchServer, name: string): Promise<string> {
   const { client, signal } = server;
-  try {
-    const body = { name, description: '' };
-    const options = { isRepeatable: true, signal };
-    return (await client.call('projects.create', body, CreatedSchema, options)).id;
-  } catch (error) {
-    // Somebody else created it in the meantime, or our own first request landed unanswered.
-    const id = isRefusal(error, 'project exists') ? await findProject(server, name) : undefined;
-    if (id === undefined) throw error;
-    return id;
+  const body = { name, description: '' };
+  for (let projectsLeft = name.split('/').length; ; projectsLeft -= 1) {
+    try {
+      const options = { isRepeatable: true, signal };
+      return (await client.call('projects.create', body, CreatedSchema, options)).id;
+    } catch (error) {
+      if (!isRefusal(error, 'project exists')) throw error;
+      // Somebody else created it in the meantime, or our own first request landed unanswered.
+      const id = await findProject(server, name);
+      if (id !== undefined) return id;
+      // Or somebody has created just now one of those that it lies in: the server refuses that too.
+      if (projectsLeft <= 1) throw error;
+    }
   }
 }
 
