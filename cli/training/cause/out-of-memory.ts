@@ -18,9 +18,10 @@ const OUT_OF_MEMORY: ReadonlyArray<{ readonly source: string; readonly pattern: 
       /(?<!(?:may|might|could|possibly|maybe|likely|probably|if)\b[^.\n]{0,30})\bout[ _]of[ _]memory\b/i,
   },
   {
-    source: 'CUDA 13 driver and runtime, numba 0.62; HIP 7; Level Zero 1.24 and Unified Runtime; OpenCL 3',
+    source:
+      'CUDA 13 driver and runtime, numba 0.62; HIP 7; Level Zero 1.24 and Unified Runtime; OpenCL 3, also through Boost',
     pattern:
-      /\b(?:CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|hipErrorOutOfMemory|hipErrorMemoryAllocation|\w+_ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE)\b/,
+      /\b(?:CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|hipErrorOutOfMemory|hipErrorMemoryAllocation|\w+_ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE)\b|\bMemory Object Allocation Failure\b/,
   },
   {
     source: 'cuBLAS, cuSPARSE, cuSOLVER, cuFFT, cuRAND 13, cuDNN 9; hipBLAS, rocBLAS and MIOpen 7',

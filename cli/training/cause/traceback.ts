@@ -213,7 +213,11 @@ function describe(block: Block, wrappers: readonly Block[], search: Search): End
   return {
     exception: composeException(block, parts[0]),
     text: [block, ...causes, ...parts].map(joinText).join('\n'),
-    place: block.place ?? parts.find(({ place }) => place !== undefined)?.place,
+    // Of one that came from a pool's process the library's frames may be all there are; the call is in the repository.
+    place:
+      block.place ??
+      parts.find(({ place }) => place !== undefined)?.place ??
+      (block.isRemote ? wrappers.at(-1)?.place : undefined),
     lines: { first: block.first, last: block.last },
     wrapper: around.length === 0 ? undefined : around.map(joinText).join('\n'),
     child: readChildEnd(block),
