@@ -415,7 +415,10 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
         lines.slice(at + 1).filter((text) => PROGRESS.test(text)).length > 1;
       const line = at > after && !goesOn ? lines[at] : undefined;
       if (line !== undefined)
-        return `a process of the training was killed, often for lack of memory: ${line.trim()}`;
+        return {
+          message: `a process of the training was killed, often for lack of memory: ${line.trim()}`,
+          lines: { first: first + at, last: first + at },
+        };
       return isPodKilled(evidence) ? 'Kubernetes killed the pod for lack of memory (OOMKilled)' : undefined;
     },
     advice: KERNEL_LOG,
@@ -436,20 +439,22 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
     kind: 'out-of-memory',
     recognise(evidence) {
       if (findExitCode(evidence) === undefined || findUncaught(evidence) !== undefined) return undefined;
-      const { lines } = readTraining(evidence);
+      const { lines, first } = readTraining(evidence);
       const at = lines.findLastIndex((line) =>
         NATIVE_MEMORY_ERRORS.some(({ pattern }) => pattern.test(line)),
       );
-      const said = findTermination(lines.slice(at));
-      if (said === undefined || !TERMINATE.test(lines[at] ?? '')) return lines[at];
+      const message = lines[at];
+      const said = findTermination(evidence);
+      if (message === undefined || said?.lines.first !== first + at)
+        return message && { message, lines: { first: first + at, last: first + at } };
       const isMemory = /bad_alloc|out_?of_?memory/i.test(said.error) || isOutOfMemory(said.what);
-      return isMemory ? said.message : undefined;
+      return isMemory ? { message: said.message, lines: said.lines } : undefined;
     },
     advice: LARGER_MACHINE,
   },
   {
     name: 'argument-error',
-    source: 'CPython 3.14, argparse.py; click 8, exceptions.py; typer 0.16; jsonargparse 4',
+    source: 'CPython 3.14, argparse.py; click 8, exceptions.py; typer 0.16; jsonargparse 4; fire 0.7',
     kind: 'training',
     // They exit with 2, and print the usage first.
     recognise(evidence) {
@@ -457,7 +462,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const { lines } = readTraining(evidence);
       if (!isRefused || !has(lines, /^usage: /i)) return undefined;
       const boxed = /^[\u2502|] +(\S.*?) +[\u2502|]$/;
-      return findMatch(lines, /^((?:\S+: e|E|e)rror: .+)/) ?? findMatch(lines, boxed);
+      return findMatch(lines, /^((?:\S+: )?error: .+)/i) ?? findMatch(lines, boxed);
     },
     advice: 'Correct params (or --param): the program does not take this argument.',
   },
@@ -473,8 +478,13 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       if (signal === undefined && child.rank === undefined) return undefined;
       const how =
         signal === undefined ? `ended with exit code ${child.exitCode}` : `crashed (${signal.name})`;
-      const message = child.rank === undefined ? exception : `rank ${child.rank} of the training ${how}`;
-      return { message, ...place, ...(signal === undefined ? {} : { advice: `${signal.advice} ${RERUN}` }) };
+      const said = signal === undefined ? undefined : findTermination(evidence);
+      const message =
+        child.rank === undefined
+          ? exception
+          : addReason(`rank ${child.rank} of the training ${how}`, said?.message);
+      const advice = signal === undefined ? {} : { advice: `${signal.advice} ${RERUN}` };
+      return { message, ...place, ...advice, lines: said?.lines };
     },
     advice: 'The log may show above why that process ended.',
   },
@@ -506,10 +516,11 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const { lines } = readTraining(evidence);
       const stack = lines.slice(lines.findLastIndex((line) => line.startsWith('Fatal Python error: ')) + 1);
       const place = stack.length === lines.length ? undefined : findFaultPlace(stack, evidence.workingDir);
-      const said = findTermination(lines);
+      const said = findTermination(evidence);
       return {
         message: addReason(`the training crashed (${signal.name})`, said?.message),
         ...place,
+        lines: said?.lines,
         advice: `${signal.advice}${place === undefined ? ` ${RERUN}` : ''}`,
       };
     },
@@ -653,13 +664,19 @@ function findMissingModule(evidence: Evidence): string | undefined {
   return name ?? other;
 }
 
-/** The exception of C++ that ended the program. */
-function findTermination(lines: readonly string[]) {
+/** The exception of C++ that ended a process. */
+function findTermination(evidence: Evidence) {
+  const { lines, first } = readTraining(evidence);
   const at = lines.findLastIndex((line) => TERMINATE.test(line));
   const error = TERMINATE.exec(lines[at] ?? '')?.[1];
   if (error === undefined) return undefined;
   const what = /^\s*what\(\):\s*(.*)/.exec(lines[at + 1] ?? '')?.[1] ?? '';
-  return { error, what, message: what === '' || what === error ? error : `${error}: ${what}` };
+  return {
+    error,
+    what,
+    message: what === '' || what === error ? error : `${error}: ${what}`,
+    lines: { first: first + at, last: first + at + 1 },
+  };
 }
 
 /** What the program itself printed last. */

@@ -43,7 +43,11 @@ const OUT_OF_MEMORY: ReadonlyArray<{ readonly source: string; readonly pattern: 
     source: 'libstdc++ and the C++ library of Visual Studio; XGBoost 3',
     pattern: /\bstd::bad_alloc\b|\bbad allocation\b|\bbad_malloc\b/,
   },
-  { source: 'torch 2.11, aten/mps/MPSAllocator.mm', pattern: /\bRuntimeError: Invalid buffer size: / },
+  {
+    source: 'torch 2.11, aten/mps/MPSAllocator.mm; MLX 0.29, backend/metal/allocator.cpp',
+    pattern:
+      /\bRuntimeError: Invalid buffer size: |\bAttempting to allocate \d+ bytes which is greater than the maximum allowed buffer size\b/,
+  },
   {
     source: 'TensorFlow 2.20, bfc_allocator.cc, copy_tensor.cc',
     pattern: /\bOOM when allocating tensor\b|\bDst tensor is not initialized\b/,
