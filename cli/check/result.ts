@@ -53,7 +53,7 @@ export function describeChecked(
 /** What became of the params that the launch gave. */
 export function judgeParams({ task }: TaskLife): Arrival[] {
   if (task === undefined) return [];
-  return judgeArrival({ ...task, runtime: task.origin.runtime, held: task.held ?? [] });
+  return judgeArrival({ ...task, runtime: task.origin.runtime });
 }
 
 /** The exit code of tasks that have all ended: the first of 3, 4, 7, 124, 0 that occurs. */

@@ -33,7 +33,8 @@ export interface ParamsOfTask {
   /** The newest iteration with a report. */
   readonly iteration: number;
   readonly runtime: Readonly<Record<string, string>>;
-  readonly held: readonly HeldParam[];
+  /** undefined if not asked for */
+  readonly held?: readonly HeldParam[] | undefined;
 }
 
 /*
@@ -53,7 +54,7 @@ const HYDRA_OVERRIDES = 'Args/overrides';
 const FRONT_END_TYPE = /^(?:click|fire|jsonargparse)[._]/i;
 
 /** Names that the training declared and its launch did not give. */
-export function listDeclared({ runtime, held }: Pick<ParamsOfTask, 'runtime' | 'held'>): string[] {
+export function listDeclared({ runtime, held = [] }: Pick<ParamsOfTask, 'runtime' | 'held'>): string[] {
   const given = new Set(readGivenParams(runtime)?.map(({ name }) => name));
   return held.filter((param) => !given.has(param.name) && isTyped(param)).map(({ name }) => name);
 }
@@ -68,7 +69,7 @@ export function judgeArrival(task: ParamsOfTask, known: Iterable<string> = []): 
   const { status, iteration, runtime, held } = task;
   const given = readGivenParams(runtime) ?? [];
   const hasStarted = status === 'in_progress' || status === 'publishing' || isEnded(status);
-  if (given.length === 0 || !hasStarted) return [];
+  if (held === undefined || given.length === 0 || !hasStarted) return [];
   const names = new Set(given.map(({ name }) => name));
   const declared = held.filter(
     (param) => !names.has(param.name) && isTyped(param) && !RECORDS.test(param.name),
