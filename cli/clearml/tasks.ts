@@ -168,14 +168,32 @@ export async function runInParallel<T>(
   await Promise.all(Array.from({ length: Math.min(PARALLEL_REQUESTS, open.length) }, worker));
 }
 
+/** A hyperparameter as a task keeps it. */
+export interface TaskParam {
+  /** `Section/name` */
+  readonly name: string;
+  /** undefined for one without a text */
+  readonly value: string | undefined;
+  /** What the SDK, or whoever sent it, says of it; undefined or empty where nobody did. */
+  readonly type: string | undefined;
+  readonly description: string | undefined;
+}
+
+/** The hyperparameters of all sections. */
+export function readParams(hyperparams: Task['hyperparams']): TaskParam[] {
+  return Object.entries(hyperparams).flatMap(([section, entries]) =>
+    Object.entries(isRecord(entries) ? entries : {}).map(([name, entry]) => {
+      const read = (key: string) =>
+        isRecord(entry) && typeof entry[key] === 'string' ? entry[key] : undefined;
+      const [value, type, description] = [read('value'), read('type'), read('description')];
+      return { name: `${section}/${name}`, value, type, description };
+    }),
+  );
+}
+
 /** The hyperparameters by `Section/name`; undefined for one without a text. */
 export function listParams(hyperparams: Task['hyperparams']): Array<[string, string | undefined]> {
-  return Object.entries(hyperparams).flatMap(([section, entries]) =>
-    Object.entries(isRecord(entries) ? entries : {}).map(([name, entry]): [string, string | undefined] => [
-      `${section}/${name}`,
-      isRecord(entry) && typeof entry.value === 'string' ? entry.value : undefined,
-    ]),
-  );
+  return readParams(hyperparams).map(({ name, value }) => [name, value]);
 }
 
 /** The metrics of `last_metrics`, which maps md5(title) to md5(series) to the numbers. */

@@ -2,6 +2,8 @@ import type { GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
 import { checkAll, failUsage } from '../shell/failure.ts';
 import { nameRepository } from '../shell/git-url.ts';
+import { splitParamName } from '../text/param-name.ts';
+import type { GivenParam } from './given-params.ts';
 
 /** The two names that say which training this is, on every branch. */
 export interface Names {
@@ -18,8 +20,7 @@ export interface NameOptions {
 }
 
 const DEFAULT_ENTRY_POINT = 'train_model.py';
-/** The param that receives the seed. */
-export const DEFAULT_SEED_PARAM = 'Args/seed';
+const DEFAULT_SEED_PARAM = 'Args/seed';
 
 /**
  * The project's and the task's name: as given, else the repository's name and `working-dir/entry-point` without its
@@ -134,6 +135,25 @@ function nameEntryPoint(entryPoint: string): string {
   return entryPoint.startsWith('-m ')
     ? entryPoint.slice('-m '.length).trim()
     : entryPoint.replace(/\.[^./]+$/, '');
+}
+
+/** The param that receives the seed. */
+export function resolveSeedParam(config: Config): Omit<GivenParam, 'value'> {
+  const { name, type } = splitParamName(config['seed-param'] ?? DEFAULT_SEED_PARAM) ?? { name: '' };
+  return { name: toParamPath(name), type };
+}
+
+/** `Args/name` for a name without a section. */
+export function toParamPath(name: string): string {
+  const [section, ...rest] = name.trim().split('/');
+  const path = rest.length === 0 ? `Args/${section}` : `${section}/${rest.join('/')}`;
+  if (path.startsWith('/') || path.endsWith('/') || /\p{Cc}/u.test(path)) {
+    throw failUsage(
+      `the param "${name}" has no section or no name`,
+      'Give [Section/]name, for example learning_rate or General/depth.',
+    );
+  }
+  return path;
 }
 
 /**
