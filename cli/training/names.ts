@@ -111,7 +111,14 @@ function trimName(option: string, name: string, given = name): string {
 
 /** The program that is run, relative to the working directory. */
 export function resolveEntryPoint(options: NameOptions, config: Config): string {
-  return normalizePath('--entry-point', options.entryPoint ?? config['entry-point'] ?? DEFAULT_ENTRY_POINT);
+  const given = options.entryPoint ?? config['entry-point'] ?? DEFAULT_ENTRY_POINT;
+  if (/\s.*\/\//su.test(given.trim())) {
+    throw failUsage(
+      `--entry-point "${given}" has two slashes together in its arguments`,
+      'clearml-agent reads an entry point as a path, in which they are one. Give the training an address with --param.',
+    );
+  }
+  return normalizePath('--entry-point', given);
 }
 
 /** The working directory, relative to the repository's root, without `./` and slashes at its ends. */
@@ -130,11 +137,21 @@ function normalizePath(option: string, path: string): string {
   return parts.filter((part) => part !== '' && part !== '.').join('/') || '.';
 }
 
-/** `train` of `train.py`, `pkg.train` of `-m pkg.train`. */
+/** Modules that run the script, or the module, that is named after their own options. */
+const LAUNCHERS = /^-m\s+(?:torch\.distributed\.(?:run|launch)|accelerate\.commands\.launch)\s/;
+
+/** The file that an entry point runs, without its arguments, relative to the working directory; undefined for a module. */
+export function findProgramFile(entryPoint: string): string | undefined {
+  if (LAUNCHERS.test(entryPoint)) return /\s(?:\.\/)*(\S+\.py)(?=\s|$)/.exec(entryPoint)?.[1];
+  if (entryPoint.startsWith('-')) return undefined;
+  return /^\S+\.py(?=\s)/.exec(entryPoint)?.[0] ?? entryPoint;
+}
+
+/** `train` of `train.py --fast`, `pkg.train` of `-m pkg.train`. */
 function nameEntryPoint(entryPoint: string): string {
-  return entryPoint.startsWith('-m ')
-    ? entryPoint.slice('-m '.length).trim()
-    : entryPoint.replace(/\.[^./]+$/, '');
+  const file = findProgramFile(entryPoint);
+  if (file !== undefined) return file.replace(/\.[^./]+$/, '');
+  return /(?:^|\s)-m\s+(\S+)/.exec(entryPoint.replace(LAUNCHERS, ' '))?.[1] ?? entryPoint;
 }
 
 /** The param that receives the seed. */
