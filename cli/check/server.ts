@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import type { ClearmlClient } from '../clearml/client.ts';
 import { mendDrafts } from '../clearml/enqueue.ts';
 import { readQueues } from '../clearml/queues.ts';
-import { listHeldParams, listMetrics, PAGE_SIZE, readTasks, type TaskOf } from '../clearml/tasks.ts';
+import { listMetrics, PAGE_SIZE, readParams, readTasks, type TaskOf } from '../clearml/tasks.ts';
 import { readSteps } from '../training/steps.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import type { WatchServer } from './watch.ts';
@@ -80,7 +80,7 @@ function toWatchedTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): WatchedTask 
     projectId: task.project,
     queueId: task.execution.queue,
     workingDir: task.script.working_dir || '.',
-    held: listHeldParams(task.hyperparams),
+    held: readParams(task.hyperparams),
     steps: readSteps(task.configuration),
     isArchived: task.system_tags.includes('archived'),
     origin: { runtime, tags: task.tags, user: task.user },

@@ -1,5 +1,5 @@
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
-import type { HeldParam } from '../training/arrival.ts';
+import type { TaskParam } from '../training/arrival.ts';
 import type { Metric } from '../training/metrics.ts';
 import type { TaskStatus } from '../training/task.ts';
 
@@ -39,7 +39,7 @@ export interface ReportedTask {
   /** By `Section/name`. */
   readonly params: Readonly<Record<string, string>>;
   /** The same with what the SDK says of them; undefined if not asked for. */
-  readonly held?: readonly HeldParam[];
+  readonly held?: readonly TaskParam[];
   /** The training has parsed its command line, so `params` contains all of its arguments in the section Args. */
   readonly hasToldArguments: boolean;
   /** The training's own. */

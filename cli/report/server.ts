@@ -5,10 +5,10 @@ import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { readQueues } from '../clearml/queues.ts';
 import {
   findNewestTasks,
-  listHeldParams,
   listMetrics,
   listParams,
   PAGE_SIZE,
+  readParams,
   readTasks,
   type TaskField,
   type TaskFilter,
@@ -367,7 +367,7 @@ function toReportedTask(task: TaskOf<(typeof TASK_FIELDS)[number] | 'last_metric
     },
     image: task.container.image,
     params: Object.fromEntries(listParams(task.hyperparams).filter(isGiven)),
-    held: listHeldParams(task.hyperparams),
+    held: readParams(task.hyperparams),
     // A copy of a task has the original's arguments, but no key.
     hasToldArguments: task.runtime[RUNTIME_KEYS.key] !== undefined && hasDescribedArgument(task.hyperparams),
     metrics: metrics.filter((metric) => !isMonitor(metric)),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { writePlain } from '../text/phrase.ts';
-import { type HeldParam, judgeArrival, listDeclared, type ParamsOfTask } from './arrival.ts';
+import { judgeArrival, listDeclared, type ParamsOfTask, type TaskParam } from './arrival.ts';
 import { composeLosses, listLost } from './arrival-words.ts';
 import { formatGivenParams, type GivenParam } from './given-params.ts';
 
@@ -20,7 +20,7 @@ function makeTask(
     iteration: 10,
     runtime: { ci_given: formatGivenParams(params) },
     held: held.map(
-      ([name, value, type = '', description = '']): HeldParam => ({
+      ([name, value, type = '', description = '']): TaskParam => ({
         name,
         value,
         type,

@@ -3,14 +3,19 @@ import { type GivenParam, readGivenParams } from './given-params.ts';
 import { isSameValue } from './param-value.ts';
 import { isEnded, isSuccess, type TaskStatus } from './task.ts';
 
-/** A param as a task holds it; empty texts for what it has not. */
-export interface HeldParam {
+/** A hyperparameter as a task keeps it. */
+export interface TaskParam {
   /** `Section/name` */
   readonly name: string;
-  readonly value: string;
-  readonly type: string;
-  readonly description: string;
+  /** undefined for one without a text */
+  readonly value: string | undefined;
+  /** What the SDK, or whoever sent it, says of it; undefined or empty where nobody did. */
+  readonly type: string | undefined;
+  readonly description: string | undefined;
 }
+
+/** The same with empty texts for what it has not. */
+type HeldParam = { readonly [Key in keyof TaskParam]: string };
 
 /** `undeclared`: nothing in the training declared it; `overwritten`: the task holds another value. */
 export type ParamState = 'kept' | 'overwritten' | 'undeclared';
@@ -34,7 +39,7 @@ export interface ParamsOfTask {
   readonly iteration: number;
   readonly runtime: Readonly<Record<string, string>>;
   /** undefined if not asked for */
-  readonly held?: readonly HeldParam[] | undefined;
+  readonly held?: readonly TaskParam[] | undefined;
 }
 
 /*
@@ -66,7 +71,8 @@ export function listDeclared({ runtime, held = [] }: Pick<ParamsOfTask, 'runtime
  * @param known names that other tasks of the pipeline declared
  */
 export function judgeArrival(task: ParamsOfTask, known: Iterable<string> = []): Arrival[] {
-  const { status, iteration, runtime, held } = task;
+  const { status, iteration, runtime } = task;
+  const held = task.held?.map(fill);
   const given = readGivenParams(runtime) ?? [];
   const hasStarted = status === 'in_progress' || status === 'publishing' || isEnded(status);
   if (held === undefined || given.length === 0 || !hasStarted) return [];
@@ -93,6 +99,10 @@ export function judgeArrival(task: ParamsOfTask, known: Iterable<string> = []): 
     const found = judgeDeclaration(param, own, evidence);
     return found === undefined ? [] : [{ ...result, ...found }];
   });
+}
+
+function fill({ name, value = '', type = '', description = '' }: TaskParam): HeldParam {
+  return { name, value, type, description };
 }
 
 interface Evidence {
@@ -135,7 +145,7 @@ function judgeDeclaration(
   return declared.length === 0 && !isUntyped ? kept : undeclared();
 }
 
-function isTyped({ type, description }: HeldParam): boolean {
+function isTyped({ type = '', description = '' }: TaskParam): boolean {
   return type !== '' || description !== '';
 }
 
