@@ -10,5 +10,5 @@ export default {
   rootDir: '../..',
   testMatch: ['**/*.frameworks.test.ts'],
   testPathIgnorePatterns: ['/node_modules/'],
-  maxConcurrency: 8,
+  maxConcurrency: 6,
 };

@@ -1,43 +1,27 @@
-import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from '@jest/globals';
-import { runCommand } from '../command-run.ts';
-import { preparePythonEnvironment } from '../python-environment.ts';
+import { expect, test } from '@jest/globals';
+import { type EnvironmentName, prepareEnvironment } from './environments.ts';
 import { readFixture, WRITES_RECORDINGS, writeFixture } from './fixture-file.ts';
-import { FRONT_ENDS } from './front-ends.ts';
+import { type Cases, FRONT_ENDS, TORCH_FRONT_ENDS } from './front-ends.ts';
 import { recordTraining, type SentParam } from './recorder.ts';
 
 const FOLDER = new URL('front-ends/', import.meta.url);
 
-/** Once for all cases, which run at the same time: the SDK waits most of its time. */
-const environment = prepare();
+const ALL: ReadonlyArray<readonly [frontEnd: string, environment: EnvironmentName, cases: Cases]> = [
+  ...Object.entries(FRONT_ENDS).map(([name, cases]) => [name, 'front-ends', cases] as const),
+  ...Object.entries(TORCH_FRONT_ENDS).map(([name, cases]) => [name, 'torch', cases] as const),
+];
 
-async function prepare() {
-  const requirementsFile = fileURLToPath(new URL('requirements-front-ends.txt', import.meta.url));
-  const { python } = await preparePythonEnvironment({ requirementsFile, tools: [] });
-  const freeze = await runCommand(python, ['-m', 'pip', 'freeze']);
-  const versions = (freeze?.output ?? '').matchAll(/^([\w.-]+)==(\S+)$/gm);
-  return { python, versions: Object.fromEntries([...versions].map(([, name, version]) => [name, version])) };
-}
-
-describe.each(Object.entries(FRONT_ENDS))('%s:', (frontEnd, cases) => {
-  const recorded = new Map<string, object>();
-  const known = readFixture(`frontends/${frontEnd}`) as { recordings: Array<{ case: string }> } | undefined;
-
-  test.concurrent.each(Object.entries(cases))('%s', async (name, params) => {
-    const recording = await record(frontEnd, name, params);
-    recorded.set(name, recording);
-    if (!WRITES_RECORDINGS) expect(recording).toEqual(known?.recordings.find((one) => one.case === name));
-  });
-
-  afterAll(async () => {
-    const recordings = Object.keys(cases).map((name) => recorded.get(name));
-    if (!WRITES_RECORDINGS || recordings.includes(undefined)) return;
-    writeFixture(`frontends/${frontEnd}`, { frontEnd, versions: await pickVersions(frontEnd), recordings });
-  });
+test.concurrent.each(ALL)('%s', async (frontEnd, environment, cases) => {
+  const { python, versions } = await prepareEnvironment(environment);
+  const recordings: object[] = [];
+  for (const [name, params] of Object.entries(cases))
+    recordings.push(await record(python, frontEnd, name, params));
+  const fixture = { frontEnd, versions: pickVersions(versions, frontEnd), recordings };
+  if (WRITES_RECORDINGS) writeFixture(`frontends/${frontEnd}`, fixture);
+  else expect(fixture).toEqual(readFixture(`frontends/${frontEnd}`));
 });
 
-async function record(frontEnd: string, name: string, params: readonly SentParam[]) {
-  const { python } = await environment;
+async function record(python: string, frontEnd: string, name: string, params: readonly SentParam[]) {
   const { task: _task, ...record } = await recordTraining({
     python,
     folder: FOLDER,
@@ -54,10 +38,9 @@ async function record(frontEnd: string, name: string, params: readonly SentParam
 }
 
 /** Of the SDK, and of the packages that the front end is named after. */
-async function pickVersions(frontEnd: string): Promise<Record<string, string>> {
-  const { versions } = await environment;
-  const names = Object.keys(versions).filter(
-    (name) => name === 'clearml' || frontEnd.startsWith(name.replace(/-(?:core|py)$/, '')),
+function pickVersions(versions: Readonly<Record<string, string>>, frontEnd: string): Record<string, string> {
+  const used = Object.entries(versions).filter(
+    ([name]) => name === 'clearml' || frontEnd.startsWith(name.replace(/-(?:core|py)$/, '')),
   );
-  return Object.fromEntries(names.map((name) => [name, versions[name] ?? '']));
+  return Object.fromEntries(used);
 }

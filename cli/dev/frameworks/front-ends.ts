@@ -14,6 +14,7 @@ const ARGS: Cases = {
   typo: [TYPO],
   'other section': [['General/lr', '0.5']],
 };
+const FEW: Cases = { nothing: [], one: [LR], typo: [TYPO] };
 const args = (...pairs: ReadonlyArray<readonly [string, string]>): readonly SentParam[] =>
   pairs.map(([name, value]) => [`Args/${name}`, value]);
 
@@ -113,9 +114,9 @@ export const FRONT_ENDS: Readonly<Record<string, Cases>> = {
     overrides: [['Args/overrides', "['lr=0.5']"]],
     'overrides untyped': [['Args/overrides', 'lr=0.5']],
   },
-  'hydra-init-inside': { ...ARGS, hydra: [['Hydra/lr', '0.5']], 'hydra, seed': [['Hydra/seed', '7']] },
+  'hydra-init-inside': { ...FEW, hydra: [['Hydra/lr', '0.5']], 'hydra, seed': [['Hydra/seed', '7']] },
   'jsonargparse-parser': { ...ARGS, nested: args(['model.layers', '[3, 4]']) },
-  'jsonargparse-auto-cli': ARGS,
+  'jsonargparse-auto-cli': FEW,
   'absl-flags': {
     ...ARGS,
     defines: [['TF_DEFINE/lr', '0.5']],
@@ -124,7 +125,7 @@ export const FRONT_ENDS: Readonly<Record<string, Cases>> = {
     'defines, typo': [['TF_DEFINE/lrr', '0.5']],
     'defines, seed': [['TF_DEFINE/seed', '7']],
   },
-  'absl-init-inside': { ...ARGS, defines: [['TF_DEFINE/lr', '0.5']] },
+  'absl-init-inside': { ...FEW, defines: [['TF_DEFINE/lr', '0.5']] },
   'simple-parsing': { ...ARGS, 'by its destination': args(['options.lr', '0.5']) },
   'pydantic-settings': { ...ARGS, flag: args(['flag', 'True']) },
   connect: {
@@ -145,7 +146,7 @@ export const FRONT_ENDS: Readonly<Record<string, Cases>> = {
     'named, typo': [['Model/widht', '8']],
   },
   'get-parameter': { ...ARGS, flag: args(['flag', 'False']), 'typed flag': [['Args/flag', 'False', 'bool']] },
-  'no-front-end': ARGS,
+  'no-front-end': FEW,
   'seed-overwritten': {
     nothing: [],
     connected: [
@@ -163,4 +164,59 @@ export const FRONT_ENDS: Readonly<Record<string, Cases>> = {
     elsewhere: [SEED],
   },
   'seed-logged': { nothing: [], one: [SEED] },
+};
+
+/** Those that take torch. */
+export const TORCH_FRONT_ENDS: Readonly<Record<string, Cases>> = {
+  'lightning-cli': {
+    nothing: [],
+    one: args(['model.lr', '0.5']),
+    seed: args(['seed_everything', '7']),
+    typo: args(['model.lrr', '0.5']),
+    'with what it needs': args(['model.lr', '0.5'], ['seed_everything', '7'], ['trainer.max_epochs', '2']),
+    'other section': [['General/lr', '0.5']],
+  },
+  'lightning-cli-connect': {
+    nothing: [],
+    connected: [
+      ['General/lr', '0.5'],
+      ['General/seed', '7'],
+    ],
+    typo: [['General/lrr', '0.5']],
+  },
+  'transformers-arguments': {
+    nothing: [],
+    args: args(['learning_rate', '0.5'], ['seed', '7']),
+    'without the flag': [
+      ['Transformers/learning_rate', '0.5'],
+      ['Transformers/seed', '7'],
+    ],
+    'flag as text': [
+      ['Transformers/_ignore_hparams_ui_overrides_', 'False'],
+      ['Transformers/learning_rate', '0.5'],
+      ['Transformers/seed', '7'],
+    ],
+    'flag as bool': [
+      ['Transformers/_ignore_hparams_ui_overrides_', 'False', 'bool'],
+      ['Transformers/learning_rate', '0.5'],
+      ['Transformers/seed', '7'],
+    ],
+    'flag as bool, lower case': [
+      ['Transformers/_ignore_hparams_ui_overrides_', 'false', 'bool'],
+      ['Transformers/learning_rate', '0.5'],
+      ['Transformers/seed', '7'],
+    ],
+    'flag as bool, typo': [
+      ['Transformers/_ignore_hparams_ui_overrides_', 'false', 'bool'],
+      ['Transformers/learning_rat', '0.5'],
+    ],
+  },
+  'transformers-connect': {
+    nothing: [],
+    connected: [
+      ['General/learning_rate', '0.5'],
+      ['General/seed', '7'],
+    ],
+    typo: [['General/learning_rat', '0.5']],
+  },
 };
