@@ -2,10 +2,11 @@ import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { noteInRuntime } from '../clearml/notes.ts';
 import { findQueues } from '../clearml/queues.ts';
-import { findTasks, listParams, PAGE_SIZE, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
+import { findTasks, PAGE_SIZE, readParams, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
 import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
+import { formatGivenParams } from '../training/given-params.ts';
 import { isUsedByPullRequest } from '../training/ownership.ts';
 import { isTaskId, RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
@@ -224,7 +225,11 @@ function toKnownTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): KnownTask {
       requirements: Array.isArray(pip) ? pip.join('\n') : typeof pip === 'string' ? pip : '',
       image: container.image ?? '',
       imageArguments: container.arguments ?? '',
-      params: Object.fromEntries(listParams(hyperparams).map(([name, value]) => [name, value ?? ''])),
+      params: formatGivenParams(
+        readParams(hyperparams)
+          .map(({ value = '', type, name }) => ({ name, value, type: type || undefined }))
+          .sort((a, b) => (a.name < b.name ? -1 : 1)),
+      ),
     },
   };
 }

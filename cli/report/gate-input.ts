@@ -18,6 +18,7 @@ import {
 import type { BaselineRule, MetricRule } from '../shell/config.ts';
 import type { Metric, MetricPick } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
+import { hasLostSeed, listKnownParams } from './arrived.ts';
 import type { Baseline, FoundBaseline, MissingBaseline } from './baseline/baseline.ts';
 import { type Curves, restoreExtremes } from './drawing/curve.ts';
 import { isPattern, type RankedMetric } from './ranking.ts';
@@ -113,9 +114,11 @@ export function prepareGateInput(
   { rules, baselineRules, seedParam }: Pick<SourceOptions, 'rules' | 'baselineRules' | 'seedParam'>,
   alpha: number,
 ): GateInput {
+  const known = listKnownParams(sources);
   const toRun = (task: ReportedTask): GateRun => ({
     task: task.id,
     seed: task.params[seedParam] ?? null,
+    isSeedLost: hasLostSeed(task, known, seedParam),
     status: wasTakenBack(task) ? 'stopped' : task.status,
     iterations: task.iteration,
     values: measureAll(task, rules, sources),

@@ -253,7 +253,12 @@ function createFunctions(report: Report): TemplateFunctions {
         ? write(undefined)
         : writeLine(composeChange(metric));
     },
-    param: (name) => write(report.tasks[0]?.params[name.includes('/') ? name : `Args/${name}`]),
+    param: (name) => {
+      const path = name.includes('/') ? name : `Args/${name}`;
+      const value = report.tasks[0]?.hyperparams[path];
+      const isLost = report.lost.some((param) => param.name === path && param.state === 'undeclared');
+      return isLost ? writeLine(phrase`${value} (did not reach the training)`) : write(value);
+    },
   };
 }
 

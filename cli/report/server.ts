@@ -8,6 +8,7 @@ import {
   listMetrics,
   listParams,
   PAGE_SIZE,
+  readParams,
   readTasks,
   type TaskField,
   type TaskFilter,
@@ -366,6 +367,7 @@ function toReportedTask(task: TaskOf<(typeof TASK_FIELDS)[number] | 'last_metric
     },
     image: task.container.image,
     params: Object.fromEntries(listParams(task.hyperparams).filter(isGiven)),
+    held: readParams(task.hyperparams),
     // A copy of a task has the original's arguments, but no key.
     hasToldArguments: task.runtime[RUNTIME_KEYS.key] !== undefined && hasDescribedArgument(task.hyperparams),
     metrics: metrics.filter((metric) => !isMonitor(metric)),
