@@ -47,6 +47,10 @@ export function createCommand(): Command {
         'what happens to the tasks on a signal (default: abort; leave for Ctrl-C at a terminal; tasks of others are left running)',
       ).choices(['abort', 'leave']),
     )
+    .option(
+      '--on-change <command>',
+      'command for the shell whenever the tasks begin to wait or to run, or one of several ends; ids in TASK_IDS',
+    )
     .optionsGroup('Console:')
     .option('--logs', "show the tasks' consoles (default)")
     .option('--no-logs', 'show only the last lines of a task that failed')

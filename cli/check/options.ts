@@ -9,6 +9,7 @@ export interface CheckFlags {
   readonly pollInterval?: string;
   readonly onTimeout?: 'abort' | 'leave';
   readonly onInterrupt?: 'abort' | 'leave';
+  readonly onChange?: string;
   readonly logs?: boolean;
   readonly outageTimeout?: string;
   readonly abort?: boolean;
@@ -88,6 +89,7 @@ export function listWaitingOptions(flags: CheckFlags): string[] {
     '--on-timeout': flags.onTimeout,
     '--on-interrupt': flags.onInterrupt,
     '--outage-timeout': flags.outageTimeout,
+    '--on-change': flags.onChange,
     [flags.logs === false ? '--no-logs' : '--logs']: flags.logs,
   }).flatMap(([option, value]) => (value === undefined ? [] : [option]));
 }
