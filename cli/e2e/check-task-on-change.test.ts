@@ -1,16 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import {
-  asked,
-  check,
-  createQueuedTask,
-  driver,
-  folder,
-  inActions,
-  setUpChecks,
-  statusOf,
-} from './check-task-setup.ts';
+import { check, createQueuedTask, driver, folder, inActions, setUpChecks } from './check-task-setup.ts';
 
 setUpChecks();
 
