@@ -1,4 +1,4 @@
-import { ATTEMPT_STARTS } from '../attempt.ts';
+import { ATTEMPT_STARTS, EXECUTION_STARTS } from '../attempt.ts';
 import { isOutOfMemory } from './out-of-memory.ts';
 import { type Ending, findTraceback, type LineRange } from './traceback.ts';
 import { findFaultPlace } from './traceback-parser.ts';
@@ -54,9 +54,6 @@ interface Finding {
   /** The lines of the log that show it. */
   readonly lines?: LineRange | undefined;
 }
-
-/** The agent prints it right before it runs the program. What comes before is set-up. */
-export const EXECUTION_STARTS = 'Starting Task Execution:';
 
 const RERUN = 'To see where, run it on the same kind of machine with python -X faulthandler.';
 
