@@ -116,13 +116,13 @@ describe('clearml_ci_cd.yml', () => {
     const hosts = steps
       .flatMap((step) => Object.entries(step.env ?? {}))
       .filter(([name]) => /_HOST$/.test(name));
-    expect(hosts).toHaveLength(3 * 9);
+    expect(hosts).toHaveLength(3 * 8);
     for (const [name, value] of hosts) expect(value).toBe(`\${{ vars.${name} || secrets.${name} }}`);
   });
 
   test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
     const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('cli/'));
-    expect(programs).toHaveLength(9);
+    expect(programs).toHaveLength(8);
     for (const run of programs) expect(run).toMatch(/^exec node cli\/[a-z-]+\.ts( |$)/);
   });
 
