@@ -83,6 +83,18 @@ describe('a param that was given', () => {
       'undeclared: General/seed',
     ],
     [
+      'another section declares it, beside other arguments',
+      { 'Args/seed': '3' },
+      [['Args/seed', '3', 'str'], ...ARGPARSE, ['General/seed', '0', 'int']],
+      'undeclared: General/seed',
+    ],
+    [
+      'a library has a value of its own',
+      { 'Args/seed': '3' },
+      [['Args/seed', '3', 'str'], ...ARGPARSE, ['Transformers/seed', '42', 'int']],
+      undefined,
+    ],
+    [
       'another section holds the same value, which may come from this one',
       { 'Args/lr': '0.5' },
       [

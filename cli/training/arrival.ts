@@ -51,6 +51,8 @@ export interface ParamsOfTask {
 
 /** Sections that are no settings of a training. */
 const RECORDS = /^(?:properties|Datasets?)\//;
+/** Sections that libraries fill with all of their settings. */
+const LIBRARY_RECORDS = /^(?:Transformers|TB_hparams)\//;
 /** Hydra's own entry: the SDK adds it to each program that uses Hydra. */
 const HYDRA_MARK = 'Hydra/_allow_omegaconf_edit_';
 /** What fire itself takes: the SDK adds them, as fire reads them with argparse. */
@@ -162,7 +164,9 @@ function judgeDeclaration(
   if (siblings.length > 0) {
     const typo = siblings.find((other) => isTypo(param, other));
     if (typo !== undefined) return undeclared(typo.name);
-    return namesakes.length > 0 && !isElsewhere ? undefined : kept;
+    if (namesakes.length === 0 || isElsewhere) return kept;
+    // A library has its own value, whatever the training's command line takes.
+    return namesakes.every((other) => LIBRARY_RECORDS.test(other.name)) ? undefined : undeclared(near);
   }
   // One value in two sections may have come from this one.
   if (isElsewhere || isInstructed) return undefined;
