@@ -1,4 +1,4 @@
-import { distance } from 'fastest-levenshtein';
+import { countEdits } from '../text/edit-distance.ts';
 import { type GivenParam, readGivenParams } from './given-params.ts';
 import { isSameValue } from './param-value.ts';
 import { isEnded, isSuccess, type TaskStatus } from './task.ts';
@@ -204,7 +204,7 @@ function isNamesake(name: string, other: HeldParam): boolean {
 function findNear(name: string, declared: readonly HeldParam[]): string | undefined {
   const own = simplify(name);
   const measure = ({ name: other }: HeldParam) =>
-    distance(own, simplify(other)) + (sectionOf(other) === sectionOf(name) ? 0 : 0.5);
+    countEdits(own, simplify(other)) + (sectionOf(other) === sectionOf(name) ? 0 : 0.5);
   const [nearest] = declared
     .filter((other) => !nameOf(other.name).startsWith('_'))
     .map((other) => ({ name: other.name, far: measure(other) }))
@@ -225,7 +225,7 @@ function isTypo({ name, value }: GivenParam, other: HeldParam): boolean {
   const isNumber = isNumeric(other.value) || (other.value === '' && /^(?:int|float)$/.test(other.type));
   if (isNumber !== isNumeric(value)) return false;
   const shortest = Math.min(own.length, meant.length);
-  const steps = distance(own, meant);
+  const steps = countEdits(own, meant);
   if (isTransposed(own, meant)) return shortest >= 4;
   // Numbers are many, and named alike less often than texts.
   if (own.length !== meant.length)
