@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, expect, test } from '@jest/globals';
-import { parse } from 'yaml';
 import { listMetrics } from '../../clearml/tasks.ts';
 import { type EnvironmentName, prepareEnvironment } from './environments.ts';
 import { listCode } from './page.ts';
