@@ -36,6 +36,10 @@ const ARGPARSE: readonly Held[] = [
   ['Args/model', 'mlp', 'str', 'None'],
 ];
 
+const FIRE = ['completion', 'help', 'interactive', 'separator', 'trace', 'verbose'].map(
+  (flag): Held => [`Args/${flag}`, 'False', 'bool', 'None'],
+);
+
 /** `kept`, `overwritten`, `undeclared`, `undeclared: Args/lr` or nothing. */
 function stateOf(task: ParamsOfTask, known: readonly string[] = []): string | undefined {
   const [arrival] = judgeArrival(task, known);
@@ -79,6 +83,18 @@ describe('a param that was given', () => {
       'undeclared: General/seed',
     ],
     [
+      'another section declares it, beside other arguments',
+      { 'Args/seed': '3' },
+      [['Args/seed', '3', 'str'], ...ARGPARSE, ['General/seed', '0', 'int']],
+      'undeclared: General/seed',
+    ],
+    [
+      'a library has a value of its own',
+      { 'Args/seed': '3' },
+      [['Args/seed', '3', 'str'], ...ARGPARSE, ['Transformers/seed', '42', 'int']],
+      undefined,
+    ],
+    [
       'another section holds the same value, which may come from this one',
       { 'Args/lr': '0.5' },
       [
@@ -96,6 +112,12 @@ describe('a param that was given', () => {
         ['Hydra/_allow_omegaconf_edit_', 'False', 'bool'],
       ],
       'undeclared: Hydra/lr',
+    ],
+    [
+      'fire reads only what has its type',
+      { 'Args/lr': '0.5' },
+      [['Args/lr', '0.5', 'str'], ...FIRE],
+      'undeclared',
     ],
     [
       'Hydra reads it',
@@ -137,6 +159,7 @@ describe('a param that was given', () => {
     ['x', 'y'],
     ['lr', 'lr0'],
     ['train_batch_size', 'eval_batch_size'],
+    ['alpha1', 'alpha2'],
   ])('%s is no misspelt %s', (name, sibling) => {
     const held: Held[] = [
       [`Args/${name}`, '1', 'str'],
@@ -162,20 +185,42 @@ describe('a param that was given', () => {
     expect(stateOf(makeTask({ [`Args/${name}`]: '1' }, held))).toBe(`undeclared: Args/${meant}`);
   });
 
+  it.each<[string, string, string, string]>([
+    ['mode', 'eval', 'model', 'mlp'],
+    ['name', 'a', 'names', '[]'],
+    ['layer', '3', 'layers', '[1, 2]'],
+    ['train', 'a', 'trains', 'b'],
+  ])('%s (%s) is another one than %s (%s)', (name, value, sibling, other) => {
+    const held: Held[] = [
+      [`Args/${name}`, value, 'str'],
+      [`Args/${sibling}`, other, 'str', 'None'],
+    ];
+    expect(stateOf(makeTask({ [`Args/${name}`]: value }, held))).toBe('kept');
+  });
+
   it('is no misspelt number if it is a word', () => {
     const held: Held[] = [['Args/epoch', 'last', 'str'], ...ARGPARSE];
     expect(stateOf(makeTask({ 'Args/epoch': 'last' }, held))).toBe('kept');
   });
 
   it('is known to be declared where another task of the pipeline declared it', () => {
-    const base = makeTask({}, [['Args/mode', 'train', 'str', 'None'], ...ARGPARSE]);
+    const base = makeTask({}, [['Args/epoch', '3', 'int', 'None'], ...ARGPARSE]);
     const known = listDeclared(base);
-    const misspelt = makeTask({ 'Args/mode': 'eval' }, [['Args/mode', 'eval', 'str'], ...ARGPARSE]);
-    expect(stateOf(misspelt)).toBe('undeclared: Args/model');
+    const misspelt = makeTask({ 'Args/epoch': '4' }, [['Args/epoch', '4', 'str'], ...ARGPARSE]);
+    expect(stateOf(misspelt)).toBe('undeclared: Args/epochs');
     expect(stateOf(misspelt, known)).toBe('kept');
-    const silent = makeTask({ 'Args/mode': 'eval' }, [['Args/mode', 'eval']]);
+    const silent = makeTask({ 'Args/epoch': '4' }, [['Args/epoch', '4']]);
     expect(stateOf(silent)).toBe('undeclared');
     expect(stateOf(silent, known)).toBe('kept');
+  });
+
+  it('is not known by a task of an older launch, which may have given it', () => {
+    const held: Held[] = [
+      ['Args/lrr', '1', 'str'],
+      ['Args/name', 'a', 'str', 'None'],
+      ['Args/lr', '0.1', 'float'],
+    ];
+    expect(listDeclared({ ...makeTask({}, held), runtime: {} })).toEqual(['Args/name', 'Args/lr']);
   });
 
   it('with a type of ours is not declared by it', () => {
@@ -189,6 +234,7 @@ describe('a param that was given', () => {
     (type) => {
       const given = [{ name: 'Args/lr', value: '1', type }];
       expect(stateOf(makeTask(given, [['Args/lr', '1', type]]))).toBeUndefined();
+      expect(stateOf(makeTask(given, [['Args/lr', '1', type], ...FIRE]))).toBe('kept');
     },
   );
 });
@@ -228,7 +274,7 @@ describe('what did not arrive is told', () => {
     ];
     const text = tell(makeTask({ 'Args/lrr': '3', 'Args/epochs': '9', 'General/depth': '3' }, held));
     expect(text).toBe(
-      'epochs was overwritten: the launch gave 9, and the task holds 7. lrr did not reach the training, it seems: the training declares lr. General/depth did not reach the training, as far as its task shows: nothing in it declared it. (task.get_parameter, click, jsonargparse, and argparse with every argument given leave no trace there.)',
+      'epochs was overwritten: the launch gave 9, and the task holds 7. lrr did not reach the training, it seems: the training declares lr. General/depth did not reach the training, as far as its task shows: nothing in it declared it. (task.get_parameter, click, jsonargparse, and argparse or task.connect with everything given leave no trace there.)',
     );
   });
 

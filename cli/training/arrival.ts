@@ -1,4 +1,4 @@
-import { distance } from 'fastest-levenshtein';
+import { countEdits } from '../text/edit-distance.ts';
 import { type GivenParam, readGivenParams } from './given-params.ts';
 import { isSameValue } from './param-value.ts';
 import { isEnded, isSuccess, type TaskStatus } from './task.ts';
@@ -51,8 +51,12 @@ export interface ParamsOfTask {
 
 /** Sections that are no settings of a training. */
 const RECORDS = /^(?:properties|Datasets?)\//;
+/** Sections that libraries fill with all of their settings. */
+const LIBRARY_RECORDS = /^(?:Transformers|TB_hparams)\//;
 /** Hydra's own entry: the SDK adds it to each program that uses Hydra. */
 const HYDRA_MARK = 'Hydra/_allow_omegaconf_edit_';
+/** What fire itself takes: the SDK adds them, as fire reads them with argparse. */
+const FIRE_FLAGS = ['completion', 'help', 'interactive', 'separator', 'trace', 'verbose'];
 /** The SDK removes it at the end of a program that uses Hydra. */
 const HYDRA_OVERRIDES = 'Args/overrides';
 /** Types by which a launch tells the SDK how click, fire or jsonargparse take a param: those leave no trace. */
@@ -60,8 +64,14 @@ const FRONT_END_TYPE = /^(?:click|fire|jsonargparse)[._]/i;
 
 /** Names that the training declared and its launch did not give. */
 export function listDeclared({ runtime, held = [] }: Pick<ParamsOfTask, 'runtime' | 'held'>): string[] {
-  const given = new Set(readGivenParams(runtime)?.map(({ name }) => name));
-  return held.filter((param) => !given.has(param.name) && isTyped(param)).map(({ name }) => name);
+  const given = readGivenParams(runtime)?.map(({ name }) => name);
+  return (
+    held
+      .filter((param) => isTyped(param) && given?.includes(param.name) !== true)
+      // Which params an older launch gave is unknown, and the SDK types those as texts.
+      .filter(({ type, description }) => given !== undefined || type !== 'str' || (description ?? '') !== '')
+      .map(({ name }) => name)
+  );
 }
 
 /**
@@ -81,13 +91,19 @@ export function judgeArrival(task: ParamsOfTask, known: Iterable<string> = []): 
     (param) => !names.has(param.name) && isTyped(param) && !RECORDS.test(param.name),
   );
   // A front end declares all its params before the training reports anything.
-  const hasTold = isSuccess(status) || iteration > 0 || (isEnded(status) && declared.length > 0);
+  const hasRun = isSuccess(status) || iteration > 0;
+  const hasTold = hasRun || (isEnded(status) && declared.length > 0);
   const byName = new Map(held.map((param) => [param.name, param]));
+  const types = new Map(given.map(({ name, type }) => [name, type]));
   const evidence: Evidence = {
     declared,
+    hasRun,
     known: new Set(known),
-    isTouched: held.some((param) => isTyped(param) && !RECORDS.test(param.name)),
-    isInstructed: given.some(({ type }) => FRONT_END_TYPE.test(type ?? '')),
+    // A type of ours is no sign.
+    isTouched: held.some(
+      (param) => isTyped(param) && !RECORDS.test(param.name) && param.type !== types.get(param.name),
+    ),
+    isInstructed: given.some(({ type }) => isFrontEndType(type)),
   };
   return given.flatMap((param): Arrival[] => {
     const { name, value } = param;
@@ -108,6 +124,8 @@ function fill({ name, value = '', type = '', description = '' }: TaskParam): Hel
 interface Evidence {
   /** Declared by the training, and not given. */
   readonly declared: readonly HeldParam[];
+  /** It got beyond its front end, which refuses what it does not know. */
+  readonly hasRun: boolean;
   readonly known: ReadonlySet<string>;
   /** The training has written params. */
   readonly isTouched: boolean;
@@ -118,19 +136,27 @@ interface Evidence {
 function judgeDeclaration(
   param: GivenParam,
   own: HeldParam,
-  { declared, known, isTouched, isInstructed }: Evidence,
+  { declared, hasRun, known, isTouched, isInstructed }: Evidence,
 ): Pick<Arrival, 'state' | 'near'> | undefined {
   const { name, type } = param;
   const kept = { state: 'kept' } as const;
   const isUntyped = own.type === '' || own.type === type;
   if (own.description !== '' || (!isUntyped && own.type !== 'str')) return kept;
-  const undeclared = (near = findNear(name, declared)) => ({ state: 'undeclared', near }) as const;
+  const undeclared = (near: string | undefined) => ({ state: 'undeclared', near }) as const;
+  const near = findNear(name, declared);
   // The SDK types all params at once, but for empty ones.
-  if (own.type === '' && own.value !== '' && isTouched) return undeclared();
+  if (own.type === '' && own.value !== '' && isTouched) return undeclared(near);
   if (known.has(name)) return kept;
   const section = sectionOf(name);
   if (section === 'Args' && declared.some((other) => other.name === HYDRA_MARK)) {
-    return undeclared(findNear(name, declared) ?? `Hydra/${nameOf(name)}`);
+    return undeclared(near ?? `Hydra/${nameOf(name)}`);
+  }
+  if (
+    section === 'Args' &&
+    FIRE_FLAGS.every((flag) => declared.some((other) => other.name === `Args/${flag}`))
+  ) {
+    if (!isFrontEndType(type)) return undeclared(undefined);
+    return hasRun ? kept : undefined;
   }
   const namesakes = declared.filter((other) => sectionOf(other.name) !== section && isNamesake(name, other));
   const isElsewhere = namesakes.some(({ value }) => isSameValue(param.value, value));
@@ -138,11 +164,17 @@ function judgeDeclaration(
   if (siblings.length > 0) {
     const typo = siblings.find((other) => isTypo(param, other));
     if (typo !== undefined) return undeclared(typo.name);
-    return namesakes.length > 0 && !isElsewhere ? undefined : kept;
+    if (namesakes.length === 0 || isElsewhere) return kept;
+    // A library has its own value, whatever the training's command line takes.
+    return namesakes.every((other) => LIBRARY_RECORDS.test(other.name)) ? undefined : undeclared(near);
   }
   // One value in two sections may have come from this one.
   if (isElsewhere || isInstructed) return undefined;
-  return declared.length === 0 && !isUntyped ? kept : undeclared();
+  return declared.length === 0 && !isUntyped ? kept : undeclared(near);
+}
+
+function isFrontEndType(type = ''): boolean {
+  return FRONT_END_TYPE.test(type);
 }
 
 function isTyped({ type = '', description = '' }: TaskParam): boolean {
@@ -172,32 +204,37 @@ function isNamesake(name: string, other: HeldParam): boolean {
 function findNear(name: string, declared: readonly HeldParam[]): string | undefined {
   const own = simplify(name);
   const measure = ({ name: other }: HeldParam) =>
-    distance(own, simplify(other)) + (sectionOf(other) === sectionOf(name) ? 0 : 0.5);
+    countEdits(own, simplify(other)) + (sectionOf(other) === sectionOf(name) ? 0 : 0.5);
   const [nearest] = declared
     .filter((other) => !nameOf(other.name).startsWith('_'))
     .map((other) => ({ name: other.name, far: measure(other) }))
-    .filter(({ name: other, far }) => far <= Math.max(1, simplify(other).length / 3))
+    .filter(({ name: other, far }) => Math.floor(far) <= Math.max(1, simplify(other).length / 3))
     .sort((a, b) => a.far - b.far);
   return nearest?.name;
 }
 
 /**
  * Whether a param is a misspelt name of one that the training declares in the same section, and not a sibling of it, like
- * `beta1` of `beta2` or `lr_g` of `lr_d`.
+ * `beta1` of `beta2`, `lr_g` of `lr_d`, `mode` of `model` or `name` of a list of `names`.
  */
 function isTypo({ name, value }: GivenParam, other: HeldParam): boolean {
   const [own, meant] = [simplify(name), simplify(other.name)];
   if (nameOf(other.name).startsWith('_')) return false;
   if (own === meant) return true;
-  const isNumber = /^(?:int|float)$/.test(other.type);
-  if (isNumber && Number.isNaN(Number(value.replaceAll('_', '')))) return false;
   if (own.replace(/\d+/g, '') === meant.replace(/\d+/g, '')) return false;
+  const isNumber = isNumeric(other.value) || (other.value === '' && /^(?:int|float)$/.test(other.type));
+  if (isNumber !== isNumeric(value)) return false;
   const shortest = Math.min(own.length, meant.length);
-  const steps = distance(own, meant);
-  if (own.length !== meant.length || isTransposed(own, meant)) {
-    return shortest >= 2 && steps <= (shortest >= 8 || own.length === meant.length ? 2 : 1);
-  }
+  const steps = countEdits(own, meant);
+  if (isTransposed(own, meant)) return shortest >= 4;
+  // Numbers are many, and named alike less often than texts.
+  if (own.length !== meant.length)
+    return isNumber ? shortest >= 2 && steps === 1 : shortest >= 8 && steps === 1;
   return shortest >= 8 && steps === 1 && isWithinLongWord(nameOf(name), nameOf(other.name));
+}
+
+function isNumeric(text: string): boolean {
+  return text.trim() !== '' && Number.isFinite(Number(text.replaceAll('_', '')));
 }
 
 function isTransposed(a: string, b: string): boolean {

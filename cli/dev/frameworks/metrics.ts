@@ -1,8 +1,9 @@
 /** A training whose metrics are recorded: a file of `trainings/`. */
 export interface MetricsCase {
-  readonly environment: 'torch' | 'trees' | 'keras' | 'vision' | 'fastai';
+  readonly environment: 'torch' | 'keras' | 'vision' | 'fastai';
   /** Arguments of Python, where it takes more than the file. */
   readonly command?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   /** What the framework reports about the run and not about the model; a pattern of `title/series`. */
   readonly bookkeeping?: RegExp;
   /** The numbers of two runs are the same, apart from bookkeeping and rounding. */
@@ -34,14 +35,15 @@ export const METRICS: Readonly<Record<string, MetricsCase>> = {
   },
   'logger-heard': { environment: 'torch' },
   'logger-muted': { environment: 'torch' },
-  'xgboost-train': { environment: 'trees' },
-  'lightgbm-train': { environment: 'trees' },
-  'catboost-train': { environment: 'trees' },
+  'xgboost-train': { environment: 'torch' },
+  'lightgbm-train': { environment: 'torch' },
+  'catboost-train': { environment: 'torch' },
   'keras-callback': {
+    env: { KERAS_BACKEND: 'jax' },
     environment: 'keras',
     bookkeeping: /^(?:epoch_learning_rate\/|evaluation_\w+_vs_iterations\/)/,
   },
-  'keras-plain': { environment: 'keras' },
+  'keras-plain': { environment: 'keras', env: { KERAS_BACKEND: 'jax' } },
   'ultralytics-detect': {
     environment: 'vision',
     bookkeeping: /^(?:lr\/|Epoch Time\/|model\/|Summary\/model\/)/,
