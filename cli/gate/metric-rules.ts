@@ -67,6 +67,15 @@ export function isLoss(name: string): boolean {
   return ABOUT_LOSS.test(splitWords(name.slice(0, READ_LENGTH)));
 }
 
+/** Whether a metric is probably a share between 0 and 1, of errors or of successes. */
+export function isRate(name: string): boolean {
+  const words = splitWords(name.slice(0, READ_LENGTH));
+  return (
+    !isLoss(name) &&
+    (readName(name).goal !== undefined || /(?:rate|ratio|fraction|error)s?(?:$|[^a-z])/.test(words))
+  );
+}
+
 /**
  * A name's words without order, repetition and those of a summary: equal for a single value and the curve that it sums up,
  * as Transformers' `Summary/train_loss` and `train/loss`.

@@ -1,5 +1,5 @@
 import type { Metric, MetricPick } from '../training/metrics.ts';
-import { type Goal, isCount, isLoss, isSchedule, readName } from './metric-rules.ts';
+import { type Goal, isAboutTime, isCount, isLoss, isRate, isSchedule, readName } from './metric-rules.ts';
 
 /** Why a number is not a measurement. */
 export type ValueDoubt =
@@ -67,11 +67,20 @@ export function doubtValue(origin: ValueOrigin): ValueDoubt | undefined {
 /** Whether the metric counts something, by its name or because all its numbers are whole: a count is never NaN. */
 function isCounted(origin: ValueOrigin): boolean {
   const { name = '', series = [], others = [] } = origin;
-  if (isCount(name)) return true;
+  if (isOfMachine(name)) return true;
   // A perfect accuracy is whole too.
-  if (isLoss(name) || readName(name).goal !== undefined) return false;
+  if (isResult(name)) return false;
   const numbers = [...listNumbers(origin), ...series, ...others.flatMap(listNumbers)];
   return numbers.every(Number.isInteger) && numbers.some((number) => Math.abs(number) > 1 && number !== 100);
+}
+
+/** Whether the name tells of a count or of the machine's time and memory, which are no results of a computation. */
+function isOfMachine(name: string): boolean {
+  return isCount(name) || (isAboutTime(name) && !isResult(name));
+}
+
+function isResult(name: string): boolean {
+  return isLoss(name) || readName(name).goal !== undefined;
 }
 
 function listNumbers({ first, min, max }: Pick<Metric, 'first' | 'min' | 'max'>): number[] {
@@ -102,8 +111,7 @@ const NEAR_ZERO = 0.1;
  */
 function isPlainlyZero({ name = '', goal, count, pick, others = [] }: ValueOrigin): boolean {
   if (others.length === 0) return goal === undefined;
-  const isRate = !isLoss(name) && readName(name).goal !== undefined;
-  return count === 1 && isRate && others.some((other) => Math.abs(other[pick]) <= NEAR_ZERO);
+  return count === 1 && isRate(name) && others.some((other) => Math.abs(other[pick]) <= NEAR_ZERO);
 }
 
 /** Larger whole numbers are not chosen by people: every float32 from here on is whole. */
@@ -119,7 +127,7 @@ function isFarOff(origin: ValueOrigin): boolean {
   const { value, series = [], others = [], name = '' } = origin;
   if (!Number.isInteger(value) || Math.abs(value) >= LARGEST_CHOSEN) return false;
   const known = others.flatMap(listNumbers);
-  if (known.includes(value) || isCount(name)) return false;
+  if (known.includes(value) || isOfMachine(name)) return false;
   const sound = [...known, ...listNumbers(origin), ...series].filter((number) => number !== value);
   if (sound.every(Number.isInteger)) return false;
   const isAlone = value < 0 && sound.every((number) => number >= 0);
