@@ -24,7 +24,7 @@ import type { PullRequestTasks } from '../training/ownership.ts';
 import { findFailedStep, readSteps } from '../training/steps.ts';
 import { HISTORY_EVENTS, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { keyOfUse } from '../training/uses.ts';
-import { type Curve, type Curves, cleanCurve } from './drawing/curve.ts';
+import { type Curve, type Curves, cleanCurve, MIN_SAMPLES } from './drawing/curve.ts';
 import { type Plot, parsePlot } from './drawing/plot.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type ReportServer } from './ports.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -90,7 +90,6 @@ const MAX_CONSOLE_PAGES = 10;
 const POINT_BUDGET = 100_000;
 /** With more samples the server answers slowly. */
 const MAX_SAMPLES = 2000;
-const MIN_SAMPLES = 40;
 /** The server refuses a request for the curves of more tasks. */
 const MAX_TASKS_IN_REQUEST = 100;
 
