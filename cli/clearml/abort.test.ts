@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { createSimulatedClock } from '../dev/simulated-clock.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
@@ -43,10 +43,13 @@ function createServer(
   );
   const calls: string[] = [];
   const noted: Array<[string, Readonly<Record<string, string>>]> = [];
+  const removed: string[] = [];
   const children = new Map<string, Children>();
   const counts = { read: 0, stop: 0, dequeue: 0 };
   /** Drafts that are in a queue all the same. */
   const inQueue = new Set<string>();
+  /** Tags that show who uses a task. */
+  const users = new Map<string, string[]>();
   /** Requests that another change beats to it. */
   const overtaken = new Set<'stop' | 'dequeue'>();
   const apply = (kind: 'read' | 'stop' | 'dequeue', ids: readonly string[]) => {
@@ -65,7 +68,9 @@ function createServer(
       return new Map<string, AbortState>(
         ids.flatMap((id): Array<[string, AbortState]> => {
           const task = all.get(id);
-          return task === undefined ? [] : [[id, { ...task, user: 'ada' }]];
+          return task === undefined
+            ? []
+            : [[id, { ...task, user: 'ada', origin: { runtime: {}, tags: users.get(id) ?? [] } }]];
         }),
       );
     },
@@ -78,8 +83,11 @@ function createServer(
       return overtaken.delete('dequeue');
     },
     removeEntries: async (ids) => ids.filter((id) => inQueue.delete(id)),
-    note: async (ids, notes) => {
-      for (const id of ids) noted.push([id, notes]);
+    note: async (ids, { set, remove = [] }) => {
+      for (const id of ids) {
+        if (set !== undefined) noted.push([id, set]);
+        removed.push(...remove.map((key) => `${key} of ${id[0]}`));
+      }
     },
     findChildren: async (parents) => {
       const found = [...parents.keys()].flatMap((id) => children.get(id) ?? []);
@@ -95,6 +103,8 @@ function createServer(
     inQueue,
     overtaken,
     noted,
+    removed,
+    users,
     children,
   };
 }
@@ -357,6 +367,44 @@ test.each(['stop', 'dequeue'] as const)(
     expect(seconds()).toBe(1.5);
   },
 );
+
+describe('a task that another pull request takes meanwhile', () => {
+  test.each([1, 2, 3])('is left, and the note goes (before look %s)', async (look) => {
+    const clock = createSimulatedClock();
+    const { server, users, noted, removed, calls } = createServer(
+      clock,
+      { [A]: { status: 'queued', startedAtMs: undefined }, [B]: {} },
+      {
+        read: (_task, id, nth) => id === A && nth === look && users.set(A, ['pr:7', 'pr:8']),
+        dequeue: (task) => {
+          task.status = 'created';
+        },
+        stop: (task) => endByAgent(task),
+      },
+    );
+    users.set(A, ['pr:7']);
+    const outcome = await abortTasks(server, [A, B], {
+      clock,
+      reason: 'r',
+      ending,
+      seen: new Map([A, B].map((id) => [id, { runtime: {}, tags: id === A ? ['pr:7'] : [] }])),
+      deadlineMs: clock.now() + 60_000,
+    });
+    expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [B], taken: [A] });
+    // It may have been dequeued before: then the other side enqueues it again.
+    expect(calls.filter((call) => call.includes('dequeue')).length).toBe(look === 3 ? 1 : 0);
+    expect(noted.map(([id]) => id).sort()).toEqual(look === 1 ? [B] : [A, B]);
+    expect(removed).toEqual(['ci_ended of a']);
+  });
+
+  test('is ended all the same where it was meant, whoever uses it', async () => {
+    const clock = createSimulatedClock();
+    const { server, users } = createServer(clock, { [A]: {} }, { stop: (task) => endByAgent(task) });
+    users.set(A, ['pr:8']);
+    const options = { clock, reason: 'r', ending, deadlineMs: clock.now() + 60_000 };
+    expect(await abortTasks(server, [A], options)).toEqual({ ...NOTHING_ENDED, ended: [A] });
+  });
+});
 
 test('refused credentials end the attempt at once', async () => {
   const clock = createSimulatedClock();

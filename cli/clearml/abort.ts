@@ -4,11 +4,12 @@ import { withTimeLimit } from '../shell/time-limit.ts';
 import type { Clock } from '../shell/world.ts';
 import { type Ending, noteEnding } from '../training/ending.ts';
 import { findMoveTimeoutMs } from '../training/kubernetes.ts';
-import { isEnded, isSuccess } from '../training/task.ts';
+import { hasNewUser, type TaskOrigin } from '../training/ownership.ts';
+import { isEnded, isSuccess, RUNTIME_KEYS } from '../training/task.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import { type Children, findChildren } from './children.ts';
 import { type ClearmlClient, isRefusal } from './client.ts';
-import { editRuntime } from './notes.ts';
+import { editRuntime, type Notes } from './notes.ts';
 import { findEntries, removeEntry } from './queues.ts';
 import { readTasks, runInParallel } from './tasks.ts';
 
@@ -25,7 +26,7 @@ export interface AbortServer {
   /** Takes drafts out of the queues that hold them all the same, and gives these drafts. */
   removeEntries(ids: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
   /** Notes in `runtime` why the tasks are ended. */
-  note(ids: readonly string[], notes: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void>;
+  note(ids: readonly string[], notes: Notes, signal: AbortSignal): Promise<void>;
   /** The unfinished children of these tasks: their own, and clones that somebody made of them. */
   findChildren(parents: ReadonlyMap<string, AbortState>, signal: AbortSignal): Promise<Children>;
 }
@@ -38,7 +39,11 @@ export interface AbortState
   > {
   /** ClearML id of the user who created it. */
   readonly user: string | undefined;
+  readonly origin: Users;
 }
+
+/** What shows who uses a task. */
+type Users = Pick<TaskOrigin, 'runtime' | 'tags'>;
 
 export interface AbortOptions {
   readonly clock: Clock;
@@ -46,6 +51,8 @@ export interface AbortOptions {
   readonly reason: string;
   /** The same, to be found again. */
   readonly ending: Ending;
+  /** The tasks as they were when it was decided to end them: one that somebody takes meanwhile is left. */
+  readonly seen?: ReadonlyMap<string, Users> | undefined;
   /** When to give up; ms since 1970. */
   readonly deadlineMs: number;
   /** Ends the attempt at once. */
@@ -61,6 +68,8 @@ export interface AbortOutcome {
   readonly children: readonly string[];
   /** Unfinished clones of the tasks, made by somebody: they go on. */
   readonly clones: readonly string[];
+  /** Somebody has taken them since `seen`: they go on. */
+  readonly taken: readonly string[];
   /** The failure of the last round of requests, if it failed. */
   readonly lastError: Failure | undefined;
 }
@@ -71,6 +80,7 @@ export const NOTHING_ENDED: AbortOutcome = {
   unconfirmed: [],
   children: [],
   clones: [],
+  taken: [],
   lastError: undefined,
 };
 
@@ -108,6 +118,7 @@ export async function abortTasks(
     ended: [],
     children: new Set(),
     clones: new Set(),
+    taken: [],
     lastError: undefined,
   };
   const reason = new Error('the deadline has passed');
@@ -119,8 +130,8 @@ export async function abortTasks(
   } catch (error) {
     if (error !== reason) throw error;
   }
-  const { pending, ended, children, clones, lastError } = attempt;
-  return { ended, unconfirmed: [...pending.keys()], children: [...children], clones: [...clones], lastError };
+  const { pending, children, clones, ...rest } = attempt;
+  return { ...rest, unconfirmed: [...pending.keys()], children: [...children], clones: [...clones] };
 }
 
 /** The state of the tasks so far. */
@@ -129,6 +140,7 @@ interface Attempt {
   readonly ended: string[];
   readonly children: Set<string>;
   readonly clones: Set<string>;
+  readonly taken: string[];
   lastError: Failure | undefined;
 }
 
@@ -136,7 +148,7 @@ interface Attempt {
 async function pursue(
   server: AbortServer,
   attempt: Attempt,
-  { clock, reason, ending }: AbortOptions,
+  { clock, reason, ending, seen }: AbortOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { pending } = attempt;
@@ -146,15 +158,21 @@ async function pursue(
     isOvertaken = false;
     try {
       const states = await server.readStates([...pending.keys()], signal);
+      await leaveTaken([...pending.keys()], states, seen, server, attempt, signal);
       const steps = { done: [], stop: [], dequeue: [], wait: [] } as Record<Step, string[]>;
       for (const [id, effort] of pending) steps[decideStep(states.get(id), effort, clock.now())].push(id);
-      await noteOnce(
+      const fresh = await noteOnce(
         [...steps.stop, ...steps.dequeue],
         noteEnding(ending, clock.now()),
         server,
         attempt,
         signal,
       );
+      const checked = fresh.filter((id) => seen?.has(id));
+      if (checked.length > 0)
+        await leaveTaken(checked, await server.readStates(checked, signal), seen, server, attempt, signal);
+      for (const step of ['stop', 'dequeue'] as const)
+        steps[step] = steps[step].filter((id) => pending.has(id));
       const changes = await Promise.all([
         adoptChildren([...steps.stop, ...steps.done], states, server, attempt, signal),
         steps.stop.length > 0 && server.stop(steps.stop, reason, signal),
@@ -170,20 +188,48 @@ async function pursue(
   }
 }
 
-/** A note that fails is tried again with the next stop. It must not keep a task running. */
+/** A note that fails is tried again with the next stop. It must not keep a task running. Gives those noted now. */
 async function noteOnce(
   ids: readonly string[],
   notes: Readonly<Record<string, string>>,
   server: AbortServer,
   { pending }: Attempt,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<readonly string[]> {
   const efforts = ids.flatMap((id) => pending.get(id) ?? []);
   const fresh = ids.filter((id) => pending.get(id)?.isNoted === false);
-  if (fresh.length === 0) return;
-  const noted = await settle(server.note(fresh, notes, signal));
+  if (fresh.length === 0) return [];
+  const noted = await settle(server.note(fresh, { set: notes }, signal));
   if ('value' in noted) for (const effort of efforts) effort.isNoted = true;
   else if (noted.failure.exitCode === EXIT_CODES.refused) throw noted.failure;
+  return fresh;
+}
+
+/**
+ * Leaves the tasks that somebody has taken for themselves since it was decided to end them. A launch that takes one notes
+ * that first and looks for our note afterwards; we look in the other order, so one of the two sees the other.
+ *
+ * @param states as read last
+ */
+async function leaveTaken(
+  ids: readonly string[],
+  states: ReadonlyMap<string, AbortState>,
+  seen: AbortOptions['seen'],
+  server: AbortServer,
+  { pending, taken }: Attempt,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = ids.filter((id) => {
+    const [before, now] = [seen?.get(id), states.get(id)];
+    return (
+      before !== undefined && now !== undefined && !isEnded(now.status) && hasNewUser(before, now.origin)
+    );
+  });
+  if (found.length === 0) return;
+  for (const id of found) pending.delete(id);
+  taken.push(...found);
+  // The other side goes on without an answer too, a little later.
+  await settle(server.note(found, { remove: [RUNTIME_KEYS.ended] }, signal));
 }
 
 /**
@@ -308,7 +354,7 @@ export function createAbortServer(client: ClearmlClient): AbortServer {
       await runInParallel(entries, (entry) => removeEntry(client, entry, { signal }));
       return entries.map(({ taskId }) => taskId);
     },
-    note: (ids, set, signal) => runInParallel(ids, (id) => editRuntime(client, id, { set }, { signal })),
+    note: (ids, notes, signal) => runInParallel(ids, (id) => editRuntime(client, id, notes, { signal })),
     findChildren: (parents, signal) => findChildren(client, parents, signal),
   };
 }
@@ -318,7 +364,16 @@ async function readStates(
   ids: readonly string[],
   signal: AbortSignal,
 ): Promise<Map<string, AbortState>> {
-  const fields = ['status', 'status_reason', 'status_message', 'started', 'status_changed', 'user'] as const;
+  const fields = [
+    'status',
+    'status_reason',
+    'status_message',
+    'started',
+    'status_changed',
+    'user',
+    'runtime',
+    'tags',
+  ] as const;
   const tasks = await readTasks(client, ids, fields, { signal });
   return new Map(
     [...tasks].map(([id, task]) => [
@@ -330,6 +385,7 @@ async function readStates(
         startedAtMs: task.started,
         statusChangedAtMs: task.status_changed,
         user: task.user,
+        origin: { runtime: task.runtime, tags: task.tags },
       },
     ]),
   );
