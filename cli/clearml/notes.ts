@@ -6,6 +6,8 @@ import { readTasks } from './tasks.ts';
 export interface Notes {
   readonly set?: Readonly<Record<string, string>>;
   readonly remove?: readonly string[];
+  /** The task's `runtime` as last seen. What is another since, somebody else has noted: it is left. */
+  readonly before?: Readonly<Record<string, string>>;
 }
 
 /** The SDK of a running training now and then writes back all of `runtime` as it read it: a note may get lost. */
@@ -23,13 +25,16 @@ export async function noteInRuntime(
   notes: Notes,
   options: Omit<CallOptions, 'isRepeatable'>,
 ): Promise<boolean> {
-  const { set = {}, remove = [] } = notes;
+  const { set = {}, remove = [], before } = notes;
   for (let attempt = 1; ; attempt += 1) {
     if (!(await editRuntime(client, taskId, notes, options))) return false;
     const runtime = (await readTasks(client, [taskId], ['runtime'], options)).get(taskId)?.runtime;
     if (runtime === undefined) return false;
+    // Launches at the same time would else overwrite each other in turn.
+    const isOthers = (key: string) =>
+      before !== undefined && runtime[key] !== undefined && runtime[key] !== before[key];
     const isKept =
-      Object.entries(set).every(([key, value]) => runtime[key] === value) &&
+      Object.entries(set).every(([key, value]) => runtime[key] === value || isOthers(key)) &&
       remove.every((key) => runtime[key] === undefined);
     if (isKept || attempt >= MAX_ATTEMPTS) return isKept;
   }

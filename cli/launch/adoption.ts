@@ -36,7 +36,7 @@ export async function adoptTask(
   if (!isEnded(known.status) && !isNoted) {
     // An ending of before is over: it is about to be queued again.
     const remove = known.runtime[RUNTIME_KEYS.ended] === undefined ? [] : [RUNTIME_KEYS.ended];
-    await noteInRuntime(client, known.id, { set, remove }, { signal });
+    await noteInRuntime(client, known.id, { set, remove, before: known.runtime }, { signal });
   }
   const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));
   if (add.length > 0) await changeTags(server, known.id, add, marks.remove);
