@@ -6,6 +6,8 @@ import { readTasks, type TaskOf } from './tasks.ts';
 export interface Notes {
   readonly set?: Readonly<Record<string, string>>;
   readonly remove?: readonly string[];
+  /** The task's `runtime` as last seen. What is another since, somebody else has noted: it is left. */
+  readonly before?: Readonly<Record<string, string>>;
 }
 
 /** The SDK of a running training now and then writes back all of `runtime` as it read it: a note may get lost. */
@@ -23,14 +25,18 @@ export async function noteInRuntime(
   notes: Notes,
   options: Omit<CallOptions, 'isRepeatable'>,
 ): Promise<TaskOf<'status' | 'runtime'> | undefined> {
-  const { set = {}, remove = [] } = notes;
+  const { set = {}, remove = [], before } = notes;
   for (let attempt = 1; ; attempt += 1) {
     if (!(await editRuntime(client, taskId, notes, options))) return undefined;
     const task = (await readTasks(client, [taskId], ['status', 'runtime'], options)).get(taskId);
     if (task === undefined) return undefined;
+    const { runtime } = task;
+    // Launches at the same time would else overwrite each other in turn.
+    const isOthers = (key: string) =>
+      before !== undefined && runtime[key] !== undefined && runtime[key] !== before[key];
     const isKept =
-      Object.entries(set).every(([key, value]) => task.runtime[key] === value) &&
-      remove.every((key) => task.runtime[key] === undefined);
+      Object.entries(set).every(([key, value]) => runtime[key] === value || isOthers(key)) &&
+      remove.every((key) => runtime[key] === undefined);
     if (isKept || attempt >= MAX_ATTEMPTS) return task;
   }
 }

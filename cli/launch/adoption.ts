@@ -43,7 +43,7 @@ export async function adoptTask(
   const isNoted =
     remove.length === 0 && Object.entries(set).every(([key, value]) => known.runtime[key] === value);
   if (!isEnded(known.status) && !isNoted) {
-    const noted = await noteInRuntime(client, known.id, { set, remove }, { signal });
+    const noted = await noteInRuntime(client, known.id, { set, remove, before: known.runtime }, { signal });
     if (!isDraft && (await isEndedMeanwhile(known.id, noted, launch))) return 'ended';
   }
   const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));

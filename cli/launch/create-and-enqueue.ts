@@ -136,7 +136,7 @@ async function launchRound(
       continue;
     }
     // Another launch was faster. It does not know that we hand out its task.
-    await markShared(server, known.id, launch.token);
+    await markShared(server, known, launch.token);
     launched.set(task, describeReused(task, known, survey));
   }
   let place = queue.entries.length + [...launched.values()].filter((task) => task.known === undefined).length;
@@ -287,7 +287,7 @@ async function enqueueOnce(
     if (settled === undefined) return undefined;
     current = settled.task;
     if (!settled.isPlaced) continue;
-    if (!isLost) await markShared(server, current.id, launch.token);
+    if (!isLost) await markShared(server, current, launch.token);
     return { task: current, isWatched: undefined };
   }
 }

@@ -176,11 +176,11 @@ export async function deleteDraft({ client, signal }: LaunchServer, taskId: stri
 /** Notes on a task of another launch that the launch with this token hands it out too. */
 export async function markShared(
   { client, signal }: LaunchServer,
-  taskId: string,
+  known: Pick<KnownTask, 'id' | 'runtime'>,
   token: string,
 ): Promise<void> {
   const set = { [RUNTIME_KEYS.shared]: token };
-  await noteInRuntime(client, taskId, { set }, { signal });
+  await noteInRuntime(client, known.id, { set, before: known.runtime }, { signal });
 }
 
 /** Adds tags to a task and takes others off. */
