@@ -60,6 +60,8 @@ const RERUN = 'To see where, run it on the same kind of machine with python -X f
 const LARGER_MACHINE = 'Use a smaller batch or model, or a queue with a larger machine.';
 const WHY_PODS_GO =
   "Look at the cluster's events: a pod goes with its node, or when it needs more than its limits.";
+const POD_TEMPLATE =
+  "Correct what it says in the glue's pod template or in the cluster: quotas, permissions, limits.";
 const KERNEL_LOG =
   "Check the machine's kernel log (dmesg) for the out-of-memory killer. If it acted, use a smaller batch or model, or a larger machine.";
 const SHARED_MEMORY =
@@ -240,7 +242,9 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const message = `Kubernetes could not run the pod: ${said}${more}`;
       if (/\bOOMKilled\b/.test(message)) return { message, kind: 'out-of-memory', advice: LARGER_MACHINE };
       const isLost = /\b(?:Evicted|Preempt\w*|NodeLost|NodeShutdown)\b/.test(message);
-      return isLost ? { message, kind: 'worker-lost', advice: WHY_PODS_GO } : message;
+      if (isLost) return { message, kind: 'worker-lost', advice: WHY_PODS_GO };
+      // The glue's settings say which reasons it takes for a failure.
+      return /image|registry|pull/i.test(said) ? message : { message, advice: POD_TEMPLATE };
     },
     advice:
       "Check docker-image and its registry: the cluster's nodes must reach it and may need an image pull secret.",
@@ -255,7 +259,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const said = findMatch(log, /^(?:Running kubectl encountered an error: )+(.+)/);
       return said && `Kubernetes refused the pod: ${said}`;
     },
-    advice: "Correct what it says in the glue's pod template or in the cluster: quotas, permissions, limits.",
+    advice: POD_TEMPLATE,
   },
   {
     name: 'kubernetes-pod-deleted',
