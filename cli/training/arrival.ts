@@ -57,8 +57,9 @@ const LIBRARY_RECORDS = /^(?:Transformers|TB_hparams)\//;
 const HYDRA_MARK = 'Hydra/_allow_omegaconf_edit_';
 /** What fire itself takes: the SDK adds them, as fire reads them with argparse. */
 const FIRE_FLAGS = ['completion', 'help', 'interactive', 'separator', 'trace', 'verbose'];
-/** The SDK removes it at the end of a program that uses Hydra. */
+/** What Hydra itself takes. The SDK removes the overrides at the end. */
 const HYDRA_OVERRIDES = 'Args/overrides';
+const HYDRA_ARGUMENT = /^Args\/(?:overrides|multirun|config_(?:path|name|dir)|experimental_rerun)$/;
 /** Types by which a launch tells the SDK how click, fire or jsonargparse take a param: those leave no trace. */
 const FRONT_END_TYPE = /^(?:click|fire|jsonargparse)[._]/i;
 
@@ -149,7 +150,7 @@ function judgeDeclaration(
   if (known.has(name)) return kept;
   const section = sectionOf(name);
   if (section === 'Args' && declared.some((other) => other.name === HYDRA_MARK)) {
-    return undeclared(near ?? `Hydra/${nameOf(name)}`);
+    return HYDRA_ARGUMENT.test(name) ? kept : undeclared(near ?? `Hydra/${nameOf(name)}`);
   }
   if (
     section === 'Args' &&
@@ -222,8 +223,8 @@ function isTypo({ name, value }: GivenParam, other: HeldParam): boolean {
   if (nameOf(other.name).startsWith('_')) return false;
   if (own === meant) return true;
   if (own.replace(/\d+/g, '') === meant.replace(/\d+/g, '')) return false;
-  const isNumber = isNumeric(other.value) || (other.value === '' && /^(?:int|float)$/.test(other.type));
-  if (isNumber !== isNumeric(value)) return false;
+  const isNumber = isNumeric(value);
+  if (other.value !== '' && isNumber !== isNumeric(other.value)) return false;
   const shortest = Math.min(own.length, meant.length);
   const steps = countEdits(own, meant);
   if (isTransposed(own, meant)) return shortest >= 4;
