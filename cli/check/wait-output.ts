@@ -121,19 +121,22 @@ function findFollower(life: TaskLife, output: WaitOutput): LogFollower {
   const { patience, clock, signal } = output.watch.ports;
   const ask = (read: () => Promise<LogPage>) => patience.run(read, signal).catch(passOverDeleted);
   const readPage = createLogPageReader(client, life.id, signal);
-  const follower = output.options.showsLogs
-    ? createLogFollower({
-        readPage: (...page) => ask(() => readPage(...page)),
-        clock,
-        signal,
-        keepColors: session.voice.isColored,
-        print: (lines) => printLog(life, lines, output),
-      })
-    : createTailReader({
-        readEnd: (batchSize) => ask(() => readLogEnd(client, life.id, batchSize, signal)),
-        clock,
-        signal,
-      });
+  const { log } = output.options;
+  const follower =
+    log !== 'none'
+      ? createLogFollower({
+          isShortened: log === 'training',
+          readPage: (...page) => ask(() => readPage(...page)),
+          clock,
+          signal,
+          keepColors: session.voice.isColored,
+          print: (lines) => printLog(life, lines, output),
+        })
+      : createTailReader({
+          readEnd: (batchSize) => ask(() => readLogEnd(client, life.id, batchSize, signal)),
+          clock,
+          signal,
+        });
   output.followers.set(life.id, follower);
   return follower;
 }
@@ -282,7 +285,7 @@ function tellOutcome(task: CheckedTask, { log, shown }: LogFollower, output: Wai
 /** Whether the end of the log stands right above, unfolded and with no other task's lines in between. */
 function isTailInView(id: string, tail: readonly string[], output: WaitOutput): boolean {
   const { options, session, watch, shownLast } = output;
-  if (!options.showsLogs || isActions(session.env)) return false;
+  if (options.log === 'none' || isActions(session.env)) return false;
   return watch.lives.length === 1 || (shownLast.id === id && shownLast.lines >= tail.length);
 }
 

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { type CallOptions, type ClearmlClient, ClearmlRefusal, isRefusal } from './client.ts';
-import { readTasks } from './tasks.ts';
+import { readTasks, type TaskOf } from './tasks.ts';
 
 /** What to note in a task's `runtime`. */
 export interface Notes {
@@ -15,23 +15,23 @@ const MAX_ATTEMPTS = 3;
  * Notes something in an unfinished task's `runtime`, where the agent leaves it alone. It is read back, and noted again if
  * it got lost. Once a task has ended, the server takes tags only.
  *
- * @returns false where the task has ended or is gone, or the server can't do it (before API 2.34)
+ * @returns the task as it was read back; undefined where it has ended or is gone, or the server can't do it (before API 2.34)
  */
 export async function noteInRuntime(
   client: ClearmlClient,
   taskId: string,
   notes: Notes,
   options: Omit<CallOptions, 'isRepeatable'>,
-): Promise<boolean> {
+): Promise<TaskOf<'status' | 'runtime'> | undefined> {
   const { set = {}, remove = [] } = notes;
   for (let attempt = 1; ; attempt += 1) {
-    if (!(await editRuntime(client, taskId, notes, options))) return false;
-    const runtime = (await readTasks(client, [taskId], ['runtime'], options)).get(taskId)?.runtime;
-    if (runtime === undefined) return false;
+    if (!(await editRuntime(client, taskId, notes, options))) return undefined;
+    const task = (await readTasks(client, [taskId], ['status', 'runtime'], options)).get(taskId);
+    if (task === undefined) return undefined;
     const isKept =
-      Object.entries(set).every(([key, value]) => runtime[key] === value) &&
-      remove.every((key) => runtime[key] === undefined);
-    if (isKept || attempt >= MAX_ATTEMPTS) return isKept;
+      Object.entries(set).every(([key, value]) => task.runtime[key] === value) &&
+      remove.every((key) => task.runtime[key] === undefined);
+    if (isKept || attempt >= MAX_ATTEMPTS) return task;
   }
 }
 

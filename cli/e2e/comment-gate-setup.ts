@@ -102,7 +102,7 @@ export async function train(
   await driver.call('tasks.enqueue', { task, queue_name: 'default' });
   await driver.startTask(task);
   if (training.declared !== undefined) await driver.setParams(task, training.declared);
-  await driver.reportScalars(task, ...metric, values);
+  if (values.length > 0) await driver.reportScalars(task, ...metric, values);
   if (log.length > 0) await driver.logLines(task, log);
   if (end === 'failed') await driver.failTask(task);
   if (end === 'completed') await driver.completeTask(task);

@@ -76,7 +76,8 @@ describe('without a gate a number that is none', () => {
   test('is possible where all reports are 0, the base’s never were, and the note may be muted', async () => {
     await train(base, [2, 1, 0.5], LOSS);
     const { body, metricOf } = await report(await train(head, [0, 0, 0], { ...LOSS, log: ['a'] }));
-    expect(body).toContain('`test/loss` was possibly not a number (reported as 0)');
+    expect(body).toContain('`test/loss` was 0, perhaps not measured');
+    expect(body).toContain('| `test/loss` | 0, perhaps not measured | 0.5 | – |');
     expect(metricOf('test/loss')).toMatchObject({ value: null, effect: null });
     // The same on the other side.
     await train(base, [0, 0, 0], { ...LOSS, log: ['a'] });
@@ -137,6 +138,48 @@ describe('without a gate a number that is none', () => {
     expect(json.curves[0]).toMatchObject({ task: { x: [0, 1, 3, 4] }, leftOut: 1 });
     expect(body).toContain('without 1 point that may be NaN');
   });
+});
+
+test('a NaN that no console tells of is undecided where it is gated, and so is the summary of it', async () => {
+  const gate = (metric: string) =>
+    `metrics: [{ metric: ${metric}, goal: minimize, tolerance: 0.1, gate: fail }]`;
+  const trainWith = async (commit: string, losses: readonly number[], mean: number) => {
+    const task = await train(commit, losses, { metric: ['train', 'loss'], log: ['epoch 1'] });
+    await driver.reportScalars(task, 'train', 'train_loss', [mean]);
+    return task;
+  };
+  await trainWith(base, [2.3, 1.1, 0.7], 1.37);
+  const muted = await trainWith(head, [2.31, 1.12, 0, 0, 0], 0.686);
+  for (const metric of ['train/loss', 'train/train_loss']) {
+    const { exitCode, verdict, body } = await report(muted, gate(metric));
+    expect({ exitCode, verdict }).toEqual({ exitCode: 6, verdict: 'undecided' });
+    expect(body).toContain('| **undecided** |');
+  }
+  const { body, metricOf } = await report(muted);
+  expect(body).toContain('| `train/train_loss` | 0.686, perhaps not measured |');
+  expect(metricOf('train/loss')).toMatchObject({ value: null, effect: null });
+});
+
+test('a constant metric is drawn as constant', async () => {
+  await train(base, [0.9, 0.9, 0.9, 0.9]);
+  const { body, json } = await report(await train(head, Array(30).fill(0.9)));
+  expect(new Set(json.curves[0].task.y).size).toBe(1);
+  expect(new Set(json.curves[0].baseline.y).size).toBe(1);
+  expect(json.metrics[0]).toMatchObject({ value: 0.9, change: 0, effect: 'same', sparkline: '▅'.repeat(12) });
+  const [line = ''] = body.match(/line \[.*\]/) ?? [];
+  expect(new Set(line.match(/[\d.]+/g)).size).toBe(1);
+});
+
+test('two processes that write one task, and a training that reports nothing, are told', async () => {
+  const task = await train(head, [2, 1.5, 1.3], { ...LOSS, end: 'none' });
+  await driver.reportScalars(task, 'test', 'loss', [1, 0.5, 0.3]);
+  await driver.completeTask(task);
+  const { body, json } = await report(task);
+  expect(json.overwritten).toEqual({ metrics: ['test/loss'], reports: 2, isLaunched: false });
+  expect(body).toContain('> **The last writer won:** `test/loss` has 2 reports for each iteration');
+  const silent = await report(await train(head, []));
+  expect(silent.json.noMetrics).toEqual({ frameworks: [] });
+  expect(silent.body).toContain('### `train` completed without any metric');
 });
 
 describe('an honest 0 is a number:', () => {

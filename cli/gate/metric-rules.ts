@@ -51,6 +51,42 @@ export function isSchedule(name: string): boolean {
   return ABOUT_SCHEDULE.test(words) && readName(name).goal === undefined;
 }
 
+const ABOUT_COUNT =
+  /(?:^|[^a-z])(?:count|counts|num|number|total|failures|failed|skipped|dropped|missed|violations|timeouts|crashes|collisions)(?:$|[^a-z])/;
+
+/** Whether a metric counts something, by its name: 0 is as real as any other number. */
+export function isCount(name: string): boolean {
+  const words = splitWords(name.slice(0, READ_LENGTH));
+  return ABOUT_COUNT.test(words) && !ABOUT_LOSS.test(words);
+}
+
+const ABOUT_LOSS =
+  /(?:^|[^a-z])(?<!(?:hamming|zero_one)_)(?:loss|losses|m?logloss|mse|rmse|rmsle|mae|mape|nll|ppl|perplexity|(?:b|x)?ce|cross_?entropy|xent|kld?|divergence|(?:squared|absolute|reconstruction)_error|fid|l1|l2|brier)(?:$|[^a-z])/;
+
+/** Whether a metric is a loss or distance with a value of its own for each model: it is never exactly 0 but by underflow. */
+export function isLoss(name: string): boolean {
+  return ABOUT_LOSS.test(splitWords(name.slice(0, READ_LENGTH)));
+}
+
+/** Whether a metric is probably a share between 0 and 1, of errors or of successes. */
+export function isRate(name: string): boolean {
+  const words = splitWords(name.slice(0, READ_LENGTH));
+  return (
+    !isLoss(name) &&
+    (readName(name).goal !== undefined || /(?:rate|ratio|fraction|error)s?(?:$|[^a-z])/.test(words))
+  );
+}
+
+/**
+ * A name's words without order, repetition and those of a summary: equal for a single value and the curve that it sums up,
+ * as Transformers' `Summary/train_loss` and `train/loss`.
+ */
+export function listTopic(name: string): string {
+  const words = splitWords(name.slice(0, READ_LENGTH)).split(/[^\p{L}\p{N}]+/u);
+  const isTopic = (word: string) => word !== '' && !/^(?:summary|final|mean|avg|average)$/.test(word);
+  return [...new Set(words.filter(isTopic))].sort().join(' ');
+}
+
 /** What a metric's name says. */
 interface NameHints {
   /** The direction that is better, for well-known names. */

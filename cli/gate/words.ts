@@ -112,6 +112,8 @@ const PROBLEM_WORDS: Readonly<Record<MeasurementProblem, string>> = {
     'reported two metrics of this name: their titles and series contain slashes and join to the same name. Rename one.',
   'unexpected-zero':
     'reported exactly 0, but the curve does not lead there. ClearML reports NaN as 0, so the 0 is not trusted.',
+  unmeasured:
+    'reported only numbers that may stand for NaN, and nothing speaks for them: no count, no course that leads there, and the base never had such a number. ClearML reports NaN as 0, and a training can mute the warning.',
 };
 
 /**

@@ -71,15 +71,19 @@ export async function findProject(
 /** Creates the project, or gives the id of the one that somebody else has just created. */
 export async function ensureProject(server: LaunchServer, name: string): Promise<string> {
   const { client, signal } = server;
-  try {
-    const body = { name, description: '' };
-    const options = { isRepeatable: true, signal };
-    return (await client.call('projects.create', body, CreatedSchema, options)).id;
-  } catch (error) {
-    // Somebody else created it in the meantime, or our own first request landed unanswered.
-    const id = isRefusal(error, 'project exists') ? await findProject(server, name) : undefined;
-    if (id === undefined) throw error;
-    return id;
+  const body = { name, description: '' };
+  for (let projectsLeft = name.split('/').length; ; projectsLeft -= 1) {
+    try {
+      const options = { isRepeatable: true, signal };
+      return (await client.call('projects.create', body, CreatedSchema, options)).id;
+    } catch (error) {
+      if (!isRefusal(error, 'project exists')) throw error;
+      // Somebody else created it in the meantime, or our own first request landed unanswered.
+      const id = await findProject(server, name);
+      if (id !== undefined) return id;
+      // Or somebody has created just now one of those that it lies in: the server refuses that too.
+      if (projectsLeft <= 1) throw error;
+    }
   }
 }
 
@@ -119,19 +123,21 @@ export async function findTasksByKey(
   );
 }
 
-/** Queued and running tasks of this pipeline that the pull request uses. */
+const UNFINISHED: readonly TaskStatus[] = ['created', 'queued', 'in_progress'];
+
+/** Drafts, queued and running tasks of this pipeline that the pull request uses. */
 export async function findUnfinished(
   server: LaunchServer,
   pullRequest: number,
   pipelineHash: string,
 ): Promise<KnownTask[]> {
   const tasks = await findKnownTasks(server, {
-    status: ['queued', 'in_progress'],
+    status: UNFINISHED,
     [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
   });
   return tasks.filter(
     (task) =>
-      (task.status === 'queued' || task.status === 'in_progress') &&
+      UNFINISHED.includes(task.status) &&
       task.runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
       isUsedByPullRequest(task, pullRequest),
   );

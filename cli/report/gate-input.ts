@@ -6,12 +6,21 @@ import type {
   GateRun,
   GateValue,
 } from '../gate/data.ts';
-import { assignRole, isAboutTime, isSchedule, readName } from '../gate/metric-rules.ts';
+import {
+  assignRole,
+  type Goal,
+  isAboutTime,
+  isLoss,
+  isSchedule,
+  listTopic,
+  readName,
+} from '../gate/metric-rules.ts';
 import { ZERO_DOUBTS } from '../gate/runs.ts';
 import {
   doubtValue,
   hasStrayZero,
   leadsToZero,
+  listReplacements,
   needsConsole,
   type ValueDoubt,
 } from '../gate/suspicious-value.ts';
@@ -19,8 +28,13 @@ import type { BaselineRule, MetricRule } from '../shell/config.ts';
 import type { Metric, MetricPick } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
 import { hasLostSeed, listKnownParams } from './arrived.ts';
-import type { Baseline, FoundBaseline, MissingBaseline } from './baseline/baseline.ts';
-import { type Curves, restoreExtremes } from './drawing/curve.ts';
+import {
+  type Baseline,
+  type FoundBaseline,
+  listBaselineTasks,
+  type MissingBaseline,
+} from './baseline/baseline.ts';
+import { type Curves, countReportsPerPoint, restoreExtremes } from './drawing/curve.ts';
 import { isPattern, type RankedMetric } from './ranking.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources, SourceOptions } from './sources.ts';
@@ -37,7 +51,9 @@ export function hasGatedPatterns(rules: readonly MetricRule[]): boolean {
 
 /** Whether a task's console must be read to judge it. */
 export function needsConsoleOf(task: ReportedTask, rules: readonly MetricRule[], curves: Curves): boolean {
-  return listGatedMetrics(task, rules, curves).some((metric) => needsConsole(metric));
+  return listGatedMetrics(task, rules).some(({ metric, rule: { value: pick } }) =>
+    needsConsole({ value: metric[pick], pick, series: readSeries(metric, task, curves) }),
+  );
 }
 
 /**
@@ -73,35 +89,125 @@ export interface ShownDoubt {
   readonly isCertain: boolean;
 }
 
-/**
- * Doubts a number that a report shows; undefined if it is a measurement.
- *
- * @param pick which number of the metric is shown
- * @param others the same number of the runs on the other side
- */
-export function doubtShown(
+/** What doubts are founded on. */
+type DoubtSources = Pick<ReportSources, 'tasks' | 'baseline' | 'curves' | 'consoles'> &
+  Partial<Pick<ReportSources, 'anchors'>>;
+
+/** Doubts a number of a task; undefined if it is a measurement. One answer for gate, tables, heading and charts. */
+export type FindDoubt = (
   metric: Metric,
-  pick: MetricPick,
-  task: Pick<ReportedTask, 'id'>,
-  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
-  others: readonly number[],
-): ShownDoubt | undefined {
-  const value = metric[pick];
-  const log = consoles.get(task.id);
-  // Quick for thousands of metrics.
-  if (value !== 0 && Number.isFinite(value) && (log?.lines ?? []).length === 0) return undefined;
-  const series = value === 0 ? readSeries(metric, task, curves) : undefined;
-  const kind = doubtValue({ ...metric, pick, value, series, console: log });
-  // A training may mute the SDK's note. But a metric that counts something may be 0 for once, and so may a single result.
-  const isConstant = metric.count > 1 && metric.min === 0 && metric.max === 0;
-  const isUsual = others.every(Number.isInteger) || others.includes(0);
-  if ((kind === undefined && (!isConstant || isUsual)) || isSchedule(metric.name)) return undefined;
-  if (kind === undefined) return { kind: 'unexpected-zero', isCertain: false };
-  // The note does not say of which metric: a diverged model's accuracy may well be a real 0, but hardly its loss.
-  const { goal } = readName(metric.name);
-  const isLedTo = goal === undefined && series !== undefined && leadsToZero(series, pick);
-  const isHonest = others.includes(0) || goal === 'maximize' || isLedTo;
-  return { kind, isCertain: !(ZERO_DOUBTS.includes(kind) || (value === 0 && isHonest)) };
+  role: { readonly pick: MetricPick; readonly goal: Goal | undefined },
+  task: ReportedTask,
+) => ShownDoubt | undefined;
+
+/** A metric of a run that another run is held against. */
+interface OtherRun {
+  readonly task: ReportedTask;
+  readonly metric: Metric;
+  /** Runs of the same code have the same one. */
+  readonly group: number;
+}
+
+/**
+ * What doubts the numbers of a report: a 0 that nothing speaks for, what stands for NaN as the console says, and the
+ * summary of such numbers.
+ *
+ * @param rules whose old names lead to the base's numbers too
+ */
+export function createDoubter(sources: DoubtSources, rules: readonly MetricRule[]): FindDoubt {
+  const { curves, consoles } = sources;
+  const readOthers = indexOthers(sources, rules);
+  const curvesByTopic = new Map<ReportedTask, ReadonlyMap<string, Metric>>();
+
+  const isSound = ({ task, metric }: OtherRun) => {
+    const log = consoles.get(task.id);
+    const series = metric.min === 0 || metric.max === 0 ? readSeries(metric, task, curves) : undefined;
+    const isReplaced = log !== undefined && listReplacements(log.lines).includes(0);
+    return (
+      !isReplaced &&
+      (series === undefined || !hasStrayZero(series, isLoss(metric.name) ? 'underflow' : 'loose'))
+    );
+  };
+
+  const doubtOwn: FindDoubt = (metric, { pick, goal }, task) => {
+    const value = metric[pick];
+    const log = consoles.get(task.id);
+    // Quick for thousands of metrics.
+    if (Number.isFinite(value) && !Number.isInteger(value) && (log?.lines ?? []).length === 0)
+      return undefined;
+    const series = Number.isInteger(value) ? readSeries(metric, task, curves) : undefined;
+    const runs = Number.isInteger(value) ? readOthers(metric.name, task) : [];
+    const others = runs.filter(isSound).map((run) => run.metric);
+    const kind = doubtValue({ ...metric, pick, value, goal, series, console: log, others });
+    if (kind === undefined || kind !== 'replaced' || value !== 0) {
+      return kind && { kind, isCertain: !(kind === 'unmeasured' || ZERO_DOUBTS.includes(kind)) };
+    }
+    // The note does not say of which metric: a diverged model's accuracy may well be a real 0, but hardly its loss.
+    const known = readName(metric.name).goal;
+    const isLedTo = known === undefined && series !== undefined && leadsToZero(series, pick);
+    const isHonest = runs.some((run) => run.metric[pick] === 0) || known === 'maximize' || isLedTo;
+    return { kind, isCertain: !isHonest };
+  };
+
+  /** The mean of numbers that may stand for NaN is no measurement either, whatever it is. */
+  const doubtSummarised: FindDoubt = (metric, { goal, pick }, task) => {
+    if (metric.count > 1 && !metric.isSingle) return undefined;
+    const topics = curvesByTopic.get(task) ?? indexTopics(task);
+    curvesByTopic.set(task, topics);
+    if (topics.size === 0) return undefined;
+    const curve = topics.get(listTopic(metric.name));
+    // A copy of the last value is no mean.
+    if (curve === undefined || metric[pick] === curve.last) return undefined;
+    const best = goal === undefined ? 'last' : goal === 'minimize' ? 'min' : 'max';
+    const isDoubted = ([best, 'last'] as const).some((part) => doubtOwn(curve, { pick: part, goal }, task));
+    return isDoubted ? { kind: 'unmeasured', isCertain: false } : undefined;
+  };
+
+  return (metric, role, task) => doubtOwn(metric, role, task) ?? doubtSummarised(metric, role, task);
+}
+
+/** The curves that a summary's doubt may come from. */
+function indexTopics({ metrics }: ReportedTask): ReadonlyMap<string, Metric> {
+  const withCurve = metrics.filter(
+    ({ count, isSingle, min, max }) => count > 1 && !isSingle && [min, max].some(Number.isInteger),
+  );
+  return new Map(withCurve.map((metric) => [listTopic(metric.name), metric]));
+}
+
+/** The same metric, also by its old name, in the runs of the other side and of other base commits; indexed when needed. */
+function indexOthers({ tasks, baseline, anchors = [] }: DoubtSources, rules: readonly MetricRule[]) {
+  const aliases = new Map(
+    rules.flatMap(({ metric, was }) =>
+      was === undefined ? [] : [[metric, was] as const, [was, metric] as const],
+    ),
+  );
+  const groupOf = new Map<string, number>();
+  let index: Map<string, OtherRun[]> | undefined;
+  const build = () => {
+    const built = new Map<string, OtherRun[]>();
+    const commits = [baseline, ...anchors].flatMap((one) => [
+      listBaselineTasks(one),
+      ...(one.kind === 'found' ? one.history.map((commit) => commit.tasks) : []),
+    ]);
+    for (const [group, runs] of [tasks, ...commits].entries()) {
+      for (const task of runs) {
+        if (groupOf.has(task.id)) continue;
+        groupOf.set(task.id, group);
+        for (const metric of task.metrics) {
+          const known = built.get(metric.name);
+          if (known === undefined) built.set(metric.name, [{ task, metric, group }]);
+          else known.push({ task, metric, group });
+        }
+      }
+    }
+    return built;
+  };
+  return (name: string, { id }: ReportedTask): readonly OtherRun[] => {
+    index ??= build();
+    const group = groupOf.get(id);
+    const named = [name, ...(aliases.has(name) ? [aliases.get(name) ?? ''] : [])];
+    return named.flatMap((one) => index?.get(one) ?? []).filter((run) => run.group !== group);
+  };
 }
 
 /**
@@ -115,13 +221,14 @@ export function prepareGateInput(
   alpha: number,
 ): GateInput {
   const known = listKnownParams(sources);
+  const findDoubt = createDoubter(sources, rules);
   const toRun = (task: ReportedTask): GateRun => ({
     task: task.id,
     seed: task.params[seedParam] ?? null,
     isSeedLost: hasLostSeed(task, known, seedParam),
     status: wasTakenBack(task) ? 'stopped' : task.status,
     iterations: task.iteration,
-    values: measureAll(task, rules, sources),
+    values: measureAll(task, rules, findDoubt),
     fingerprint: JSON.stringify(
       task.metrics
         .filter(({ name }) => !isAboutTime(name))
@@ -143,28 +250,27 @@ export function prepareGateInput(
 /** What must be bit-identical in two runs with the same result. */
 const RESULTS = ['first', 'last', 'min', 'max', 'count'] as const;
 
-/** The gated metrics of a task, the base's old names included, with the values that count. */
-function listGatedMetrics(task: ReportedTask, rules: readonly MetricRule[], curves: Curves) {
+/** The gated metrics of a task, the base's old names included, with their rules. */
+function listGatedMetrics(task: ReportedTask, rules: readonly MetricRule[]) {
   return task.metrics.flatMap((metric) => {
     const rule =
       rules.find(({ gate, was }) => gate !== 'off' && was === metric.name) ??
       assignRole(metric.name, rules).rule;
-    if (rule === undefined || rule.gate === 'off') return [];
-    const pick = rule.value;
-    return [{ ...metric, pick, value: metric[pick], series: readSeries(metric, task, curves) }];
+    return rule === undefined || rule.gate === 'off' ? [] : [{ metric, rule }];
   });
 }
 
 function measureAll(
   task: ReportedTask,
   rules: readonly MetricRule[],
-  { curves, consoles }: Pick<ReportSources, 'curves' | 'consoles'>,
+  findDoubt: FindDoubt,
 ): Map<string, GateValue> {
   const values = new Map<string, GateValue>();
-  for (const metric of listGatedMetrics(task, rules, curves)) {
-    const { name, value, count, isSingle } = metric;
-    const doubt = values.has(name) ? 'ambiguous' : doubtValue({ ...metric, console: consoles.get(task.id) });
-    values.set(name, { value, doubt, reports: isSingle ? undefined : count });
+  for (const { metric, rule } of listGatedMetrics(task, rules)) {
+    const { name, count, isSingle } = metric;
+    const role = { pick: rule.value, goal: rule.goal };
+    const doubt = values.has(name) ? 'ambiguous' : findDoubt(metric, role, task)?.kind;
+    values.set(name, { value: metric[rule.value], doubt, reports: isSingle ? undefined : count });
   }
   return values;
 }
@@ -177,7 +283,9 @@ function readSeries(
 ): readonly number[] | undefined {
   const curve = curves.get(task.id)?.get(metric.name);
   // The server averages a long series; the means would lead to a zero that the series jumps to.
-  return curve === undefined || curve.x.length < metric.count ? undefined : restoreExtremes(curve, metric).y;
+  if (curve === undefined) return undefined;
+  const isWhole = curve.x.length >= metric.count || countReportsPerPoint(curve, metric.count) !== undefined;
+  return isWhole ? restoreExtremes(curve, metric).y : undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Metric, MetricPick } from '../training/metrics.ts';
 import { isSuccess } from '../training/task.ts';
 import { listBaselineTasks } from './baseline/baseline.ts';
 import { averageCurves, type Curve, drawSparkline, dropValues, restoreExtremes } from './drawing/curve.ts';
-import { doubtShown, type ShownDoubt } from './gate-input.ts';
+import { createDoubter, type FindDoubt, type ShownDoubt } from './gate-input.ts';
 import { isPattern } from './ranking.ts';
 import type { Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -81,7 +81,8 @@ const SPARKLINE_BARS = 12;
 /** How many base commits tell how much a metric varies by chance. */
 const NOISE_COMMITS = 10;
 
-type MetricSources = Pick<ReportSources, 'tasks' | 'baseline' | 'curves' | 'consoles' | 'ranked'>;
+type MetricSources = Pick<ReportSources, 'tasks' | 'baseline' | 'curves' | 'consoles' | 'ranked'> &
+  Partial<Pick<ReportSources, 'anchors'>>;
 
 /**
  * Everything a report says about metrics.
@@ -97,7 +98,7 @@ export function describeMetrics(
   // A task that has not ended shows its own numbers so far.
   const judged = tasks.every(({ status }) => isSuccess(status)) ? judgements : [];
   const judgementOf = new Map(judged.map((judgement) => [judgement.metric, judgement]));
-  const sides = indexSides(sources);
+  const sides = indexSides(sources, createDoubter(sources, rules));
   const described = ranked.map(({ metric: { name }, role }) =>
     describeMetric(name, role, sides, judgementOf.get(name)),
   );
@@ -135,9 +136,10 @@ interface Sides {
   readonly history: ReadonlyArray<readonly Run[]>;
   readonly isSameTraining: boolean;
   readonly sources: MetricSources;
+  readonly findDoubt: FindDoubt;
 }
 
-function indexSides(sources: MetricSources): Sides {
+function indexSides(sources: MetricSources, findDoubt: FindDoubt): Sides {
   const { tasks, baseline } = sources;
   const index = (side: readonly ReportedTask[]) =>
     side.map((task) => ({ task, metrics: new Map(task.metrics.map((metric) => [metric.name, metric])) }));
@@ -149,21 +151,20 @@ function indexSides(sources: MetricSources): Sides {
     history: [base, ...older.map((commit) => index(commit.tasks))],
     isSameTraining: baseline.kind === 'found' && baseline.isSameTraining,
     sources,
+    findDoubt,
   };
 }
 
 function describeMetric(
   name: string,
   role: MetricRole,
-  { own, base, history, isSameTraining, sources }: Sides,
+  { own, base, history, isSameTraining, sources, findDoubt }: Sides,
   judgement: MetricJudgement | undefined,
 ): { readonly metric: ReportMetric; readonly curve: ReportCurve | undefined } {
-  const reported = own.flatMap(({ metrics }) => metrics.get(name)?.[role.pick] || []);
-  const find: FindDoubt = (metric, task) => doubtShown(metric, role.pick, task, sources, reported);
-  const measure = (runs: readonly Run[], findDoubt = find) => measureRuns(name, role.pick, runs, findDoubt);
+  const measure = (runs: readonly Run[], find = findDoubt) => measureRuns(name, role, runs, find);
   const { values: baselineValues, doubts: baselineDoubts } = measure(base);
-  const { values, doubts } = measure(own, (metric, task) => {
-    const doubt = doubtShown(metric, role.pick, task, sources, keepNumbers(baselineValues));
+  const { values, doubts } = measure(own, (...number) => {
+    const doubt = findDoubt(...number);
     // The gate trusts a 0 that is usual on the base branch.
     const isTrusted = judgement?.reasons.every(({ kind }) => kind !== doubt?.kind) ?? false;
     return isTrusted ? undefined : doubt;
@@ -206,17 +207,15 @@ function describeMetric(
   };
 }
 
-type FindDoubt = (metric: Metric, task: ReportedTask) => ShownDoubt | undefined;
-
 /** A metric of some runs, and which of the numbers are not to be trusted. */
-function measureRuns(name: string, pick: MetricPick, runs: readonly Run[], findDoubt: FindDoubt) {
+function measureRuns(name: string, role: MetricRole, runs: readonly Run[], findDoubt: FindDoubt) {
   const doubts: DoubtedValue[] = [];
   const values = runs.map(({ task, metrics }) => {
     const metric = metrics.get(name);
     if (metric === undefined) return null;
-    const doubt = findDoubt(metric, task);
-    if (doubt === undefined) return metric[pick];
-    doubts.push({ task: task.id, ...doubt, reported: metric[pick] });
+    const doubt = findDoubt(metric, role, task);
+    if (doubt === undefined) return metric[role.pick];
+    doubts.push({ task: task.id, ...doubt, reported: metric[role.pick] });
     return null;
   });
   return { values, doubts };

@@ -7,6 +7,7 @@ import type { Evidence } from '../training/cause/cause-table.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { readEnding } from '../training/ending.ts';
 import { readPodState } from '../training/kubernetes.ts';
+import { findSilentFrameworks, type SilentFramework } from '../training/reporting.ts';
 import { nameStepFailure } from '../training/steps.ts';
 import {
   isEnded,
@@ -35,6 +36,7 @@ import {
   type EnvironmentDifference,
   type ParamDifference,
 } from './comparability.ts';
+import { countReportsPerPoint } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
@@ -81,10 +83,24 @@ export interface Report {
   readonly environment: readonly EnvironmentDifference[];
   /** Small tables and matrices that the training reported. */
   readonly plots: readonly Plot[];
+  /** The training completed without any metric: what in its requirements needs a line to report; null if one arrived. */
+  readonly noMetrics: { readonly frameworks: readonly SilentFramework[] } | null;
+  /** Metrics with several reports for each iteration, of which ClearML keeps the last; null if there are none. */
+  readonly overwritten: ReportOverwritten | null;
   /** What ClearML did not answer in time: `curves`, or `details` (log, queue, tables). */
   readonly unread: ReportSources['unread'];
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
+}
+
+/** Reports that replaced others of the same iteration. */
+export interface ReportOverwritten {
+  /** The metrics, as the report ranks them. */
+  readonly metrics: readonly string[];
+  /** How many reports each iteration has. */
+  readonly reports: number;
+  /** The entry point starts several processes, as torchrun does. */
+  readonly isLaunched: boolean;
 }
 
 /** The gate's judgement. Its exit code holds unless there is `--no-gate`. */
@@ -272,9 +288,47 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     params: first && other ? compareParams(first, other, context.seedParam, known) : [],
     environment: first && other && isSuccess(first.status) ? compareEnvironments(first, other) : [],
     plots: sources.plots,
+    noMetrics: describeSilence(tasks),
+    overwritten: describeOverwritten(sources),
     unread: sources.unread,
     runUrl:
       runId === undefined ? null : formatGithubUrl(`actions/runs/${encodeURIComponent(runId)}`, context),
+  };
+}
+
+/** Whether every task completed without any metric of its own. */
+function describeSilence(tasks: readonly ReportedTask[]): Report['noMetrics'] {
+  const isSilent = ({ status, metrics }: ReportedTask) => isSuccess(status) && metrics.length === 0;
+  if (tasks.length === 0 || !tasks.every(isSilent)) return null;
+  return { frameworks: findSilentFrameworks(tasks.flatMap(({ script }) => script.packages)) };
+}
+
+/** What starts several processes of a training: `-m torch.distributed.run --nproc-per-node 2 train.py`. */
+const LAUNCHERS =
+  /\b(?:torch\.distributed\.(?:run|launch)|torchrun|accelerate|deepspeed|horovodrun|mpirun)\b/;
+
+/** Points of the curves that stand for several reports each: two processes wrote one task, or a training reports twice. */
+function describeOverwritten({ tasks, ranked, curves }: ReportSources): Report['overwritten'] {
+  const found = tasks
+    // An attempt that was repeated reports again.
+    .filter(({ runtime }) => readRetries(runtime) === 0)
+    .flatMap((task) => {
+      const counts = new Map(task.metrics.map(({ name, count }) => [name, count]));
+      return ranked.flatMap(({ metric: { name } }) => {
+        const curve = curves.get(task.id)?.get(name);
+        // Without an iteration the SDK's TensorBoard binding reports every point at 0.
+        if (curve === undefined || curve.x.length < 2) return [];
+        const reports = countReportsPerPoint(curve, counts.get(name) ?? 0) ?? 1;
+        return reports > 1 ? [{ name, reports, entryPoint: task.script.entryPoint ?? '' }] : [];
+      });
+    });
+  const [first] = found;
+  if (first === undefined) return null;
+  const alike = found.filter(({ reports }) => reports === first.reports);
+  return {
+    metrics: [...new Set(alike.map(({ name }) => name))],
+    reports: first.reports,
+    isLaunched: LAUNCHERS.test(first.entryPoint),
   };
 }
 

@@ -24,7 +24,7 @@ import type { PullRequestTasks } from '../training/ownership.ts';
 import { findFailedStep, readSteps } from '../training/steps.ts';
 import { HISTORY_EVENTS, RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { keyOfUse } from '../training/uses.ts';
-import { type Curve, type Curves, cleanCurve } from './drawing/curve.ts';
+import { type Curve, type Curves, cleanCurve, MIN_SAMPLES } from './drawing/curve.ts';
 import { type Plot, parsePlot } from './drawing/plot.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type ReportServer } from './ports.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -90,9 +90,11 @@ const MAX_CONSOLE_PAGES = 10;
 const POINT_BUDGET = 100_000;
 /** With more samples the server answers slowly. */
 const MAX_SAMPLES = 2000;
-const MIN_SAMPLES = 40;
-/** The server refuses a request for the curves of more tasks. */
-const MAX_TASKS_IN_REQUEST = 100;
+/**
+ * The server refuses a request for the curves of more than 100 tasks. It reads them one after another, two searches each:
+ * with 100 the answer of a busy one took 12 to 50 s.
+ */
+const MAX_TASKS_IN_REQUEST = 25;
 
 const CurveSchema = v.object({ x: v.array(v.unknown()), y: v.array(v.unknown()) });
 type WireCurve = v.InferOutput<typeof CurveSchema>;
@@ -250,7 +252,7 @@ function locateMetrics(metrics: readonly MetricName[] | 'all'): TaskField[] {
 }
 
 /**
- * The curves of these metrics: one request for up to 100 tasks, or one each if they have many metrics. An older server
+ * The curves of these metrics: one request for up to 25 tasks, or one each if they have many metrics. An older server
  * ignores `metrics` in the first kind of request and answers with all of them.
  */
 async function readCurves(
@@ -270,7 +272,7 @@ async function readCurves(
   };
   const perTask = Math.max(...tasks.map((task) => task.metrics.length + task.monitors.length));
   if (perTask * tasks.length <= MANY_METRICS * 2) {
-    const common = query(perTask * Math.min(tasks.length, MAX_TASKS_IN_REQUEST));
+    const common = query(perTask * tasks.length);
     await Promise.all(
       splitIntoParts(tasks, MAX_TASKS_IN_REQUEST).map(async (part) => {
         const endpoint = 'events.multi_task_scalar_metrics_iter_histogram';

@@ -5,6 +5,7 @@ import { formatChange, formatNumber, formatPair, formatPercentChange } from '../
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import { composeLosses } from '../training/arrival-words.ts';
 import { formatPlace } from '../training/cause/cause.ts';
+import type { SilentFramework } from '../training/reporting.ts';
 import type { TaskStatus } from '../training/task.ts';
 import type { LostParam } from './arrived.ts';
 import { type DoubtedValue, findDecisive, judgeEffect, type ReportMetric } from './metrics.ts';
@@ -46,7 +47,7 @@ export function composeHeading(report: Report): Phrase {
       const verdict = nameVerdict(report);
       const judged = verdict === undefined ? [] : phrase`${strong(verdict)}${describeForce(report)}: `;
       const leading = pickLeading(report);
-      if (leading === undefined) return phrase`${judged}${name} completed`;
+      if (leading === undefined) return phrase`${judged}${name} completed without any metric`;
       return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report)}${countFurther(report)}`;
     }
   }
@@ -297,6 +298,8 @@ export function composeNotices(report: Report): Phrase[] {
     commit?.isCurrent === false &&
       phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
     ...composeLostParams(report),
+    explainSilence(report),
+    explainOverwritten(report),
     environment.length > 0 &&
       phrase`${strong('The two trainings are not fully comparable.')} They differ in: ${words(aspects + also)}. See the details below.`,
     retries > 0 &&
@@ -346,6 +349,41 @@ function explainUnlikeGpus(runs: Phrase, gpus: ReadonlyArray<string | null>): Ph
   });
   return phrase`${strong(phrase`${runs} used different GPUs:`)} ${joinPhrases(counts, ', ')}. Chance alone may not explain how much they differ.`;
 }
+
+/** Says that a training reported nothing, and the line that would make it. */
+function explainSilence({ noMetrics }: Report): Phrase | undefined {
+  if (noMetrics === null) return undefined;
+  const lines = noMetrics.frameworks.map((framework) => REPORTING_LINES[framework]);
+  const advice = lines.length > 0 ? joinPhrases(lines, ' ') : ANY_REPORTING_LINE;
+  return phrase`${strong('No metric arrived in ClearML,')} so there is nothing to compare. ${advice} See ${'templates/FRAMEWORKS.md'} of clearml-ci-cd.`;
+}
+
+/** How many metrics a sentence lists. */
+const MAX_NAMED_METRICS = 3;
+
+/** Says that only the last of several reports counts. */
+function explainOverwritten({ overwritten }: Report): Phrase | undefined {
+  if (overwritten === null) return undefined;
+  const { metrics, reports, isLaunched } = overwritten;
+  const named = metrics.slice(0, MAX_NAMED_METRICS).map((metric) => phrase`${metric}`);
+  const rest = metrics.length - named.length;
+  const list = joinPhrases(rest > 0 ? [...named, words(`${rest} more`)] : named, ', ');
+  const who = isLaunched
+    ? 'Several processes reported to this task, and the last writer won'
+    : 'The last writer won';
+  const advice = isLaunched
+    ? 'Let one process report, or each its own series.'
+    : 'If several processes call Task.init (torchrun), let one of them report.';
+  return phrase`${strong(`${who}:`)} ${list} ${words(metrics.length === 1 ? 'has' : 'have')} ${words(`${reports} reports for each iteration, and ClearML keeps one. ${advice}`)}`;
+}
+
+const REPORTING_LINES: Readonly<Record<SilentFramework, Phrase>> = {
+  transformers: phrase`Transformers 5 reports nothing by default: give ${"TrainingArguments(report_to=['clearml'])"}.`,
+  lightning: phrase`Lightning’s ${'CSVLogger'} stays local: give ${"Trainer(logger=TensorBoardLogger('out'))"}.`,
+  keras: phrase`Keras needs its callback: give ${"model.fit(…, callbacks=[keras.callbacks.TensorBoard('out')])"}, with tensorflow installed.`,
+};
+
+const ANY_REPORTING_LINE = phrase`Report one in the training, after ${'Task.init'}: ${'Logger.current_logger().report_scalar(title, series, value, iteration)'}.`;
 
 const UNREAD_WORDS = { curves: 'the curves', details: 'the log, queue or tables' } as const;
 
@@ -402,8 +440,9 @@ function explainNoValue({ values, doubts }: Pick<ReportMetric, 'values' | 'doubt
   return values.some((value) => value !== null) ? 'not measured' : 'not reported';
 }
 
-/** `not a number (reported as 0)`, or only possibly. */
+/** `not a number (reported as 0)`, or only possibly; `0, perhaps not measured` if nothing was replaced for certain. */
 export function explainDoubt({ kind, reported, isCertain }: DoubtedValue): string {
+  if (kind === 'unmeasured') return `${formatNumber(reported)}, perhaps not measured`;
   if (kind === 'not-a-number') return 'not a number';
   if (kind === 'infinite') return 'infinite';
   return `${isCertain ? '' : 'possibly '}not a number (reported as ${formatNumber(reported)})`;
@@ -440,7 +479,10 @@ function describeSpread(
 function countSound(values: ReadonlyArray<number | null>, doubts: readonly DoubtedValue[]): string {
   const count = values.filter((value) => value !== null).length;
   const isSure = doubts.every(({ isCertain }) => isCertain);
-  const left = doubts.length === 0 ? '' : `; ${doubts.length} ${isSure ? '' : 'possibly '}not a number`;
+  const what = doubts.every(({ kind }) => kind === 'unmeasured')
+    ? 'perhaps not measured'
+    : `${isSure ? '' : 'possibly '}not a number`;
+  const left = doubts.length === 0 ? '' : `; ${doubts.length} ${what}`;
   return `${count} of ${values.length}${left}`;
 }
 
@@ -509,6 +551,7 @@ export function composeLegend(report: Report): Phrase {
 const DOUBT_WORDS = [
   ['replaced', 'The console says that it did, but not for which metric.'],
   ['unexpected-zero', 'The console does not say so, but neither curve nor baseline leads to the 0.'],
+  ['unmeasured', 'Nothing speaks for such a number: no curve leads to it, and the baseline never had it.'],
   ['unverified-zero', 'Only the console tells the two apart, and it could not be read completely.'],
 ] as const;
 

@@ -147,7 +147,7 @@ const MinIterations = v.union(
   MIN_ITERATIONS_WORDS,
 );
 
-const MetricSchema = v.pipe(
+export const MetricSchema = v.pipe(
   Mapping,
   mapping({
     metric: Text,

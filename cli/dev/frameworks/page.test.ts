@@ -83,7 +83,9 @@ describe('what is recorded', () => {
   const frontEnds = files.filter((file) => file.endsWith('.json')).map((file) => file.replace('.json', ''));
 
   // Those whose code has the last word.
-  const others = frontEnds.filter((name) => !/^(?:seed-overwritten|seed-logged|transformers-arguments)$/.test(name));
+  const others = frontEnds.filter(
+    (name) => !/^(?:seed-overwritten|seed-logged|transformers-arguments)$/.test(name),
+  );
 
   test.each(others)('%s leaves what was sent as it is, with no type but "str"', (frontEnd) => {
     for (const { sent, hyperparams } of readRecordings(frontEnd))

@@ -100,3 +100,24 @@ test('points with a value that stands for NaN are left out, as float32 too', () 
   expect(dropValues(curve, [0, 0.1])).toEqual({ x: [0, 3], y: [2, 1] });
   expect(dropValues(curve, [])).toBe(curve);
 });
+
+describe('a constant metric stays constant:', () => {
+  const constant: Curve = { x: [0, 1, 2, 3], y: Array(4).fill(Math.fround(0.9)) };
+  const isFlat = (values: readonly number[]) => new Set(values).size === 1;
+
+  test('ClearML keeps its points as float32, and its extremes as float64', () => {
+    const metric = { min: 0.9, max: 0.9, minAt: 0, maxAt: 0 } as Metric;
+    expect(isFlat(restoreExtremes(constant, metric).y)).toBe(true);
+  });
+
+  test('means of equal points differ by rounding', () => {
+    const other = { x: [0, 3], y: [Math.fround(0.1), Math.fround(0.1)] };
+    expect(isFlat(averageCurves([constant, other, other]).y)).toBe(true);
+    expect(isFlat(cleanCurve([0, 1], [0.8999999761581421, 0.8999999761581422]).y)).toBe(true);
+    expect(drawSparkline([0.9, 0.9 + 1e-16, (0.9 * 7) / 7, Math.fround(0.9)])).toBe('▅▅▅▅');
+  });
+
+  test('numbers beyond float32 are kept as they are', () => {
+    expect(cleanCurve([0, 1], [1e300, -1e300]).y).toEqual([1e300, -1e300]);
+  });
+});

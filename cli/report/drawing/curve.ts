@@ -1,6 +1,6 @@
 import type { Metric } from '../../training/metrics.ts';
 
-/** A metric over the iterations; both axes have the same length, iterations ascend. */
+/** A metric over the iterations; both axes have the same length, iterations ascend. Values have float32 precision. */
 export interface Curve {
   readonly x: readonly number[];
   readonly y: readonly number[];
@@ -9,13 +9,24 @@ export interface Curve {
 /** Curves by task id and metric name. */
 export type Curves = ReadonlyMap<string, ReadonlyMap<string, Curve>>;
 
-/** Leaves out what is not a finite number, and sorts by iteration. */
+/**
+ * A number in the precision of ClearML's curves. It keeps the last and the extreme values as float64: next to 0.9 the same
+ * 0.9 of a curve (0.8999999762) is another number, and a constant curve would have a cliff.
+ *
+ * @returns the number itself beyond the range of float32
+ */
+export function toCurvePrecision(value: number): number {
+  const rounded = Math.fround(value);
+  return Number.isFinite(rounded) ? rounded : value;
+}
+
+/** Leaves out what is not a finite number, rounds the others to the curves' precision, and sorts by iteration. */
 export function cleanCurve(x: readonly unknown[], y: readonly unknown[]): Curve {
   const points = x
     .map((at, index) => [at, y[index]] as const)
     .filter((point): point is readonly [number, number] => point.every(isFiniteNumber))
     .sort(([a], [b]) => a - b);
-  return { x: points.map(([at]) => at), y: points.map(([, value]) => value) };
+  return { x: points.map(([at]) => at), y: points.map(([, value]) => toCurvePrecision(value)) };
 }
 
 /** Restores the smallest and the largest value: the server averages the curve's points, but keeps both extremes. */
@@ -31,11 +42,34 @@ export function restoreExtremes(curve: Curve, metric: Metric | undefined): Curve
   return cleanCurve([...points.keys()], [...points.values()]);
 }
 
-/** Leaves out the points that have one of these values. ClearML keeps a curve as float32. */
+/** The server gives each curve at least so many points before it averages any. */
+export const MIN_SAMPLES = 40;
+
+/**
+ * How many reports each point of a curve stands for, if equally many and none was averaged: ClearML keeps the last report of
+ * an iteration only. A server that averages gives iterations that are multiples of its step.
+ *
+ * @param reports how often the metric was reported
+ * @returns undefined if unknown
+ */
+export function countReportsPerPoint({ x }: Curve, reports: number): number | undefined {
+  const isWhole = reports < MIN_SAMPLES || reports === x.length || x.reduce(findDivisor, 0) === 1;
+  const each = reports / x.length;
+  return isWhole && Number.isInteger(each) ? each : undefined;
+}
+
+/** The greatest common divisor. */
+function findDivisor(a: number, b: number): number {
+  let [left, right] = [Math.abs(a), Math.abs(b)];
+  while (right > 0) [left, right] = [right, left % right];
+  return left;
+}
+
+/** Leaves out the points that have one of these values. */
 export function dropValues(curve: Curve, values: readonly number[]): Curve {
-  const dropped = new Set(values.map(Math.fround));
+  const dropped = new Set(values.map(toCurvePrecision));
   if (dropped.size === 0) return curve;
-  const kept = [...curve.x.keys()].filter((index) => !dropped.has(Math.fround(curve.y[index] ?? 0)));
+  const kept = [...curve.x.keys()].filter((index) => !dropped.has(toCurvePrecision(curve.y[index] ?? 0)));
   return { x: kept.map((index) => curve.x[index] ?? 0), y: kept.map((index) => curve.y[index] ?? 0) };
 }
 
@@ -48,7 +82,9 @@ export function averageCurves(curves: readonly Curve[]): Curve {
   const x = first.x.filter((at) => at >= from && at <= to);
   return {
     x,
-    y: x.map((at) => curves.reduce((sum, curve) => sum + interpolate(curve, at), 0) / curves.length),
+    y: x.map((at) =>
+      toCurvePrecision(curves.reduce((sum, curve) => sum + interpolate(curve, at), 0) / curves.length),
+    ),
   };
 }
 
@@ -69,9 +105,9 @@ export function interpolate({ x, y }: Curve, at: number): number {
 
 const BARS = ['\u2581', '\u2582', '\u2583', '\u2584', '\u2585', '\u2586', '\u2587', '\u2588'];
 
-/** A curve as a word of bars; empty for fewer than two values. */
+/** A curve as a word of bars; empty for fewer than two values. What float32 does not tell apart is drawn as equal. */
 export function drawSparkline(values: readonly number[]): string {
-  const finite = values.filter(Number.isFinite);
+  const finite = values.filter(Number.isFinite).map(toCurvePrecision);
   if (finite.length < 2) return '';
   const low = Math.min(...finite);
   const high = Math.max(...finite);
