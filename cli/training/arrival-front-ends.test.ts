@@ -32,6 +32,9 @@ const REFUSED_VALUES: ReadonlyArray<readonly [recording: RegExp, param: RegExp]>
   [/^argparse-plain, flags as /, /^Args\/(?:either|bool|augment|flag)$/],
   // argparse's nargs takes lists in brackets only.
   [/^argparse-plain, lists with /, /^Args\/(?:layers|names)$/],
+  // absl takes the letters of a list one by one, `connect` keeps its default where a number is none.
+  [/^absl-flags, defines, list$/, /^TF_DEFINE\/layers$/],
+  [/^connect, not a number$/, /^General\/lr$/],
 ];
 
 function judge({ sent, exitCode, hyperparams }: Recording) {
@@ -51,7 +54,8 @@ function judge({ sent, exitCode, hyperparams }: Recording) {
 
 /** Whether the training was given this value; undefined where it does not say. */
 function hasArrived({ name, value }: GivenParam, { trainedWith }: Recording): boolean | undefined {
-  if (trainedWith === undefined) return undefined;
+  // The overrides of Hydra are no value of its configuration.
+  if (trainedWith === undefined || name === 'Args/overrides') return undefined;
   const path = name.slice(name.indexOf('/') + 1);
   let found: unknown = trainedWith[path] ?? trainedWith;
   if (found === trainedWith)

@@ -114,6 +114,24 @@ describe('a param that was given', () => {
       'undeclared: Hydra/lr',
     ],
     [
+      'Hydra itself takes it',
+      { 'Args/overrides': "['lr=0.5']" },
+      [
+        ['Args/overrides', "['lr=0.5']", 'str'],
+        ['Hydra/_allow_omegaconf_edit_', 'False', 'bool'],
+      ],
+      'kept',
+    ],
+    [
+      'its near name has no default',
+      { 'Args/lrr': '0.5' },
+      [
+        ['Args/lrr', '0.5', 'str'],
+        ['Args/lr', '', 'str', '(default: 0.1)'],
+      ],
+      'undeclared: Args/lr',
+    ],
+    [
       'fire reads only what has its type',
       { 'Args/lr': '0.5' },
       [['Args/lr', '0.5', 'str'], ...FIRE],

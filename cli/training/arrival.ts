@@ -57,8 +57,9 @@ const LIBRARY_RECORDS = /^(?:Transformers|TB_hparams)\//;
 const HYDRA_MARK = 'Hydra/_allow_omegaconf_edit_';
 /** What fire itself takes: the SDK adds them, as fire reads them with argparse. */
 const FIRE_FLAGS = ['completion', 'help', 'interactive', 'separator', 'trace', 'verbose'];
-/** The SDK removes it at the end of a program that uses Hydra. */
+/** What Hydra itself takes. The SDK removes the overrides at the end. */
 const HYDRA_OVERRIDES = 'Args/overrides';
+const HYDRA_ARGUMENT = /^Args\/(?:overrides|multirun|config_(?:path|name|dir)|experimental_rerun)$/;
 /** Types by which a launch tells the SDK how click, fire or jsonargparse take a param: those leave no trace. */
 const FRONT_END_TYPE = /^(?:click|fire|jsonargparse)[._]/i;
 
@@ -142,21 +143,20 @@ function judgeDeclaration(
   const kept = { state: 'kept' } as const;
   const isUntyped = own.type === '' || own.type === type;
   if (own.description !== '' || (!isUntyped && own.type !== 'str')) return kept;
-  const undeclared = (near: string | undefined) => ({ state: 'undeclared', near }) as const;
-  const near = findNear(name, declared);
+  const undeclared = (near = findNear(name, declared)) => ({ state: 'undeclared', near }) as const;
   // The SDK types all params at once, but for empty ones.
-  if (own.type === '' && own.value !== '' && isTouched) return undeclared(near);
+  if (own.type === '' && own.value !== '' && isTouched) return undeclared();
   if (known.has(name)) return kept;
   const section = sectionOf(name);
   if (section === 'Args' && declared.some((other) => other.name === HYDRA_MARK)) {
-    return undeclared(near ?? `Hydra/${nameOf(name)}`);
+    return HYDRA_ARGUMENT.test(name) ? kept : undeclared(findNear(name, declared) ?? `Hydra/${nameOf(name)}`);
   }
   if (
     section === 'Args' &&
     FIRE_FLAGS.every((flag) => declared.some((other) => other.name === `Args/${flag}`))
   ) {
-    if (!isFrontEndType(type)) return undeclared(undefined);
-    return hasRun ? kept : undefined;
+    if (isFrontEndType(type)) return hasRun ? kept : undefined;
+    return { state: 'undeclared' };
   }
   const namesakes = declared.filter((other) => sectionOf(other.name) !== section && isNamesake(name, other));
   const isElsewhere = namesakes.some(({ value }) => isSameValue(param.value, value));
@@ -166,11 +166,11 @@ function judgeDeclaration(
     if (typo !== undefined) return undeclared(typo.name);
     if (namesakes.length === 0 || isElsewhere) return kept;
     // A library has its own value, whatever the training's command line takes.
-    return namesakes.every((other) => LIBRARY_RECORDS.test(other.name)) ? undefined : undeclared(near);
+    return namesakes.every((other) => LIBRARY_RECORDS.test(other.name)) ? undefined : undeclared();
   }
   // One value in two sections may have come from this one.
   if (isElsewhere || isInstructed) return undefined;
-  return declared.length === 0 && !isUntyped ? kept : undeclared(near);
+  return declared.length === 0 && !isUntyped ? kept : undeclared();
 }
 
 function isFrontEndType(type = ''): boolean {
@@ -200,13 +200,16 @@ function isNamesake(name: string, other: HeldParam): boolean {
   return simplify(name) === simplify(other.name);
 }
 
+/** Longer names are compared with none. */
+const LONGEST_COMPARED = 100;
+
 /** The declared name that is meant most likely; undefined if none is near. */
 function findNear(name: string, declared: readonly HeldParam[]): string | undefined {
   const own = simplify(name);
   const measure = ({ name: other }: HeldParam) =>
     countEdits(own, simplify(other)) + (sectionOf(other) === sectionOf(name) ? 0 : 0.5);
   const [nearest] = declared
-    .filter((other) => !nameOf(other.name).startsWith('_'))
+    .filter(({ name: other }) => !nameOf(other).startsWith('_') && areComparable(own, simplify(other)))
     .map((other) => ({ name: other.name, far: measure(other) }))
     .filter(({ name: other, far }) => Math.floor(far) <= Math.max(1, simplify(other).length / 3))
     .sort((a, b) => a.far - b.far);
@@ -222,8 +225,9 @@ function isTypo({ name, value }: GivenParam, other: HeldParam): boolean {
   if (nameOf(other.name).startsWith('_')) return false;
   if (own === meant) return true;
   if (own.replace(/\d+/g, '') === meant.replace(/\d+/g, '')) return false;
-  const isNumber = isNumeric(other.value) || (other.value === '' && /^(?:int|float)$/.test(other.type));
-  if (isNumber !== isNumeric(value)) return false;
+  if (!areComparable(own, meant)) return false;
+  const isNumber = isNumeric(value);
+  if (other.value !== '' && isNumber !== isNumeric(other.value)) return false;
   const shortest = Math.min(own.length, meant.length);
   const steps = countEdits(own, meant);
   if (isTransposed(own, meant)) return shortest >= 4;
@@ -231,6 +235,12 @@ function isTypo({ name, value }: GivenParam, other: HeldParam): boolean {
   if (own.length !== meant.length)
     return isNumber ? shortest >= 2 && steps === 1 : shortest >= 8 && steps === 1;
   return shortest >= 8 && steps === 1 && isWithinLongWord(nameOf(name), nameOf(other.name));
+}
+
+/** Whether it is worth counting by how many letters they differ. */
+function areComparable(a: string, b: string): boolean {
+  const longest = Math.max(a.length, b.length);
+  return longest <= LONGEST_COMPARED && Math.abs(a.length - b.length) <= Math.max(1, longest / 3);
 }
 
 function isNumeric(text: string): boolean {
