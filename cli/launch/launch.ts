@@ -5,6 +5,7 @@ import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import { carryOutLaunch, type Launch } from './create-and-enqueue.ts';
+import { findLostDefaultsProblem } from './lost-defaults.ts';
 import type { LaunchOptions } from './options.ts';
 import { type LaunchPlan, planLaunch } from './plan.ts';
 import { findProgramProblem } from './program-file.ts';
@@ -39,8 +40,12 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
     if (problem !== undefined) session.voice.warn(problem);
   });
   const [survey] = await Promise.all([surveyLaunch(plan, destination, server).finally(() => warned), warned]);
+  const told = findLostDefaultsProblem(plan, survey, server, session.clock).then((problem) => {
+    if (problem !== undefined) session.voice.warn(problem);
+  });
   if (input.flags.dryRun === true) tellDryRun(plan, survey, session);
-  else await carryOut(plan, survey, input, session);
+  else await carryOut(plan, survey, input, session).finally(() => told);
+  await told;
   return EXIT_CODES.done;
 }
 

@@ -2,13 +2,21 @@ import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { noteInRuntime } from '../clearml/notes.ts';
 import { findQueues } from '../clearml/queues.ts';
-import { findTasks, PAGE_SIZE, readParams, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
+import {
+  findNewestTasks,
+  findTasks,
+  PAGE_SIZE,
+  readParams,
+  type TaskFilter,
+  type TaskOf,
+} from '../clearml/tasks.ts';
 import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
+import type { ShownParams } from '../training/front-end.ts';
 import { formatGivenParams } from '../training/given-params.ts';
 import { isUsedByPullRequest } from '../training/ownership.ts';
-import { isTaskId, RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
+import { isEnded, isTaskId, RUNTIME_KEYS, TASK_STATUSES, type TaskStatus } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
 import type { ScriptCode } from '../training/uses.ts';
 import type { TaskContent, TaskDocument } from './plan.ts';
@@ -141,6 +149,30 @@ export async function findUnfinished(
       task.runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
       isUsedByPullRequest(task, pullRequest),
   );
+}
+
+/** How many tasks are looked at for the front end: those that an agent ran show little of it. */
+const SHOWN_TASKS = 10;
+
+/** What the newest ended tasks of the pipeline show of the training's params, and those that were run by hand under its name. */
+export async function findShownParams(
+  { client, signal }: LaunchServer,
+  projectId: string,
+  { pipelineHash, taskName }: { readonly pipelineHash: string; readonly taskName: string },
+): Promise<Array<ShownParams & { readonly id: string }>> {
+  const fields = [`runtime.${RUNTIME_KEYS.pipeline}`, 'name'];
+  const pattern = `^(${pipelineHash}|${escapeRegExp(taskName)})$`;
+  const filter = { status: TASK_STATUSES.filter(isEnded), project: [projectId], _any_: { fields, pattern } };
+  const wanted = ['status', 'name', 'project', 'runtime', 'hyperparams'] as const;
+  const tasks = await findNewestTasks(client, filter, wanted, SHOWN_TASKS, { signal });
+  return tasks
+    .filter(({ status, project }) => isEnded(status) && project === projectId)
+    .filter(({ name, runtime }) =>
+      runtime[RUNTIME_KEYS.key] === undefined && runtime[RUNTIME_KEYS.pipeline] === undefined
+        ? name === taskName
+        : runtime[RUNTIME_KEYS.pipeline] === pipelineHash,
+    )
+    .map(({ id, runtime, hyperparams }) => ({ id, runtime, params: readParams(hyperparams) }));
 }
 
 /** All that the filter finds, oldest first. */

@@ -1,4 +1,5 @@
 import { ATTEMPT_STARTS, EXECUTION_STARTS } from '../attempt.ts';
+import { FRONT_END_ADVICE } from '../front-end.ts';
 import { isOutOfMemory } from './out-of-memory.ts';
 import { type Ending, findTraceback, type LineRange } from './traceback.ts';
 import { findFaultPlace } from './traceback-parser.ts';
@@ -123,12 +124,37 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
       'Usually an index or a label is out of range. CUDA_LAUNCH_BLOCKING=1, or a run without GPU, shows the line.',
   },
   {
+    source:
+      'CPython 3.14, argparse.py; jsonargparse 4.53, _namespace.py; clearml 2.1.12, args.py and jsonargs_bind.py',
+    pattern: /'Namespace' object has no attribute '|\bKey "[^"]+" not found in namespace\b/,
+    advice: `${FRONT_END_ADVICE.subparsers} ${FRONT_END_ADVICE.jsonargparse}`,
+  },
+  {
     source: 'CPython 3.11 to 3.14',
     pattern: /^ModuleNotFoundError\b/,
     advice: 'Add the package to requirements.txt.',
   },
   { source: 'CPython 3.11 to 3.14, signal', pattern: /^KeyboardInterrupt\b/, advice: SENT_BY_SOMEONE },
 ];
+
+/** What helps where a front end refuses its arguments. An agent passes none but those of the entry point. */
+const ARGUMENT_ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
+  {
+    source: 'click 8.5, core.py; typer 0.29; clearml 2.1.12, click_bind.py',
+    pattern: /\bMissing command\b/,
+    advice:
+      'Name the command in the entry point: --entry-point "train.py COMMAND". Or, with click, as a param: --param COMMAND:click.Command=True.',
+  },
+  {
+    source: 'CPython 3.14, argparse.py',
+    pattern: /\barguments are required: /,
+    advice:
+      'Give each as a param (--param NAME=VALUE), and the command of a parser with commands in the entry point: --entry-point "train.py COMMAND".',
+  },
+];
+
+/** A frame of click itself. */
+const CLICK_FRAME = /^\s*File "[^"]*[\\/]click[\\/]core\.py", line \d+/;
 
 /** Lines that only stand in a log if a process was killed. */
 const KILLED_LINES: readonly Words[] = [
@@ -462,8 +488,12 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const isRefused = findExitCode(evidence) === 2 || findUncaught(evidence)?.child?.exitCode === 2;
       const { lines } = readTraining(evidence);
       if (!isRefused || !has(lines, /^usage: /i)) return undefined;
+      // typer and rich-click put it into a box.
       const boxed = /^[\u2502|] +(\S.*?) +[\u2502|]$/;
-      return findMatch(lines, /^((?:\S+: )?error: .+)/i) ?? findMatch(lines, boxed);
+      const message = findMatch(lines, /^((?:\S+: )?error: .+)/i) ?? findMatch(lines, boxed);
+      if (message === undefined) return undefined;
+      const advice = ARGUMENT_ADVICE.find(({ pattern }) => pattern.test(message))?.advice;
+      return { message, ...(advice === undefined ? {} : { advice }) };
     },
     advice: 'Correct params (or --param): the program does not take this argument.',
   },
@@ -488,6 +518,18 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       return { message, ...place, ...advice, lines: said?.lines };
     },
     advice: 'The log may show above why that process ended.',
+  },
+  {
+    name: 'click-without-defaults',
+    source: 'clearml 2.1.12, click_bind.py; click 8.5, core.py',
+    kind: 'training',
+    recognise(evidence) {
+      const ending = findUncaught(evidence);
+      if (ending === undefined || !/\bNone(?:Type)?\b/.test(ending.text)) return undefined;
+      const shown = evidence.log.slice(ending.lines.first, ending.lines.last + 1);
+      return has(shown, CLICK_FRAME) ? describeEnding(ending) : undefined;
+    },
+    advice: FRONT_END_ADVICE.click,
   },
   {
     name: 'exception',
