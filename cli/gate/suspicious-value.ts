@@ -207,8 +207,8 @@ const STEPS_LEFT = 3;
 const SHARE_LEFT = 1e-3 * (1 + 1e-6);
 /** Where a 0 would be the best value, a curve that comes within one of its steps must be this small already. */
 const SMALL_SHARE = 0.25;
-/** A rate is a count out of many: the next one may be 0 by chance after so many (`exp(-8)` is 0.03%). */
-const UNITS_LEFT = 8;
+/** A rate is a count out of many: while it falls, the next one may be 0 after so many. */
+const UNITS_LEFT = 12;
 
 /** Whether the metric's curve leads to the zero that counts. */
 export function leadsToZero(
