@@ -320,6 +320,17 @@ describe('a number that the SDK put in the place of NaN, without a word on the c
     expect(doubtsOf(tasks, findDoubt, name, { pick: 'last', goal: 'minimize' })).toEqual(['unmeasured']);
   });
 
+  test('a loss that was 0 in one of many base runs speaks for nothing, an error rate does', () => {
+    for (const [name, expected] of [
+      ['val/loss', 'unmeasured'],
+      ['val/error', undefined],
+    ] as const) {
+      const base = [...[2, 2.1, 2.2].map((from) => [{ [name]: fall(6, from) }]), [{ [name]: [0, 0, 0] }]];
+      const { tasks, findDoubt } = open({ own: [{ [name]: [0, 0, 0] }], base });
+      expect(doubtsOf(tasks, findDoubt, name, { pick: 'last', goal: 'minimize' })).toEqual([expected]);
+    }
+  });
+
   test('the base’s own zeros are doubted alike, and believed where further commits have them too', () => {
     const name = 'test/error';
     const zeros = [{ [name]: [0, 0, 0] }];
