@@ -2,6 +2,8 @@
 export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/cli'],
+  // `npm run test:frameworks` installs what they take.
+  testPathIgnorePatterns: ['/node_modules/', '\\.frameworks\\.test\\.ts$'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '\\.ts$': [

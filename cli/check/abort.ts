@@ -29,7 +29,7 @@ import {
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
 import { formatTaskUrl, isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import { beginLife, observeTask, type WatchedTask } from '../training/task-life.ts';
-import { createHastyClient, describeRunEnd } from './early-end.ts';
+import { createHastyClient, describeRunEnd, TAKEN_MEANWHILE } from './early-end.ts';
 import { type CheckFlags, listWaitingOptions, resolveCheckOptions } from './options.ts';
 import { type CheckedTask, describeChecked, tellResult } from './result.ts';
 import { createWatchServer } from './server.ts';
@@ -90,14 +90,20 @@ async function abortUntilEnded(
   const found = await server.readTasks(ids, signal);
   const ours = await chooseOurs(found, pipeline, input, client, session);
   const { run } = input;
+  // A person who names a task at a keyboard means it.
+  const isMeant = input.ids.length > 0 && !isActions(session.env);
   const why = {
     clock,
     reason: describeReason(run),
     ending: chooseEnding(input, session),
+    seen: isMeant ? undefined : new Map([...found].map(([id, { origin }]) => [id, origin])),
     deadlineMs,
     signal,
   };
   const outcome = await abortTasks(createAbortServer(createHastyClient(reach)), ours, why);
+  for (const id of outcome.taken) voice.warn(`leaving task ${id} alone: ${TAKEN_MEANWHILE}`);
+  if (input.ids.length === 0 && pipeline !== undefined && outcome.taken.length > 0)
+    await releaseTasks(client, outcome.taken, pipeline.pullRequest, signal);
   const latest = await server.readTasks(ids, signal).catch(() => found);
   const tasks = ids.flatMap((id) => {
     const task = latest.get(id) ?? found.get(id);

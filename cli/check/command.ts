@@ -47,9 +47,19 @@ export function createCommand(): Command {
         'what happens to the tasks on a signal (default: abort; leave for Ctrl-C at a terminal; tasks of others are left running)',
       ).choices(['abort', 'leave']),
     )
+    .option(
+      '--on-change <command>',
+      'command for the shell whenever the tasks begin to wait or to run, or one of several ends; ids in TASK_IDS',
+    )
     .optionsGroup('Console:')
-    .option('--logs', "show the tasks' consoles (default)")
-    .option('--no-logs', 'show only the last lines of a task that failed')
+    .addOption(
+      new Option(
+        '--log <what>',
+        "what is shown of the tasks' consoles (default: training, where set-up is one line unless it failed; none: only the last lines of a task that failed)",
+      ).choices(['training', 'all', 'none']),
+    )
+    .option('--logs', 'the same as --log all')
+    .option('--no-logs', 'the same as --log none')
     .optionsGroup('Abort:')
     .option(
       '--abort',
@@ -67,7 +77,7 @@ export function createCommand(): Command {
         examples: [
           '0123456789abcdef0123456789abcdef',
           '"$TASK_IDS" --timeout 2h --queue-timeout 1h',
-          '"$TASK_ID" --no-logs --json',
+          '"$TASK_ID" --log none --json',
           '--abort "$TASK_ID"',
         ],
         variables: ['NO_COLOR'],

@@ -42,6 +42,9 @@ export interface EndingTools {
   readonly session: Session;
 }
 
+/** Why a task is left that was about to be ended. */
+export const TAKEN_MEANWHILE = 'another pull request, or a branch, has taken it meanwhile';
+
 /** What came of an attempt to end tasks. */
 interface EndingReport extends AbortOutcome {
   /** Tasks that are not ours to end, and why. */
@@ -189,13 +192,14 @@ async function endOurs(
   const unclear = answers.flatMap(({ task, answer }) => ('failure' in answer ? [task.id] : []));
   const [unread] = answers.flatMap(({ answer }) => ('failure' in answer ? [answer.failure] : []));
   const server = createAbortServer(createHastyClient(reach));
-  const outcome = await settle(abortTasks(server, ours, { ...why, deadlineMs, clock }));
+  const seen = new Map(tasks.map(({ id, origin }) => [id, origin]));
+  const outcome = await settle(abortTasks(server, ours, { ...why, seen, deadlineMs, clock }));
   const report = 'value' in outcome ? outcome.value : { ...NOTHING_ENDED, lastError: outcome.failure };
   const unconfirmed = 'value' in outcome ? report.unconfirmed : ours;
   return {
     ...report,
     unconfirmed: [...unconfirmed, ...unclear],
-    left,
+    left: [...left, ...report.taken.map((id) => ({ id, why: TAKEN_MEANWHILE }))],
     lastError: report.lastError ?? unread,
   };
 }

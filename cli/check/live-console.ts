@@ -17,6 +17,8 @@ export interface LiveConsole {
   endLog(title: string): void;
   /** The same without a group, so that they are seen at once. */
   printTail(lines: readonly string[]): void;
+  /** What another program has printed. The runner obeys its commands. */
+  relay(text: string): void;
   /** Shows the progress: redrawn in place on a terminal, else a line per change, at most one every 30 s. */
   showProgress(progress: Progress | undefined): void;
   /** Whether there is a live line to redraw. */
@@ -83,6 +85,8 @@ export function createLiveConsole({ voice, env, clock }: Surroundings, taskCount
         if (inActions) voice.draw(`::${token}::\n`);
       });
     },
+
+    relay: (text) => writeOutside(screen, () => voice.draw(text.endsWith('\n') ? text : `${text}\n`)),
 
     showProgress(progress) {
       if (voice.isTerminal) {

@@ -38,6 +38,7 @@ test('a page of the log may hold more lines than a call has arguments', async ()
     clock: { now: () => 0, sleep: async () => undefined },
     signal: new AbortController().signal,
     keepColors: false,
+    isShortened: true,
     print: (lines) => {
       printed += lines.length;
     },
@@ -59,6 +60,7 @@ test('what a task says between its log being asked for and its end is not lost',
     clock: { now: () => 0, sleep: async () => undefined },
     signal: new AbortController().signal,
     keepColors: false,
+    isShortened: true,
     print: (lines) => printed.push(...lines),
   });
   const life = beginLife('a'.repeat(32), 0);

@@ -1,6 +1,6 @@
 import { isSetByAgent } from '../clearml/abort.ts';
 import type { Clock } from '../shell/world.ts';
-import { findAttemptStart } from '../training/attempt.ts';
+import { createSetUpFilter, findAttemptStart } from '../training/attempt.ts';
 import {
   createLogBudget,
   createLogReader,
@@ -60,6 +60,8 @@ interface FollowOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly keepColors: boolean;
+  /** Of the agent's set-up one line is shown, unless it fails. */
+  readonly isShortened: boolean;
   /** Prints lines that fit into the budget. */
   readonly print: (lines: readonly string[]) => void;
 }
@@ -67,6 +69,7 @@ interface FollowOptions {
 export function createLogFollower(options: FollowOptions): LogFollower {
   const reader = createLogReader(options.readPage);
   const budget = createLogBudget();
+  const setUp = createSetUpFilter();
   const log: ReadLog = { recent: [], isComplete: true };
   let readUpdate: string | undefined;
   let hasLastWords = false;
@@ -79,7 +82,8 @@ export function createLogFollower(options: FollowOptions): LogFollower {
       const lines = events.flatMap(({ text }) => splitLogLines(text, options.keepColors));
       hasLastWords ||= saysLastWords(lines);
       keepRecent(log, options.keepColors ? events.flatMap(({ text }) => splitLogLines(text)) : lines);
-      options.print(budget.take(lines));
+      const fitting = budget.take(lines);
+      options.print(options.isShortened ? setUp.take(fitting) : fitting);
     });
 
   return {
@@ -108,6 +112,7 @@ export function createLogFollower(options: FollowOptions): LogFollower {
       await read();
       if (isAskedEarly) await read();
       await waitForLastWords(life, options, () => hasLastWords, read);
+      options.print(setUp.flush());
     },
   };
 }
@@ -124,7 +129,7 @@ function saysLastWords(lines: readonly string[]): boolean {
   return lines.some((line) => LAST_WORDS.test(line));
 }
 
-/** Reads only the end of a console, and only of a task that did not succeed: for `--no-logs`. */
+/** Reads only the end of a console, and only of a task that did not succeed: for `--log none`. */
 export function createTailReader(options: {
   /** Reads the newest messages, oldest first. */
   readonly readEnd: (batchSize: number) => Promise<LogPage>;

@@ -9,6 +9,8 @@ export interface CheckFlags {
   readonly pollInterval?: string;
   readonly onTimeout?: 'abort' | 'leave';
   readonly onInterrupt?: 'abort' | 'leave';
+  readonly onChange?: string;
+  readonly log?: LogChoice;
   readonly logs?: boolean;
   readonly outageTimeout?: string;
   readonly abort?: boolean;
@@ -17,6 +19,12 @@ export interface CheckFlags {
   readonly json?: boolean;
   readonly config?: string;
 }
+
+/**
+ * What is shown of the consoles: all, without what agents print before the training, or nothing but the last lines of a
+ * task that failed.
+ */
+export type LogChoice = 'training' | 'all' | 'none';
 
 export interface CheckOptions {
   readonly timeoutMs: number;
@@ -27,7 +35,7 @@ export interface CheckOptions {
   readonly onTimeout: 'abort' | 'leave';
   /** Undefined where it was not given: Ctrl-C at a terminal then only stops watching. */
   readonly onInterrupt: 'abort' | 'leave' | undefined;
-  readonly showsLogs: boolean;
+  readonly log: LogChoice;
   /** How often a task whose worker was lost is enqueued again. */
   readonly retries: number;
   /** Patterns of the metrics whose last values are shown while a task runs. */
@@ -41,11 +49,12 @@ const MIN_POLL_INTERVAL_MS = 100;
 
 /** @throws Failure (usage) naming each duration that is malformed */
 export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOptions {
-  const [timeoutMs, queueTimeoutMs, pollIntervalMs, outageTimeoutMs] = checkAll(
+  const [timeoutMs, queueTimeoutMs, pollIntervalMs, outageTimeoutMs, log] = checkAll(
     () => readDurationMs('--timeout', flags.timeout),
     () => readDurationMs('--queue-timeout', flags.queueTimeout),
     () => readPollIntervalMs(flags.pollInterval),
     () => readDurationMs('--outage-timeout', flags.outageTimeout),
+    () => chooseLog(flags),
   );
   return {
     timeoutMs: timeoutMs ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
@@ -54,10 +63,21 @@ export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOpt
     outageTimeoutMs: outageTimeoutMs ?? DEFAULT_OUTAGE_TIMEOUT_MS,
     onTimeout: flags.onTimeout ?? 'abort',
     onInterrupt: flags.onInterrupt,
-    showsLogs: flags.logs ?? true,
+    log: log ?? 'training',
     retries: config.retries ?? 0,
     metrics: (config.metrics ?? []).map(({ metric }) => metric),
   };
+}
+
+/** `--logs` and `--no-logs` are other names of two choices. */
+function chooseLog({ log, logs }: CheckFlags): LogChoice | undefined {
+  if (logs === undefined) return log;
+  const named = logs ? 'all' : 'none';
+  if (log === undefined || log === named) return named;
+  throw failUsage(
+    `--log ${log} and --${logs ? 'logs' : 'no-logs'} contradict each other`,
+    '--logs is --log all, and --no-logs is --log none.',
+  );
 }
 
 function readPollIntervalMs(text: string | undefined): number | undefined {
@@ -88,6 +108,8 @@ export function listWaitingOptions(flags: CheckFlags): string[] {
     '--on-timeout': flags.onTimeout,
     '--on-interrupt': flags.onInterrupt,
     '--outage-timeout': flags.outageTimeout,
+    '--on-change': flags.onChange,
+    '--log': flags.log,
     [flags.logs === false ? '--no-logs' : '--logs']: flags.logs,
   }).flatMap(([option, value]) => (value === undefined ? [] : [option]));
 }

@@ -3,6 +3,7 @@ import type { ExitCode } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { formatDuration } from '../text/duration.ts';
 import { toSingleLine } from '../text/single-line.ts';
+import { type Arrival, judgeArrival } from '../training/arrival.ts';
 import { type Cause, formatCause, formatPlace } from '../training/cause/cause.ts';
 import {
   combineEnds,
@@ -22,6 +23,8 @@ export interface CheckedTask
   /** Undefined where the wait was interrupted before the task had ended. */
   readonly end: EndReason | undefined;
   readonly cause: Cause | undefined;
+  /** What became of the params that its launch gave, as far as the task shows. */
+  readonly params: readonly Arrival[];
 }
 
 /** What is reported of a task: its last known state, how it ended and why. */
@@ -43,7 +46,14 @@ export function describeChecked(
     durationMs: measureRunMs(life, nowMs),
     end,
     cause,
+    params: judgeParams(life),
   };
+}
+
+/** What became of the params that the launch gave. */
+export function judgeParams({ task }: TaskLife): Arrival[] {
+  if (task === undefined) return [];
+  return judgeArrival({ ...task, runtime: task.origin.runtime });
 }
 
 /** The exit code of tasks that have all ended: the first of 3, 4, 7, 124, 0 that occurs. */
@@ -80,15 +90,21 @@ function formatOutputs(tasks: readonly CheckedTask[]): Record<string, string> {
 /** The JSON document of `--json`. */
 function formatJson(tasks: readonly CheckedTask[]): string {
   return JSON.stringify({
-    tasks: tasks.map(({ id, url, status, statusReason, durationMs, cause }) => ({
+    tasks: tasks.map(({ id, url, status, statusReason, durationMs, cause, params }) => ({
       id,
       url,
       status,
       statusReason,
       durationSeconds: toSeconds(durationMs),
       cause: cause === undefined ? null : toJson(cause),
+      // Left out where the task shows nothing.
+      ...(params.length === 0 ? {} : { params: params.map(toJsonParam) }),
     })),
   });
+}
+
+function toJsonParam({ name, given, value, state }: Arrival) {
+  return { name, given, value, state };
 }
 
 function toJson({ kind, message, file, line }: Cause) {

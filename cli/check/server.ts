@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import type { ClearmlClient } from '../clearml/client.ts';
 import { mendDrafts } from '../clearml/enqueue.ts';
 import { readQueues } from '../clearml/queues.ts';
-import { listMetrics, PAGE_SIZE, readTasks, type TaskOf } from '../clearml/tasks.ts';
+import { listMetrics, PAGE_SIZE, readParams, readTasks, type TaskOf } from '../clearml/tasks.ts';
 import { readSteps } from '../training/steps.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import type { WatchServer } from './watch.ts';
@@ -23,6 +23,7 @@ const TASK_FIELDS = [
   'system_tags',
   'user',
   'runtime',
+  'hyperparams',
   'execution.queue',
   'script.working_dir',
   'configuration.Pipeline',
@@ -79,6 +80,7 @@ function toWatchedTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): WatchedTask 
     projectId: task.project,
     queueId: task.execution.queue,
     workingDir: task.script.working_dir || '.',
+    held: readParams(task.hyperparams),
     steps: readSteps(task.configuration),
     isArchived: task.system_tags.includes('archived'),
     origin: { runtime, tags: task.tags, user: task.user },

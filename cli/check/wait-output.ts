@@ -1,7 +1,9 @@
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { isActions } from '../shell/environment.ts';
+import { writePlain } from '../text/phrase.ts';
 import { toSingleLine } from '../text/single-line.ts';
+import { composeLosses, listLost } from '../training/arrival-words.ts';
 import { type Cause, explainEnd, isAgentShutDown, recogniseFailure } from '../training/cause/cause.ts';
 import type { Evidence } from '../training/cause/cause-table.ts';
 import { chooseExcerpt, type LogPage, splitLogLines, TAIL_LINES } from '../training/console-log.ts';
@@ -12,7 +14,7 @@ import type { EndingTools } from './early-end.ts';
 import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
 import { retryLost } from './lost-worker.ts';
 import { describeProgress, describeValues, labelTask } from './progress.ts';
-import { type CheckedTask, describeChecked, formatDetails, formatHeadline } from './result.ts';
+import { type CheckedTask, describeChecked, formatDetails, formatHeadline, judgeParams } from './result.ts';
 import type { Watch } from './watch.ts';
 
 /** Progress is printed every 30 s at most. */
@@ -22,6 +24,8 @@ const LIVE_VALUES_PAUSE_MS = 5000;
 const LOGS_AT_ONCE = 8;
 /** GitHub shows ten per step; one is kept for any other error. */
 const MAX_ANNOTATIONS = 9;
+/** Further tasks with the same warning are counted. */
+const MAX_NAMED_TASKS = 3;
 
 /** What reporting a wait needs. */
 interface WaitOutputTools extends Omit<EndingTools, 'reach'> {
@@ -35,6 +39,8 @@ export interface WaitOutput extends WaitOutputTools {
   /** By task whose end was reported; undefined for one that succeeded. */
   readonly causes: Map<string, Cause | undefined>;
   readonly warnedQueues: Set<string>;
+  /** Params whose loss was told, by task and state. */
+  readonly toldLosses: Set<string>;
   /** The newest values of the metrics that the settings name, by task. */
   readonly values: Map<string, string>;
   /** When they were read, and after which updates of the tasks. */
@@ -52,6 +58,7 @@ export function createWaitOutput(watch: Watch, tools: WaitOutputTools): WaitOutp
     followers: new Map(),
     causes: new Map(),
     warnedQueues: new Set(),
+    toldLosses: new Set(),
     values: new Map(),
     valuesRead: { atMs: Number.NEGATIVE_INFINITY, updates: '' },
     annotations: 0,
@@ -65,6 +72,7 @@ const STEP_LOG_MESSAGES = 60;
 /** Reports what a look has shown: new lines of logs, ends and their causes, unserved queues, progress. */
 export async function tellLook(output: WaitOutput): Promise<void> {
   const { lives } = output.watch;
+  warnOfLostParams(output);
   for (const [index, life] of lives.entries()) {
     if (!isDue(life, output)) continue;
     askAhead(lives.slice(index + 1), output);
@@ -113,19 +121,22 @@ function findFollower(life: TaskLife, output: WaitOutput): LogFollower {
   const { patience, clock, signal } = output.watch.ports;
   const ask = (read: () => Promise<LogPage>) => patience.run(read, signal).catch(passOverDeleted);
   const readPage = createLogPageReader(client, life.id, signal);
-  const follower = output.options.showsLogs
-    ? createLogFollower({
-        readPage: (...page) => ask(() => readPage(...page)),
-        clock,
-        signal,
-        keepColors: session.voice.isColored,
-        print: (lines) => printLog(life, lines, output),
-      })
-    : createTailReader({
-        readEnd: (batchSize) => ask(() => readLogEnd(client, life.id, batchSize, signal)),
-        clock,
-        signal,
-      });
+  const { log } = output.options;
+  const follower =
+    log !== 'none'
+      ? createLogFollower({
+          isShortened: log === 'training',
+          readPage: (...page) => ask(() => readPage(...page)),
+          clock,
+          signal,
+          keepColors: session.voice.isColored,
+          print: (lines) => printLog(life, lines, output),
+        })
+      : createTailReader({
+          readEnd: (batchSize) => ask(() => readLogEnd(client, life.id, batchSize, signal)),
+          clock,
+          signal,
+        });
   output.followers.set(life.id, follower);
   return follower;
 }
@@ -274,8 +285,27 @@ function tellOutcome(task: CheckedTask, { log, shown }: LogFollower, output: Wai
 /** Whether the end of the log stands right above, unfolded and with no other task's lines in between. */
 function isTailInView(id: string, tail: readonly string[], output: WaitOutput): boolean {
   const { options, session, watch, shownLast } = output;
-  if (!options.showsLogs || isActions(session.env)) return false;
+  if (options.log === 'none' || isActions(session.env)) return false;
   return watch.lives.length === 1 || (shownLast.id === id && shownLast.lines >= tail.length);
+}
+
+/** Params that did not reach their training: one warning for all tasks with the same, as soon as it is known. */
+function warnOfLostParams({ watch, causes, toldLosses, out }: WaitOutput): void {
+  const tasks = new Map<string, string[]>();
+  for (const life of watch.lives) {
+    if (causes.has(life.id)) continue;
+    const lost = listLost(judgeParams(life)).filter(
+      ({ name, state }) => !toldLosses.has(`${life.id} ${state} ${name}`),
+    );
+    for (const { name, state } of lost) toldLosses.add(`${life.id} ${state} ${name}`);
+    const text = writePlain(composeLosses(lost));
+    if (text !== '') tasks.set(text, [...(tasks.get(text) ?? []), life.id]);
+  }
+  for (const [text, ids] of tasks) {
+    const shown = ids.slice(0, MAX_NAMED_TASKS).join(', ');
+    const more = ids.length > MAX_NAMED_TASKS ? ` and ${ids.length - MAX_NAMED_TASKS} more` : '';
+    out.warn(`${ids.length === 1 ? 'task' : 'tasks'} ${shown}${more}: ${text}`);
+  }
 }
 
 function warnOfUnservedQueues({ watch, warnedQueues, out }: WaitOutput): void {

@@ -4,6 +4,7 @@ import { Interruption } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import type { TaskLife } from '../training/task-life.ts';
 import { type EndingTools, endInterrupted, endOverdue, tellLeft } from './early-end.ts';
+import { createChangeCommand } from './on-change.ts';
 import type { CheckFlags } from './options.ts';
 import { type CheckedTask, decideExitCode, tellResult } from './result.ts';
 import { createWaitOutput, describeTasks, showProgress, tellLook } from './wait-output.ts';
@@ -32,9 +33,15 @@ async function watchUntilEnd(
   const urlOf = ({ id, task }: TaskLife) =>
     formatTaskUrl(reach.access.webHost, { id, projectId: task?.projectId }, client.apiVersion);
   const output = createWaitOutput(watch, { ...tools, urlOf });
+  const { onChange } = tools.flags;
+  const ids = watch.lives.map(({ id }) => id);
+  const change = onChange === undefined ? undefined : createChangeCommand(onChange, ids, tools);
   try {
     await runWatch(watch, {
-      afterLook: () => tellLook(output),
+      async afterLook() {
+        await tellLook(output);
+        change?.look(watch.lives);
+      },
       tick: () => showProgress(output),
       tickMs: out.isLive ? LIVE_TICK_MS : Number.POSITIVE_INFINITY,
       endOverdue: (life, timeout) => endOverdue(life, timeout, { ...tools, urlOf }),
@@ -50,6 +57,7 @@ async function watchUntilEnd(
     out.say(error.message);
     return { tasks: describeTasks(output), exitCode: error.exitCode };
   } finally {
+    await change?.finish();
     out.close();
   }
 }

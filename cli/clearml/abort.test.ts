@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { createSimulatedClock } from '../dev/simulated-clock.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import type { Clock } from '../shell/world.ts';
@@ -15,6 +15,7 @@ const NO_CHILDREN = { own: [], clones: [] };
 
 interface FakeTask {
   status: TaskStatus;
+  statusReason: string;
   statusMessage: string;
   startedAtMs: number | undefined;
   statusChangedAtMs: number | undefined;
@@ -32,6 +33,7 @@ function createServer(
       id,
       {
         status: 'in_progress',
+        statusReason: '',
         statusMessage: '',
         startedAtMs: startMs - 600_000,
         statusChangedAtMs: startMs - 600_000,
@@ -41,10 +43,13 @@ function createServer(
   );
   const calls: string[] = [];
   const noted: Array<[string, Readonly<Record<string, string>>]> = [];
+  const removed: string[] = [];
   const children = new Map<string, Children>();
   const counts = { read: 0, stop: 0, dequeue: 0 };
   /** Drafts that are in a queue all the same. */
   const inQueue = new Set<string>();
+  /** Tags that show who uses a task. */
+  const users = new Map<string, string[]>();
   /** Requests that another change beats to it. */
   const overtaken = new Set<'stop' | 'dequeue'>();
   const apply = (kind: 'read' | 'stop' | 'dequeue', ids: readonly string[]) => {
@@ -63,7 +68,9 @@ function createServer(
       return new Map<string, AbortState>(
         ids.flatMap((id): Array<[string, AbortState]> => {
           const task = all.get(id);
-          return task === undefined ? [] : [[id, { ...task, user: 'ada' }]];
+          return task === undefined
+            ? []
+            : [[id, { ...task, user: 'ada', origin: { runtime: {}, tags: users.get(id) ?? [] } }]];
         }),
       );
     },
@@ -76,8 +83,11 @@ function createServer(
       return overtaken.delete('dequeue');
     },
     removeEntries: async (ids) => ids.filter((id) => inQueue.delete(id)),
-    note: async (ids, notes) => {
-      for (const id of ids) noted.push([id, notes]);
+    note: async (ids, { set, remove = [] }) => {
+      for (const id of ids) {
+        if (set !== undefined) noted.push([id, set]);
+        removed.push(...remove.map((key) => `${key} of ${id[0]}`));
+      }
     },
     findChildren: async (parents) => {
       const found = [...parents.keys()].flatMap((id) => children.get(id) ?? []);
@@ -93,6 +103,8 @@ function createServer(
     inQueue,
     overtaken,
     noted,
+    removed,
+    users,
     children,
   };
 }
@@ -356,6 +368,44 @@ test.each(['stop', 'dequeue'] as const)(
   },
 );
 
+describe('a task that another pull request takes meanwhile', () => {
+  test.each([1, 2, 3])('is left, and the note goes (before look %s)', async (look) => {
+    const clock = createSimulatedClock();
+    const { server, users, noted, removed, calls } = createServer(
+      clock,
+      { [A]: { status: 'queued', startedAtMs: undefined }, [B]: {} },
+      {
+        read: (_task, id, nth) => id === A && nth === look && users.set(A, ['pr:7', 'pr:8']),
+        dequeue: (task) => {
+          task.status = 'created';
+        },
+        stop: (task) => endByAgent(task),
+      },
+    );
+    users.set(A, ['pr:7']);
+    const outcome = await abortTasks(server, [A, B], {
+      clock,
+      reason: 'r',
+      ending,
+      seen: new Map([A, B].map((id) => [id, { runtime: {}, tags: id === A ? ['pr:7'] : [] }])),
+      deadlineMs: clock.now() + 60_000,
+    });
+    expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [B], taken: [A] });
+    // It may have been dequeued before: then the other side enqueues it again.
+    expect(calls.filter((call) => call.includes('dequeue')).length).toBe(look === 3 ? 1 : 0);
+    expect(noted.map(([id]) => id).sort()).toEqual(look === 1 ? [B] : [A, B]);
+    expect(removed).toEqual(['ci_ended of a']);
+  });
+
+  test('is ended all the same where it was meant, whoever uses it', async () => {
+    const clock = createSimulatedClock();
+    const { server, users } = createServer(clock, { [A]: {} }, { stop: (task) => endByAgent(task) });
+    users.set(A, ['pr:8']);
+    const options = { clock, reason: 'r', ending, deadlineMs: clock.now() + 60_000 };
+    expect(await abortTasks(server, [A], options)).toEqual({ ...NOTHING_ENDED, ended: [A] });
+  });
+});
+
 test('refused credentials end the attempt at once', async () => {
   const clock = createSimulatedClock();
   const refused = new Failure('no', { exitCode: EXIT_CODES.refused, remedy: 'key' });
@@ -485,4 +535,68 @@ test('the children of a task are ended with it, also those that it starts until 
   expect(new Set(outcome.ended)).toEqual(new Set([A, B, C]));
   expect([all.get(B)?.status, all.get(C)?.status]).toEqual(['stopped', 'created']);
   expect(noted.map(([id]) => id)).toEqual([A, B, C]);
+});
+
+test('a task that Kubernetes moves from one queue to the next is taken out of the next one', async () => {
+  const clock = createSimulatedClock();
+  const moving = { status: 'stopped', statusReason: 'moving to k8s pending queue' } as const;
+  const { server, calls, all } = createServer(
+    clock,
+    { [A]: moving },
+    {
+      read: (task, _id, nth) => {
+        if (nth === 12) Object.assign(task, { status: 'queued', statusReason: 'k8s pending scheduler' });
+      },
+      dequeue: (task) => Object.assign(task, { status: 'created' }),
+    },
+  );
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
+  expect(calls).toEqual(['10.25 dequeue a']);
+  expect(all.get(A)?.status).toBe('created');
+});
+
+test('a task that stays stopped on its way to a pod has ended', async () => {
+  const clock = createSimulatedClock();
+  const moving = { status: 'stopped', statusReason: 'moving to k8s pending queue' } as const;
+  const { server, calls, seconds } = createServer(clock, { [A]: moving });
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
+  expect(calls).toEqual([]);
+  expect(seconds()).toBeCloseTo(30.25);
+});
+
+test('a task that an enqueue under way puts into its queue after our dequeue is taken out again', async () => {
+  const clock = createSimulatedClock();
+  const { server, calls, seconds, inQueue } = createServer(
+    clock,
+    { [A]: { status: 'queued' } },
+    {
+      dequeue: (task, id) => {
+        task.status = 'created';
+        inQueue.add(id);
+      },
+    },
+  );
+  const outcome = await abortTasks(server, [A], {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+  });
+  expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
+  expect(calls).toEqual(['0 dequeue a']);
+  expect([...inQueue]).toEqual([]);
+  // Once for the dequeue to settle, and once more for a worker that may have taken it from there.
+  expect(seconds()).toBeGreaterThanOrEqual(4);
 });

@@ -3,11 +3,13 @@ import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import { withTimeLimit } from '../shell/time-limit.ts';
 import type { Clock } from '../shell/world.ts';
 import { type Ending, noteEnding } from '../training/ending.ts';
-import { isEnded, isSuccess } from '../training/task.ts';
+import { findMoveTimeoutMs } from '../training/kubernetes.ts';
+import { hasNewUser, type TaskOrigin } from '../training/ownership.ts';
+import { isEnded, isSuccess, RUNTIME_KEYS } from '../training/task.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import { type Children, findChildren } from './children.ts';
 import { type ClearmlClient, isRefusal } from './client.ts';
-import { editRuntime } from './notes.ts';
+import { editRuntime, type Notes } from './notes.ts';
 import { findEntries, removeEntry } from './queues.ts';
 import { readTasks, runInParallel } from './tasks.ts';
 
@@ -24,17 +26,24 @@ export interface AbortServer {
   /** Takes drafts out of the queues that hold them all the same, and gives these drafts. */
   removeEntries(ids: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
   /** Notes in `runtime` why the tasks are ended. */
-  note(ids: readonly string[], notes: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void>;
+  note(ids: readonly string[], notes: Notes, signal: AbortSignal): Promise<void>;
   /** The unfinished children of these tasks: their own, and clones that somebody made of them. */
   findChildren(parents: ReadonlyMap<string, AbortState>, signal: AbortSignal): Promise<Children>;
 }
 
 /** A task, as far as ending it needs it. Times in ms since 1970, by the server's clock. */
 export interface AbortState
-  extends Pick<WatchedTask, 'status' | 'statusMessage' | 'startedAtMs' | 'statusChangedAtMs'> {
+  extends Pick<
+    WatchedTask,
+    'status' | 'statusReason' | 'statusMessage' | 'startedAtMs' | 'statusChangedAtMs'
+  > {
   /** ClearML id of the user who created it. */
   readonly user: string | undefined;
+  readonly origin: Users;
 }
+
+/** What shows who uses a task. */
+type Users = Pick<TaskOrigin, 'runtime' | 'tags'>;
 
 export interface AbortOptions {
   readonly clock: Clock;
@@ -42,6 +51,8 @@ export interface AbortOptions {
   readonly reason: string;
   /** The same, to be found again. */
   readonly ending: Ending;
+  /** The tasks as they were when it was decided to end them: one that somebody takes meanwhile is left. */
+  readonly seen?: ReadonlyMap<string, Users> | undefined;
   /** When to give up; ms since 1970. */
   readonly deadlineMs: number;
   /** Ends the attempt at once. */
@@ -57,6 +68,8 @@ export interface AbortOutcome {
   readonly children: readonly string[];
   /** Unfinished clones of the tasks, made by somebody: they go on. */
   readonly clones: readonly string[];
+  /** Somebody has taken them since `seen`: they go on. */
+  readonly taken: readonly string[];
   /** The failure of the last round of requests, if it failed. */
   readonly lastError: Failure | undefined;
 }
@@ -67,6 +80,7 @@ export const NOTHING_ENDED: AbortOutcome = {
   unconfirmed: [],
   children: [],
   clones: [],
+  taken: [],
   lastError: undefined,
 };
 
@@ -104,6 +118,7 @@ export async function abortTasks(
     ended: [],
     children: new Set(),
     clones: new Set(),
+    taken: [],
     lastError: undefined,
   };
   const reason = new Error('the deadline has passed');
@@ -115,8 +130,8 @@ export async function abortTasks(
   } catch (error) {
     if (error !== reason) throw error;
   }
-  const { pending, ended, children, clones, lastError } = attempt;
-  return { ended, unconfirmed: [...pending.keys()], children: [...children], clones: [...clones], lastError };
+  const { pending, children, clones, ...rest } = attempt;
+  return { ...rest, unconfirmed: [...pending.keys()], children: [...children], clones: [...clones] };
 }
 
 /** The state of the tasks so far. */
@@ -125,6 +140,7 @@ interface Attempt {
   readonly ended: string[];
   readonly children: Set<string>;
   readonly clones: Set<string>;
+  readonly taken: string[];
   lastError: Failure | undefined;
 }
 
@@ -132,7 +148,7 @@ interface Attempt {
 async function pursue(
   server: AbortServer,
   attempt: Attempt,
-  { clock, reason, ending }: AbortOptions,
+  { clock, reason, ending, seen }: AbortOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { pending } = attempt;
@@ -142,15 +158,21 @@ async function pursue(
     isOvertaken = false;
     try {
       const states = await server.readStates([...pending.keys()], signal);
+      await leaveTaken([...pending.keys()], states, seen, server, attempt, signal);
       const steps = { done: [], stop: [], dequeue: [], wait: [] } as Record<Step, string[]>;
       for (const [id, effort] of pending) steps[decideStep(states.get(id), effort, clock.now())].push(id);
-      await noteOnce(
+      const fresh = await noteOnce(
         [...steps.stop, ...steps.dequeue],
         noteEnding(ending, clock.now()),
         server,
         attempt,
         signal,
       );
+      const checked = fresh.filter((id) => seen?.has(id));
+      if (checked.length > 0)
+        await leaveTaken(checked, await server.readStates(checked, signal), seen, server, attempt, signal);
+      for (const step of ['stop', 'dequeue'] as const)
+        steps[step] = steps[step].filter((id) => pending.has(id));
       const changes = await Promise.all([
         adoptChildren([...steps.stop, ...steps.done], states, server, attempt, signal),
         steps.stop.length > 0 && server.stop(steps.stop, reason, signal),
@@ -166,20 +188,48 @@ async function pursue(
   }
 }
 
-/** A note that fails is tried again with the next stop. It must not keep a task running. */
+/** A note that fails is tried again with the next stop. It must not keep a task running. Gives those noted now. */
 async function noteOnce(
   ids: readonly string[],
   notes: Readonly<Record<string, string>>,
   server: AbortServer,
   { pending }: Attempt,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<readonly string[]> {
   const efforts = ids.flatMap((id) => pending.get(id) ?? []);
   const fresh = ids.filter((id) => pending.get(id)?.isNoted === false);
-  if (fresh.length === 0) return;
-  const noted = await settle(server.note(fresh, notes, signal));
+  if (fresh.length === 0) return [];
+  const noted = await settle(server.note(fresh, { set: notes }, signal));
   if ('value' in noted) for (const effort of efforts) effort.isNoted = true;
   else if (noted.failure.exitCode === EXIT_CODES.refused) throw noted.failure;
+  return fresh;
+}
+
+/**
+ * Leaves the tasks that somebody has taken for themselves since it was decided to end them. A launch that takes one notes
+ * that first and looks for our note afterwards; we look in the other order, so one of the two sees the other.
+ *
+ * @param states as read last
+ */
+async function leaveTaken(
+  ids: readonly string[],
+  states: ReadonlyMap<string, AbortState>,
+  seen: AbortOptions['seen'],
+  server: AbortServer,
+  { pending, taken }: Attempt,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = ids.filter((id) => {
+    const [before, now] = [seen?.get(id), states.get(id)];
+    return (
+      before !== undefined && now !== undefined && !isEnded(now.status) && hasNewUser(before, now.origin)
+    );
+  });
+  if (found.length === 0) return;
+  for (const id of found) pending.delete(id);
+  taken.push(...found);
+  // The other side goes on without an answer too, a little later.
+  await settle(server.note(found, { remove: [RUNTIME_KEYS.ended] }, signal));
 }
 
 /**
@@ -221,9 +271,7 @@ async function settleDone(
   { pending, ended }: Attempt,
   signal: AbortSignal,
 ): Promise<boolean> {
-  // Our own dequeue has taken it out of its queue.
-  const isChecked = (id: string) => (pending.get(id)?.dequeues ?? 0) > 0;
-  const drafts = ids.filter((id) => states.get(id)?.status === 'created' && !isChecked(id));
+  const drafts = ids.filter((id) => states.get(id)?.status === 'created');
   const end = (id: string) => {
     pending.delete(id);
     ended.push(id);
@@ -275,6 +323,9 @@ function decideStep(state: AbortState | undefined, effort: Effort, nowMs: number
 /** How long a status must last until nothing can undo it. */
 function computeSettleMs(state: AbortState, effort: Effort, nowMs: number): number {
   if (state.status === 'created') return effort.dequeues > 0 ? DEQUEUE_SETTLE_MS : 0;
+  // The Kubernetes glue is about to enqueue it elsewhere.
+  const moveMs = findMoveTimeoutMs(state, false);
+  if (moveMs !== undefined) return moveMs;
   if (state.status !== 'stopped' || isSetByAgent(state.statusMessage)) return 0;
   const { startedAtMs, statusChangedAtMs } = state;
   const isFresh =
@@ -303,7 +354,7 @@ export function createAbortServer(client: ClearmlClient): AbortServer {
       await runInParallel(entries, (entry) => removeEntry(client, entry, { signal }));
       return entries.map(({ taskId }) => taskId);
     },
-    note: (ids, set, signal) => runInParallel(ids, (id) => editRuntime(client, id, { set }, { signal })),
+    note: (ids, notes, signal) => runInParallel(ids, (id) => editRuntime(client, id, notes, { signal })),
     findChildren: (parents, signal) => findChildren(client, parents, signal),
   };
 }
@@ -313,17 +364,28 @@ async function readStates(
   ids: readonly string[],
   signal: AbortSignal,
 ): Promise<Map<string, AbortState>> {
-  const fields = ['status', 'status_message', 'started', 'status_changed', 'user'] as const;
+  const fields = [
+    'status',
+    'status_reason',
+    'status_message',
+    'started',
+    'status_changed',
+    'user',
+    'runtime',
+    'tags',
+  ] as const;
   const tasks = await readTasks(client, ids, fields, { signal });
   return new Map(
     [...tasks].map(([id, task]) => [
       id,
       {
         status: task.status,
+        statusReason: task.status_reason,
         statusMessage: task.status_message,
         startedAtMs: task.started,
         statusChangedAtMs: task.status_changed,
         user: task.user,
+        origin: { runtime: task.runtime, tags: task.tags },
       },
     ]),
   );

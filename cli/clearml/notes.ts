@@ -1,11 +1,13 @@
 import * as v from 'valibot';
 import { type CallOptions, type ClearmlClient, ClearmlRefusal, isRefusal } from './client.ts';
-import { readTasks } from './tasks.ts';
+import { readTasks, type TaskOf } from './tasks.ts';
 
 /** What to note in a task's `runtime`. */
 export interface Notes {
   readonly set?: Readonly<Record<string, string>>;
   readonly remove?: readonly string[];
+  /** The task's `runtime` as last seen. What is another since, somebody else has noted: it is left. */
+  readonly before?: Readonly<Record<string, string>>;
 }
 
 /** The SDK of a running training now and then writes back all of `runtime` as it read it: a note may get lost. */
@@ -15,23 +17,27 @@ const MAX_ATTEMPTS = 3;
  * Notes something in an unfinished task's `runtime`, where the agent leaves it alone. It is read back, and noted again if
  * it got lost. Once a task has ended, the server takes tags only.
  *
- * @returns false where the task has ended or is gone, or the server can't do it (before API 2.34)
+ * @returns the task as it was read back; undefined where it has ended or is gone, or the server can't do it (before API 2.34)
  */
 export async function noteInRuntime(
   client: ClearmlClient,
   taskId: string,
   notes: Notes,
   options: Omit<CallOptions, 'isRepeatable'>,
-): Promise<boolean> {
-  const { set = {}, remove = [] } = notes;
+): Promise<TaskOf<'status' | 'runtime'> | undefined> {
+  const { set = {}, remove = [], before } = notes;
   for (let attempt = 1; ; attempt += 1) {
-    if (!(await editRuntime(client, taskId, notes, options))) return false;
-    const runtime = (await readTasks(client, [taskId], ['runtime'], options)).get(taskId)?.runtime;
-    if (runtime === undefined) return false;
+    if (!(await editRuntime(client, taskId, notes, options))) return undefined;
+    const task = (await readTasks(client, [taskId], ['status', 'runtime'], options)).get(taskId);
+    if (task === undefined) return undefined;
+    const { runtime } = task;
+    // Launches at the same time would else overwrite each other in turn.
+    const isOthers = (key: string) =>
+      before !== undefined && runtime[key] !== undefined && runtime[key] !== before[key];
     const isKept =
-      Object.entries(set).every(([key, value]) => runtime[key] === value) &&
+      Object.entries(set).every(([key, value]) => runtime[key] === value || isOthers(key)) &&
       remove.every((key) => runtime[key] === undefined);
-    if (isKept || attempt >= MAX_ATTEMPTS) return isKept;
+    if (isKept || attempt >= MAX_ATTEMPTS) return task;
   }
 }
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { build, type Plugin } from 'esbuild';
 import { stringify } from 'yaml';
-import { type ActionInput, listActionInputs, TOKEN_INPUT } from '../github/action.ts';
+import { type ActionInput, COMMENT_INPUT, listActionInputs, TOKEN_INPUT } from '../github/action.ts';
 import { OWN_FILES } from '../shell/files.ts';
 import { BUNDLES, COMMANDS, type ProgramName } from './program-run.ts';
 
@@ -16,6 +16,9 @@ export const PROGRAM_NAMES: readonly ProgramName[] = [
   'check-task-running',
   'create-stats-comment',
 ];
+
+/** The program whose action can have the comment updated meanwhile. */
+const REPORTING: ProgramName = 'check-task-running';
 
 const DESCRIPTIONS: Readonly<Record<ProgramName, string>> = {
   'launch-training-task': 'Creates a ClearML task for exactly one commit and puts it into a queue, once.',
@@ -103,7 +106,14 @@ const actionEntries: Plugin = {
       namespace: 'action',
     }));
     onLoad({ filter: /.*/, namespace: 'action' }, ({ path }) => ({
-      contents: `import { runAsAction } from './github/action.ts';\nimport * as program from './${COMMANDS[path as ProgramName]}';\nawait runAsAction(program);`,
+      contents: [
+        "import { fileURLToPath } from 'node:url';",
+        "import { runAsAction } from './github/action.ts';",
+        `import * as program from './${COMMANDS[path as ProgramName]}';`,
+        path === REPORTING
+          ? "await runAsAction(program, fileURLToPath(new URL('../create-stats-comment/index.mjs', import.meta.url)));"
+          : 'await runAsAction(program);',
+      ].join('\n'),
       resolveDir: join(ROOT, 'cli'),
       loader: 'ts',
     }));
@@ -148,16 +158,20 @@ export function formatActionFile(program: ProgramName, inputs: readonly ActionIn
     description: DESCRIPTIONS[program],
     inputs: {
       ...described,
-      ...(program === 'check-task-running'
-        ? {}
-        : {
-            [TOKEN_INPUT]: {
-              description: 'token for GitHub, where GH_TOKEN is not set',
+      ...(program === REPORTING
+        ? {
+            [COMMENT_INPUT]: {
+              description: 'true: create-stats-comment, without its gate, is the command of on-change',
               required: false,
-              // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of GitHub's.
-              default: '${{ github.token }}',
             },
-          }),
+          }
+        : {}),
+      [TOKEN_INPUT]: {
+        description: 'token for GitHub, where GH_TOKEN is not set',
+        required: false,
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of GitHub's.
+        default: '${{ github.token }}',
+      },
     },
     outputs: Object.fromEntries(
       Object.entries(OUTPUTS[program]).map(([name, description]) => [name, { description }]),

@@ -17,8 +17,20 @@ export interface ClearmlDriver {
   logLines(id: string, lines: readonly string[], firstTimestampMs?: number): Promise<void>;
   /** Reports a series of scalars, one iteration each. */
   reportScalars(id: string, metric: string, variant: string, values: readonly number[]): Promise<void>;
+  /**
+   * Sets params by `Section/name` as the SDK of a running training does (2.1.12: task.py `_set_parameters`): all others get
+   * the type of a text, unless they are empty.
+   */
+  setParams(id: string, params: Readonly<Record<string, DeclaredParam>>): Promise<void>;
   completeTask(id: string): Promise<void>;
   failTask(id: string, reason?: string): Promise<void>;
+}
+
+/** A param that a training declares. */
+export interface DeclaredParam {
+  readonly value: string;
+  readonly type: string;
+  readonly description?: string;
 }
 
 /** Speaks to the server that the `CLEARML_*` variables name. */
@@ -89,6 +101,24 @@ export function createClearmlDriver(env: Readonly<Record<string, string>>): Clea
           value,
         })),
       );
+    },
+    async setParams(id, params) {
+      const { hyperparams = {} } = (await call('tasks.get_by_id', { task: id })).task;
+      for (const entries of Object.values<TaskDocument>(hyperparams)) {
+        for (const entry of Object.values<TaskDocument>(entries)) {
+          if (entry.value !== '') entry.type ||= 'str';
+          entry.description ??= '';
+        }
+      }
+      for (const [path, param] of Object.entries(params)) {
+        const [section = '', ...rest] = path.split('/');
+        const name = rest.join('/');
+        hyperparams[section] = {
+          ...hyperparams[section],
+          [name]: { section, name, description: '', ...param },
+        };
+      }
+      await call('tasks.edit', { task: id, force: true, hyperparams });
     },
     async completeTask(id) {
       await call('tasks.completed', { task: id, force: true });

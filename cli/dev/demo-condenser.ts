@@ -1,15 +1,10 @@
-/** The agent's preparation ends with this line; what follows is the training's own. */
-const TRAINING_BEGINS = /^Starting Task Execution:$/;
-/** What an agent prints first of a task. */
-const PREPARATION_BEGINS = /^task [0-9a-f]{32} pulled from |^Using custom configuration file /;
 /** What says nothing about the training: addresses of the sandbox, and the SDK's remarks about this machine. */
 const NOISE =
   /^ *https?:\/\/\S+$|^ClearML results page:|^ClearML Monitor:|^Process completed successfully$|^[\d-]+ [\d:,]+ - clearml\.\w+ - WARNING - /;
 
 /**
  * Shows of a program's talk what a spectator reads. As in the runner's log, workflow commands are obeyed, not printed.
- * Of a task's console the agent's preparation (200 lines) becomes one line, of the epochs the first and the last are
- * shown, and its end is not shown again where it failed. Ids are shortened to the eight characters that check-task-running uses.
+ * Of a task's console the first and the last epoch are shown, and its end is not shown again where it failed. Ids are shortened to the eight characters that check-task-running uses.
  *
  * @param showBriefly takes what is said at the moment, the lines that are not shown for long too
  */
@@ -17,8 +12,6 @@ export function createCondenser(
   show: (line: string) => void,
   showBriefly: (line: string) => void = () => undefined,
 ): (line: string) => void {
-  /** Of each task that an agent prepares, how many lines it has printed; by the prefix that tells the tasks apart. */
-  const prepared = new Map<string, number>();
   let token: string | undefined;
   /** How many lines are still to come that were shown before. */
   let repeated = 0;
@@ -34,16 +27,6 @@ export function createCondenser(
     return true;
   }
 
-  function isPreparation(prefix: string, text: string): boolean {
-    const count = prepared.get(prefix) ?? (PREPARATION_BEGINS.test(text) ? 0 : undefined);
-    if (count === undefined) return false;
-    if (TRAINING_BEGINS.test(text)) {
-      prepared.delete(prefix);
-      show(`${prefix}… ${count} lines of the agent: settings, clone, environment`);
-    } else prepared.set(prefix, count + 1);
-    return true;
-  }
-
   return (line) => {
     if (obeyCommand(line)) return;
     if (repeated > 0) {
@@ -54,7 +37,6 @@ export function createCondenser(
     if (text.trim() === '' || NOISE.test(text)) return;
     const shown = shortenIds(`${prefix}${text}`);
     showBriefly(shown);
-    if (isPreparation(prefix, text)) return;
     const [, epoch, epochs] = /^epoch (\d+)\/(\d+) /.exec(text) ?? [];
     if (epoch !== epochs && epoch !== '1') return;
     const tail = /^The last (?:(\d+) lines|line) of its log:$/.exec(text);

@@ -88,9 +88,12 @@ export async function mergePullRequest(
   return { isReused: outputs.reused === 'true' };
 }
 
+/** Has the comment tell how it goes. */
+const REPORT = `"${process.execPath}" --import "${import.meta.resolve('tsx')}" "${join(ROOT, 'cli', 'create-stats-comment.ts')}" "$TASK_IDS" --no-gate --no-summary`;
+
 /**
- * The workflow's job `train`, step by step: launch, tell the reviewers that it trains, wait, report. The task ids pass
- * through the steps' outputs.
+ * The workflow's job `train`, step by step: launch, wait and keep the comment fresh, report. The task ids pass through the
+ * steps' outputs.
  *
  * @throws Error where a step ends with an exit code that it should not, or the comment does not say what was trained
  */
@@ -111,8 +114,7 @@ async function runTrainJob(
   const launch = await runStep(stage, 'launch-training-task', [], env, [0]);
   const ids = launch.outputs['task-ids'] ?? '';
   const runs = ids.split(' ').length;
-  await runStep(stage, 'create-stats-comment', [ids, '--no-gate'], env, [0]);
-  const check = await runStep(stage, 'check-task-running', [ids], env, [0, 3]);
+  const check = await runStep(stage, 'check-task-running', [ids, '--on-change', REPORT], env, [0, 3]);
   const report = await runStep(stage, 'create-stats-comment', [ids], env, [0, 5, 6]);
 
   const comments = sandbox.github.comments(pull);

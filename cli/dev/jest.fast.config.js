@@ -9,5 +9,9 @@ import everything from '../../jest.config.js';
 export default {
   ...everything,
   rootDir: '../..',
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/cli/e2e/', '\\.slow\\.test\\.ts$'],
+  testPathIgnorePatterns: [
+    ...everything.testPathIgnorePatterns,
+    '<rootDir>/cli/e2e/',
+    '\\.slow\\.test\\.ts$',
+  ],
 };

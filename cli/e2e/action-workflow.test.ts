@@ -132,9 +132,14 @@ describeOnNode24('the workflow of .github/WORKFLOW.md, in a repository that has 
   test('trains the pull request and posts the comment with the job’s own token', async () => {
     const run = await runJob(async (id) => {
       await driver.reportScalars(id, 'test_accuracy', 'accuracy', [0.9375]);
+      // The neighbouring action has the comment tell that it runs.
+      while (!/is running/.test(sandbox.github.comments(PULL)[0]?.body ?? '')) await sleep(50);
       await driver.completeTask(id);
     });
     expect(summarize(run)).toMatchObject({ conclusion: 'success', exitCodes: [0, 0, 0, null] });
+    expect(run.steps[1]?.outputs).toMatchObject({ status: 'completed' });
+    expect(run.steps[1]?.outputs).not.toHaveProperty('comment-id');
+    expect(run.steps.map(({ summary }) => summary.match(/^### /gm)?.length ?? 0)).toEqual([0, 0, 1, 0]);
     // The README says to require this check.
     expect(run.name).toBe('Train and report');
     const [task] = await driver.listTasks();

@@ -213,22 +213,75 @@ test.each([1, 2])('in Actions %i training that prints for two minutes makes one 
   expect(run.stderr.match(/running for .*iteration \d+/g)?.length).toBeGreaterThanOrEqual(3);
 });
 
-test('--no-logs shows nothing of a log, but the last forty lines of one that failed', async () => {
-  const lines = Array.from({ length: 100 }, (_, index) => `line ${index}`);
-  const [completed, failed] = await Promise.all(
-    (['completeTask', 'failTask'] as const).map(async (end) => {
-      const id = await driver.createTask({ name: 'train' });
-      await driver.startTask(id);
-      await send(id, [{ timestamp: 1_700_000_000_000, msg: lines.join('\n') }]);
-      await driver[end](id);
-      const args = [id, '--no-logs'];
-      return runProgramProcess('check-task-running', { args, cwd: folder, env: sandbox.env });
-    }),
-  );
-  expect(completed).toMatchObject({ exitCode: 0, stderr: expect.not.stringContaining('line 99') });
-  expect(failed?.exitCode).toBe(3);
-  expect(failed?.stderr).toContain(`${lines.slice(-40).join('\n')}\n`);
-  expect(failed?.stderr).not.toContain('line 59\n');
+test.each([['--no-logs'], ['--log=none']])(
+  '%s shows nothing of a log, but the last forty lines of one that failed',
+  async (flag) => {
+    const lines = Array.from({ length: 100 }, (_, index) => `line ${index}`);
+    const [completed, failed] = await Promise.all(
+      (['completeTask', 'failTask'] as const).map(async (end) => {
+        const id = await driver.createTask({ name: 'train' });
+        await driver.startTask(id);
+        await send(id, [{ timestamp: 1_700_000_000_000, msg: lines.join('\n') }]);
+        await driver[end](id);
+        const args = [id, flag];
+        return runProgramProcess('check-task-running', { args, cwd: folder, env: sandbox.env });
+      }),
+    );
+    expect(completed).toMatchObject({ exitCode: 0, stderr: expect.not.stringContaining('line 99') });
+    expect(failed?.exitCode).toBe(3);
+    expect(failed?.stderr).toContain(`${lines.slice(-40).join('\n')}\n`);
+    expect(failed?.stderr).not.toContain('line 59\n');
+  },
+);
+
+describe('what an agent prints before the training', () => {
+  const pulled = (id: string) => `task ${id} pulled from ${id} by worker agent:0`;
+
+  async function show(lines: (id: string) => string[], end: 'completeTask' | 'failTask', ...args: string[]) {
+    const id = await driver.createTask({ name: 'train' });
+    await driver.startTask(id);
+    await send(id, [{ timestamp: 1_700_000_000_000, msg: lines(id).join('\n') }]);
+    await driver[end](id);
+    const run = await runProgramProcess('check-task-running', {
+      args: [id, ...args],
+      cwd: folder,
+      env: sandbox.env,
+    });
+    return run.stderr;
+  }
+
+  const trained = (id: string) => [pulled(id), 'agent.debug = false', 'Starting Task Execution:', 'epoch 1'];
+
+  test('is one line, and with --log all or --logs it is all there', async () => {
+    const shortened = await show(trained, 'completeTask');
+    expect(shortened).toContain('… 2 lines of the agent: settings, clone, environment\nepoch 1\n');
+    expect(shortened).not.toContain('agent.debug');
+    for (const flag of ['--log=all', '--logs'])
+      expect(await show(trained, 'completeTask', flag)).toContain(
+        'agent.debug = false\nStarting Task Execution:\n',
+      );
+  });
+
+  test('is all there where it failed', async () => {
+    const failed = (id: string) => [pulled(id), 'agent.debug = false', 'clearml_agent: ERROR: no such image'];
+    expect(await show(failed, 'failTask')).toContain(
+      'agent.debug = false\nclearml_agent: ERROR: no such image\n',
+    );
+  });
+});
+
+test.each([
+  [['--log', 'none', '--logs'], '--log none and --logs contradict each other'],
+  [['--log', 'all', '--no-logs'], '--log all and --no-logs contradict each other'],
+  [['--log', 'some'], 'Allowed choices are training, all, none'],
+])('%j is refused', async (args, message) => {
+  const run = await runProgramProcess('check-task-running', {
+    args: ['a'.repeat(32), ...args],
+    cwd: folder,
+    env: sandbox.env,
+  });
+  expect(run.exitCode).toBe(2);
+  expect(run.stderr).toContain(message);
 });
 
 describe('the last lines of a log that was shown', () => {

@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import { main } from '../create-stats-comment.ts';
-import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { type ClearmlDriver, createClearmlDriver, type DeclaredParam } from '../dev/clearml-driver.ts';
 import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere } from '../dev/program-run.ts';
 import { createScratchRepository } from '../dev/scratch-repository.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 import { type GithubSandbox, startGithubSandbox } from '../sandbox/github-server.ts';
+import { formatGivenParams, type GivenParam } from '../training/given-params.ts';
 import { hashText } from '../training/pipeline.ts';
 
 export const repository = createScratchRepository();
@@ -65,6 +66,10 @@ export interface Training {
   /** What the task says, where that is not the commit trained. */
   readonly commit?: string;
   readonly tree?: string;
+  /** Further params of the launch, which then notes what it gave, the seed among it. */
+  readonly given?: readonly GivenParam[];
+  /** What the training sets by itself. */
+  readonly declared?: Readonly<Record<string, DeclaredParam>>;
 }
 
 export async function train(
@@ -74,6 +79,7 @@ export async function train(
 ): Promise<string> {
   const { seed = 1, tags = [], metric = ['test', 'accuracy'], log = [], end = 'completed' } = training;
   const isOwn = commit === head;
+  const params = [{ name: 'Args/seed', value: String(seed) }, ...(training.given ?? [])];
   const task = await driver.createTask({
     name: 'train',
     project,
@@ -83,22 +89,34 @@ export async function train(
       branch: training.branch ?? (isOwn ? 'topic' : 'main'),
       version_num: training.commit ?? commit,
     },
-    hyperparams: { Args: { seed: { section: 'Args', name: 'seed', value: String(seed) } } },
+    hyperparams: groupParams(params),
     runtime: {
       ci_key: `${commit} ${seed}`,
       ci_pipeline: pipeline,
       ci_code: training.tree ?? treeOf(commit),
       ci_event: training.event ?? (isOwn ? 'pull_request' : 'push'),
       ci_run: '42',
+      ...(training.given === undefined ? {} : { ci_given: formatGivenParams(params) }),
     },
   });
   await driver.call('tasks.enqueue', { task, queue_name: 'default' });
   await driver.startTask(task);
+  if (training.declared !== undefined) await driver.setParams(task, training.declared);
   if (values.length > 0) await driver.reportScalars(task, ...metric, values);
   if (log.length > 0) await driver.logLines(task, log);
   if (end === 'failed') await driver.failTask(task);
   if (end === 'completed') await driver.completeTask(task);
   return task;
+}
+
+function groupParams(params: readonly GivenParam[]) {
+  const sections: Record<string, Record<string, object>> = {};
+  for (const { name: path, ...param } of params) {
+    const [section = '', ...rest] = path.split('/');
+    const name = rest.join('/');
+    sections[section] = { ...sections[section], [name]: { section, name, ...param } };
+  }
+  return sections;
 }
 
 /** One run a value, seeds counted from 1. */

@@ -68,21 +68,28 @@ async function reportCurves(title: string): Promise<string> {
   return id;
 }
 
-async function printComment(tasks: readonly string[]): Promise<string> {
+async function printComment(tasks: readonly string[], env: Record<string, string> = {}): Promise<string> {
   const run = await runProgramHere(main, {
     args: [...tasks, '--dry-run', '--pr', '7'],
     cwd: '/',
-    env: sandbox.env,
+    env: { ...sandbox.env, ...env },
   });
   expect(run).toMatchObject({ exitCode: 0, stderr: '' });
   return run.stdout;
 }
 
-test('the curves of more tasks than ClearML takes in one request are shown', async () => {
+test('the curves of more tasks than ClearML takes in one request, or answers soon, are shown', async () => {
   const tasks = await Promise.all(Array.from({ length: 101 }, () => reportCurves('loss')));
-  const text = await printComment(tasks);
+  const watched = await startFaultProxy(sandbox.clearml.apiHost);
+  const text = await printComment(tasks, { CLEARML_API_HOST: watched.url });
+  await watched.close();
   expect(text).toContain('line [4, 2, 1, 0.5]');
   expect(text).not.toContain('did not answer');
+  const asked = watched.seen.filter(({ path }) =>
+    path.endsWith('events.multi_task_scalar_metrics_iter_histogram'),
+  );
+  // A real server takes up to half a second a task.
+  expect(asked.map(({ body }) => JSON.parse(body).tasks.length).sort()).toEqual([1, 25, 25, 25, 25]);
 });
 
 test.each(['__proto__', 'constructor', 'prototype'])('a metric titled %s has its curve', async (title) => {

@@ -42,6 +42,24 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+async function startAgent(): Promise<void> {
+  agent ??= await startClearmlAgent({
+    server: sandbox.env,
+    python,
+    queue: 'gpu',
+    workerId: 'tests:gpu',
+    packages: 'prepared',
+  });
+}
+
+async function waitForEnd(id: string) {
+  for (;;) {
+    const task = await driver.getTask(id);
+    if (!['queued', 'in_progress'].includes(task.status)) return task;
+    await sleep(50);
+  }
+}
+
 /** A repository of its own, whose `topic` holds a commit to train. */
 function createCase(name: string) {
   const repository = createScratchRepository();
@@ -82,6 +100,9 @@ function createCase(name: string) {
   };
   return {
     git,
+    add: (files: Record<string, string>) => repository.commit('Another training', files),
+    launchByHand: (args: readonly string[]) =>
+      run(launch, [cloneUrl, 'topic', head(), ...args], { ...sandbox.env }),
     /** Another commit with the same files on the present branch; the former one is on none. */
     amend: () => git('commit', '--quiet', '--amend', '-m', `${name}, amended`),
     launchPull: async (number: number, branch: string) =>
@@ -131,6 +152,34 @@ const CASES: Readonly<Record<string, (the: Case) => Promise<readonly [first: str
   },
 };
 
+/** Runs the script that is named after its own options, as torch.distributed.run does. */
+const LAUNCHER = `import runpy, sys
+script = next(index for index, word in enumerate(sys.argv) if word.endswith('.py') and index > 0)
+print('processes', sys.argv[script - 1], flush=True)
+sys.argv = sys.argv[script:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+`;
+
+const WITH_COMMANDS = `import argparse
+from clearml import Task
+Task.init(project_name='digits', task_name='train', reuse_last_task_id=False)
+parser = argparse.ArgumentParser()
+commands = parser.add_subparsers(dest='command')
+fit = commands.add_parser('fit')
+fit.add_argument('--lr', type=float, default=0.1)
+fit.add_argument('--epochs', type=int, default=3)
+fit.add_argument('--data')
+print('trained', vars(parser.parse_args()), flush=True)
+`;
+
+async function runEntryPoint(the: Case, entryPoint: string, ...args: string[]) {
+  const id = await the.launchByHand(['--queue', 'gpu', '--entry-point', entryPoint, ...args]);
+  await startAgent();
+  const task = await waitForEnd(id);
+  const { events } = await driver.call('events.get_task_log', { task: id, batch_size: 1000 });
+  return { task, log: events.map(({ msg }: { msg: string }) => msg).join('\n') };
+}
+
 test('a waiting task is trained by a real agent after its own commit is gone', async () => {
   const { id: queue } = await driver.call('queues.create', { name: 'gpu' });
   const ids: Record<string, string> = {};
@@ -142,17 +191,20 @@ test('a waiting task is trained by a real agent after its own commit is gone', a
   const { queue: waiting } = await driver.call('queues.get_by_id', { queue });
   expect(waiting.entries).toHaveLength(Object.keys(CASES).length);
 
-  const server = sandbox.env;
-  agent = await startClearmlAgent({
-    server,
-    python,
-    queue: 'gpu',
-    workerId: 'tests:gpu',
-    packages: 'prepared',
-  });
-  const statusOf = async (id: string) => (await driver.getTask(id)).status;
+  await startAgent();
   for (const [name, id] of Object.entries(ids)) {
-    while (['queued', 'in_progress'].includes(await statusOf(id))) await sleep(50);
-    expect([name, await statusOf(id)]).toEqual([name, 'completed']);
+    expect([name, (await waitForEnd(id)).status]).toEqual([name, 'completed']);
   }
+});
+
+test('an agent runs a module with a script, and a program with arguments, whose other params keep their defaults', async () => {
+  const the = createCase('entry-points');
+  the.add({ 'launcher/__init__.py': '', 'launcher/run.py': LAUNCHER, 'src/train.py': WITH_COMMANDS });
+  const launched = await runEntryPoint(the, '-m launcher.run --processes 2 src/train.py fit --epochs 5');
+  expect(launched.task).toMatchObject({ status: 'completed', name: 'launcher.run' });
+  expect(launched.log).toContain('processes 2');
+  expect(launched.log).toContain("'lr': 0.1, 'epochs': 5");
+  const plain = await runEntryPoint(the, 'src/train.py fit --data /mnt/digits', '--param', 'lr=0.5');
+  expect(plain.task).toMatchObject({ status: 'completed', name: 'src/train' });
+  expect(plain.log).toContain("{'command': 'fit', 'lr': 0.5, 'epochs': 3, 'data': '/mnt/digits'}");
 });

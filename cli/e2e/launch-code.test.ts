@@ -131,6 +131,16 @@ describe('the exact code', () => {
     expect((await driver.getTask(run.stdout.trim())).runtime.ci_code).toBe(commit);
   });
 
+  test('without arguments in a checkout that git does not trust is refused with what helps', async () => {
+    const run = await runProgramProcess('launch-training-task', {
+      cwd: repository.directory,
+      env: { ...sandbox.env, GIT_TEST_ASSUME_DIFFERENT_OWNER: '1' },
+    });
+    expect(run.exitCode).toBe(2);
+    expect(run.stderr).toMatch(/^error: git does not trust the folder.*\nTrust it with .* safe\.directory/);
+    expect(run.stderr).not.toContain('Run this inside a checkout');
+  });
+
   test('by hand, without the commit at hand, is the same training: GitHub knows its tree', async () => {
     const commit = repository.git('rev-parse', 'HEAD');
     const github = await startGithubSandbox({ gitDir: repository.directory });

@@ -182,6 +182,19 @@ describe('a launch whose enqueue is overtaken', () => {
   });
 });
 
+test('a launch creates its project where somebody creates meanwhile the one that it lies in', async () => {
+  const held = hold.next('projects.create', 'project looked for');
+  const launching = launch({ args: ['--project', 'A Team/digits'] });
+  await held.reached;
+  await driver.call('projects.create', { name: 'A Team' });
+  held.release();
+  const { exitCode, stdout } = await launching;
+  expect(exitCode).toBe(0);
+  expect(await look()).toEqual(waits(stdout.trim()));
+  const { projects } = await driver.call('projects.get_all', { name: '^A Team' });
+  expect(projects.map(({ name }: { name: string }) => name).sort()).toEqual(['A Team', 'A Team/digits']);
+});
+
 describe('a draft that is in the queue all the same', () => {
   test('is mended by a launch that reuses it', async () => {
     const id = await launchDraft();
@@ -213,6 +226,30 @@ describe('a draft that is in the queue all the same', () => {
     await strand(id);
     expect((await check(['--abort', ...(isNamed ? [id] : [])], env)).exitCode).toBe(0);
     expect(await look()).toEqual({ tasks: [['created', id]], entries: [] });
+  });
+});
+
+describe('a draft of an older commit', () => {
+  const env = { PR_NUMBER: '7', GITHUB_REPOSITORY: 'acme/digits' };
+
+  async function launchTwice(between: (older: string) => Promise<void>) {
+    const older = await launchDraft(env);
+    await between(older);
+    repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
+    repository.git('update-ref', 'refs/remotes/origin/main', 'HEAD');
+    const newer = await launch({ args: ['--json'], env });
+    const report = JSON.parse(newer.stdout) as { tasks: { id: string }[]; superseded: string[] };
+    return { older, newer: report.tasks[0]?.id ?? '', superseded: report.superseded };
+  }
+
+  test('is taken out of the queue that holds it all the same', async () => {
+    const { older, newer, superseded } = await launchTwice(strand);
+    expect(superseded).toEqual([older]);
+    expect((await look()).entries).toEqual([newer]);
+  });
+
+  test('is left alone where it is in no queue', async () => {
+    expect((await launchTwice(async () => undefined)).superseded).toEqual([]);
   });
 });
 

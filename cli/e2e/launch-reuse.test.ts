@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { hashText } from '../training/pipeline.ts';
 import {
   describePullRequest,
   driver,
@@ -88,6 +89,28 @@ describe('once', () => {
     if (state === 'closed') await driver.call('tasks.close', { task: id });
     if (state === 'archived') await driver.call('tasks.archive', { tasks: [id] });
     expect((await launchTask()).id).not.toBe(id);
+  });
+
+  test('a type makes another training; the key of params without one is as it was', async () => {
+    const first = await launchTask(['--param', 'lr=0.5', '--param', 'Args/a=1']);
+    const { ci_pipeline: pipeline, ci_code: code, ci_key: key } = first.runtime;
+    const surroundings = ['train_model.py', '.', null, null, null];
+    const params = [
+      ['Args/a', '1'],
+      ['Args/lr', '0.5'],
+    ];
+    expect(key).toBe(await hashText(JSON.stringify([1, pipeline, code, '', ...surroundings, params])));
+    const typed = await launchTask(['--param', 'lr:float=0.5', '--param', 'Args/a=1']);
+    expect(typed.id).not.toBe(first.id);
+    expect((await launchTask(['--param', 'lr:float=0.5', '--param', 'a=1'])).id).toBe(typed.id);
+  });
+
+  test('a queued task whose param got another type meanwhile is another training', async () => {
+    const { id } = await launchTask(['--param', 'flag:bool=false']);
+    await driver.call('tasks.dequeue', { task: id });
+    const hyperparams = [{ section: 'Args', name: 'flag', value: 'false', type: 'str' }];
+    await driver.call('tasks.edit_hyper_params', { task: id, hyperparams });
+    expect((await launchTask(['--param', 'flag:bool=false'])).id).not.toBe(id);
   });
 
   test('a draft with the same key is queued instead of a new one', async () => {

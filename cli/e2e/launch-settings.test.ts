@@ -79,6 +79,33 @@ describe('settings', () => {
     expect(await legOf('--queue', 'default', '--tag', 'night')).toBeUndefined();
   });
 
+  test('a param has a type where one is named, and keeps its spelling', async () => {
+    await setSettings(
+      'params: { Transformers/flag: { value: False, type: bool }, General/depth: 1.10 }\nseeds: [7]\nseed-param: seed:fire.Arg.shared\n',
+    );
+    publish();
+    const args = ['--param', 'train:click.Command=True', '--param', 'url=http://x:1'];
+    const [document] = JSON.parse((await launch(['--dry-run', ...args])).stdout).tasks;
+    const task = await launchTask(args);
+    expect(task.hyperparams).toEqual(document.hyperparams);
+    expect(task.hyperparams).toEqual({
+      Args: {
+        train: { section: 'Args', name: 'train', value: 'True', type: 'click.Command' },
+        url: { section: 'Args', name: 'url', value: 'http://x:1' },
+        seed: { section: 'Args', name: 'seed', value: '7', type: 'fire.Arg.shared' },
+      },
+      General: { depth: { section: 'General', name: 'depth', value: '1.10' } },
+      Transformers: { flag: { section: 'Transformers', name: 'flag', value: 'False', type: 'bool' } },
+    });
+    expect(JSON.parse(task.runtime.ci_given as string)).toEqual([
+      ['Args/seed', '7', 'fire.Arg.shared'],
+      ['Args/train', 'True', 'click.Command'],
+      ['Args/url', 'http://x:1'],
+      ['General/depth', '1.10'],
+      ['Transformers/flag', 'False', 'bool'],
+    ]);
+  });
+
   test('name the task after its program by default, the project after the repository', async () => {
     repository.commit('More', { 'a/b/train.py': '' });
     publish();

@@ -47,8 +47,8 @@ async function describePush(commit: string): Promise<Record<string, string>> {
 }
 
 /** `closed`: ends what only this pull request uses. */
-async function close(number: number) {
-  const env = { ...sandbox.env, ...(await describePullRequest(number, { id: '2000' })) };
+async function close(number: number, more: Record<string, string> = {}) {
+  const env = { ...sandbox.env, ...(await describePullRequest(number, { id: '2000' })), ...more };
   return runProgramHere(check, { args: ['--abort'], env, cwd: folder, clock });
 }
 
@@ -146,6 +146,80 @@ describe('a task that still waits', () => {
     await driver.startTask(first.id);
     await launchTask([], await describePullRequest(8, { head: commitSameFiles() }));
     expect(placeOf(await driver.getTask(first.id))).toEqual(placeOf(first));
+  });
+});
+
+/** After a merge the base branch is launched, and the pull request's tasks are ended, at the same moment. */
+describe('a task that the base branch takes while its pull request is closed', () => {
+  const start = async (isRunning: boolean) => {
+    const { id } = await launchTask([], await describePullRequest(7));
+    if (isRunning) await driver.startTask(id);
+    return id;
+  };
+  const holdOnce = (at: (endpoint: string) => boolean, until: () => Promise<unknown>) => {
+    let isHeld = false;
+    return breakRequests((endpoint) => {
+      if (isHeld || !at(endpoint)) return undefined;
+      isHeld = true;
+      return { kind: 'hold', until: until() };
+    });
+  };
+  const expectTrained = async (run: { readonly exitCode: number | null; readonly stdout: string }) => {
+    expect(run.exitCode).toBe(0);
+    const task = await driver.getTask(run.stdout.trim());
+    expect(['queued', 'in_progress']).toContain(task.status);
+    expect(task.runtime).toMatchObject({ ci_use_branch: expect.anything() });
+    expect(task.runtime.ci_ended).toBeUndefined();
+    return task;
+  };
+
+  test.each([false, true])('is trained though it was ended first (running: %s)', async (isRunning) => {
+    const id = await start(isRunning);
+    const pushed = await describePush(repository.git('rev-parse', 'HEAD'));
+    const env = await holdOnce(
+      (endpoint) => endpoint === 'tasks.edit_runtime',
+      () => close(7),
+    );
+    const task = await expectTrained(await launch([], { env: { ...pushed, ...env } }));
+    expect(task.id === id).toBe(!isRunning);
+  });
+
+  test.each([false, true])('goes on though it was to be ended (running: %s)', async (isRunning) => {
+    const id = await start(isRunning);
+    const pushed = await describePush(repository.git('rev-parse', 'HEAD'));
+    let run: Awaited<ReturnType<typeof launch>> | undefined;
+    const env = await holdOnce(
+      (endpoint) => endpoint === 'tasks.edit_runtime',
+      async () => {
+        run = await launch([], { env: pushed });
+      },
+    );
+    const closed = await close(7, env);
+    expect(closed.exitCode).toBe(0);
+    expect(closed.stderr).toContain(`leaving task ${id} alone`);
+    const task = await expectTrained(run ?? { exitCode: null, stdout: '' });
+    expect(task.id).toBe(id);
+    expect(Object.keys(task.runtime).filter((key) => key.startsWith('ci_use'))).toEqual(['ci_use_branch']);
+  });
+
+  test('waits for who is ending it, and is enqueued again', async () => {
+    const id = await start(false);
+    const pushed = await describePush(repository.git('rev-parse', 'HEAD'));
+    let closing: Promise<unknown> = Promise.resolve();
+    const held = await holdOnce(
+      (endpoint) => endpoint === 'tasks.dequeue',
+      () => clock.sleep(600),
+    );
+    const env = await holdOnce(
+      (endpoint) => endpoint === 'tasks.edit_runtime',
+      async () => {
+        closing = close(7, held);
+        await clock.sleep(300);
+      },
+    );
+    const run = await launch([], { env: { ...pushed, ...env } });
+    await closing;
+    expect((await expectTrained(run)).id).toBe(id);
   });
 });
 

@@ -40,18 +40,27 @@ describe('superseded', () => {
     expect((await launchTwoCommits({ id: '999' })).report.superseded).toEqual([]);
   });
 
-  test('not what another pull request has reused since the first look', async () => {
+  test.each([
+    // The first look is over; and then the last one too.
+    ['first', 'tasks.create'],
+    ['last', 'tasks.edit_runtime'],
+  ])('not what another pull request has reused since the %s look', async (_, heldAt) => {
     const older = await launchTask([], await describePullRequest(7, { id: '1000' }));
     const oldCommit = repository.git('rev-parse', 'HEAD');
     repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
     publish();
     const reuse = await describePullRequest(8, { head: oldCommit });
-    const env = await breakRequests((endpoint) =>
-      endpoint === 'tasks.create' ? { kind: 'hold', until: launchTask([], reuse) } : undefined,
-    );
+    let isHeld = false;
+    const env = await breakRequests((endpoint) => {
+      if (isHeld || endpoint !== heldAt) return undefined;
+      isHeld = true;
+      return { kind: 'hold', until: launchTask([], reuse) };
+    });
     const run = await launch([], { env: { ...(await describePullRequest(7, { id: '1001' })), ...env } });
     expect(run.exitCode).toBe(0);
     expect(await driver.getTask(older.id)).toMatchObject({ status: 'queued' });
+    const { runtime } = await driver.getTask(older.id);
+    expect(Object.keys(runtime).filter((key) => /^ci_(?:use|ended)/.test(key))).toEqual(['ci_use_8']);
   });
 
   test('by a launch by hand is said with the variable that makes it one', async () => {

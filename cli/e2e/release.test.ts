@@ -18,7 +18,8 @@ beforeAll(async () => {
   await buildBundles(join(folder, 'dist'));
   source = createScratchRepository();
   source.commit('The project', {
-    'README.md': 'Read me\n',
+    'README.md':
+      '![A comment](.github/a.png) [settings](templates/README.md#settings), [here](#here), [tsx](https://tsx.is)\n',
     LICENSE: 'MIT\n',
     'cli/program.ts': 'export {};\n',
   });
@@ -44,7 +45,14 @@ async function publish(version: string): Promise<{ run: WorkflowRun; asked: stri
     workflow: WORKFLOW,
     job: 'publish',
     needs: { build: { result: 'success', outputs: { version } } },
-    github: { event: {}, event_name: 'push', ref_name: `release-${version}`, token: 'ghs_token' },
+    github: {
+      event: {},
+      event_name: 'push',
+      ref_name: `release-${version}`,
+      repository: 'octo/models',
+      server_url: 'https://github.com',
+      token: 'ghs_token',
+    },
     machineEnv: {
       PATH: `${folder}${delimiter}${process.env.PATH}`,
       HOME: folder,
@@ -82,6 +90,11 @@ test('a release is a commit that holds the actions and nothing else, after the o
       'README.md',
       ...PROGRAM_NAMES.flatMap((program) => [`${program}/action.yml`, `${program}/index.mjs`]),
     ].sort(),
+  );
+  const pages = 'https://github.com/octo/models';
+  expect(inHub('show', 'v1.2.3:README.md')).toBe(
+    `![A comment](${pages}/raw/release-1.2.3/.github/a.png) ` +
+      `[settings](${pages}/blob/release-1.2.3/templates/README.md#settings), [here](#here), [tsx](https://tsx.is)`,
   );
   const built = readFileSync(join(folder, 'dist', 'check-task-running', 'index.mjs'), 'utf8').trim();
   expect(inHub('show', 'v1.2.3:check-task-running/index.mjs')).toBe(built);

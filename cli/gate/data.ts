@@ -22,6 +22,8 @@ export interface GateRun {
   readonly task: string;
   /** null if the task has no seed. */
   readonly seed: string | null;
+  /** The seed did not reach the training, as far as the task shows. */
+  readonly isSeedLost?: boolean | undefined;
   readonly status: TaskStatus;
   /** null if unknown. */
   readonly iterations: number | null;
@@ -143,6 +145,8 @@ export type GateNote =
     }
   /** Different seeds with bit-identical results: they count as one run. */
   | { readonly kind: 'seed-not-used'; readonly side: 'pull-request' | 'base'; readonly runs: number }
+  /** Seeds that did not reach the training, as far as the tasks show. */
+  | { readonly kind: 'seed-lost'; readonly side: 'pull-request' | 'base'; readonly runs: number }
   /** The measured rate of false alarms is for equal numbers of runs, two or more, on both sides (README.md). */
   | ({ readonly kind: 'uneven-runs' } & RunCounts)
   /** No worse than base runs that agree, but are too few to be sure that others would. */

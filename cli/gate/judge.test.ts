@@ -415,6 +415,24 @@ describe('zero variance', () => {
     );
   });
 
+  test('whose seeds did not reach the training are told, of several runs only', () => {
+    const lost = (...values: number[]) => runs(...values).map((one) => ({ ...one, isSeedLost: true }));
+    const base = branch(lost(0.9, 0.91, 0.9));
+    const metric = only(judge(lost(0.9, 0.89, 0.9), base));
+    expect(metric.comparison.notes).toEqual(
+      expect.arrayContaining([
+        { kind: 'seed-lost', side: 'pull-request', runs: 3 },
+        { kind: 'seed-lost', side: 'base', runs: 3 },
+      ]),
+    );
+    expect(explainComparison(metric, metric.comparison)).toContain(
+      'The seeds of 3 runs on the base did not reach the training, as far as the tasks show: these runs may be the same training.',
+    );
+    expect(only(judge(lost(0.9), base)).comparison.notes).not.toContainEqual(
+      expect.objectContaining({ kind: 'seed-lost', side: 'pull-request' }),
+    );
+  });
+
   test('over different seeds is judged by how the commits differ, as single runs are', () => {
     const base = branch(...[0.9, 0.92, 0.91, 0.93].map((value) => runs(value, value, value)));
     expect(only(judge(runs(0.9, 0.9, 0.9), base)).comparison).toMatchObject({

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { isSchedule } from './metric-rules.ts';
+import { isAboutTime, isSchedule } from './metric-rules.ts';
 
 test.each([
   'lr/group0',
@@ -24,4 +24,43 @@ test.each([
   'epochs10/epochs10',
 ])('%s is one that the training computes', (name) => {
   expect(isSchedule(name)).toBe(false);
+});
+
+test.each([
+  'eval/runtime',
+  'Summary/train_runtime',
+  'evalRuntime/evalRuntime',
+  'eval/samples_per_second',
+  'train/tokens_per_sec',
+  'speed/it/s',
+  'images/img/s',
+  'Epoch Time/Epoch Time',
+  'wall_time/wall_time',
+  'Wall-clock/total',
+  'step/latency_ms',
+  'time/ms per step',
+  'train/elapsed_min',
+  'total/minutes',
+  'gpu_0_utilization/gpu',
+  'machine/peak memory (GiB)',
+  'perf/mfu',
+])('%s is about the machine', (name) => {
+  expect(isAboutTime(name)).toBe(true);
+});
+
+test.each([
+  'min_dcf/min_dcf',
+  'val/min',
+  'minFDE/minADE',
+  'metrics/mAP50',
+  'map/map',
+  'ms_ssim/ms_ssim',
+  'MS-SSIM/val',
+  'rollout/timesteps',
+  'time_series/smape',
+  'sentiment/sentiment',
+  'rmse/rmse',
+  'second/accuracy',
+])('%s is about the result', (name) => {
+  expect(isAboutTime(name)).toBe(false);
 });

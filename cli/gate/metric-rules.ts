@@ -33,8 +33,9 @@ const ABOUT_VALIDATION = /(?:^|[^a-z])(?:val|valid|validation|dev)(?:$|[^a-z])/;
 const ABOUT_COURSE =
   /(?:^|[^a-z])(?:lr|learning_rate|epoch|epochs|step|steps|iteration|iterations|time|seconds|sec|ms|duration|throughput|samples_per_second|grad|gradient|gradients|grad_norm|norm|weight|weights|bias|histogram|momentum|memory|mem|eta|batch)(?:$|[^a-z])/;
 
+/** Times, rates, and the use of the machine. `min` is a minimum (`min_dcf`), and `ms_ssim` a similarity. */
 const ABOUT_TIME =
-  /(?:^|[^a-z])(?:time|times|timing|hours|minutes|min|seconds|secs|sec|ms|duration|elapsed|latency|throughput|speed|fps|samples_per_second|steps_per_second|eta|memory|mem|gb|mb)(?:$|[^a-z])/;
+  /(?:^|[^a-z])(?:time(?!_?(?:steps?|series)(?:$|[^a-z]))|times|timing|timings|timer|timestamp|runtime|uptime|walltime|wallclock|wall_clock|hours|minutes|mins|seconds|secs|sec|ms(?!_ssim)|duration|durations|elapsed|latency|throughput|speed|fps|qps|tps|eta|per_(?:s|second|min|minute|hour)|memory|mem|ram|vram|rss|gib|gb|mib|mb|gpu|gpus|cpu|cuda|tflops|gflops|mfu|utilization|util|watts)(?:$|[^a-z])|\/_?s(?:$|\/)/;
 
 /** Whether a metric is about the machine's speed, which differs even between runs with bit-identical results. */
 export function isAboutTime(name: string): boolean {
@@ -110,7 +111,7 @@ export function readName(name: string): NameHints {
       (goal === 'maximize' ? 1 : 0) +
       (ABOUT_RESULT.test(words) ? 6 : 0) +
       (ABOUT_VALIDATION.test(words) ? 4 : 0) -
-      (ABOUT_COURSE.test(words) ? 10 : 0),
+      (ABOUT_COURSE.test(words) || ABOUT_TIME.test(words) ? 10 : 0),
   };
 }
 

@@ -165,9 +165,10 @@ function draftBase(
   isZeroUsual: boolean,
 ): Pick<Pair, 'commits' | 'reasons' | 'notes'> {
   if ('absence' in baseline) {
+    const notes = noteLostSeeds('pull-request', pullRequest);
     return baseline.absence === 'no-history'
-      ? { commits: [], reasons: [], notes: [{ kind: 'no-history' }] }
-      : { commits: [], reasons: [{ kind: `baseline-${baseline.absence}` }], notes: [] };
+      ? { commits: [], reasons: [], notes: [...notes, { kind: 'no-history' }] }
+      : { commits: [], reasons: [{ kind: `baseline-${baseline.absence}` }], notes };
   }
   const trusted = isZeroUsual ? (['unexpected-zero', 'unverified-zero'] as const) : [];
   const results = commits.map(({ commit, runs }) => ({ commit, ...measureRuns(runs, name, trusted) }));
@@ -184,7 +185,7 @@ function draftBase(
       .flatMap(({ problems }) => [...problems.keys()])
       .every((kind) => kind === 'missing');
     const kind = isMissing ? 'missing-in-baseline' : 'unmeasured-in-baseline';
-    return { commits: [], reasons: [{ kind }], notes: [] };
+    return { commits: [], reasons: [{ kind }], notes: noteLostSeeds('pull-request', pullRequest) };
   }
   const isOlder = source !== commits[0];
   return {
@@ -203,8 +204,10 @@ function compareRuns(name: MetricNames, pullRequest: DistinctRuns, base: Distinc
   if (name.was !== undefined && base.runs.every(({ values }) => !values.has(name.name))) {
     notes.push({ kind: 'renamed', was: name.was });
   }
-  const sides = [['pull-request', pullRequest.seedless] as const, ['base', base.seedless] as const];
-  for (const [side, runs] of sides) if (runs > 0) notes.push({ kind: 'seed-not-used', side, runs });
+  for (const [side, runs] of [['pull-request', pullRequest] as const, ['base', base] as const]) {
+    notes.push(...noteLostSeeds(side, runs));
+    if (runs.seedless > 0) notes.push({ kind: 'seed-not-used', side, runs: runs.seedless });
+  }
   const iterations = findShortest(base.runs);
   const fewer = pullRequest.runs.filter((run) => run.iterations !== null && run.iterations < iterations);
   if (fewer.length > 0) {
@@ -216,6 +219,10 @@ function compareRuns(name: MetricNames, pullRequest: DistinctRuns, base: Distinc
     notes.push({ kind: 'fewer-reports', tasks: stopped.map(({ task }) => task), baseline: reports });
   }
   return notes;
+}
+
+function noteLostSeeds(side: 'pull-request' | 'base', { lostSeeds }: DistinctRuns): GateNote[] {
+  return lostSeeds > 0 ? [{ kind: 'seed-lost', side, runs: lostSeeds }] : [];
 }
 
 /** The runs known to have reported the metric fewer times than that. */

@@ -12,6 +12,8 @@ export interface DistinctRuns {
   readonly runs: readonly GateRun[];
   /** How many runs with different seeds gave the same bits; 0 if the seeds made a difference. */
   readonly seedless: number;
+  /** How many completed runs did not get their seed; 0 for a single run. */
+  readonly lostSeeds: number;
 }
 
 /**
@@ -22,6 +24,7 @@ export interface DistinctRuns {
  */
 export function dropRepeats(runs: readonly GateRun[], names: readonly MetricNames[]): DistinctRuns {
   const ended = runs.filter(({ status }) => isSuccess(status));
+  const lostSeeds = ended.length > 1 ? ended.filter(({ isSeedLost }) => isSeedLost === true).length : 0;
   const others = runs.filter(({ status }) => !isSuccess(status));
   const isDoubted = (run: GateRun) => names.some((name) => findValue(run, name)?.doubt !== undefined);
   const doubted = ended.filter(isDoubted);
@@ -37,9 +40,9 @@ export function dropRepeats(runs: readonly GateRun[], names: readonly MetricName
     further.length > 0 &&
     names.some((name) => findValue(first, name) !== undefined) &&
     further.every((run) => isSameResult(first, run, names));
-  if (!isRepeated) return { runs: [...distinct, ...doubted, ...others], seedless: 0 };
+  if (!isRepeated) return { runs: [...distinct, ...doubted, ...others], seedless: 0, lostSeeds };
   const hasSeeds = distinct.every(({ seed }) => seed !== null);
-  return { runs: [first, ...doubted, ...others], seedless: hasSeeds ? distinct.length : 0 };
+  return { runs: [first, ...doubted, ...others], seedless: hasSeeds ? distinct.length : 0, lostSeeds };
 }
 
 function isSameResult(a: GateRun, b: GateRun, names: readonly MetricNames[]): boolean {

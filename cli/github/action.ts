@@ -79,16 +79,32 @@ function readInput(env: Readonly<Record<string, string | undefined>>, name: stri
   return (env[`INPUT_${name.toUpperCase()}`] ?? '').trim();
 }
 
-/** Runs a program as a JavaScript action: the action's inputs are its command line. */
-export async function runAsAction(program: {
-  createCommand(): Command;
-  main(world: World): Promise<ExitCode>;
-}): Promise<void> {
+/** An `on-change` of the user's comes later on the command line, and counts. */
+function reportChanges(reporter: string, env: World['env']): string[] {
+  const wish = readInput(env, COMMENT_INPUT);
+  if (wish === 'true') return [`--on-change="${process.execPath}" "${reporter}" --no-gate --no-summary`];
+  return wish === '' || wish === 'false' ? [] : [`--${COMMENT_INPUT}=${wish}`];
+}
+
+/** The input of check-task-running that has the comment updated meanwhile. */
+export const COMMENT_INPUT = 'comment';
+
+/**
+ * Runs a program as a JavaScript action: the action's inputs are its command line.
+ *
+ * @param reporter file of the neighbouring action that posts the comment, for a program that can have it run
+ */
+export async function runAsAction(
+  program: { createCommand(): Command; main(world: World): Promise<ExitCode> },
+  reporter?: string,
+): Promise<void> {
   const main = (world: World) => {
     const token = readInput(world.env, TOKEN_INPUT);
+    const inputs = toArguments(listActionInputs(program.createCommand()), world.env);
     return program.main({
       ...world,
-      argv: toArguments(listActionInputs(program.createCommand()), world.env),
+      // The runner gives no arguments, a neighbour does.
+      argv: [...world.argv, ...(reporter === undefined ? [] : reportChanges(reporter, world.env)), ...inputs],
       env: token === '' ? world.env : { ...world.env, GH_TOKEN: world.env.GH_TOKEN || token },
     });
   };

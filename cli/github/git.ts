@@ -148,6 +148,11 @@ async function git(place: Place, ...args: readonly string[]): Promise<string> {
   return (await gitBytes(place, args)).toString('utf8').replace(/\r?\n$/, '');
 }
 
+/** Git since 2.35.3, and Ubuntu's 2.34. */
+const DISTRUST = /dubious ownership|unsafe repository/;
+const DISTRUSTED = 'git does not trust the folder, because somebody else owns it';
+const TRUST_IT = 'Trust it with git config --global --add safe.directory "$PWD"';
+
 /** What git says of a commit that it can't read. Without a checkout, or git, there is nothing to explain. */
 async function explainUnreadable(place: Place, commit: string): Promise<string | undefined> {
   const unreadable = `commit ${commit.slice(0, 10)} cannot be read here`;
@@ -157,9 +162,7 @@ async function explainUnreadable(place: Place, commit: string): Promise<string |
   } catch (error) {
     place.signal.throwIfAborted();
     const { message } = error as Error;
-    return /dubious ownership/.test(message)
-      ? `${unreadable}: git does not trust the folder, because somebody else owns it. Trust it with git config --global --add safe.directory "$PWD"`
-      : undefined;
+    return message === DISTRUSTED ? `${unreadable}: ${DISTRUSTED}. ${TRUST_IT}` : undefined;
   }
 }
 
@@ -192,12 +195,14 @@ function explainGitError(error: ExecFileException, stderr: Buffer, args: readonl
   const [what, remedy] =
     code === 'ENOENT'
       ? ['git is not installed, or the working directory does not exist', 'Install git']
-      : args[0] === 'rev-parse' && code === 128
-        ? [`the working directory is not in a git checkout (${message})`, 'Run this inside a checkout']
-        : [
-            `git ${args[0] ?? ''} failed: ${message || String(code)}`,
-            'Check whether git works in this folder',
-          ];
+      : DISTRUST.test(message)
+        ? [DISTRUSTED, TRUST_IT]
+        : args[0] === 'rev-parse' && code === 128
+          ? [`the working directory is not in a git checkout (${message})`, 'Run this inside a checkout']
+          : [
+              `git ${args[0] ?? ''} failed: ${message || String(code)}`,
+              'Check whether git works in this folder',
+            ];
   return failUsage(what, `${remedy}, or give repository URL, branch and commit as arguments.`, error);
 }
 

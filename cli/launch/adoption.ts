@@ -1,8 +1,10 @@
 import { handOverCode } from '../clearml/hand-over.ts';
-import { noteInRuntime } from '../clearml/notes.ts';
+import { editRuntime, noteInRuntime } from '../clearml/notes.ts';
+import { readTasks } from '../clearml/tasks.ts';
+import { isBeingEnded } from '../training/ending.ts';
 import { chooseMarks } from '../training/history-mark.ts';
 import { TAKEN_OVER_TAG } from '../training/ownership.ts';
-import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
+import { isEnded, isSuccess, RUNTIME_KEYS } from '../training/task.ts';
 import { formatUse, isSameCode, keyOfUse, mayChooseCode } from '../training/uses.ts';
 import type { Launch } from './create-and-enqueue.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
@@ -16,13 +18,15 @@ const RECENT_MS = 5 * 60_000;
  * leaves it. Before a draft is queued, so that its creator does not take it back. A task that no agent has taken yet gets
  * this launch's commit: the former one may be on no branch any more.
  *
- * @returns `overtaken`: an agent has taken it meanwhile, and may train the former commit
+ * @returns `overtaken`: an agent has taken it meanwhile, and may train the former commit; `ended`: somebody has ended it
+ *   at the same time, so there is nothing to hand out
  */
 export async function adoptTask(
   known: KnownTask,
   { document }: PlannedTask,
-  { plan, server, token, clock }: Launch,
-): Promise<'done' | 'overtaken'> {
+  launch: Launch,
+): Promise<'done' | 'overtaken' | 'ended'> {
+  const { plan, server, token, clock } = launch;
   const { client, signal } = server;
   const marks = chooseMarksOfReused(known, plan);
   // Its creator may still fail, and take it back.
@@ -32,11 +36,15 @@ export async function adoptTask(
     ...(marks.all.length === 0 ? {} : { [RUNTIME_KEYS.history]: marks.all.join(' ') }),
     ...(isRecent || known.status === 'created' ? { [RUNTIME_KEYS.shared]: token } : {}),
   };
-  const isNoted = Object.entries(set).every(([key, value]) => known.runtime[key] === value);
+  const isDraft = known.status === 'created';
+  // An ending of before is over: it is about to be queued again.
+  const isOver = isDraft || !isBeingEnded(known.runtime, clock.now());
+  const remove = known.runtime[RUNTIME_KEYS.ended] !== undefined && isOver ? [RUNTIME_KEYS.ended] : [];
+  const isNoted =
+    remove.length === 0 && Object.entries(set).every(([key, value]) => known.runtime[key] === value);
   if (!isEnded(known.status) && !isNoted) {
-    // An ending of before is over: it is about to be queued again.
-    const remove = known.runtime[RUNTIME_KEYS.ended] === undefined ? [] : [RUNTIME_KEYS.ended];
-    await noteInRuntime(client, known.id, { set, remove }, { signal });
+    const noted = await noteInRuntime(client, known.id, { set, remove, before: known.runtime }, { signal });
+    if (!isDraft && (await isEndedMeanwhile(known.id, noted, launch))) return 'ended';
   }
   const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));
   if (add.length > 0) await changeTags(server, known.id, add, marks.remove);
@@ -44,6 +52,39 @@ export async function adoptTask(
   if (!isWaiting || isSameCode(known.code, plan.code) || !mayChooseCode(plan.user, known.runtime))
     return 'done';
   return handOverCode(client, known, plan.code, { comment: document.comment, signal });
+}
+
+/** A running training ends some seconds after it was told to. */
+const ENDING_MS = 20_000;
+const ENDING_PAUSE_MS = 250;
+
+/**
+ * Whether somebody ends a task just as we take it: its pull request was closed, or has newer code. Who ends one notes that
+ * first and looks who uses it afterwards; we look in the other order, so one of the two sees the other.
+ *
+ * @param noted the task after our note; undefined where it is unknown
+ */
+async function isEndedMeanwhile(
+  id: string,
+  noted: Awaited<ReturnType<typeof noteInRuntime>>,
+  { server: { client, signal }, clock, deadlineMs }: Launch,
+): Promise<boolean> {
+  const untilMs = Math.min(clock.now() + ENDING_MS, deadlineMs);
+  const read = async () => (await readTasks(client, [id], ['status', 'runtime'], { signal })).get(id);
+  for (let task = noted ?? (await read()); task !== undefined; task = await read()) {
+    const { status, runtime } = task;
+    if (isSuccess(status)) return false;
+    if (status === 'created' || isEnded(status)) return true;
+    if (!isBeingEnded(runtime, clock.now())) return false;
+    if (clock.now() >= untilMs) {
+      if (status !== 'queued') return true;
+      // Whoever wrote it has given up: it would be told of the task's next end.
+      await editRuntime(client, id, { remove: [RUNTIME_KEYS.ended] }, { signal });
+      return false;
+    }
+    await clock.sleep(ENDING_PAUSE_MS, signal);
+  }
+  return true;
 }
 
 /** Without a pull request it is a mark of the branch's history, or the general one. */

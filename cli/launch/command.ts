@@ -58,7 +58,7 @@ export function createCommand(): Command {
     .option('--docker-image <image>', 'image the agent runs the task in')
     .option('--docker-args <arguments>', 'arguments for docker run')
     .option(
-      '--param <[Section/]name=value>',
+      '--param <[Section/]name[:type]=value>',
       'hyperparameter, repeatable; without a section it goes to Args',
       collect,
     )

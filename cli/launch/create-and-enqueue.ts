@@ -35,6 +35,8 @@ export interface Launch {
   readonly takenOver: Map<string, readonly string[]>;
   /** Tasks that other launches were queuing at the same time: they may have handed them out. */
   readonly contested: Set<string>;
+  /** Running tasks that somebody is ending. */
+  readonly ending: Set<string>;
   /** Whether some request that changes something was never answered. */
   hasLostAnswers: boolean;
 }
@@ -72,6 +74,7 @@ export interface LaunchResult {
 export async function carryOutLaunch(launch: Launch, survey: Survey): Promise<LaunchResult> {
   const { plan, clock, deadlineMs } = launch;
   const launched = new Map<PlannedTask, LaunchedTask>();
+  const overtaken: string[] = [];
   let { reusable } = survey;
   for (;;) {
     const open = plan.tasks.filter((task) => !launched.has(task));
@@ -79,18 +82,22 @@ export async function carryOutLaunch(launch: Launch, survey: Survey): Promise<La
     // A draft that somebody removes meanwhile is created again, until the time is up.
     if (clock.now() + LANDING_MS >= deadlineMs) throw failVanished();
     await launchRound(open, launch, { ...survey, reusable }, launched);
+    await runInParallel(open, async (task) => {
+      const known = launched.get(task)?.known;
+      if (known === undefined || launch.takenOver.has(known.id)) return;
+      const outcome = await adoptTask(known, task, launch);
+      if (outcome === 'overtaken') overtaken.push(known.id);
+      if (outcome !== 'ended') return;
+      // As a draft it may be queued again.
+      if (known.status !== 'queued') launch.ending.add(known.id);
+      launched.delete(task);
+    });
     reusable = new Map();
   }
 
   const tasks = plan.tasks.flatMap((task) => launched.get(task) ?? []);
   const kept = new Set(tasks.map((task) => task.id));
   if (launch.hasLostAnswers) await removeLateArrivals(launch, kept);
-  const overtaken: string[] = [];
-  await runInParallel(plan.tasks, async (task) => {
-    const known = launched.get(task)?.known;
-    if (known === undefined || launch.takenOver.has(known.id)) return;
-    if ((await adoptTask(known, task, launch)) === 'overtaken') overtaken.push(known.id);
-  });
   return {
     tasks,
     overtaken,
@@ -129,7 +136,7 @@ async function launchRound(
       continue;
     }
     // Another launch was faster. It does not know that we hand out its task.
-    await markShared(server, known.id, launch.token);
+    await markShared(server, known, launch.token);
     launched.set(task, describeReused(task, known, survey));
   }
   let place = queue.entries.length + [...launched.values()].filter((task) => task.known === undefined).length;
@@ -225,10 +232,11 @@ async function chooseAmongContenders(
 function filterCandidates(
   found: readonly KnownTask[],
   task: PlannedTask,
-  { plan, created }: Launch,
+  { plan, created, ending }: Launch,
 ): KnownTask[] {
   return found.filter(
     (known) =>
+      !ending.has(known.id) &&
       known.runtime[RUNTIME_KEYS.key] === task.key &&
       (created.has(known.id) || canStandFor(known, task, plan)),
   );
@@ -279,7 +287,7 @@ async function enqueueOnce(
     if (settled === undefined) return undefined;
     current = settled.task;
     if (!settled.isPlaced) continue;
-    if (!isLost) await markShared(server, current.id, launch.token);
+    if (!isLost) await markShared(server, current, launch.token);
     return { task: current, isWatched: undefined };
   }
 }

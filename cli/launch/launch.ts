@@ -60,6 +60,7 @@ async function carryOut(
     created: new Set(),
     takenOver: new Map(),
     contested: new Set(),
+    ending: new Set(),
     hasLostAnswers: false,
   };
   const urlOf: UrlOf = (task) => formatTaskUrl(reach.access.webHost, task, server.client.apiVersion);

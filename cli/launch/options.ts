@@ -1,18 +1,19 @@
 import type { GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
 import { checkAll, failUsage } from '../shell/failure.ts';
+import type { GivenParam } from '../training/given-params.ts';
 import { isHistoryMark } from '../training/history-mark.ts';
 import {
   checkTags,
-  DEFAULT_SEED_PARAM,
   type NameOptions,
   type Names,
   resolveEntryPoint,
   resolveNames,
+  resolveSeedParam,
   resolveWorkingDir,
 } from '../training/names.ts';
 import type { Code } from './code.ts';
-import { resolveParams, toParamPath } from './params.ts';
+import { type Params, resolveParams } from './params.ts';
 
 const DEFAULT_QUEUE = 'default';
 
@@ -22,7 +23,7 @@ export interface LaunchFlags extends NameOptions {
   readonly requirements?: string | undefined;
   readonly dockerImage?: string | undefined;
   readonly dockerArgs?: string | undefined;
-  /** `[Section/]name=value`, in order. */
+  /** `[Section/]name[:type]=value`, in order. */
   readonly param?: readonly string[] | undefined;
   readonly tag?: readonly string[] | undefined;
   readonly seeds?: string | undefined;
@@ -43,10 +44,10 @@ interface LaunchSources {
 /** What a launch is told to do, checked. */
 export interface LaunchOptions extends LaunchSources, Names {
   readonly queue: string;
-  readonly params: ReadonlyMap<string, string>;
+  readonly params: Params;
   /** Those of the command line alone. */
-  readonly givenParams: ReadonlyMap<string, string>;
-  readonly seedParam: string;
+  readonly givenParams: Params;
+  readonly seedParam: Omit<GivenParam, 'value'>;
   readonly seeds: readonly number[] | undefined;
   readonly entryPoint: string;
   readonly workingDir: string;
@@ -66,16 +67,16 @@ export interface LaunchOptions extends LaunchSources, Names {
  */
 export function resolveLaunchOptions(flags: LaunchFlags, sources: LaunchSources): LaunchOptions {
   const { config, run, code } = sources;
-  const seedParam = toParamPath(config['seed-param'] ?? DEFAULT_SEED_PARAM);
+  const seedParam = resolveSeedParam(config);
   const [params, seeds, tags, names] = checkAll(
     () => resolveParams(flags.param ?? [], config.params ?? {}),
     () => resolveSeeds(flags.seeds, config.seeds),
     () => resolveTags([...(config.tags ?? []), ...(flags.tag ?? [])]),
     () => resolveNames(flags, config, run, code.cloneUrl),
   );
-  if (seeds !== undefined && params.has(seedParam)) {
+  if (seeds !== undefined && params.has(seedParam.name)) {
     throw failUsage(
-      `the seed is given twice: by seeds and by the param ${seedParam}`,
+      `the seed is given twice: by seeds and by the param ${seedParam.name}`,
       'Leave one of them out. The setting seed-param names the param that receives the seed.',
     );
   }

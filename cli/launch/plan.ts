@@ -1,12 +1,13 @@
 import type { GithubRun } from '../github/event.ts';
 import { toWebUrl } from '../shell/git-url.ts';
+import { formatGivenParams } from '../training/given-params.ts';
 import type { HistoryMark } from '../training/history-mark.ts';
 import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { formatUse, keyOfUse, toUser, type User } from '../training/uses.ts';
 import type { Code } from './code.ts';
 import type { LaunchOptions } from './options.ts';
-import { groupParams } from './params.ts';
+import { groupParams, type Params, sortParams } from './params.ts';
 
 /** Everything that is known before ClearML is asked. */
 export interface LaunchPlan extends LaunchOptions {
@@ -37,8 +38,8 @@ export interface TaskContent {
   readonly requirements: string;
   readonly image: string;
   readonly imageArguments: string;
-  /** Values by `Section/name`. */
-  readonly params: Readonly<Record<string, string>>;
+  /** Names, values and types, as JSON. */
+  readonly params: string;
 }
 
 /** The body of ClearML's `tasks.create`; every hyperparameter value is a text. */
@@ -67,6 +68,8 @@ export interface HyperParameter {
   readonly section: string;
   readonly name: string;
   readonly value: string;
+  /** Only where one was named: the SDK keeps it, and the training's own would be hidden. */
+  readonly type?: string | undefined;
 }
 
 /** Plans the tasks of a launch, one per seed, with their keys. */
@@ -100,7 +103,9 @@ async function planTask(
 ): Promise<PlannedTask> {
   const { code, run, entryPoint, workingDir, requirementsText, dockerImage, dockerArgs } = options;
   const params = new Map(options.params);
-  if (seed !== undefined) params.set(options.seedParam, String(seed));
+  const { seedParam } = options;
+  if (seed !== undefined) params.set(seedParam.name, { ...seedParam, value: String(seed) });
+  const given = formatGivenParams(sortParams(params));
   const key = await hashTraining(pipelineHash, params, options);
   return {
     key,
@@ -112,7 +117,7 @@ async function planTask(
       requirements: requirementsText ?? '',
       image: dockerImage ?? '',
       imageArguments: dockerArgs ?? '',
-      params: Object.fromEntries(params),
+      params: given,
     },
     document: {
       name: options.taskName,
@@ -133,7 +138,11 @@ async function planTask(
         dockerImage === undefined && dockerArgs === undefined
           ? undefined
           : { image: dockerImage, arguments: dockerArgs },
-      runtime: { ...listRuntime(key, pipelineHash, run, code), ...(await markLeg(options)) },
+      runtime: {
+        ...listRuntime(key, pipelineHash, run, code),
+        ...(await markLeg(options)),
+        [RUNTIME_KEYS.given]: given,
+      },
     },
   };
 }
@@ -141,11 +150,11 @@ async function planTask(
 /** Hash of everything that decides the result: pipeline, code, params and what they run in. */
 function hashTraining(
   pipelineHash: string,
-  params: ReadonlyMap<string, string>,
+  params: Params,
   { code, entryPoint, workingDir, requirementsText, dockerImage, dockerArgs }: LaunchOptions,
 ): Promise<string> {
   const surroundings = [entryPoint, workingDir, requirementsText, dockerImage, dockerArgs];
-  const sorted = [...params].sort(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = sortParams(params).map(({ name, value, type }) => [name, value, ...(type ? [type] : [])]);
   return hashText(
     JSON.stringify([KEY_VERSION, pipelineHash, code.codeId, code.diff, ...surroundings, sorted]),
   );
@@ -187,8 +196,8 @@ function listRuntime(key: string, pipelineHash: string, run: GithubRun, code: Co
 /** Launches of a matrix differ in the params on their command lines: by these each finds its own comment. */
 async function markLeg({ givenParams }: LaunchOptions): Promise<Record<string, string>> {
   if (givenParams.size === 0) return {};
-  const sorted = [...givenParams].sort(([a], [b]) => (a < b ? -1 : 1));
-  return { [RUNTIME_KEYS.leg]: (await hashText(JSON.stringify(sorted))).slice(0, 8) };
+  const given = formatGivenParams(sortParams(givenParams));
+  return { [RUNTIME_KEYS.leg]: (await hashText(given)).slice(0, 8) };
 }
 
 /** For a person who finds the task in ClearML: where it came from and who started it. */

@@ -1,5 +1,6 @@
 import { distance } from 'fastest-levenshtein';
 import type { CheckoutReader } from '../github/git.ts';
+import { findProgramFile } from '../training/names.ts';
 
 /** Git's modes of links and submodules: this tree does not show what they lead to. */
 const LINK_MODES: readonly string[] = ['120000', '160000'];
@@ -11,7 +12,7 @@ const MAX_NAMES = 3;
 
 /**
  * Checks that a commit holds the program to run, where the commit can be read locally: a misspelt name would show
- * minutes later, on the agent. Modules (`-m pkg.train`), submodules and links are not checked.
+ * minutes later, on the agent. Modules (`-m pkg.train`), names with blanks, submodules and links are not checked.
  *
  * @returns a warning where the program is missing. Not an error: an agent may be set up to make the program itself
  */
@@ -23,7 +24,10 @@ export async function findProgramProblem(
   // Uncommitted changes may add it.
   if (diff !== '') return undefined;
   const folders = workingDir === '.' ? [] : workingDir.split('/');
-  const parts = [...folders, ...(/\s/.test(entryPoint) ? [] : entryPoint.split('/'))];
+  const file = findProgramFile(entryPoint)?.split('/') ?? [];
+  // The agent reads an entry point with arguments as a shell does, and expands variables in it.
+  const isPlain = file.every((part) => !/["'$\s]|^\.{0,2}$/.test(part));
+  const parts = [...folders, ...(isPlain ? file : [])];
   if (parts.length === 0 || parts.length > MAX_DEPTH) return undefined;
   const path = parts.join('/');
   const entries = await reader.readPath(commit, path);

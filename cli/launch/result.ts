@@ -70,11 +70,13 @@ export function tellTasks(
 
 /** Says which tasks of older commits were ended. */
 export function tellSuperseded(
-  { ended, unconfirmed, lastError }: AbortOutcome,
+  { ended, unconfirmed, taken, lastError }: AbortOutcome,
   plan: LaunchPlan,
   { voice }: Session,
 ): void {
   for (const id of ended) voice.say(`Ended task ${id} of an older commit${explainSuperseding(plan)}`);
+  for (const id of taken)
+    voice.say(`Leaving task ${id} of an older commit alone: somebody else has taken it meanwhile`);
   const reason = lastError === undefined ? '' : ` (${lastError.message})`;
   for (const id of unconfirmed)
     voice.warn(`not confirmed: superseded task ${id} of an older commit may still run${reason}`);

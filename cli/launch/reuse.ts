@@ -47,7 +47,6 @@ function isSameProgram(a: TaskContent, b: TaskContent): boolean {
 }
 
 function isSameContent(a: TaskContent, b: TaskContent): boolean {
-  const flatten = ({ params, ...rest }: TaskContent) =>
-    JSON.stringify([Object.entries(rest).sort(), Object.entries(params).sort()]);
+  const flatten = (content: TaskContent) => JSON.stringify(Object.entries(content).sort());
   return flatten(a) === flatten(b);
 }

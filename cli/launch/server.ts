@@ -2,10 +2,11 @@ import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
 import { noteInRuntime } from '../clearml/notes.ts';
 import { findQueues } from '../clearml/queues.ts';
-import { findTasks, listParams, PAGE_SIZE, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
+import { findTasks, PAGE_SIZE, readParams, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
 import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
+import { formatGivenParams } from '../training/given-params.ts';
 import { isUsedByPullRequest } from '../training/ownership.ts';
 import { isTaskId, RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
@@ -70,15 +71,19 @@ export async function findProject(
 /** Creates the project, or gives the id of the one that somebody else has just created. */
 export async function ensureProject(server: LaunchServer, name: string): Promise<string> {
   const { client, signal } = server;
-  try {
-    const body = { name, description: '' };
-    const options = { isRepeatable: true, signal };
-    return (await client.call('projects.create', body, CreatedSchema, options)).id;
-  } catch (error) {
-    // Somebody else created it in the meantime, or our own first request landed unanswered.
-    const id = isRefusal(error, 'project exists') ? await findProject(server, name) : undefined;
-    if (id === undefined) throw error;
-    return id;
+  const body = { name, description: '' };
+  for (let projectsLeft = name.split('/').length; ; projectsLeft -= 1) {
+    try {
+      const options = { isRepeatable: true, signal };
+      return (await client.call('projects.create', body, CreatedSchema, options)).id;
+    } catch (error) {
+      if (!isRefusal(error, 'project exists')) throw error;
+      // Somebody else created it in the meantime, or our own first request landed unanswered.
+      const id = await findProject(server, name);
+      if (id !== undefined) return id;
+      // Or somebody has created just now one of those that it lies in: the server refuses that too.
+      if (projectsLeft <= 1) throw error;
+    }
   }
 }
 
@@ -118,19 +123,21 @@ export async function findTasksByKey(
   );
 }
 
-/** Queued and running tasks of this pipeline that the pull request uses. */
+const UNFINISHED: readonly TaskStatus[] = ['created', 'queued', 'in_progress'];
+
+/** Drafts, queued and running tasks of this pipeline that the pull request uses. */
 export async function findUnfinished(
   server: LaunchServer,
   pullRequest: number,
   pipelineHash: string,
 ): Promise<KnownTask[]> {
   const tasks = await findKnownTasks(server, {
-    status: ['queued', 'in_progress'],
+    status: UNFINISHED,
     [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
   });
   return tasks.filter(
     (task) =>
-      (task.status === 'queued' || task.status === 'in_progress') &&
+      UNFINISHED.includes(task.status) &&
       task.runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
       isUsedByPullRequest(task, pullRequest),
   );
@@ -169,11 +176,11 @@ export async function deleteDraft({ client, signal }: LaunchServer, taskId: stri
 /** Notes on a task of another launch that the launch with this token hands it out too. */
 export async function markShared(
   { client, signal }: LaunchServer,
-  taskId: string,
+  known: Pick<KnownTask, 'id' | 'runtime'>,
   token: string,
 ): Promise<void> {
   const set = { [RUNTIME_KEYS.shared]: token };
-  await noteInRuntime(client, taskId, { set }, { signal });
+  await noteInRuntime(client, known.id, { set, before: known.runtime }, { signal });
 }
 
 /** Adds tags to a task and takes others off. */
@@ -218,7 +225,11 @@ function toKnownTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): KnownTask {
       requirements: Array.isArray(pip) ? pip.join('\n') : typeof pip === 'string' ? pip : '',
       image: container.image ?? '',
       imageArguments: container.arguments ?? '',
-      params: Object.fromEntries(listParams(hyperparams).map(([name, value]) => [name, value ?? ''])),
+      params: formatGivenParams(
+        readParams(hyperparams)
+          .map(({ value = '', type, name }) => ({ name, value, type: type || undefined }))
+          .sort((a, b) => (a.name < b.name ? -1 : 1)),
+      ),
     },
   };
 }

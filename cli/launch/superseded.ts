@@ -17,6 +17,16 @@ export function isGivenUp(task: KnownTask, plan: LaunchPlan): boolean {
   return isOlder(task, plan) && isUsedByOthers(task, plan.run.pullRequest);
 }
 
+/**
+ * The tasks, with drafts that are in a queue as what they are to a worker: queued. Launches at the same time can leave one
+ * there.
+ */
+export function countEntries(tasks: readonly KnownTask[], entries: ReadonlySet<string>): KnownTask[] {
+  return tasks.map((task) =>
+    task.status === 'created' && entries.has(task.id) ? { ...task, status: 'queued' } : task,
+  );
+}
+
 function isOlder(task: KnownTask, plan: LaunchPlan): boolean {
   // A draft does not run, and a later launch may want it again.
   if (!['queued', 'in_progress'].includes(task.status)) return false;

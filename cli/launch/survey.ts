@@ -12,7 +12,7 @@ import {
   type LaunchServer,
   listQueueNames,
 } from './server.ts';
-import { isGivenUp, isSuperseded } from './superseded.ts';
+import { countEntries, isGivenUp, isSuperseded } from './superseded.ts';
 
 /** What the first look at ClearML shows. */
 export interface Survey {
@@ -57,6 +57,7 @@ export async function surveyLaunch(
     const known = chooseTask(sameKey.filter((candidate) => canStandFor(candidate, task, plan)));
     if (known !== undefined) reusable.set(task, known);
   }
+  const waiting = countEntries(unfinished, new Set(queue.entries));
   const otherQueues = await findOtherQueues([...reusable.values()], queue, server);
   if (plan.requireWorker) requireWorkers(plan, { queue, reusable, otherQueues });
   return {
@@ -64,8 +65,8 @@ export async function surveyLaunch(
     queue,
     reusable,
     otherQueues,
-    superseded: unfinished.filter((task) => isSuperseded(task, plan)),
-    givenUp: unfinished.filter((task) => isGivenUp(task, plan)),
+    superseded: waiting.filter((task) => isSuperseded(task, plan)),
+    givenUp: waiting.filter((task) => isGivenUp(task, plan)),
   };
 }
 

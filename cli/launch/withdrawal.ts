@@ -9,7 +9,7 @@ import { isUsedByOthers } from '../training/ownership.ts';
 import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import { isTakeoverNote, type Launch, type LaunchResult, noteTakeover } from './create-and-enqueue.ts';
 import { deleteDraft, findUnfinished } from './server.ts';
-import { isGivenUp, isSuperseded } from './superseded.ts';
+import { countEntries, isGivenUp, isSuperseded } from './superseded.ts';
 
 /** How long ending older tasks, or taking back what was created, may take at least. */
 const CLEAN_UP_MS = 9_000;
@@ -50,12 +50,19 @@ export async function takeBackLaunch(
         else messages.add(`leaving task ${task.id} alone: ${user} uses it (${urlOf(task.id)})`);
       }
       if (ours.size === 0) continue;
-      const options = { clock, reason, ending: { kind: 'withdrawn', by: '' }, deadlineMs } as const;
-      const { ended, unconfirmed } = await abortTasks(createAbortServer(client), [...ours.keys()], options);
+      const ending = { kind: 'withdrawn', by: '' } as const;
+      const options = { clock, reason, ending, seen: ours, deadlineMs };
+      const { ended, unconfirmed, taken } = await abortTasks(
+        createAbortServer(client),
+        [...ours.keys()],
+        options,
+      );
       await runInParallel(
         ended.filter((id) => isCreatedBy(launch, ours.get(id))),
         (id) => deleteDraft({ client }, id),
       );
+      for (const id of taken)
+        messages.add(`leaving task ${id} alone: another launch has taken it meanwhile (${urlOf(id)})`);
       for (const id of unconfirmed)
         messages.add(`not confirmed: task ${id} may still run; look at ${urlOf(id)}`);
     }
@@ -121,14 +128,18 @@ export async function endSuperseded(
   try {
     const known = new Set([...superseded, ...givenUp].map((task) => task.id));
     const unfinished = await findUnfinished({ client, signal }, pullRequest, plan.pipelineHash);
-    const present = unfinished.filter((task) => known.has(task.id));
+    const present = countEntries(unfinished, known).filter((task) => known.has(task.id));
     const shared = present.filter((task) => isGivenUp(task, plan)).map((task) => task.id);
     const { unused } = await releaseTasks(client, shared, pullRequest, signal);
     ids = [...present.filter((task) => isSuperseded(task, plan)).map((task) => task.id), ...unused];
     const by = runId === undefined ? 'a newer launch' : `run ${runId}`;
     const reason = `superseded by ${by}: commit ${plan.code.commit.slice(0, 10)} of pull request ${pullRequest}`;
     const ending = { kind: 'superseded', by: plan.code.commit } as const;
-    return await abortTasks(createAbortServer(client), ids, { clock, reason, ending, deadlineMs, signal });
+    const seen = new Map(present.map((task) => [task.id, task]));
+    const options = { clock, reason, ending, seen, deadlineMs, signal };
+    const outcome = await abortTasks(createAbortServer(client), ids, options);
+    if (outcome.taken.length > 0) await releaseTasks(client, outcome.taken, pullRequest, signal);
+    return outcome;
   } catch (error) {
     // The launch itself has succeeded: an old task that can't be ended is only worth a warning.
     if (!(error instanceof Failure)) throw error;

@@ -3,7 +3,7 @@ import type { BaselineRule, Config, MetricRule } from '../shell/config.ts';
 import { parseConfigText } from '../shell/config-file.ts';
 import { Failure, type Settled, settle } from '../shell/failure.ts';
 import { matchesPattern } from '../text/pattern.ts';
-import { DEFAULT_SEED_PARAM, type Names, resolveNames } from '../training/names.ts';
+import { type Names, resolveNames, resolveSeedParam } from '../training/names.ts';
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
 import { DEFAULT_BASELINE, listBaselineRules, listBaselineTasks } from './baseline/baseline.ts';
@@ -146,7 +146,7 @@ function compareWhole({ own, base, branch, isBaselineGiven }: SettingsQuestion):
       alpha: String(config.alpha ?? DEFAULT_ALPHA),
       baseline: isBaselineGiven ? null : formatBaseline(config.baseline ?? DEFAULT_BASELINE, branch),
       seeds: formatSeeds(config.seeds),
-      'seed-param': config['seed-param'] ?? DEFAULT_SEED_PARAM,
+      'seed-param': resolveSeedParam(config).name,
       paths: config.paths?.join(', ') ?? null,
     }),
   );

@@ -21,6 +21,31 @@ describe('params', () => {
     ]);
   });
 
+  test('that did not reach the training are no difference, on either side', () => {
+    const held = (name: string, value: string, type = 'str', description = '') => ({
+      name,
+      value,
+      type,
+      description,
+    });
+    const lr = held('Args/lr', '0.1', 'float', 'None');
+    const given = (list: string) => ({ runtime: { ci_given: list } });
+    const misspelt = makeReportedTask({
+      ...given('[["Args/lrr","0.2"]]'),
+      params: { 'Args/lrr': '0.2', 'Args/lr': '0.1' },
+      held: [held('Args/lrr', '0.2'), lr],
+    });
+    const sound = makeReportedTask({ ...given('[]'), params: { 'Args/lr': '0.1' }, held: [lr] });
+    const overwritten = makeReportedTask({
+      ...given('[["Args/lr","0.5"]]'),
+      params: { 'Args/lr': '0.3' },
+      held: [held('Args/lr', '0.3', 'float')],
+    });
+    expect(compareParams(misspelt, sound, 'Args/seed')).toEqual([]);
+    expect(compareParams(sound, misspelt, 'Args/seed')).toEqual([]);
+    expect(compareParams(overwritten, sound, 'Args/seed')).toEqual([]);
+  });
+
   test('that the training has not told yet are not missed', () => {
     const task = makeReportedTask({ status: 'queued', iteration: 0, params: { 'Args/lr': '0.2' } });
     expect(compareParams(task, base, 'Args/seed')).toEqual([

@@ -1,3 +1,5 @@
+import { judgeArrival } from '../training/arrival.ts';
+import { listLost } from '../training/arrival-words.ts';
 import type { Metric } from '../training/metrics.ts';
 import { isSuccess } from '../training/task.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -19,23 +21,25 @@ export interface EnvironmentDifference {
 
 /**
  * Params that differ between two tasks, by name, without the seed. Until a task reports its own params it has only those
- * of its launch, so missing ones do not count as gone.
+ * of its launch, so missing ones do not count as gone. What did not reach a training is no difference.
+ *
+ * @param known params that the training is known to declare
  */
 export function compareParams(
   task: ReportedTask,
   baseline: ReportedTask,
   seedParam: string,
+  known: ReadonlySet<string> = new Set(),
 ): ParamDifference[] {
-  const names = new Set([...Object.keys(task.params), ...Object.keys(baseline.params)]);
-  return [...names]
-    .filter((name) => name !== seedParam && task.params[name] !== baseline.params[name])
-    .filter((name) => task.params[name] !== undefined || hasTold(task, name))
+  const own = task.params;
+  const base: Record<string, string> = { ...baseline.params };
+  for (const { name, state } of judgeArrival(baseline, known)) if (state === 'undeclared') delete base[name];
+  const lost = new Set(listLost(judgeArrival(task, known)).map(({ name }) => name));
+  return [...new Set([...Object.keys(own), ...Object.keys(base)])]
+    .filter((name) => name !== seedParam && !lost.has(name) && own[name] !== base[name])
+    .filter((name) => own[name] !== undefined || hasTold(task, name))
     .sort()
-    .map((name) => ({
-      param: name,
-      value: task.params[name] ?? null,
-      baseline: baseline.params[name] ?? null,
-    }));
+    .map((name) => ({ param: name, value: own[name] ?? null, baseline: base[name] ?? null }));
 }
 
 /** Whether the training got far enough to have reported this param, if it has it. */

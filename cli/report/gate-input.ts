@@ -27,6 +27,7 @@ import {
 import type { BaselineRule, MetricRule } from '../shell/config.ts';
 import type { Metric, MetricPick } from '../training/metrics.ts';
 import { wasTakenBack } from '../training/task.ts';
+import { hasLostSeed, listKnownParams } from './arrived.ts';
 import {
   type Baseline,
   type FoundBaseline,
@@ -226,10 +227,12 @@ export function prepareGateInput(
   { rules, baselineRules, seedParam }: Pick<SourceOptions, 'rules' | 'baselineRules' | 'seedParam'>,
   alpha: number,
 ): GateInput {
+  const known = listKnownParams(sources);
   const findDoubt = createDoubter(sources, rules);
   const toRun = (task: ReportedTask): GateRun => ({
     task: task.id,
     seed: task.params[seedParam] ?? null,
+    isSeedLost: hasLostSeed(task, known, seedParam),
     status: wasTakenBack(task) ? 'stopped' : task.status,
     iterations: task.iteration,
     values: measureAll(task, rules, findDoubt),

@@ -10,7 +10,7 @@ import {
 } from '../text/markdown.ts';
 import { formatNumber } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
-import { EXECUTION_STARTS } from '../training/cause/cause-table.ts';
+import { EXECUTION_STARTS } from '../training/attempt.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { drawChart } from './drawing/chart.ts';
 import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
@@ -253,7 +253,12 @@ function createFunctions(report: Report): TemplateFunctions {
         ? write(undefined)
         : writeLine(composeChange(metric));
     },
-    param: (name) => write(report.tasks[0]?.params[name.includes('/') ? name : `Args/${name}`]),
+    param: (name) => {
+      const path = name.includes('/') ? name : `Args/${name}`;
+      const value = report.tasks[0]?.hyperparams[path];
+      const isLost = report.lost.some((param) => param.name === path && param.state === 'undeclared');
+      return isLost ? writeLine(phrase`${value} (did not reach the training)`) : write(value);
+    },
   };
 }
 

@@ -20,7 +20,7 @@ import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
-import { checkTags, DEFAULT_SEED_PARAM } from '../training/names.ts';
+import { checkTags, resolveSeedParam } from '../training/names.ts';
 import { readTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
 import type { ExpectedCode, SourceOptions } from './sources.ts';
@@ -145,7 +145,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     sources: {
       taskIds,
       baselineRules,
-      seedParam: config['seed-param'] ?? DEFAULT_SEED_PARAM,
+      seedParam: resolveSeedParam(config).name,
       expected: readExpectedCode(github, target.pullRequest),
       pullRequest: target.pullRequest?.number,
       hasPaths: config.paths !== undefined,

@@ -1,5 +1,6 @@
 import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
+import { type Arrival, judgeArrival } from '../training/arrival.ts';
 import { findAttemptStart } from '../training/attempt.ts';
 import { type Cause, explainEnd, isAgentShutDown } from '../training/cause/cause.ts';
 import type { Evidence } from '../training/cause/cause-table.ts';
@@ -18,6 +19,7 @@ import {
   wasTakenBack,
 } from '../training/task.ts';
 import { isArchivedUnfinished, isWorkerLost } from '../training/task-life.ts';
+import { type LostParam, listKnownParams, listLostParams } from './arrived.ts';
 import type { ReportSettings } from './base-settings.ts';
 import {
   type Baseline,
@@ -73,6 +75,8 @@ export interface Report {
   readonly settings: ReportSettings | null;
   /** Those that are drawn. */
   readonly curves: readonly ReportCurve[];
+  /** Params and seeds that did not reach the training. */
+  readonly lost: readonly LostParam[];
   /** Params that differ from the baseline's. */
   readonly params: readonly ParamDifference[];
   /** Other differences that make the two hard to compare. */
@@ -127,8 +131,12 @@ export interface ReportCommit {
 
 /** A task under test. */
 export interface ReportTask
-  extends Pick<ReportedTask, 'id' | 'status' | 'statusReason' | 'statusMessage' | 'iteration' | 'params'> {
+  extends Pick<ReportedTask, 'id' | 'status' | 'statusReason' | 'statusMessage' | 'iteration'> {
   readonly url: string;
+  /** What became of the params that its launch gave, as far as the task shows. */
+  readonly params: ReadonlyArray<Pick<Arrival, 'name' | 'given' | 'value' | 'state'>>;
+  /** All params that it holds, by `Section/name`. */
+  readonly hyperparams: ReportedTask['params'];
   readonly seed: string | null;
   /** How often it was enqueued again because its worker was lost. */
   readonly retries: number;
@@ -250,6 +258,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
   const { gate, runId } = context;
   const [first] = tasks;
   const [other] = listBaselineTasks(baseline);
+  const known = listKnownParams(sources);
   const { metrics, leadingMetrics, curves } = describeMetrics(sources, context.rules, gate?.metrics ?? []);
   return {
     version: 1,
@@ -258,7 +267,15 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     name: first?.name ?? '',
     pullRequest: describePullRequest(sources, context),
     commit: describeCommit(sources, context),
-    tasks: tasks.map((task) => describeTask(task, sources, context)),
+    tasks: tasks.map((task) => ({
+      ...describeTask(task, sources, context),
+      params: judgeArrival(task, known).map(({ name, given, value, state }) => ({
+        name,
+        given,
+        value,
+        state,
+      })),
+    })),
     failure: describeFailure(sources, context),
     baseline: describeBaseline(sources.baseline, context),
     anchors: sources.anchors.map((anchor) => ({ ...describeBaseline(anchor, context), problem: null })),
@@ -267,7 +284,8 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     gate: gate === undefined ? null : { alpha: gate.alpha, exitCode: gate.exitCode, metrics: gate.metrics },
     settings: context.settings ?? null,
     curves,
-    params: first && other ? compareParams(first, other, context.seedParam) : [],
+    lost: listLostParams(tasks, known, context.seedParam),
+    params: first && other ? compareParams(first, other, context.seedParam, known) : [],
     environment: first && other && isSuccess(first.status) ? compareEnvironments(first, other) : [],
     plots: sources.plots,
     noMetrics: describeSilence(tasks),
@@ -378,7 +396,11 @@ function formatCommitUrl(commit: string | undefined, context: ReportContext): st
   return isCommitId(commit) ? formatGithubUrl(`commit/${commit}`, context) : null;
 }
 
-function describeTask(task: ReportedTask, sources: ReportSources, context: ReportContext): ReportTask {
+function describeTask(
+  task: ReportedTask,
+  sources: ReportSources,
+  context: ReportContext,
+): Omit<ReportTask, 'params'> {
   const { status } = task;
   const url = context.urlOf(task);
   const run = task.runtime[RUNTIME_KEYS.run];
@@ -400,7 +422,7 @@ function describeTask(task: ReportedTask, sources: ReportSources, context: Repor
     startedAtMs: task.startedAtMs ?? null,
     endedAtMs: (isEnded(status) ? task.endedAtMs : null) ?? null,
     durationSeconds: measureSeconds(task, context.nowMs),
-    params: task.params,
+    hyperparams: task.params,
     artifacts: task.artifacts,
     artifactsUrl: url.replace(/\/output\/log$/, '/artifacts'),
     outputModels: task.outputModels.map((model) => ({

@@ -1,4 +1,5 @@
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import type { TaskParam } from '../training/arrival.ts';
 import type { Metric } from '../training/metrics.ts';
 import type { TaskStatus } from '../training/task.ts';
 
@@ -37,6 +38,8 @@ export interface ReportedTask {
   readonly image: string | undefined;
   /** By `Section/name`. */
   readonly params: Readonly<Record<string, string>>;
+  /** The same with what the SDK says of them; undefined if not asked for. */
+  readonly held?: readonly TaskParam[];
   /** The training has parsed its command line, so `params` contains all of its arguments in the section Args. */
   readonly hasToldArguments: boolean;
   /** The training's own. */

@@ -3,9 +3,11 @@ import { EXIT_CODES } from '../shell/failure.ts';
 import { formatDuration } from '../text/duration.ts';
 import { formatChange, formatNumber, formatPair, formatPercentChange } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
+import { composeLosses } from '../training/arrival-words.ts';
 import { formatPlace } from '../training/cause/cause.ts';
 import type { SilentFramework } from '../training/reporting.ts';
 import type { TaskStatus } from '../training/task.ts';
+import type { LostParam } from './arrived.ts';
 import { type DoubtedValue, findDecisive, judgeEffect, type ReportMetric } from './metrics.ts';
 import type { Report, ReportBaseline, ReportTask } from './report.ts';
 
@@ -295,6 +297,7 @@ export function composeNotices(report: Report): Phrase[] {
       phrase`${strong('The pull request is closed, so nothing updates this comment any more.')} The training has not ended: see its page in ClearML.`,
     commit?.isCurrent === false &&
       phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
+    ...composeLostParams(report),
     explainSilence(report),
     explainOverwritten(report),
     environment.length > 0 &&
@@ -317,6 +320,22 @@ export function composeNotices(report: Report): Phrase[] {
     parts !== '' && words(`ClearML did not answer in time, so this report lacks ${parts}.`),
   ];
   return notices.filter((notice) => notice !== undefined && notice !== false);
+}
+
+/** Params, and then seeds, that did not reach the training. */
+function composeLostParams({ lost, tasks }: Report): Phrase[] {
+  const isOfSeeds = ({ isSeed }: LostParam) => isSeed && tasks.length > 1;
+  const params = composeLosses(lost.filter((param) => !isOfSeeds(param)));
+  const seeds = lost.filter(isOfSeeds).map(composeLostSeeds);
+  return [...(params.length === 0 ? [] : [params]), ...seeds];
+}
+
+function composeLostSeeds({ name, state, near, tasks }: LostParam): Phrase {
+  const runs = words(`The ${tasks} runs may be the same training.`);
+  if (state === 'overwritten')
+    return phrase`${strong('The training overwrote its seeds')} in ${name}. ${runs}`;
+  const instead = near === undefined ? [] : phrase`, which declares ${near}`;
+  return phrase`${strong('The seeds did not reach the training')}${instead}, as far as its tasks show: nothing in it declared ${name}. ${runs} Set ${'seed-param'} to what the training reads.`;
 }
 
 /** Seeds are compared as if only chance told them apart. */

@@ -1,8 +1,9 @@
-import { type Endpoints, endpoint } from './clearml-endpoint.ts';
+import { type Endpoints, endpoint, steppedEndpoint } from './clearml-endpoint.ts';
 import { ClearmlApiError, invalidRequest, serverTripped } from './clearml-error.ts';
 import { projectCollection } from './clearml-fields.ts';
 import { findDocuments, projectDocument, requestedFields } from './clearml-query.ts';
 import { type Data, flag, optionalText, optionalTexts, requiredText } from './clearml-request.ts';
+import type { Steps } from './clearml-steps.ts';
 import {
   company,
   createId,
@@ -32,16 +33,27 @@ function readProjectName(text: string): string {
   return parts.map((part) => part.trim()).join('/');
 }
 
-/** A project and the ones it is in: `a/b/c` lies in `a/b`, which lies in `a`. A part that is new has three characters (351, 352). */
-function ensureProject(store: Store, name: string, fields: Record<string, unknown> = {}): ProjectDocument {
+/**
+ * A project and the ones it is in: `a/b/c` lies in `a/b`, which lies in `a`. A part that is new has three characters (351, 352). Where
+ * another request creates one of them meanwhile, the answer is 400/801 and names that one (clearml-server 2.3.0 in four processes).
+ */
+function* ensureProject(
+  store: Store,
+  name: string,
+  fields: Record<string, unknown> = {},
+): Steps<ProjectDocument> {
   const existing = findProjectByName(store, name);
   if (existing) return existing;
   const parts = name.split('/');
   if ((parts.at(-1) ?? '').length < partMinimum) throw invalidRequest('Project name cannot be blank');
   const location = parts.slice(0, -1).join('/');
-  const parent = parts.length > 1 ? ensureProject(store, readProjectName(location)) : undefined;
+  const parent = parts.length > 1 ? yield* ensureProject(store, readProjectName(location)) : undefined;
   if (parent && parent.name !== location) {
     throw serverTripped(`Project location ${location} does not match parent name ${parent.name}`);
+  }
+  yield { done: 'project looked for' };
+  if (findProjectByName(store, name)) {
+    throw nameTaken('Value combination already exists (unique field already contains this value)', name);
   }
   const now = timeText(store);
   if (parent) parent.last_update = now;
@@ -63,6 +75,10 @@ function ensureProject(store: Store, name: string, fields: Record<string, unknow
   };
   store.projects.set(project.id, project);
   return project;
+}
+
+function nameTaken(message: string, name: string): ClearmlApiError {
+  return new ClearmlApiError(400, 801, message, { name, company: company.id });
 }
 
 /** The project, or 400/401 (recording 079). */
@@ -121,7 +137,7 @@ function findProjects(store: Store, data: Data) {
 }
 
 export const projectEndpoints: Endpoints = {
-  'projects.create': endpoint([1, 0], ({ store, data }) => {
+  'projects.create': steppedEndpoint([1, 0], function* ({ store, data }) {
     if (data.name === undefined || data.name === null) {
       throw new ClearmlApiError(400, 11, 'Missing required fields', { missing: '(name)' });
     }
@@ -130,14 +146,9 @@ export const projectEndpoints: Endpoints = {
     if (given.split('/').every((part) => part === '')) {
       throw new ClearmlApiError(400, 407, 'Invalid project name', { name: given });
     }
-    if (findProjectByName(store, name)) {
-      throw new ClearmlApiError(400, 801, 'Project with the same name already exists', {
-        name,
-        company: company.id,
-      });
-    }
+    if (findProjectByName(store, name)) throw nameTaken('Project with the same name already exists', name);
     const destination = optionalText(data, 'default_output_destination');
-    const project = ensureProject(store, name, {
+    const project = yield* ensureProject(store, name, {
       description: optionalText(data, 'description') ?? '',
       tags: optionalTexts(data, 'tags').sort(),
       system_tags: optionalTexts(data, 'system_tags').sort(),

@@ -196,3 +196,22 @@ describe('other changes at the same time', () => {
     expect(await look(task)).toEqual(['queued', '', []]);
   });
 });
+
+describe('creating projects at the same time', () => {
+  const create = (name: string) => send('projects.create', { name });
+
+  test('is 400/801 for one that somebody else has just created', async () => {
+    pauseAt = () => sleep(1);
+    const answers = await Promise.all([create('Team'), create('Team')]);
+    expect(answers.map(({ code }) => code)).toEqual(['200/0', '400/801']);
+  });
+
+  test('is 400/801 for what it lies in too, and it is not created then', async () => {
+    pauseAt = () => sleep(1);
+    const answers = await Promise.all([create('Team/one'), create('Team/two')]);
+    expect(answers.map(({ code }) => code)).toEqual(['200/0', '400/801']);
+    const { projects } = await call('projects.get_all', { only_fields: ['name'] });
+    expect((projects as Reply[]).map(({ name }) => name).sort()).toEqual(['Team', 'Team/one']);
+    expect((await create('Team/two')).code).toBe('200/0');
+  });
+});

@@ -9,11 +9,14 @@ export type StepDone =
   /** tasks.enqueue: the entry is in the queue, and the task does not say so yet. */
   | 'entry pushed'
   /** tasks.dequeue, tasks.stop, tasks.archive: the entry is gone, and the status is still the old one. */
-  | 'entry removed';
+  | 'entry removed'
+  /** projects.create: there is no project of this name yet; what it lies in is there. */
+  | 'project looked for';
 
 /** A gap between two steps of a request. */
 export interface Gap {
-  readonly task: string;
+  /** Unless it is about a project. */
+  readonly task?: string;
   readonly done: StepDone;
 }
 

@@ -123,6 +123,53 @@ test('a number among the params is taken as it is written', async () => {
   });
 });
 
+test('whatever else a param is, it is taken as it is written, without its quotes', async () => {
+  const lines = [
+    'shared: &shared 2.50',
+    'yes: yes',
+    'flag: True',
+    'same: false',
+    'octal: 010',
+    'day: 2026-01-01',
+    'huge: .inf',
+    'text: "1.10"',
+    'tagged: !!str 1.0',
+    'again: *shared',
+    'typed: { value: 1.0, type: float }',
+    'bool: { value: FALSE, type: bool }',
+    'list: { value: "[1, 2]", type: list/int }',
+  ];
+  expect(await read(`params:\n${lines.map((line) => `  ${line}`).join('\n')}`)).toEqual({
+    params: {
+      shared: '2.50',
+      yes: 'yes',
+      flag: 'True',
+      same: false,
+      octal: '010',
+      day: '2026-01-01',
+      huge: '.inf',
+      text: '1.10',
+      tagged: '1.0',
+      again: '2.50',
+      typed: { value: '1.0', type: 'float' },
+      bool: { value: 'FALSE', type: 'bool' },
+      list: { value: '[1, 2]', type: 'list/int' },
+    },
+  });
+});
+
+test.each([
+  ['params: { lr: ~ }', 'params.lr must be a text, a number, true or false, or { value: …, type: … }'],
+  ['params: { lr: [1, 2] }', 'params.lr must be a text, a number, true or false, or { value: …, type: … }'],
+  ['params: { lr: { type: bool } }', 'params.lr must be a text, a number, true or false, or { value: …'],
+  ['params: { lr: { value: 1, typ: bool } }', 'params.lr.typ is not a setting; did you mean type?'],
+  ['params: { lr: { value: 1, type: a b } }', 'params.lr.type must be a type such as bool, list/int'],
+  ['params: &all { lr: *all }', 'params.lr must be a text'],
+  ['seed-param: "Args/seed:a b"', 'seed-param must be [Section/]name, or [Section/]name:type'],
+])('%s is a mistake', async (text, message) => {
+  expect(await readMistakes(text)).toContain(`line 1: ${message}`);
+});
+
 test('all mistakes are listed at once, each with its line', async () => {
   const message = await readMistakes(
     [

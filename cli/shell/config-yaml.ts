@@ -1,5 +1,5 @@
 import { distance } from 'fastest-levenshtein';
-import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { type Config, type ConfigIssue, parseConfig } from './config.ts';
 import { describeSystemError, EXIT_CODES, Failure } from './failure.ts';
 import { isRecord } from './json.ts';
@@ -60,16 +60,23 @@ function readContent(name: string, document: Document.Parsed): unknown {
   } catch (cause) {
     throw failConfig(name, [{ line: undefined, message: describeSystemError(cause) }], NOT_YAML);
   }
-  // A numeric param keeps its spelling: 3.10 stays 3.10, and an id of 20 digits keeps all of them.
-  const params = isMap(document.contents) ? document.contents.get('params') : undefined;
-  if (isMap(params) && isRecord(content) && isRecord(content.params)) {
-    for (const { key, value } of params.items) {
-      if (isScalar(key) && isScalar(value) && typeof value.value === 'number' && value.source !== undefined) {
-        content.params[String(key.value)] = value.source;
-      }
-    }
-  }
+  const params = isMap(document.contents) ? document.contents.get('params', true) : undefined;
+  if (isRecord(content)) keepSpelling(params, content.params, document);
   return content;
+}
+
+/** A param's value keeps its spelling: 3.10 stays 3.10, True stays True, and an id of 20 digits keeps all of them. */
+function keepSpelling(node: unknown, content: unknown, document: Document.Parsed, isTyped = false): void {
+  const resolve = (other: unknown) => (isAlias(other) ? other.resolve(document) : other);
+  const map = resolve(node);
+  if (!isMap(map) || !isRecord(content)) return;
+  for (const { key, value } of map.items) {
+    const [name, given] = [isScalar(key) ? String(key.value) : '', resolve(value)];
+    if (isMap(given) && !isTyped) keepSpelling(given, content[name], document, true);
+    if (!isScalar(given) || given.source === undefined) continue;
+    const isRespelt = typeof given.value === 'boolean' && given.source !== String(given.value);
+    if (typeof given.value === 'number' || isRespelt) content[name] = given.source;
+  }
 }
 
 /** Offset of the path's last key in the text, or of its nearest ancestor that is there. */

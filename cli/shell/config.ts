@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { DURATION, parseDurationMs } from '../text/duration.ts';
+import { PARAM_TYPE, splitParamName } from '../text/param-name.ts';
 import { coversPattern } from '../text/pattern.ts';
 import { isRecord } from './json.ts';
 
@@ -22,6 +23,14 @@ const Tag = v.pipe(
 const ParamName = v.pipe(
   Text,
   v.check((name) => !/^\/|\/$|\p{Cc}/u.test(name), 'must be a name, or a section and a name: Section/name'),
+);
+
+const SeedParam = v.pipe(
+  ParamName,
+  v.check(
+    (name) => splitParamName(name) !== undefined,
+    'must be [Section/]name, or [Section/]name:type with a type such as fire.Arg.shared',
+  ),
 );
 
 const Name = v.pipe(Text, v.minLength(3, 'must have at least 3 characters (ClearML refuses shorter names)'));
@@ -70,7 +79,21 @@ const TextList = v.array(Text, 'must be a list');
 
 const AnyNumber = v.number('must be a number');
 
-const Scalar = v.union([v.string(), v.number(), v.boolean()], 'must be a text, a number, true or false');
+const SCALAR_WORDS = 'must be a text, a number, true or false';
+
+const Scalar = v.union([v.string(), v.number(), v.boolean()], SCALAR_WORDS);
+
+const TypedParam = mapping({
+  value: Scalar,
+  type: v.optional(
+    v.pipe(Text, v.regex(PARAM_TYPE, 'must be a type such as bool, list/int or click.Command')),
+  ),
+});
+
+const ParamValue = v.union(
+  [v.string(), v.number(), v.boolean(), TypedParam],
+  `${SCALAR_WORDS}, or { value: …, type: … }`,
+);
 
 const WholeNumber = v.pipe(v.number('must be a whole number'), v.safeInteger('must be a whole number'));
 
@@ -124,7 +147,7 @@ const MinIterations = v.union(
   MIN_ITERATIONS_WORDS,
 );
 
-const MetricSchema = v.pipe(
+export const MetricSchema = v.pipe(
   Mapping,
   mapping({
     metric: Text,
@@ -235,8 +258,8 @@ export const ConfigSchema = v.pipe(
     'docker-image': setting(Text, 'Image in which the agent runs the task. Default: none.'),
     'docker-args': setting(Text, 'Arguments for docker run. Default: none.'),
     params: setting(
-      v.pipe(Mapping, v.record(ParamName, Scalar)),
-      'Hyperparameters by [Section/]name. Default section: Args (argparse).',
+      v.pipe(Mapping, v.record(ParamName, ParamValue)),
+      'Hyperparameters by [Section/]name: a value, or { value: false, type: bool }. Default section: Args (argparse).',
     ),
     tags: setting(v.array(Tag, 'must be a list'), 'Further tags of the task.'),
     paths: setting(
@@ -246,7 +269,7 @@ export const ConfigSchema = v.pipe(
     reuse: setting(Flag, 'Reuse an earlier task of the same training. Default: true.'),
     supersede: setting(Flag, "End the pull request's unfinished tasks of older commits. Default: true."),
     seeds: setting(Seeds, 'Seeds 1 to n, or a list of seeds: one task each. Default: one task, no seed set.'),
-    'seed-param': setting(ParamName, 'The param for the seed. Default: Args/seed.'),
+    'seed-param': setting(SeedParam, 'The param for the seed: [Section/]name[:type]. Default: Args/seed.'),
     timeout: setting(Duration, 'How long each task may run, from its start: 30s, 90m, 1h30m. Default: 1h.'),
     'queue-timeout': setting(
       Duration,
@@ -303,6 +326,7 @@ export function parseConfig(
 function listKeys(path: ReadonlyArray<string | number>): readonly string[] {
   if (path.length === 1) return Object.keys(ConfigSchema.pipe[1].entries);
   if (path[0] === 'metrics') return Object.keys(MetricSchema.pipe[1].entries);
+  if (path[0] === 'params') return Object.keys(TypedParam.entries);
   return Object.values(BASELINE_FORMS).flatMap((form) =>
     'entries' in form ? Object.keys(form.entries) : [],
   );

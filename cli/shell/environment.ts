@@ -154,9 +154,10 @@ export async function readEnvironment(
   }
   // Loaded only if there is a file.
   const { parse } = await import('dotenv');
-  const cut = findCutSecrets(text).filter((name) => set[name] === undefined);
+  const parsed = parse(text);
+  const cut = findCutSecrets(text, parsed).filter((name) => set[name] === undefined);
   return {
-    env: mergeEnvironments(parse(text), set),
+    env: mergeEnvironments(parsed, set),
     warnings: cut.map(
       (name) =>
         `in .env the value of ${name} ends before its "#", which begins a comment: put the value in quotes if it goes on`,
@@ -165,9 +166,13 @@ export async function readEnvironment(
 }
 
 /** Variables that hold a secret and whose unquoted value runs into a `#`: dotenv cuts it there, without a word. */
-function findCutSecrets(text: string): string[] {
+function findCutSecrets(text: string, parsed: Variables): string[] {
   const lines = text.matchAll(/^[^\S\n]*(?:export\s+)?([\w.-]+)(?:[^\S\n]*=|:[^\S\n])([^\n]*)/gm);
-  const cut = [...lines].filter(([, , value = '']) => /^(?!\s*['"`])(?:[^#]*\S#|#\S)/.test(value));
+  // A quote at the start alone does not protect it.
+  const cut = [...lines].filter(
+    ([, name = '', value = '']) =>
+      value.trim().startsWith(`${parsed[name]}#`) && !/^\s*#(?:\s|$)/.test(value),
+  );
   return [...new Set(cut.map(([, name = '']) => name))].filter(
     (name) => SECRET_VARIABLES.has(name) || URL_VARIABLES.test(name),
   );

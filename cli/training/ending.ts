@@ -57,6 +57,15 @@ export function readEnding(
   };
 }
 
+/** So long is a note a sign that somebody is ending the task: `--abort` tries for 2 minutes. */
+const UNDER_WAY_MS = 150_000;
+
+/** Whether somebody is ending the task just now, as far as the note tells; `nowMs` in ms since 1970. */
+export function isBeingEnded(runtime: Readonly<Record<string, string>>, nowMs: number): boolean {
+  const noted = parseJson(runtime[RUNTIME_KEYS.ended] ?? '');
+  return isRecord(noted) && typeof noted.atMs === 'number' && Math.abs(nowMs - noted.atMs) < UNDER_WAY_MS;
+}
+
 /** The cause that check, comment and summary tell. */
 export function explainEnding({ kind, by, url }: Ending): Cause {
   return { kind: 'stopped', ...EXPLANATIONS[kind](by), url };

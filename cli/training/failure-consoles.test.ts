@@ -18,6 +18,15 @@ describe('the cause is told where the console of a real library hides it:', () =
     expect(cause.advice).toContain(adviceHas);
   });
 
+  test.each(['torchrun: a rank aborts', 'the kernel says so', 'thrust aborts'])(
+    'the lines that show it are told where no traceback does: %s',
+    (name) => {
+      const shown = consoles.find((one) => one.name === name);
+      const { lines } = shown === undefined ? {} : recogniseFailure(toEvidence(shown));
+      expect(shown?.log[lines?.first ?? -1]).toMatch(/^terminate called|Killed process/);
+    },
+  );
+
   test('no two have the same name', () => {
     expect(new Set(consoles.map(({ name }) => name)).size).toBe(consoles.length);
   });

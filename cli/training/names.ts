@@ -2,6 +2,8 @@ import type { GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
 import { checkAll, failUsage } from '../shell/failure.ts';
 import { nameRepository } from '../shell/git-url.ts';
+import { splitParamName } from '../text/param-name.ts';
+import type { GivenParam } from './given-params.ts';
 
 /** The two names that say which training this is, on every branch. */
 export interface Names {
@@ -18,8 +20,7 @@ export interface NameOptions {
 }
 
 const DEFAULT_ENTRY_POINT = 'train_model.py';
-/** The param that receives the seed. */
-export const DEFAULT_SEED_PARAM = 'Args/seed';
+const DEFAULT_SEED_PARAM = 'Args/seed';
 
 /**
  * The project's and the task's name: as given, else the repository's name and `working-dir/entry-point` without its
@@ -110,7 +111,14 @@ function trimName(option: string, name: string, given = name): string {
 
 /** The program that is run, relative to the working directory. */
 export function resolveEntryPoint(options: NameOptions, config: Config): string {
-  return normalizePath('--entry-point', options.entryPoint ?? config['entry-point'] ?? DEFAULT_ENTRY_POINT);
+  const given = options.entryPoint ?? config['entry-point'] ?? DEFAULT_ENTRY_POINT;
+  if (/\s.*\/\//su.test(given.trim())) {
+    throw failUsage(
+      `--entry-point "${given}" has two slashes together in its arguments`,
+      'clearml-agent reads an entry point as a path, in which they are one. Give the training an address with --param.',
+    );
+  }
+  return normalizePath('--entry-point', given);
 }
 
 /** The working directory, relative to the repository's root, without `./` and slashes at its ends. */
@@ -129,11 +137,40 @@ function normalizePath(option: string, path: string): string {
   return parts.filter((part) => part !== '' && part !== '.').join('/') || '.';
 }
 
-/** `train` of `train.py`, `pkg.train` of `-m pkg.train`. */
+/** Modules that run the script, or the module, that is named after their own options. */
+const LAUNCHERS = /^-m\s+(?:torch\.distributed\.(?:run|launch)|accelerate\.commands\.launch)\s/;
+
+/** The file that an entry point runs, without its arguments, relative to the working directory; undefined for a module. */
+export function findProgramFile(entryPoint: string): string | undefined {
+  if (LAUNCHERS.test(entryPoint)) return /\s(?:\.\/)*(\S+\.py)(?=\s|$)/.exec(entryPoint)?.[1];
+  if (entryPoint.startsWith('-')) return undefined;
+  return /^\S+\.py(?=\s)/.exec(entryPoint)?.[0] ?? entryPoint;
+}
+
+/** `train` of `train.py --fast`, `pkg.train` of `-m pkg.train`. */
 function nameEntryPoint(entryPoint: string): string {
-  return entryPoint.startsWith('-m ')
-    ? entryPoint.slice('-m '.length).trim()
-    : entryPoint.replace(/\.[^./]+$/, '');
+  const file = findProgramFile(entryPoint);
+  if (file !== undefined) return file.replace(/\.[^./]+$/, '');
+  return /(?:^|\s)-m\s+(\S+)/.exec(entryPoint.replace(LAUNCHERS, ' '))?.[1] ?? entryPoint;
+}
+
+/** The param that receives the seed. */
+export function resolveSeedParam(config: Config): Omit<GivenParam, 'value'> {
+  const { name, type } = splitParamName(config['seed-param'] ?? DEFAULT_SEED_PARAM) ?? { name: '' };
+  return { name: toParamPath(name), type };
+}
+
+/** `Args/name` for a name without a section. */
+export function toParamPath(name: string): string {
+  const [section, ...rest] = name.trim().split('/');
+  const path = rest.length === 0 ? `Args/${section}` : `${section}/${rest.join('/')}`;
+  if (path.startsWith('/') || path.endsWith('/') || /\p{Cc}/u.test(path)) {
+    throw failUsage(
+      `the param "${name}" has no section or no name`,
+      'Give [Section/]name, for example learning_rate or General/depth.',
+    );
+  }
+  return path;
 }
 
 /**

@@ -97,6 +97,15 @@ export function listSigns({ runtime, tags }: Pick<TaskOrigin, 'runtime' | 'tags'
   ];
 }
 
+/** Whether somebody has taken the task for themselves since it looked like `before`. */
+export function hasNewUser(
+  before: Pick<TaskOrigin, 'runtime' | 'tags'>,
+  now: Pick<TaskOrigin, 'runtime' | 'tags'>,
+): boolean {
+  const known = listSigns(before);
+  return listSigns(now).some((sign) => !known.includes(sign));
+}
+
 const NO_PULL_REQUEST = 'no pull request';
 
 function signOf(user: User): string {

@@ -38,6 +38,13 @@ export function nameStepFailure({ name, taskId }: { name: string; taskId: string
   return `step "${toSingleLine(name, 80)}" (task ${taskId}) failed: ${message}`;
 }
 
+/** How many steps are over, whatever became of them. */
+export function countEndedSteps(steps: readonly PipelineStep[]): number {
+  return steps.filter(({ status }) => ENDED.includes(status)).length;
+}
+
+const ENDED: readonly string[] = ['completed', 'cached', 'failed', 'aborted', 'skipped'];
+
 /** `3 of 5 steps completed, running: train`; empty where there are none. */
 export function describeSteps(steps: readonly PipelineStep[]): string {
   if (steps.length === 0) return '';

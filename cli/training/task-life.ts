@@ -1,4 +1,5 @@
 import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
+import type { TaskParam } from './arrival.ts';
 import { type Ending, readEnding } from './ending.ts';
 import { findMoveTimeoutMs, readPodState } from './kubernetes.ts';
 import type { TaskOrigin } from './ownership.ts';
@@ -26,6 +27,8 @@ export interface WatchedTask {
   readonly queueId: string | undefined;
   /** Folder of the repository that the program runs in. */
   readonly workingDir: string;
+  /** Its params, as the training left them. */
+  readonly held?: readonly TaskParam[];
   /** Of a pipeline's controller. */
   readonly steps?: readonly PipelineStep[];
   /** Archiving takes a task out of its queue, and stops one that runs. */

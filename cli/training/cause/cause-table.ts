@@ -1,4 +1,4 @@
-import { ATTEMPT_STARTS } from '../attempt.ts';
+import { ATTEMPT_STARTS, EXECUTION_STARTS } from '../attempt.ts';
 import { isOutOfMemory } from './out-of-memory.ts';
 import { type Ending, findTraceback, type LineRange } from './traceback.ts';
 import { findFaultPlace } from './traceback-parser.ts';
@@ -55,14 +55,13 @@ interface Finding {
   readonly lines?: LineRange | undefined;
 }
 
-/** The agent prints it right before it runs the program. What comes before is set-up. */
-export const EXECUTION_STARTS = 'Starting Task Execution:';
-
 const RERUN = 'To see where, run it on the same kind of machine with python -X faulthandler.';
 
 const LARGER_MACHINE = 'Use a smaller batch or model, or a queue with a larger machine.';
 const WHY_PODS_GO =
   "Look at the cluster's events: a pod goes with its node, or when it needs more than its limits.";
+const POD_TEMPLATE =
+  "Correct what it says in the glue's pod template or in the cluster: quotas, permissions, limits.";
 const KERNEL_LOG =
   "Check the machine's kernel log (dmesg) for the out-of-memory killer. If it acted, use a smaller batch or model, or a larger machine.";
 const SHARED_MEMORY =
@@ -76,6 +75,9 @@ const SUBMODULE =
 const NO_GPU =
   'The training saw no usable GPU: use a queue whose machines have one. In a container, check the driver and docker-args: --gpus all.';
 
+const SENT_BY_SOMEONE = 'Someone, or a program on the machine, ended it.';
+
+const SIGINT = 2;
 const SIGKILL = 9;
 const SIGTERM = 15;
 
@@ -125,6 +127,7 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
     pattern: /^ModuleNotFoundError\b/,
     advice: 'Add the package to requirements.txt.',
   },
+  { source: 'CPython 3.11 to 3.14, signal', pattern: /^KeyboardInterrupt\b/, advice: SENT_BY_SOMEONE },
 ];
 
 /** Lines that only stand in a log if a process was killed. */
@@ -192,6 +195,7 @@ const CLOSING_LINES: readonly Words[] = [
   { source: 'clearml 2.1.12', pattern: /^ClearML |^\d{4}-\d\d-\d\d [\d:,]+ - clearml\b/ },
   { source: 'CPython 3.14, resource_tracker.py', pattern: /\bresource_tracker\b/ },
   { source: 'hydra 1.3', pattern: /^Set the environment variable HYDRA_FULL_ERROR=1/ },
+  { source: 'absl 2.3, app.py', pattern: /^Pass --helpshort or --helpfull to see help on flags/ },
   { source: 'wandb 0.22', pattern: /^wandb: / },
 ];
 
@@ -202,7 +206,20 @@ const CRASH_SIGNALS: Readonly<Record<number, { readonly name: string; readonly a
   7: { name: 'SIGBUS', advice: 'In a container the usual cause is too little shared memory (--shm-size).' },
   8: { name: 'SIGFPE', advice: 'Usually a native library divided by zero.' },
   11: { name: 'SIGSEGV, segmentation fault', advice: 'Usually a native library causes this.' },
-  15: { name: 'SIGTERM', advice: 'Someone, or a program on the machine, ended it.' },
+  15: { name: 'SIGTERM', advice: SENT_BY_SOMEONE },
+};
+
+/** Further signals that end a program, none of them a crash. */
+const OTHER_SIGNALS: Readonly<Record<number, string>> = {
+  1: 'SIGHUP',
+  2: 'SIGINT',
+  10: 'SIGUSR1',
+  12: 'SIGUSR2',
+  13: 'SIGPIPE',
+  14: 'SIGALRM',
+  15: 'SIGTERM',
+  24: 'SIGXCPU',
+  25: 'SIGXFSZ',
 };
 
 /**
@@ -225,7 +242,9 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const message = `Kubernetes could not run the pod: ${said}${more}`;
       if (/\bOOMKilled\b/.test(message)) return { message, kind: 'out-of-memory', advice: LARGER_MACHINE };
       const isLost = /\b(?:Evicted|Preempt\w*|NodeLost|NodeShutdown)\b/.test(message);
-      return isLost ? { message, kind: 'worker-lost', advice: WHY_PODS_GO } : message;
+      if (isLost) return { message, kind: 'worker-lost', advice: WHY_PODS_GO };
+      // The glue's settings say which reasons it takes for a failure.
+      return /image|registry|pull/i.test(said) ? message : { message, advice: POD_TEMPLATE };
     },
     advice:
       "Check docker-image and its registry: the cluster's nodes must reach it and may need an image pull secret.",
@@ -240,7 +259,7 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const said = findMatch(log, /^(?:Running kubectl encountered an error: )+(.+)/);
       return said && `Kubernetes refused the pod: ${said}`;
     },
-    advice: "Correct what it says in the glue's pod template or in the cluster: quotas, permissions, limits.",
+    advice: POD_TEMPLATE,
   },
   {
     name: 'kubernetes-pod-deleted',
@@ -288,8 +307,9 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       if (!has(log, /Could not install task requirements|installing pip requirements failed/))
         return undefined;
       const missing = findMatch(log, /ERROR: No matching distribution found for (\S+)/);
-      const reason =
-        missing === undefined ? findMatch(log, /^\s*ERROR: (.+)/) : `no package matches ${missing}`;
+      // What follows a conflict says only where to read more.
+      const said = findMatch(log, /^\s*ERROR: (?!ResolutionImpossible: for help)(.+)/);
+      const reason = missing === undefined ? said : `no package matches ${missing}`;
       const message = addReason('the agent could not install the requirements', reason);
       const advice = adviseFor(message);
       return advice === undefined ? message : { message, advice };
@@ -299,10 +319,17 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
   },
   {
     name: 'missing-entry-point',
-    source: 'CPython 3.14, Modules/main.c',
+    source: 'CPython 3.14, Modules/main.c, runpy.py',
     kind: 'setup',
     recognise(evidence) {
       // A program that the training starts may be missing too. Python itself exits with 2.
+      const module = findMissingModule(evidence);
+      if (module !== undefined) {
+        return {
+          message: `the module ${module} is neither in the repository nor installed`,
+          advice: 'Correct entry-point or working-dir, or add its package to requirements.txt.',
+        };
+      }
       if (findExitCode(evidence) !== 2) return undefined;
       const path = findMatch(evidence.log, /can't open file '([^']+)': \[Errno 2\]/);
       return (
@@ -389,7 +416,10 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
         lines.slice(at + 1).filter((text) => PROGRESS.test(text)).length > 1;
       const line = at > after && !goesOn ? lines[at] : undefined;
       if (line !== undefined)
-        return `a process of the training was killed, often for lack of memory: ${line.trim()}`;
+        return {
+          message: `a process of the training was killed, often for lack of memory: ${line.trim()}`,
+          lines: { first: first + at, last: first + at },
+        };
       return isPodKilled(evidence) ? 'Kubernetes killed the pod for lack of memory (OOMKilled)' : undefined;
     },
     advice: KERNEL_LOG,
@@ -410,28 +440,30 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
     kind: 'out-of-memory',
     recognise(evidence) {
       if (findExitCode(evidence) === undefined || findUncaught(evidence) !== undefined) return undefined;
-      const { lines } = readTraining(evidence);
+      const { lines, first } = readTraining(evidence);
       const at = lines.findLastIndex((line) =>
         NATIVE_MEMORY_ERRORS.some(({ pattern }) => pattern.test(line)),
       );
-      const error = TERMINATE.exec(lines[at] ?? '')?.[1];
-      if (error === undefined) return lines[at];
-      const what = /^\s*what\(\):\s*(.*)/.exec(lines[at + 1] ?? '')?.[1] ?? '';
-      const message = what === '' || what === error ? error : `${error}: ${what}`;
-      return /bad_alloc|out_?of_?memory/i.test(error) || isOutOfMemory(what) ? message : undefined;
+      const message = lines[at];
+      const said = findTermination(evidence);
+      if (message === undefined || said?.lines.first !== first + at)
+        return message && { message, lines: { first: first + at, last: first + at } };
+      const isMemory = /bad_alloc|out_?of_?memory/i.test(said.error) || isOutOfMemory(said.what);
+      return isMemory ? { message: said.message, lines: said.lines } : undefined;
     },
     advice: LARGER_MACHINE,
   },
   {
     name: 'argument-error',
-    source: 'CPython 3.14, argparse.py; click 8, exceptions.py; jsonargparse 4',
+    source: 'CPython 3.14, argparse.py; click 8, exceptions.py; typer 0.16; jsonargparse 4; fire 0.7',
     kind: 'training',
     // They exit with 2, and print the usage first.
     recognise(evidence) {
       const isRefused = findExitCode(evidence) === 2 || findUncaught(evidence)?.child?.exitCode === 2;
       const { lines } = readTraining(evidence);
       if (!isRefused || !has(lines, /^usage: /i)) return undefined;
-      return findMatch(lines, /^((?:\S+: e|E|e)rror: .+)/);
+      const boxed = /^[\u2502|] +(\S.*?) +[\u2502|]$/;
+      return findMatch(lines, /^((?:\S+: )?error: .+)/i) ?? findMatch(lines, boxed);
     },
     advice: 'Correct params (or --param): the program does not take this argument.',
   },
@@ -447,8 +479,13 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       if (signal === undefined && child.rank === undefined) return undefined;
       const how =
         signal === undefined ? `ended with exit code ${child.exitCode}` : `crashed (${signal.name})`;
-      const message = child.rank === undefined ? exception : `rank ${child.rank} of the training ${how}`;
-      return { message, ...place, ...(signal === undefined ? {} : { advice: `${signal.advice} ${RERUN}` }) };
+      const said = signal === undefined ? undefined : findTermination(evidence);
+      const message =
+        child.rank === undefined
+          ? exception
+          : addReason(`rank ${child.rank} of the training ${how}`, said?.message);
+      const advice = signal === undefined ? {} : { advice: `${signal.advice} ${RERUN}` };
+      return { message, ...place, ...advice, lines: said?.lines };
     },
     advice: 'The log may show above why that process ended.',
   },
@@ -474,18 +511,32 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
     source: 'signal(7); CPython 3.11 to 3.14, faulthandler.c',
     kind: 'training',
     recognise(evidence) {
-      const signal = CRASH_SIGNALS[findSignal(evidence) ?? 0];
-      if (signal === undefined) return undefined;
+      const number = findSignal(evidence) ?? 0;
+      const signal = CRASH_SIGNALS[number];
+      if (signal === undefined || number === SIGTERM) return undefined;
       const { lines } = readTraining(evidence);
       const stack = lines.slice(lines.findLastIndex((line) => line.startsWith('Fatal Python error: ')) + 1);
       const place = stack.length === lines.length ? undefined : findFaultPlace(stack, evidence.workingDir);
+      const said = findTermination(evidence);
       return {
-        message: `the training crashed (${signal.name})`,
+        message: addReason(`the training crashed (${signal.name})`, said?.message),
         ...place,
+        lines: said?.lines,
         advice: `${signal.advice}${place === undefined ? ` ${RERUN}` : ''}`,
       };
     },
     advice: RERUN,
+  },
+  {
+    name: 'signal',
+    source: 'signal(7); clearml-agent 3.0.3, worker.py',
+    kind: 'training',
+    recognise(evidence) {
+      const code = findExitCode(evidence) ?? 0;
+      const name = code > 192 ? undefined : OTHER_SIGNALS[findSignal(evidence) ?? 0];
+      return name && `the training was ended by a signal (${name})`;
+    },
+    advice: SENT_BY_SOMEONE,
   },
   {
     name: 'exit-code',
@@ -564,7 +615,10 @@ function findUncaught(evidence: Evidence): Ending | undefined {
   if (known !== undefined) return known.ending;
   const { lines, first } = readTraining(evidence);
   const signal = findSignal(evidence) ?? 0;
-  const isPossible = (findExitCode(evidence) ?? 1) === 1 || (signal in CRASH_SIGNALS && signal !== SIGTERM);
+  const isPossible =
+    (findExitCode(evidence) ?? 1) === 1 ||
+    signal === SIGINT ||
+    (signal in CRASH_SIGNALS && signal !== SIGTERM);
   const found =
     isPossible || has(lines, LIGHTNING_ENDS) ? findTraceback(lines, evidence.workingDir) : undefined;
   const ending = found && {
@@ -600,6 +654,32 @@ function readSetup({ log }: Evidence): readonly string[] {
   return start < 0 ? run : run.slice(0, start);
 }
 
+/** What `python -m` was to run. It says so first, so nothing that the training started itself can be meant. */
+function findMissingModule(evidence: Evidence): string | undefined {
+  if (findExitCode(evidence) !== 1) return undefined;
+  const first = readTraining(evidence).lines.find((line) => line.trim() !== '') ?? '';
+  const [, name, other] =
+    /^\S*python[\d.]*(?:\.exe)?: (?:No module named ([\w.]+)|Error while finding module specification for '([^']+)')/.exec(
+      first,
+    ) ?? [];
+  return name ?? other;
+}
+
+/** The exception of C++ that ended a process. */
+function findTermination(evidence: Evidence) {
+  const { lines, first } = readTraining(evidence);
+  const at = lines.findLastIndex((line) => TERMINATE.test(line));
+  const error = TERMINATE.exec(lines[at] ?? '')?.[1];
+  if (error === undefined) return undefined;
+  const what = /^\s*what\(\):\s*(.*)/.exec(lines[at + 1] ?? '')?.[1] ?? '';
+  return {
+    error,
+    what,
+    message: what === '' || what === error ? error : `${error}: ${what}`,
+    lines: { first: first + at, last: first + at + 1 },
+  };
+}
+
 /** What the program itself printed last. */
 function describeLastWords(lines: readonly string[]): string {
   const isOwn = (line: string) =>
@@ -609,10 +689,12 @@ function describeLastWords(lines: readonly string[]): string {
   const last = lines.findLast(isOwn);
   // Of its own errors hydra prints the message alone.
   const end = lines.findLastIndex((line) => line.startsWith(HYDRA_HINT));
-  const begin = end < 0 ? -1 : lines.slice(0, end).findLastIndex((line) => line.startsWith(HYDRA_ERROR));
-  if (begin >= 0)
+  const before = lines.slice(0, Math.max(0, end));
+  const begin = before.findLastIndex((line) => line.startsWith(HYDRA_ERROR));
+  const paragraph = before.slice(0, before.findLastIndex(isOwn)).findLastIndex((line) => line.trim() === '');
+  if (end >= 0)
     return `: ${lines
-      .slice(begin + 1, end)
+      .slice((begin < 0 ? paragraph : begin) + 1, end)
       .filter(isOwn)
       .slice(0, 3)
       .join('; ')}`;

@@ -18,9 +18,10 @@ const OUT_OF_MEMORY: ReadonlyArray<{ readonly source: string; readonly pattern: 
       /(?<!(?:may|might|could|possibly|maybe|likely|probably|if)\b[^.\n]{0,30})\bout[ _]of[ _]memory\b/i,
   },
   {
-    source: 'CUDA 13 driver and runtime, numba 0.62; HIP 7; Level Zero 1.24 and Unified Runtime; OpenCL 3',
+    source:
+      'CUDA 13 driver and runtime, numba 0.62; HIP 7; Level Zero 1.24 and Unified Runtime; OpenCL 3, also through Boost',
     pattern:
-      /\b(?:CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|hipErrorOutOfMemory|hipErrorMemoryAllocation|\w+_ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE)\b/,
+      /\b(?:CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|hipErrorOutOfMemory|hipErrorMemoryAllocation|\w+_ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE)\b|\bMemory Object Allocation Failure\b/,
   },
   {
     source: 'cuBLAS, cuSPARSE, cuSOLVER, cuFFT, cuRAND 13, cuDNN 9; hipBLAS, rocBLAS and MIOpen 7',
@@ -42,7 +43,11 @@ const OUT_OF_MEMORY: ReadonlyArray<{ readonly source: string; readonly pattern: 
     source: 'libstdc++ and the C++ library of Visual Studio; XGBoost 3',
     pattern: /\bstd::bad_alloc\b|\bbad allocation\b|\bbad_malloc\b/,
   },
-  { source: 'torch 2.11, aten/mps/MPSAllocator.mm', pattern: /\bRuntimeError: Invalid buffer size: / },
+  {
+    source: 'torch 2.11, aten/mps/MPSAllocator.mm; MLX 0.29, backend/metal/allocator.cpp',
+    pattern:
+      /\bRuntimeError: Invalid buffer size: |\bAttempting to allocate \d+ bytes which is greater than the maximum allowed buffer size\b/,
+  },
   {
     source: 'TensorFlow 2.20, bfc_allocator.cc, copy_tensor.cc',
     pattern: /\bOOM when allocating tensor\b|\bDst tensor is not initialized\b/,

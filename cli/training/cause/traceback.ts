@@ -213,11 +213,20 @@ function describe(block: Block, wrappers: readonly Block[], search: Search): End
   return {
     exception: composeException(block, parts[0]),
     text: [block, ...causes, ...parts].map(joinText).join('\n'),
-    place: block.place ?? parts.find(({ place }) => place !== undefined)?.place,
+    place:
+      block.place ?? parts.find(({ place }) => place !== undefined)?.place ?? findCallPlace(block, wrappers),
     lines: { first: block.first, last: block.last },
     wrapper: around.length === 0 ? undefined : around.map(joinText).join('\n'),
     child: readChildEnd(block),
   };
+}
+
+/** Where the repository called the library that only its own frames show: in what was raised from the exception. */
+function findCallPlace(block: Block, wrappers: readonly Block[]): Place | undefined {
+  const wrapper = wrappers.at(-1);
+  for (let next = wrapper?.origin?.block; next !== undefined; next = next.origin?.block)
+    if (next === block) return wrapper?.place;
+  return undefined;
 }
 
 /** In one line: with the beginning of the message, and the first exception of a group. */

@@ -1,0 +1,38 @@
+import { expect, test } from '@jest/globals';
+import * as v from 'valibot';
+import type { ClearmlClient } from './client.ts';
+import { noteInRuntime } from './notes.ts';
+
+const TASK = 'a'.repeat(32);
+
+/** A server whose task has one of these in `runtime` at each look; and how often something was noted. */
+function createServer(looks: ReadonlyArray<Record<string, string>>) {
+  let edits = 0;
+  let nth = 0;
+  const client: ClearmlClient = {
+    apiVersion: '2.34',
+    async call(endpoint, _body, schema) {
+      if (endpoint === 'tasks.edit_runtime') {
+        edits += 1;
+        return v.parse(schema, {});
+      }
+      nth += 1;
+      return v.parse(schema, {
+        tasks: [{ id: TASK, status: 'queued', runtime: looks[nth - 1] ?? looks.at(-1) }],
+      });
+    },
+  };
+  return { client, countEdits: () => edits };
+}
+
+test.each<[string, Array<Record<string, string>>, number]>([
+  ['is kept', [{ shared: 'mine' }], 1],
+  ['is written over with what was there before', [{ shared: 'before' }, { shared: 'mine' }], 2],
+  ['is gone', [{}, {}, {}], 3],
+  ['is replaced by what another launch notes at the same time', [{ shared: 'another' }], 1],
+])('a note that %s', async (_, looks, edits) => {
+  const { client, countEdits } = createServer(looks);
+  const notes = { set: { shared: 'mine' }, before: { shared: 'before' } };
+  expect((await noteInRuntime(client, TASK, notes, {}))?.runtime).toEqual(looks.at(-1));
+  expect(countEdits()).toBe(edits);
+});

@@ -1,0 +1,14 @@
+import typer
+from clearml import Task
+
+from trained import tell, trained_with
+
+Task.init(project_name="digits", task_name="train")
+tell("initialised")
+
+
+def main(lr: float = 0.1, seed: int = 0, flag: bool = False):
+    trained_with(lr=lr, seed=seed, flag=flag)
+
+
+typer.run(main)

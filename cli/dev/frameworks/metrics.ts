@@ -1,0 +1,52 @@
+/** A training whose metrics are recorded: a file of `trainings/`. */
+export interface MetricsCase {
+  readonly environment: 'torch' | 'keras' | 'vision' | 'fastai';
+  /** Arguments of Python, where it takes more than the file. */
+  readonly command?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** What the framework reports about the run and not about the model; a pattern of `title/series`. */
+  readonly bookkeeping?: RegExp;
+  /** The numbers of two runs are the same, apart from bookkeeping and rounding. */
+  readonly isRepeatable?: false;
+}
+
+const TRANSFORMERS =
+  /^(?:train\/(?:grad_norm|learning_rate|epoch|total_flos|train_runtime|train_samples_per_second|train_steps_per_second)|eval\/(?:runtime|samples_per_second|steps_per_second)|Summary\/(?:total_flos|train_runtime|train_samples_per_second|train_steps_per_second|epoch))$/;
+const LIGHTNING = /^(?:epoch\/epoch|hp_metric\/hp_metric|lr\/lr)$/;
+
+export const METRICS: Readonly<Record<string, MetricsCase>> = {
+  'lightning-tensorboard': { environment: 'torch', bookkeeping: LIGHTNING },
+  'lightning-csv': { environment: 'torch' },
+  'transformers-clearml': { environment: 'torch', bookkeeping: TRANSFORMERS },
+  'transformers-tensorboard': { environment: 'torch', bookkeeping: TRANSFORMERS },
+  'transformers-all': { environment: 'torch', bookkeeping: TRANSFORMERS },
+  'transformers-default': { environment: 'torch' },
+  'torch-tensorboard': { environment: 'torch' },
+  tensorboardx: { environment: 'torch' },
+  'ignite-logger': { environment: 'torch', bookkeeping: /^lr\// },
+  'two-ranks': {
+    environment: 'torch',
+    command: ['-m', 'torch.distributed.run', '--nproc-per-node', '2', 'two-ranks.py'],
+    isRepeatable: false,
+  },
+  'two-ranks-first-only': {
+    environment: 'torch',
+    command: ['-m', 'torch.distributed.run', '--nproc-per-node', '2', 'two-ranks-first-only.py'],
+  },
+  'logger-heard': { environment: 'torch' },
+  'logger-muted': { environment: 'torch' },
+  'xgboost-train': { environment: 'torch' },
+  'lightgbm-train': { environment: 'torch' },
+  'catboost-train': { environment: 'torch' },
+  'keras-callback': {
+    env: { KERAS_BACKEND: 'jax' },
+    environment: 'keras',
+    bookkeeping: /^(?:epoch_learning_rate\/|evaluation_\w+_vs_iterations\/)/,
+  },
+  'keras-plain': { environment: 'keras', env: { KERAS_BACKEND: 'jax' } },
+  'ultralytics-detect': {
+    environment: 'vision',
+    bookkeeping: /^(?:lr\/|Epoch Time\/|model\/|Summary\/model\/)/,
+  },
+  'fastai-tabular': { environment: 'fastai', bookkeeping: /^lr_\d+\// },
+};
