@@ -137,6 +137,9 @@ describe('without a gate a number that is none', () => {
     expect(metricOf('test/loss')).toMatchObject({ value: 1.6, doubts: [] });
     expect(json.curves[0]).toMatchObject({ task: { x: [0, 1, 3, 4] }, leftOut: 1 });
     expect(body).toContain('without 1 point that may be NaN');
+    // Without a word on the console.
+    const muted = await report(await train(head, [2, 1.9, 0, 1.7, 1.6], { ...LOSS, log: ['a'] }));
+    expect(muted.json.curves[0]).toMatchObject({ task: { x: [0, 1, 3, 4] }, leftOut: 1 });
   });
 });
 

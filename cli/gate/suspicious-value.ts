@@ -87,12 +87,17 @@ function listNumbers({ first, min, max }: Pick<Metric, 'first' | 'min' | 'max'>)
   return [first, min, max];
 }
 
-/** Whether the other runs have had a 0 that may be this one: not only in the beginning, before anything was learnt. */
+/**
+ * Whether the other runs have had a 0 that may be this one: not only in the beginning, before anything was learnt. A loss
+ * must be 0 in half of them, because a single one may be an old NaN.
+ */
 function hasKnownZero(origin: ValueOrigin): boolean {
   const isBest = isZeroBest(origin);
-  return (origin.others ?? []).some(
+  const { name = '', others = [] } = origin;
+  const zeros = others.filter(
     ({ first, last, min, max }) => last === 0 || (first === 0 ? !isBest : min === 0 || max === 0),
   );
+  return zeros.length > 0 && (!isLoss(name) || 2 * zeros.length >= others.length);
 }
 
 /** Whether a 0 would be the best value of all: a NaN that nobody notices. */
@@ -207,8 +212,8 @@ const STEPS_LEFT = 3;
 const SHARE_LEFT = 1e-3 * (1 + 1e-6);
 /** Where a 0 would be the best value, a curve that comes within one of its steps must be this small already. */
 const SMALL_SHARE = 0.25;
-/** A rate is a count out of many: the next one may be 0 by chance after so many (`exp(-8)` is 0.03%). */
-const UNITS_LEFT = 8;
+/** A rate is a count out of many: while it falls, the next one may be 0 after so many. */
+const UNITS_LEFT = 12;
 
 /** Whether the metric's curve leads to the zero that counts. */
 export function leadsToZero(

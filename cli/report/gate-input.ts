@@ -35,6 +35,7 @@ import {
   type MissingBaseline,
 } from './baseline/baseline.ts';
 import { type Curves, countReportsPerPoint, restoreExtremes } from './drawing/curve.ts';
+import type { ConsoleEnd } from './ports.ts';
 import { isPattern, type RankedMetric } from './ranking.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources, SourceOptions } from './sources.ts';
@@ -73,7 +74,8 @@ export function needsConsoleToShow(
     const series = hasZero || Number.isInteger(value) ? readSeries(metric, { id }, curves) : undefined;
     if (series === undefined) return false;
     return (
-      (hasZero && hasStrayZero(series)) || (Number.isInteger(value) && needsConsole({ value, pick, series }))
+      (hasZero && hasStrayZero(series, isLoss(metric.name) ? 'underflow' : 'loose')) ||
+      (Number.isInteger(value) && needsConsole({ value, pick, series }))
     );
   };
   return ranked.some(({ metric: { name }, role: { pick } }) => {
@@ -129,9 +131,11 @@ export function createDoubter(sources: DoubtSources, rules: readonly MetricRule[
     );
   };
 
-  const doubtOwn: FindDoubt = (metric, { pick, goal }, task) => {
+  const doubtBy = (
+    log: ConsoleEnd | undefined,
+    ...[metric, { pick, goal }, task]: Parameters<FindDoubt>
+  ): ShownDoubt | undefined => {
     const value = metric[pick];
-    const log = consoles.get(task.id);
     // Quick for thousands of metrics.
     if (Number.isFinite(value) && !Number.isInteger(value) && (log?.lines ?? []).length === 0)
       return undefined;
@@ -150,20 +154,23 @@ export function createDoubter(sources: DoubtSources, rules: readonly MetricRule[
   };
 
   /** The mean of numbers that may stand for NaN is no measurement either, whatever it is. */
-  const doubtSummarised: FindDoubt = (metric, { goal, pick }, task) => {
+  const doubtSummarised: FindDoubt = (metric, { goal, pick: own }, task) => {
     if (metric.count > 1 && !metric.isSingle) return undefined;
     const topics = curvesByTopic.get(task) ?? indexTopics(task);
     curvesByTopic.set(task, topics);
     if (topics.size === 0) return undefined;
     const curve = topics.get(listTopic(metric.name));
     // A copy of the last value is no mean.
-    if (curve === undefined || metric[pick] === curve.last) return undefined;
+    if (curve === undefined || metric[own] === curve.last) return undefined;
     const best = goal === undefined ? 'last' : goal === 'minimize' ? 'min' : 'max';
-    const isDoubted = ([best, 'last'] as const).some((part) => doubtOwn(curve, { pick: part, goal }, task));
+    // Without a warning the console proves nothing, so it need not be read for the curve's sake.
+    const log = { lines: consoles.get(task.id)?.lines ?? [], isWhole: true };
+    const isDoubted = ([best, 'last'] as const).some((pick) => doubtBy(log, curve, { pick, goal }, task));
     return isDoubted ? { kind: 'unmeasured', isCertain: false } : undefined;
   };
 
-  return (metric, role, task) => doubtOwn(metric, role, task) ?? doubtSummarised(metric, role, task);
+  return (metric, role, task) =>
+    doubtBy(consoles.get(task.id), metric, role, task) ?? doubtSummarised(metric, role, task);
 }
 
 /** The curves that a summary's doubt may come from. */

@@ -174,8 +174,8 @@ function describeMetric(
     history.map((commit) => keepNumbers(measure(commit).values)).filter(({ length }) => length > 0),
   );
   const [task, other] = [
-    joinCurves(name, own, doubts, sources),
-    joinCurves(name, base, baselineDoubts, sources),
+    joinCurves(name, role, own, doubts, { sources, findDoubt }),
+    joinCurves(name, role, base, baselineDoubts, { sources, findDoubt }),
   ];
   const metric: ReportMetric = {
     metric: name,
@@ -224,17 +224,25 @@ function measureRuns(name: string, role: MetricRole, runs: readonly Run[], findD
 /** Points over the iterations: the mean over the runs, of those with a number to trust if there are any. */
 function joinCurves(
   name: string,
+  { goal }: MetricRole,
   runs: readonly Run[],
   doubts: readonly DoubtedValue[],
-  { curves, consoles }: MetricSources,
+  { sources: { curves, consoles }, findDoubt }: Pick<Sides, 'sources' | 'findDoubt'>,
 ): { readonly curve: Curve; readonly leftOut: number } | undefined {
-  const found = runs.flatMap(({ task: { id }, metrics }) => {
-    const curve = curves.get(id)?.get(name);
-    if (curve === undefined || curve.x.length === 0) return [];
-    const whole = restoreExtremes(curve, metrics.get(name));
-    const doubt = doubts.find(({ task }) => task === id);
-    const replaced = isSchedule(name) ? [] : listReplacements(consoles.get(id)?.lines ?? []);
-    const sound = dropValues(whole, doubt === undefined ? replaced : [...replaced, doubt.reported]);
+  // A NaN in the middle of the course is the best number of all.
+  const best = goal === undefined ? undefined : goal === 'minimize' ? 'min' : 'max';
+  const found = runs.flatMap(({ task, metrics }) => {
+    const curve = curves.get(task.id)?.get(name);
+    const metric = metrics.get(name);
+    if (curve === undefined || metric === undefined || curve.x.length === 0) return [];
+    const whole = restoreExtremes(curve, metric);
+    const doubt = doubts.find((one) => one.task === task.id);
+    const dropped = isSchedule(name) ? [] : listReplacements(consoles.get(task.id)?.lines ?? []);
+    if (doubt !== undefined) dropped.push(doubt.reported);
+    // A console that was not needed tells nothing.
+    const kind = best && findDoubt(metric, { pick: best, goal }, task)?.kind;
+    if (best !== undefined && kind !== undefined && kind !== 'unverified-zero') dropped.push(metric[best]);
+    const sound = dropValues(whole, dropped);
     return [{ curve: sound, leftOut: whole.x.length - sound.x.length, isDoubted: doubt !== undefined }];
   });
   const leftOut = found.reduce((sum, run) => sum + run.leftOut, 0);
