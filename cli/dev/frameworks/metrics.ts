@@ -1,6 +1,6 @@
 /** A training whose metrics are recorded: a file of `trainings/`. */
 export interface MetricsCase {
-  readonly environment: 'torch' | 'keras' | 'vision' | 'fastai';
+  readonly environment: 'torch' | 'keras';
   /** Arguments of Python, where it takes more than the file. */
   readonly command?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -18,7 +18,6 @@ export const METRICS: Readonly<Record<string, MetricsCase>> = {
   'lightning-tensorboard': { environment: 'torch', bookkeeping: LIGHTNING },
   'lightning-csv': { environment: 'torch' },
   'transformers-clearml': { environment: 'torch', bookkeeping: TRANSFORMERS },
-  'transformers-tensorboard': { environment: 'torch', bookkeeping: TRANSFORMERS },
   'transformers-all': { environment: 'torch', bookkeeping: TRANSFORMERS },
   'transformers-default': { environment: 'torch' },
   'torch-tensorboard': { environment: 'torch' },
@@ -44,9 +43,4 @@ export const METRICS: Readonly<Record<string, MetricsCase>> = {
     bookkeeping: /^(?:epoch_learning_rate\/|evaluation_\w+_vs_iterations\/)/,
   },
   'keras-plain': { environment: 'keras', env: { KERAS_BACKEND: 'jax' } },
-  'ultralytics-detect': {
-    environment: 'vision',
-    bookkeeping: /^(?:lr\/|Epoch Time\/|model\/|Summary\/model\/)/,
-  },
-  'fastai-tabular': { environment: 'fastai', bookkeeping: /^lr_\d+\// },
 };

@@ -111,8 +111,6 @@ function agentEnvironment(id: string, home: string): Record<string, string | und
     PYTHONUNBUFFERED: '1',
     // Frameworks ask for nothing from the internet, and count on one core.
     HF_HUB_OFFLINE: '1',
-    YOLO_OFFLINE: 'true',
-    YOLO_CONFIG_DIR: home,
     OMP_NUM_THREADS: '1',
     CUDA_VISIBLE_DEVICES: '',
     OPENBLAS_CORETYPE: process.env.OPENBLAS_CORETYPE,
@@ -148,7 +146,8 @@ function listDifferent(seen: ReadonlyMap<string, HyperParams>, end: HyperParams)
   return Object.fromEntries(different);
 }
 
-function readTrainedWith(output: string): { trainedWith?: unknown } {
+/** What a training says that it trained with, from its console. */
+export function readTrainedWith(output: string): { trainedWith?: unknown } {
   const line = output.split('\n').find((text) => text.startsWith(TRAINED_WITH));
   return line === undefined ? {} : { trainedWith: JSON.parse(line.slice(TRAINED_WITH.length)) };
 }
