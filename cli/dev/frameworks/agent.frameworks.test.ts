@@ -23,7 +23,9 @@ const CASES = [
 test('an agent leaves what the recordings say', async () => {
   const { python } = await prepareEnvironment('front-ends');
   const repository = createScratchRepository();
-  const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter((name) => /\.(?:py|yaml)$/.test(name));
+  const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    /\.(?:py|yaml)$/.test(name),
+  );
   const commit = repository.commit(
     'Front ends',
     Object.fromEntries(files.map((name) => [name, readFileSync(`${FOLDER}${name}`, 'utf8')])),
@@ -55,7 +57,11 @@ test('an agent leaves what the recordings say', async () => {
         await sleep(500);
         task = await clearml.getTask(id);
       } while (['created', 'queued', 'in_progress'].includes(task.status));
-      const { events } = await clearml.call('events.get_task_log', { task: id, batch_size: 5000, order: 'asc' });
+      const { events } = await clearml.call('events.get_task_log', {
+        task: id,
+        batch_size: 5000,
+        order: 'asc',
+      });
       const log = events.map(({ msg }: TaskDocument) => msg).join('\n');
       const { recordings } = readFixture(`frontends/${frontEnd}`) as { recordings: TaskDocument[] };
       const recording = recordings.find((one) => one.case === name);

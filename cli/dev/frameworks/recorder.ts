@@ -111,6 +111,8 @@ function agentEnvironment(id: string, home: string): Record<string, string | und
     PYTHONUNBUFFERED: '1',
     // Frameworks ask for nothing from the internet, and count on one core.
     HF_HUB_OFFLINE: '1',
+    // Else each run makes its list of fonts anew.
+    MPLCONFIGDIR: fileURLToPath(new URL('../../../.cache/matplotlib', import.meta.url)),
     OMP_NUM_THREADS: '1',
     CUDA_VISIBLE_DEVICES: '',
     OPENBLAS_CORETYPE: process.env.OPENBLAS_CORETYPE,
@@ -154,7 +156,7 @@ export function readTrainedWith(output: string): { trainedWith?: unknown } {
 
 /** What differs from run to run, or says nothing about the training. */
 const NOISE =
-  /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU/;
+  /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU|^Matplotlib is building/;
 
 /** The last lines, with the folders of this machine by other names. */
 export function cleanConsole(
