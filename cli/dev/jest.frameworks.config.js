@@ -10,5 +10,7 @@ export default {
   rootDir: '../..',
   testMatch: ['**/*.frameworks.test.ts'],
   testPathIgnorePatterns: ['/node_modules/'],
-  maxConcurrency: 6,
+  maxConcurrency: 2,
+  // For each, the installation of its environment included.
+  testTimeout: 60 * 60_000,
 };

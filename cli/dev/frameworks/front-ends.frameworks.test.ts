@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { runInParallel } from '../../clearml/tasks.ts';
 import { type EnvironmentName, prepareEnvironment } from './environments.ts';
 import { readFixture, WRITES_RECORDINGS, writeFixture } from './fixture-file.ts';
 import { type Cases, FRONT_ENDS, TORCH_FRONT_ENDS } from './front-ends.ts';
@@ -13,9 +14,11 @@ const ALL: ReadonlyArray<readonly [frontEnd: string, environment: EnvironmentNam
 
 test.concurrent.each(ALL)('%s', async (frontEnd, environment, cases) => {
   const { python, versions } = await prepareEnvironment(environment);
-  const recordings: object[] = [];
-  for (const [name, params] of Object.entries(cases))
-    recordings.push(await record(python, frontEnd, name, params));
+  const found = new Map<string, object>();
+  await runInParallel(Object.entries(cases), async ([name, params]) => {
+    found.set(name, await record(python, frontEnd, name, params));
+  });
+  const recordings = Object.keys(cases).map((name) => found.get(name));
   const fixture = { frontEnd, versions: pickVersions(versions, frontEnd), recordings };
   if (WRITES_RECORDINGS) writeFixture(`frontends/${frontEnd}`, fixture);
   else expect(fixture).toEqual(readFixture(`frontends/${frontEnd}`));

@@ -174,18 +174,14 @@ export const TORCH_FRONT_ENDS: Readonly<Record<string, Cases>> = {
     seed: args(['seed_everything', '7']),
     typo: args(['model.lrr', '0.5']),
     'with what it needs': args(['model.lr', '0.5'], ['seed_everything', '7'], ['trainer.max_epochs', '2']),
-    'other section': [['General/lr', '0.5']],
   },
   'lightning-cli-connect': {
-    nothing: [],
     connected: [
       ['General/lr', '0.5'],
       ['General/seed', '7'],
     ],
-    typo: [['General/lrr', '0.5']],
   },
   'transformers-arguments': {
-    nothing: [],
     args: args(['learning_rate', '0.5'], ['seed', '7']),
     'without the flag': [
       ['Transformers/learning_rate', '0.5'],
@@ -201,22 +197,11 @@ export const TORCH_FRONT_ENDS: Readonly<Record<string, Cases>> = {
       ['Transformers/learning_rate', '0.5'],
       ['Transformers/seed', '7'],
     ],
-    'flag as bool, lower case': [
-      ['Transformers/_ignore_hparams_ui_overrides_', 'false', 'bool'],
-      ['Transformers/learning_rate', '0.5'],
-      ['Transformers/seed', '7'],
-    ],
-    'flag as bool, typo': [
-      ['Transformers/_ignore_hparams_ui_overrides_', 'false', 'bool'],
-      ['Transformers/learning_rat', '0.5'],
-    ],
   },
   'transformers-connect': {
-    nothing: [],
     connected: [
       ['General/learning_rate', '0.5'],
       ['General/seed', '7'],
     ],
-    typo: [['General/learning_rat', '0.5']],
   },
 };

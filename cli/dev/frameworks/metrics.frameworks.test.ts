@@ -26,11 +26,11 @@ test.concurrent.each(Object.entries(METRICS))('%s', async (framework, metricsCas
   else expect(pickStable(fixture)).toEqual(pickStable(readFixture(name) as Fixture));
 });
 
-async function record(framework: string, { environment, command, env = {}, bookkeeping }: MetricsCase) {
+async function record(framework: string, { environment, command, bookkeeping }: MetricsCase) {
   const { python, versions } = await prepareEnvironment(environment);
   let curves: Curves = {};
   const { task, exitCode, console } = await recordTraining(
-    { python, folder: FOLDER, command: command ?? [`${framework}.py`], env },
+    { python, folder: FOLDER, command: command ?? [`${framework}.py`] },
     async (driver, id) => {
       curves = await listCurves(driver, id);
     },
@@ -51,7 +51,7 @@ async function record(framework: string, { environment, command, env = {}, bookk
 }
 
 async function listCurves(driver: ClearmlDriver, task: string): Promise<Curves> {
-  const histogram = await driver.call('events.scalar_metrics_iter_histogram', { task, samples: 10_000 });
+  const histogram = await driver.call('events.scalar_metrics_iter_histogram', { task, samples: 6000 });
   const curves: Array<[string, [number, number, number]]> = [];
   for (const [title, series] of Object.entries(histogram)) {
     if (isMonitor(title)) continue;

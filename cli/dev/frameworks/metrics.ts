@@ -1,13 +1,10 @@
 /** A training whose metrics are recorded: a file of `trainings/`. */
 export interface MetricsCase {
-  readonly environment: 'torch' | 'keras' | 'vision' | 'fastai';
+  readonly environment: 'torch';
   /** Arguments of Python, where it takes more than the file. */
   readonly command?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
   /** What the framework reports about the run and not about the model; a pattern of `title/series`. */
   readonly bookkeeping?: RegExp;
-  /** The numbers of two runs are the same, apart from bookkeeping and rounding. */
-  readonly isRepeatable?: false;
 }
 
 const TRANSFORMERS =
@@ -18,8 +15,6 @@ export const METRICS: Readonly<Record<string, MetricsCase>> = {
   'lightning-tensorboard': { environment: 'torch', bookkeeping: LIGHTNING },
   'lightning-csv': { environment: 'torch' },
   'transformers-clearml': { environment: 'torch', bookkeeping: TRANSFORMERS },
-  'transformers-tensorboard': { environment: 'torch', bookkeeping: TRANSFORMERS },
-  'transformers-all': { environment: 'torch', bookkeeping: TRANSFORMERS },
   'transformers-default': { environment: 'torch' },
   'torch-tensorboard': { environment: 'torch' },
   tensorboardx: { environment: 'torch' },
@@ -27,7 +22,6 @@ export const METRICS: Readonly<Record<string, MetricsCase>> = {
   'two-ranks': {
     environment: 'torch',
     command: ['-m', 'torch.distributed.run', '--nproc-per-node', '2', 'two-ranks.py'],
-    isRepeatable: false,
   },
   'two-ranks-first-only': {
     environment: 'torch',
@@ -38,15 +32,4 @@ export const METRICS: Readonly<Record<string, MetricsCase>> = {
   'xgboost-train': { environment: 'torch' },
   'lightgbm-train': { environment: 'torch' },
   'catboost-train': { environment: 'torch' },
-  'keras-callback': {
-    env: { KERAS_BACKEND: 'jax' },
-    environment: 'keras',
-    bookkeeping: /^(?:epoch_learning_rate\/|evaluation_\w+_vs_iterations\/)/,
-  },
-  'keras-plain': { environment: 'keras', env: { KERAS_BACKEND: 'jax' } },
-  'ultralytics-detect': {
-    environment: 'vision',
-    bookkeeping: /^(?:lr\/|Epoch Time\/|model\/|Summary\/model\/)/,
-  },
-  'fastai-tabular': { environment: 'fastai', bookkeeping: /^lr_\d+\// },
 };

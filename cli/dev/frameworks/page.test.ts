@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
+import { listMetrics } from '../../clearml/tasks.ts';
 import { readFixture } from './fixture-file.ts';
 import { readTable } from './page.ts';
 import type { HyperParams } from './recorder.ts';
@@ -96,4 +97,77 @@ describe('what is recorded', () => {
         expect([undefined, type, 'str']).toContain(own?.type);
       }
   });
+});
+
+interface MetricsFixture {
+  readonly exitCode: number;
+  readonly lastMetrics: Parameters<typeof listMetrics>[0];
+  readonly curves: Readonly<Record<string, readonly [count: number, first: number, last: number]>>;
+  readonly bookkeeping: readonly string[];
+}
+
+const readMetrics = (name: string) => readFixture(`frameworks/${name}`) as MetricsFixture;
+
+/** Trainings by the name that the page has for their framework. */
+const FRAMEWORKS: Readonly<Record<string, string>> = {
+  Lightning: 'lightning-tensorboard',
+  Transformers: 'transformers-clearml',
+  "torch's `SummaryWriter`": 'torch-tensorboard',
+  tensorboardX: 'tensorboardx',
+  XGBoost: 'xgboost-train',
+  LightGBM: 'lightgbm-train',
+  CatBoost: 'catboost-train',
+  ignite: 'ignite-logger',
+};
+
+const frameworks = readTable('## Metrics');
+
+test('the page has a row for each framework', () => {
+  expect(frameworks.map(([name]) => name)).toEqual(Object.keys(FRAMEWORKS));
+});
+
+test.each(frameworks)('%s reports what the page says', (label, _, metrics, bookkeeping) => {
+  const fixture = readMetrics(FRAMEWORKS[label ?? ''] ?? '');
+  const names = listMetrics(fixture.lastMetrics).map(({ name }) => name);
+  const listNames = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
+  expect(fixture.exitCode).toBe(0);
+  expect(names).toEqual(expect.arrayContaining([...listNames(metrics), ...listNames(bookkeeping)]));
+  expect(fixture.bookkeeping).toEqual(expect.arrayContaining(listNames(bookkeeping)));
+  for (const name of listNames(metrics)) expect(fixture.bookkeeping).not.toContain(name);
+});
+
+const reported = readdirSync(new URL('../../training/fixtures/frameworks/', import.meta.url))
+  .filter((file) => file.endsWith('.json'))
+  .map((file) => file.replace('.json', ''));
+
+test.each(reported)('%s: each metric of the task is a curve or a single value', (name) => {
+  const { lastMetrics, curves } = readMetrics(name);
+  const [singles, others] = [true, false].map((kind) =>
+    listMetrics(lastMetrics).filter(({ isSingle }) => isSingle === kind),
+  );
+  const titles = new Set(singles?.map(({ title }) => title));
+  const drawn = Object.keys(curves).filter((curve) => !titles.has(curve.split('/')[0] ?? ''));
+  expect(drawn.sort()).toEqual(others?.map((metric) => metric.name).sort());
+  // Several reports of one iteration are one point.
+  for (const metric of others ?? [])
+    expect(metric.count).toBeGreaterThanOrEqual(curves[metric.name]?.[0] ?? 0);
+});
+
+test.each(['lightning-csv', 'transformers-default'])('%s completes, and no metric arrives', (name) => {
+  expect(readMetrics(name)).toMatchObject({ exitCode: 0, lastMetrics: {}, curves: {} });
+});
+
+test('two processes that both report give each iteration two reports, of which the last counts', () => {
+  const [both, first] = ['two-ranks', 'two-ranks-first-only'].map((name) => readMetrics(name));
+  const count = (fixture = both) =>
+    listMetrics(fixture?.lastMetrics ?? {}).find(({ name }) => name === 'loss/train')?.count;
+  expect([count(both), both?.curves['loss/train']]).toEqual([10, [5, 0, 4]]);
+  expect([count(first), first?.curves['loss/train']]).toEqual([5, [5, 0, 4]]);
+});
+
+test('NaN arrives as 0.0, whether the training hears of it or not', () => {
+  for (const name of ['logger-heard', 'logger-muted'])
+    expect(listMetrics(readMetrics(name).lastMetrics)).toMatchObject([
+      { name: 'val/loss', last: 0, count: 10 },
+    ]);
 });

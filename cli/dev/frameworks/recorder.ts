@@ -111,8 +111,8 @@ function agentEnvironment(id: string, home: string): Record<string, string | und
     PYTHONUNBUFFERED: '1',
     // Frameworks ask for nothing from the internet, and count on one core.
     HF_HUB_OFFLINE: '1',
-    YOLO_OFFLINE: 'true',
-    YOLO_CONFIG_DIR: home,
+    // Else each run makes its list of fonts anew.
+    MPLCONFIGDIR: fileURLToPath(new URL('../../../.cache/matplotlib', import.meta.url)),
     OMP_NUM_THREADS: '1',
     CUDA_VISIBLE_DEVICES: '',
     OPENBLAS_CORETYPE: process.env.OPENBLAS_CORETYPE,
@@ -148,14 +148,15 @@ function listDifferent(seen: ReadonlyMap<string, HyperParams>, end: HyperParams)
   return Object.fromEntries(different);
 }
 
-function readTrainedWith(output: string): { trainedWith?: unknown } {
+/** What a training says that it trained with, from its console. */
+export function readTrainedWith(output: string): { trainedWith?: unknown } {
   const line = output.split('\n').find((text) => text.startsWith(TRAINED_WITH));
   return line === undefined ? {} : { trainedWith: JSON.parse(line.slice(TRAINED_WITH.length)) };
 }
 
 /** What differs from run to run, or says nothing about the training. */
 const NOISE =
-  /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU/;
+  /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU|^Matplotlib is building/;
 
 /** The last lines, with the folders of this machine by other names. */
 export function cleanConsole(
