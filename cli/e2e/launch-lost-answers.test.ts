@@ -47,6 +47,29 @@ describe('when an answer gets lost', () => {
     expect(tasks.map((task) => [task.id, task.status])).toEqual([[run.stdout.trim(), 'queued']]);
   });
 
+  test('an enqueue that is overtaken until the time is up is told as that', async () => {
+    let enqueues = 0;
+    const env = await breakRequests((endpoint) => {
+      if (endpoint !== 'tasks.enqueue') return undefined;
+      enqueues += 1;
+      return {
+        kind: 'answer',
+        status: 400,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          meta: { result_code: 400, result_subcode: 706, result_msg: 'task is already queued' },
+          data: {},
+        }),
+      };
+    });
+    const run = await launch([], { env });
+    expect(run).toMatchObject({ exitCode: 9, stdout: '' });
+    expect(run.stderr).toMatch(/^error: other launches were queuing task [0-9a-f]{32} at the same time/m);
+    expect(run.stderr).not.toContain('Please report');
+    // Not as fast as it can.
+    expect(enqueues).toBeLessThan(200);
+  });
+
   test('a task that was created but could not be queued is removed', async () => {
     const env = await breakRequests((endpoint) =>
       endpoint === 'tasks.enqueue'

@@ -274,7 +274,7 @@ async function enqueueOnce(
     const note = isOurs ? undefined : noteTakeover(launch);
     const outcome = await enqueueTask(client, current.id, queueId, { signal, note });
     if ('isWatched' in outcome) return { task: current, isWatched: outcome.isWatched };
-    const failure = 'lost' in outcome ? outcome.lost : outcome.raced;
+    const failure = 'lost' in outcome ? outcome.lost : failContested(current.id, outcome.raced);
     if (clock.now() + LANDING_MS >= launch.deadlineMs) throw failure;
     if ('lost' in outcome) {
       isLost = true;
@@ -322,8 +322,10 @@ async function settleRace(
     const isDraft = known.status === 'created';
     if (known.id !== raced.id || (!isDraft && known.status !== 'queued'))
       return { task: known, isPlaced: !isDraft };
-    if (entry === undefined && (isDraft || clock.now() - beganAtMs >= IN_BETWEEN_MS))
+    if (entry === undefined && (isDraft || clock.now() - beganAtMs >= IN_BETWEEN_MS)) {
+      await clock.sleep(SETTLING_MS, signal);
       return { task: known, isPlaced: false };
+    }
     if (entry !== undefined && !isDraft) return { task: known, isPlaced: true };
     // Of several launches that mend it, the one that takes it out enqueues it.
     if (entry !== undefined && (await removeEntry(client, entry, { signal })))
@@ -358,6 +360,14 @@ async function settleAll(promises: ReadonlyArray<Promise<void>>): Promise<void> 
   for (const outcome of await Promise.allSettled(promises)) {
     if (outcome.status === 'rejected') throw outcome.reason;
   }
+}
+
+function failContested(taskId: string, cause: Failure): Failure {
+  return new Failure(`other launches were queuing task ${taskId} at the same time until the time was up`, {
+    exitCode: EXIT_CODES.unavailable,
+    remedy: 'ClearML answers slowly. Run this step again: it finds the task.',
+    cause,
+  });
 }
 
 function failVanished(): Failure {
