@@ -54,8 +54,8 @@ function judge({ sent, exitCode, hyperparams }: Recording) {
 
 /** Whether the training was given this value; undefined where it does not say. */
 function hasArrived({ name, value }: GivenParam, { trainedWith }: Recording): boolean | undefined {
-  // The overrides of Hydra are no value of its configuration.
-  if (trainedWith === undefined || name === 'Args/overrides') return undefined;
+  // The overrides of Hydra and the switches of the SDK are no values of the training's.
+  if (trainedWith === undefined || name === 'Args/overrides' || name.includes('/_')) return undefined;
   const path = name.slice(name.indexOf('/') + 1);
   let found: unknown = trainedWith[path] ?? trainedWith;
   if (found === trainedWith)
