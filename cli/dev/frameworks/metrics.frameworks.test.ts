@@ -26,11 +26,11 @@ test.concurrent.each(Object.entries(METRICS))('%s', async (framework, metricsCas
   else expect(pickStable(fixture)).toEqual(pickStable(readFixture(name) as Fixture));
 });
 
-async function record(framework: string, { environment, command, bookkeeping }: MetricsCase) {
+async function record(framework: string, { environment, command, env = {}, bookkeeping }: MetricsCase) {
   const { python, versions } = await prepareEnvironment(environment);
   let curves: Curves = {};
   const { task, exitCode, console } = await recordTraining(
-    { python, folder: FOLDER, command: command ?? [`${framework}.py`] },
+    { python, folder: FOLDER, command: command ?? [`${framework}.py`], env },
     async (driver, id) => {
       curves = await listCurves(driver, id);
     },

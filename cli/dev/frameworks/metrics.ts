@@ -1,8 +1,9 @@
 /** A training whose metrics are recorded: a file of `trainings/`. */
 export interface MetricsCase {
-  readonly environment: 'torch';
+  readonly environment: 'torch' | 'keras';
   /** Arguments of Python, where it takes more than the file. */
   readonly command?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   /** What the framework reports about the run and not about the model; a pattern of `title/series`. */
   readonly bookkeeping?: RegExp;
 }
@@ -10,6 +11,8 @@ export interface MetricsCase {
 const TRANSFORMERS =
   /^(?:train\/(?:grad_norm|learning_rate|epoch|total_flos|train_runtime|train_samples_per_second|train_steps_per_second)|eval\/(?:runtime|samples_per_second|steps_per_second)|Summary\/(?:total_flos|train_runtime|train_samples_per_second|train_steps_per_second|epoch))$/;
 const LIGHTNING = /^(?:epoch\/epoch|hp_metric\/hp_metric|lr\/lr)$/;
+/** Where the backend is tensorflow, nothing needs to be imported. */
+const KERAS = { environment: 'keras', env: { KERAS_BACKEND: 'jax' } } as const;
 
 export const METRICS: Readonly<Record<string, MetricsCase>> = {
   'lightning-tensorboard': { environment: 'torch', bookkeeping: LIGHTNING },
@@ -32,4 +35,7 @@ export const METRICS: Readonly<Record<string, MetricsCase>> = {
   'xgboost-train': { environment: 'torch' },
   'lightgbm-train': { environment: 'torch' },
   'catboost-train': { environment: 'torch' },
+  'keras-callback': { ...KERAS, bookkeeping: /^(?:epoch_learning_rate\/|evaluation_\w+_vs_iterations\/)/ },
+  'keras-without-tensorflow': KERAS,
+  'keras-plain': KERAS,
 };

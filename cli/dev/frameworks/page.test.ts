@@ -117,6 +117,7 @@ const FRAMEWORKS: Readonly<Record<string, string>> = {
   XGBoost: 'xgboost-train',
   LightGBM: 'lightgbm-train',
   CatBoost: 'catboost-train',
+  Keras: 'keras-callback',
   ignite: 'ignite-logger',
 };
 
@@ -153,9 +154,12 @@ test.each(reported)('%s: each metric of the task is a curve or a single value', 
     expect(metric.count).toBeGreaterThanOrEqual(curves[metric.name]?.[0] ?? 0);
 });
 
-test.each(['lightning-csv', 'transformers-default'])('%s completes, and no metric arrives', (name) => {
-  expect(readMetrics(name)).toMatchObject({ exitCode: 0, lastMetrics: {}, curves: {} });
-});
+test.each(['lightning-csv', 'transformers-default', 'keras-plain', 'keras-without-tensorflow'])(
+  '%s completes, and no metric arrives',
+  (name) => {
+    expect(readMetrics(name)).toMatchObject({ exitCode: 0, lastMetrics: {}, curves: {} });
+  },
+);
 
 test('two processes that both report give each iteration two reports, of which the last counts', () => {
   const [both, first] = ['two-ranks', 'two-ranks-first-only'].map((name) => readMetrics(name));
@@ -170,4 +174,27 @@ test('NaN arrives as 0.0, whether the training hears of it or not', () => {
     expect(listMetrics(readMetrics(name).lastMetrics)).toMatchObject([
       { name: 'val/loss', last: 0, count: 10 },
     ]);
+});
+
+test('one param discards the other defaults of LightningCLI; a connected dict leaves them', () => {
+  const [nothing, one] = ['nothing', 'one'].map(
+    (name) => readRecordings('lightning-cli').find((recording) => recording.case === name)?.trainedWith,
+  );
+  expect(nothing).toMatchObject({ lr: 0.1, epochs: 2, seed: 1 });
+  expect(one).toMatchObject({ lr: 0.5, epochs: null });
+  const [connected] = readRecordings('lightning-cli-connect');
+  expect(connected?.trainedWith).toMatchObject({ lr: 0.5, epochs: 2, seed: 7 });
+});
+
+test('Transformers keeps what it is given only with the flag of type bool', () => {
+  const seeds = readRecordings('transformers-arguments').map(({ case: name, trainedWith }) => [
+    name,
+    trainedWith?.seed,
+  ]);
+  expect(Object.fromEntries(seeds)).toEqual({
+    args: 42,
+    'without the flag': 42,
+    'flag as text': 42,
+    'flag as bool': 7,
+  });
 });
