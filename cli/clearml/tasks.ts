@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { isRecord } from '../shell/json.ts';
-import type { TaskParam } from '../training/arrival.ts';
 import { type Metric, nameMetric, SINGLE_VALUES_TITLE } from '../training/metrics.ts';
+import type { TaskParam } from '../training/params/arrival.ts';
 import type { CallOptions, ClearmlClient } from './client.ts';
 import { listOf, OptionalTextSchema, ServerTimeSchema, StatusSchema, TextSchema } from './fields.ts';
 

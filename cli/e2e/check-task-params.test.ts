@@ -4,7 +4,7 @@ import { type ClearmlDriver, createClearmlDriver, type DeclaredParam } from '../
 import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere } from '../dev/program-run.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
-import { formatGivenParams, type GivenParam } from '../training/given-params.ts';
+import { formatGivenParams, type GivenParam } from '../training/params/given.ts';
 
 let sandbox: ClearmlSandbox;
 let driver: ClearmlDriver;

@@ -9,7 +9,7 @@ import { runProgramHere } from '../dev/program-run.ts';
 import { createScratchRepository } from '../dev/scratch-repository.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 import { type GithubSandbox, startGithubSandbox } from '../sandbox/github-server.ts';
-import { formatGivenParams, type GivenParam } from '../training/given-params.ts';
+import { formatGivenParams, type GivenParam } from '../training/params/given.ts';
 import { hashText } from '../training/pipeline.ts';
 
 export const repository = createScratchRepository();

@@ -1,7 +1,7 @@
 import { withTimeLimit } from '../shell/time-limit.ts';
 import type { Clock } from '../shell/world.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import { FRONT_END_ADVICE, FRONT_END_NAMES, findLostDefaults } from '../training/front-end.ts';
+import { FRONT_END_ADVICE, FRONT_END_NAMES, findLostDefaults } from '../training/params/front-end.ts';
 import type { LaunchPlan } from './plan.ts';
 import { findShownParams, type LaunchServer } from './server.ts';
 import type { Survey } from './survey.ts';

@@ -1,7 +1,6 @@
 import type { GithubRun } from '../github/event.ts';
 import type { Config } from '../shell/config.ts';
 import { checkAll, failUsage } from '../shell/failure.ts';
-import type { GivenParam } from '../training/given-params.ts';
 import { isHistoryMark } from '../training/history-mark.ts';
 import {
   checkTags,
@@ -12,6 +11,7 @@ import {
   resolveSeedParam,
   resolveWorkingDir,
 } from '../training/names.ts';
+import type { GivenParam } from '../training/params/given.ts';
 import type { Code } from './code.ts';
 import { type Params, resolveParams } from './params.ts';
 

@@ -1,8 +1,8 @@
 import type { Config } from '../shell/config.ts';
 import { failUsage } from '../shell/failure.ts';
 import { splitParamName } from '../text/param-name.ts';
-import type { GivenParam } from '../training/given-params.ts';
 import { toParamPath } from '../training/names.ts';
+import type { GivenParam } from '../training/params/given.ts';
 import type { HyperParameter } from './plan.ts';
 
 /** Params by their path (`Args/lr`). */

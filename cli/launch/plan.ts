@@ -1,7 +1,7 @@
 import type { GithubRun } from '../github/event.ts';
 import { toWebUrl } from '../shell/git-url.ts';
-import { formatGivenParams } from '../training/given-params.ts';
 import type { HistoryMark } from '../training/history-mark.ts';
+import { formatGivenParams } from '../training/params/given.ts';
 import { hashPipeline, hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { formatUse, keyOfUse, toUser, type User } from '../training/uses.ts';

@@ -13,9 +13,9 @@ import {
 import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
-import type { ShownParams } from '../training/front-end.ts';
-import { formatGivenParams } from '../training/given-params.ts';
 import { isUsedByPullRequest } from '../training/ownership.ts';
+import type { ShownParams } from '../training/params/front-end.ts';
+import { formatGivenParams } from '../training/params/given.ts';
 import { isEnded, isTaskId, RUNTIME_KEYS, TASK_STATUSES, type TaskStatus } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
 import type { ScriptCode } from '../training/uses.ts';

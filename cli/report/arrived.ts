@@ -1,5 +1,5 @@
-import { type Arrival, judgeArrival, listDeclared } from '../training/arrival.ts';
-import { listLost } from '../training/arrival-words.ts';
+import { type Arrival, judgeArrival, listDeclared } from '../training/params/arrival.ts';
+import { listLost } from '../training/params/arrival-words.ts';
 import type { Baseline } from './baseline/baseline.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources } from './sources.ts';

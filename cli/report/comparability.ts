@@ -1,6 +1,6 @@
-import { judgeArrival } from '../training/arrival.ts';
-import { listLost } from '../training/arrival-words.ts';
 import type { Metric } from '../training/metrics.ts';
+import { judgeArrival } from '../training/params/arrival.ts';
+import { listLost } from '../training/params/arrival-words.ts';
 import { isSuccess } from '../training/task.ts';
 import type { ReportedTask } from './reported-task.ts';
 

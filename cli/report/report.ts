@@ -1,12 +1,12 @@
 import type { GateResult } from '../gate/data.ts';
 import { replaceBroken } from '../text/quotation.ts';
-import { type Arrival, judgeArrival } from '../training/arrival.ts';
 import { findAttemptStart } from '../training/attempt.ts';
 import { type Cause, explainEnd, isAgentShutDown } from '../training/cause/cause.ts';
 import type { Evidence } from '../training/cause/cause-table.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { readEnding } from '../training/ending.ts';
 import { readPodState } from '../training/kubernetes.ts';
+import { type Arrival, judgeArrival } from '../training/params/arrival.ts';
 import { findSilentFrameworks, type SilentFramework } from '../training/reporting.ts';
 import { nameStepFailure } from '../training/steps.ts';
 import {

@@ -1,6 +1,6 @@
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
-import type { TaskParam } from '../training/arrival.ts';
 import type { Metric } from '../training/metrics.ts';
+import type { TaskParam } from '../training/params/arrival.ts';
 import type { TaskStatus } from '../training/task.ts';
 
 /** Everything of a task that a report may show. Times in ms since 1970. */

@@ -3,7 +3,7 @@ import type { Config } from '../shell/config.ts';
 import { checkAll, failUsage } from '../shell/failure.ts';
 import { nameRepository } from '../shell/git-url.ts';
 import { splitParamName } from '../text/param-name.ts';
-import type { GivenParam } from './given-params.ts';
+import type { GivenParam } from './params/given.ts';
 
 /** The two names that say which training this is, on every branch. */
 export interface Names {

@@ -1,8 +1,8 @@
 import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
-import type { TaskParam } from './arrival.ts';
 import { type Ending, readEnding } from './ending.ts';
 import { findMoveTimeoutMs, readPodState } from './kubernetes.ts';
 import type { TaskOrigin } from './ownership.ts';
+import type { TaskParam } from './params/arrival.ts';
 import type { PipelineStep } from './steps.ts';
 import { isEnded, isSuccess, RESET_REASON, type TaskStatus } from './task.ts';
 

@@ -1,5 +1,5 @@
 import { ATTEMPT_STARTS, EXECUTION_STARTS } from '../attempt.ts';
-import { FRONT_END_ADVICE } from '../front-end.ts';
+import { FRONT_END_ADVICE } from '../params/front-end.ts';
 import { isOutOfMemory } from './out-of-memory.ts';
 import { type Ending, findTraceback, type LineRange } from './traceback.ts';
 import { findFaultPlace } from './traceback-parser.ts';

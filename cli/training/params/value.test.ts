@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { isSameValue } from './param-value.ts';
+import { isSameValue } from './value.ts';
 
 test.each([
   ['0.5', '0.5'],

@@ -1,5 +1,5 @@
-import { parseJson } from '../shell/json.ts';
-import { RUNTIME_KEYS } from './task.ts';
+import { parseJson } from '../../shell/json.ts';
+import { RUNTIME_KEYS } from '../task.ts';
 
 /** A param that a launch gave its task. */
 export interface GivenParam {

@@ -1,7 +1,7 @@
-import { countEdits } from '../text/edit-distance.ts';
-import { type GivenParam, readGivenParams } from './given-params.ts';
-import { isSameValue } from './param-value.ts';
-import { isEnded, isSuccess, type TaskStatus } from './task.ts';
+import { distance } from 'fastest-levenshtein';
+import { isEnded, isSuccess, type TaskStatus } from '../task.ts';
+import { type GivenParam, readGivenParams } from './given.ts';
+import { isSameValue } from './value.ts';
 
 /** A hyperparameter as a task keeps it. */
 export interface TaskParam {
@@ -207,7 +207,7 @@ const LONGEST_COMPARED = 100;
 function findNear(name: string, declared: readonly HeldParam[]): string | undefined {
   const own = simplify(name);
   const measure = ({ name: other }: HeldParam) =>
-    countEdits(own, simplify(other)) + (sectionOf(other) === sectionOf(name) ? 0 : 0.5);
+    distance(own, simplify(other)) + (sectionOf(other) === sectionOf(name) ? 0 : 0.5);
   const [nearest] = declared
     .filter(({ name: other }) => !nameOf(other).startsWith('_') && areComparable(own, simplify(other)))
     .map((other) => ({ name: other.name, far: measure(other) }))
@@ -229,7 +229,7 @@ function isTypo({ name, value }: GivenParam, other: HeldParam): boolean {
   const isNumber = isNumeric(value);
   if (other.value !== '' && isNumber !== isNumeric(other.value)) return false;
   const shortest = Math.min(own.length, meant.length);
-  const steps = countEdits(own, meant);
+  const steps = distance(own, meant);
   if (isTransposed(own, meant)) return shortest >= 4;
   // Numbers are many, and named alike less often than texts.
   if (own.length !== meant.length)

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { judgeArrival, type TaskParam } from './arrival.ts';
-import { formatGivenParams, type GivenParam } from './given-params.ts';
-import { isSameValue } from './param-value.ts';
+import { formatGivenParams, type GivenParam } from './given.ts';
+import { isSameValue } from './value.ts';
 
 // What the real SDK and the real front ends left in a task, and what the training then says that it was given.
 
@@ -14,7 +14,7 @@ interface Recording {
   readonly hyperparams: Readonly<Record<string, Readonly<Record<string, Omit<TaskParam, 'name'>>>>>;
 }
 
-const FOLDER = new URL('fixtures/frontends/', import.meta.url);
+const FOLDER = new URL('../fixtures/frontends/', import.meta.url);
 
 const recordings = readdirSync(FOLDER)
   .filter((file) => file.endsWith('.json'))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { formatGivenParams, readGivenParams } from './given-params.ts';
+import { formatGivenParams, readGivenParams } from './given.ts';
 
 describe('the params that a launch gave', () => {
   it('are read as they were written, with the type where one was named', () => {

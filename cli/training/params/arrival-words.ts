@@ -1,4 +1,4 @@
-import { joinPhrases, type Phrase, phrase, strong, words } from '../text/phrase.ts';
+import { joinPhrases, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
 import type { Arrival } from './arrival.ts';
 
 /** Further params are counted. */

@@ -1,5 +1,5 @@
-import { type GivenParam, readGivenParams } from './given-params.ts';
-import { RUNTIME_KEYS } from './task.ts';
+import { RUNTIME_KEYS } from '../task.ts';
+import { type GivenParam, readGivenParams } from './given.ts';
 
 /** Front ends that let the params of a task stand for all arguments: those that it lacks lose their defaults. */
 export type FrontEnd = 'click' | 'subparsers' | 'jsonargparse';

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { findLostDefaults } from './front-end.ts';
-import { formatGivenParams, type GivenParam } from './given-params.ts';
+import { formatGivenParams, type GivenParam } from './given.ts';
 
 // What SDK 2.1.12 writes of a program that is run by hand.
 type Shown = Readonly<Record<string, readonly [value: string, type: string, description?: string]>>;
@@ -125,7 +125,7 @@ interface Recording {
 }
 
 describe('of a task that an agent ran,', () => {
-  const folder = new URL('fixtures/frontends/', import.meta.url);
+  const folder = new URL('../fixtures/frontends/', import.meta.url);
   const recordings = readdirSync(folder)
     .filter((file) => file.endsWith('.json'))
     .flatMap((file): Recording[] => JSON.parse(readFileSync(new URL(file, folder), 'utf8')).recordings);

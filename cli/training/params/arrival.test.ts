@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { writePlain } from '../text/phrase.ts';
+import { writePlain } from '../../text/phrase.ts';
 import { judgeArrival, listDeclared, type ParamsOfTask, type TaskParam } from './arrival.ts';
 import { composeLosses, listLost } from './arrival-words.ts';
-import { formatGivenParams, type GivenParam } from './given-params.ts';
+import { formatGivenParams, type GivenParam } from './given.ts';
 
 /** `['Args/lr', '0.5', 'str']`; without a type, as the launch sends it. */
 type Held = readonly [name: string, value: string, type?: string, description?: string];
