@@ -71,7 +71,7 @@ describe('params that did not reach the training', () => {
     [
       'one that nothing declares',
       { given: [{ name: 'Model/depth', value: '3' }], declared: EPOCHS },
-      '**`Model/depth` did not reach the training**, as far as its task shows: nothing in it declared it.',
+      '**Nothing shows that `Model/depth` reached the training**: nothing in its task declared it.',
       { name: 'Model/depth', given: '3', value: '3', state: 'undeclared' },
     ],
   ])('%s: noticed, in the JSON document, and no change', async (_, training, notice, param) => {
@@ -149,11 +149,11 @@ describe('seeds that did not reach the training', () => {
       '--json',
     ]);
     expect(body).toContain(
-      '> **The seeds did not reach the training**, which declares `General/seed`, as far as its tasks show: nothing in it declared `Args/seed`. The 3 runs may be the same training. Set `seed-param` to what the training reads.',
+      '> **The seeds did not reach the training**, it seems, which declares `General/seed` and not `Args/seed`. The 3 runs may be the same training. Set `seed-param` to what the training reads.',
     );
     for (const side of ['here', 'on the base']) {
       expect(body).toContain(
-        `The seeds of 3 runs ${side} did not reach the training, as far as the tasks show: these runs may be the same training.`,
+        `Nothing shows that the seeds of 3 runs ${side} reached the training: these runs may be the same training.`,
       );
     }
     expect(JSON.parse(stdout).lost).toMatchObject([
@@ -163,7 +163,7 @@ describe('seeds that did not reach the training', () => {
 
   test('are said with the first runs of a repository too', async () => {
     const { body } = await judge(await trainSeeds(head, [0.8, 0.82], CONNECTED));
-    expect(body).toContain('The seeds of 2 runs here did not reach the training');
+    expect(body).toContain('Nothing shows that the seeds of 2 runs here reached the training');
   });
 
   test('are one run where the runs are bit-identical but for their runtime', async () => {

@@ -76,6 +76,6 @@ test('a misspelt param and seeds that nothing reads are told while the tasks run
     '**`lrr` did not reach the training**, it seems: the training declares `lr`.',
   );
   expect(commented.stdout).toContain(
-    '**The seeds did not reach the training**, which declares `General/seed`',
+    '**The seeds did not reach the training**, it seems, which declares `General/seed`',
   );
 });

@@ -199,7 +199,7 @@ function explainNote(note: GateNote): string {
     case 'seed-not-used':
       return `${note.runs} seeds gave bit-identical results in every metric ${note.side === 'base' ? 'on the base' : 'here'}. The training does not seem to use its seed, so they count as one run.`;
     case 'seed-lost':
-      return `The seeds of ${countRuns(note.runs)} ${note.side === 'base' ? 'on the base' : 'here'} did not reach the training, as far as the tasks show: these runs may be the same training.`;
+      return `Nothing shows that the seeds of ${countRuns(note.runs)} ${note.side === 'base' ? 'on the base' : 'here'} reached the training: these runs may be the same training.`;
     case 'uneven-runs':
       return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: this can block good pull requests more often than the same number of seeds, two or more, on both sides.`;
     case 'range-widened':

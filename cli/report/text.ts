@@ -334,8 +334,10 @@ function composeLostSeeds({ name, state, near, tasks }: LostParam): Phrase {
   const runs = words(`The ${tasks} runs may be the same training.`);
   if (state === 'overwritten')
     return phrase`${strong('The training overwrote its seeds')} in ${name}. ${runs}`;
-  const instead = near === undefined ? [] : phrase`, which declares ${near}`;
-  return phrase`${strong('The seeds did not reach the training')}${instead}, as far as its tasks show: nothing in it declared ${name}. ${runs} Set ${'seed-param'} to what the training reads.`;
+  const remedy = phrase`${runs} Set ${'seed-param'} to what the training reads.`;
+  if (near !== undefined)
+    return phrase`${strong('The seeds did not reach the training')}, it seems, which declares ${near} and not ${name}. ${remedy}`;
+  return phrase`${strong('Nothing shows that the seeds reached the training')}: nothing in its tasks declared ${name}. ${remedy}`;
 }
 
 /** Seeds are compared as if only chance told them apart. */

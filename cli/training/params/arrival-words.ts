@@ -45,7 +45,7 @@ function composeUndeclared(params: readonly Arrival[]): Phrase {
     ', ',
   );
   const it = params.length === 1 ? 'it' : 'them';
-  return phrase`${strong(phrase`${names} did not reach the training`)}, as far as its task shows: nothing in it declared ${words(it)}. (${'task.get_parameter'}, click, jsonargparse, and argparse or ${'task.connect'} with everything given leave no trace there.)`;
+  return phrase`${strong(phrase`Nothing shows that ${names} reached the training`)}: nothing in its task declared ${words(it)}. (${'task.get_parameter'}, click, jsonargparse, and argparse or ${'task.connect'} with everything given leave no trace there.)`;
 }
 
 function shorten(name: string): string {

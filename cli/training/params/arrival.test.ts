@@ -292,7 +292,7 @@ describe('what did not arrive is told', () => {
     ];
     const text = tell(makeTask({ 'Args/lrr': '3', 'Args/epochs': '9', 'General/depth': '3' }, held));
     expect(text).toBe(
-      'epochs was overwritten: the launch gave 9, and the task holds 7. lrr did not reach the training, it seems: the training declares lr. General/depth did not reach the training, as far as its task shows: nothing in it declared it. (task.get_parameter, click, jsonargparse, and argparse or task.connect with everything given leave no trace there.)',
+      'epochs was overwritten: the launch gave 9, and the task holds 7. lrr did not reach the training, it seems: the training declares lr. Nothing shows that General/depth reached the training: nothing in its task declared it. (task.get_parameter, click, jsonargparse, and argparse or task.connect with everything given leave no trace there.)',
     );
   });
 
@@ -304,6 +304,6 @@ describe('what did not arrive is told', () => {
         names.map((name) => [name, '1']),
       ),
     );
-    expect(text).toMatch(/^p0, p1, p2, p3, p4 did not reach .* The same is true of 35 more\.$/);
+    expect(text).toMatch(/^Nothing shows that p0, p1, p2, p3, p4 reached the training: .* The same is true of 35 more\.$/);
   });
 });
