@@ -29,7 +29,7 @@ test.concurrent.each(Object.entries(METRICS))('%s', async (framework, metricsCas
 async function record(framework: string, { environment, command, env = {}, bookkeeping }: MetricsCase) {
   const { python, versions } = await prepareEnvironment(environment);
   let curves: Curves = {};
-  const { task, exitCode, console } = await recordTraining(
+  const { task, exitCode, hyperparams, console } = await recordTraining(
     { python, folder: FOLDER, command: command ?? [`${framework}.py`], env },
     async (driver, id) => {
       curves = await listCurves(driver, id);
@@ -45,7 +45,7 @@ async function record(framework: string, { environment, command, env = {}, bookk
     curves,
     bookkeeping: names.filter((name) => bookkeeping?.test(name)),
     outputModels: task.models?.output?.length ?? 0,
-    hyperparams: task.hyperparams ?? {},
+    hyperparams,
     console,
   };
 }

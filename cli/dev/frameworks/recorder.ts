@@ -69,7 +69,7 @@ export async function recordTraining(
     else await driver.failTask(id, `worker execution exit code ${ended.exitCode}`);
     await look(driver, id);
     const task = await driver.getTask(id);
-    const hyperparams = task.hyperparams ?? {};
+    const hyperparams = JSON.parse(JSON.stringify(task.hyperparams ?? {}).replaceAll(home, '/home/agent'));
     return {
       exitCode: ended.exitCode,
       ...readTrainedWith(ended.output),
