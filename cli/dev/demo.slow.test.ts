@@ -147,7 +147,10 @@ test('real agents train five commits: the gate has no history at first, then blo
   expect(first).toMatch(/no history yet.*single run/);
   expect(merge.match(/^ {2}Reusing task /gm)).toHaveLength(3);
   expect(output.match(/^ {2}Posted the comment on pull request \d$/gm)).toHaveLength(4);
-  expect(output.match(/^ {2}Updated the comment on pull request \d$/gm)).toHaveLength(6);
+  // As often as their trainings change state, and at least once for each of the six runs.
+  const updates = output.match(/^ {2}Updated the comment on pull request \d$/gm) ?? [];
+  expect(updates.length).toBeGreaterThanOrEqual(6);
+  expect(new Set(updates).size).toBe(4);
 
   const page = readFileSync(join(CACHE, 'index.html'), 'utf8');
   expect(page.match(/<article class="markdown-body">/g)).toHaveLength(4);

@@ -304,6 +304,8 @@ describe('what did not arrive is told', () => {
         names.map((name) => [name, '1']),
       ),
     );
-    expect(text).toMatch(/^Nothing shows that p0, p1, p2, p3, p4 reached the training: .* The same is true of 35 more\.$/);
+    expect(text).toMatch(
+      /^Nothing shows that p0, p1, p2, p3, p4 reached the training: .* The same is true of 35 more\.$/,
+    );
   });
 });
