@@ -554,7 +554,10 @@ export function composeLegend(report: Report): Phrase {
 const DOUBT_WORDS = [
   ['replaced', 'The console says that it did, but not for which metric.'],
   ['unexpected-zero', 'The console does not say so, but neither curve nor baseline leads to the 0.'],
-  ['unmeasured', 'Nothing speaks for such a number: no curve leads to it, and few or none of the other side’s runs had it.'],
+  [
+    'unmeasured',
+    'Nothing speaks for such a number: no curve leads to it, and few or none of the other side’s runs had it.',
+  ],
   ['unverified-zero', 'Only the console tells the two apart, and it could not be read completely.'],
 ] as const;
 
