@@ -372,7 +372,7 @@ function explainOverwritten({ overwritten }: Report): Phrase | undefined {
   const rest = metrics.length - named.length;
   const list = joinPhrases(rest > 0 ? [...named, words(`${rest} more`)] : named, ', ');
   const who = isLaunched
-    ? 'Several processes reported to this task, and the last writer won'
+    ? 'Several processes seem to report to this task, and the last writer won'
     : 'The last writer won';
   const advice = isLaunched
     ? 'Let one process report, or each its own series.'
