@@ -556,7 +556,7 @@ const DOUBT_WORDS = [
   ['unexpected-zero', 'The console does not say so, but neither curve nor baseline leads to the 0.'],
   [
     'unmeasured',
-    'Nothing speaks for such a number: no curve leads to it, and few or none of the other side’s runs had it.',
+    'Nothing speaks for such a number: no curve leads to it, and the other side’s runs do not confirm it.',
   ],
   ['unverified-zero', 'Only the console tells the two apart, and it could not be read completely.'],
 ] as const;
