@@ -161,6 +161,14 @@ describe('seeds that did not reach the training', () => {
     ]);
   });
 
+  test('are no repetition where only one run lost its own', async () => {
+    const others = await trainSeeds(head, [0.8, 0.82], { given: [], declared: EPOCHS });
+    const { body } = await judge(`${others} ${await train(head, [0.81], { ...CONNECTED, seed: 3 })}`);
+    expect(body).toContain('**`Args/seed` did not reach the training**, it seems: the training declares');
+    expect(body).toContain('Nothing shows that the seed of 1 run here reached the training.');
+    expect(body).not.toContain('may be the same training');
+  });
+
   test('are said with the first runs of a repository too', async () => {
     const { body } = await judge(await trainSeeds(head, [0.8, 0.82], CONNECTED));
     expect(body).toContain('Nothing shows that the seeds of 2 runs here reached the training');

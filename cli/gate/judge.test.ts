@@ -428,6 +428,11 @@ describe('zero variance', () => {
     expect(explainComparison(metric, metric.comparison)).toContain(
       'Nothing shows that the seeds of 3 runs on the base reached the training: these runs may be the same training.',
     );
+    const one = runs(0.9, 0.89).map((run, index) => ({ ...run, isSeedLost: index === 0 }));
+    const { comparison } = only(judge(one, base));
+    expect(explainComparison(metric, comparison)).toContain(
+      'Nothing shows that the seed of 1 run here reached the training.',
+    );
     expect(only(judge(lost(0.9), base)).comparison.notes).not.toContainEqual(
       expect.objectContaining({ kind: 'seed-lost', side: 'pull-request' }),
     );

@@ -9,6 +9,8 @@ test.each([
   'epoch/epoch',
   'train/epoch',
   'trainer/global_step',
+  'Summary/epoch',
+  'global_step/global_step',
 ])('%s is a number that the training sets', (name) => {
   expect(isSchedule(name)).toBe(true);
 });
@@ -22,6 +24,8 @@ test.each([
   'val_nan/val_nan',
   'lr/loss',
   'epochs10/epochs10',
+  'kl/step',
+  'perceptual/epoch',
 ])('%s is one that the training computes', (name) => {
   expect(isSchedule(name)).toBe(false);
 });

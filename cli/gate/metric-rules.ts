@@ -42,13 +42,14 @@ export function isAboutTime(name: string): boolean {
   return ABOUT_TIME.test(splitWords(name.slice(0, READ_LENGTH)));
 }
 
+/** In `perceptual/epoch` the last word only tells how often the metric is reported. */
 const ABOUT_SCHEDULE =
-  /(?:^|[^a-z])(?:lr|learning_rate)(?:$|[^a-z])|(?:^|\/)(?:global_)?(?:epoch|step|iteration)s?$|(?:^|\/)momentum$/;
+  /(?:^|[^a-z])(?:lr|learning_rate)(?:$|[^a-z])|^(?:(?:train(?:er|ing)?|val(?:id(?:ation)?)?|eval|test|time|progress|summary|(?:global_)?(?:epoch|step|iteration)s?)\/)?(?:global_)?(?:epoch|step|iteration)s?$|(?:^|\/)momentum$/;
 
 /** Whether a metric is a number that the training sets, like the learning rate, and does not compute: it is never NaN. */
 export function isSchedule(name: string): boolean {
   const words = splitWords(name.slice(0, READ_LENGTH));
-  return ABOUT_SCHEDULE.test(words) && readName(name).goal === undefined;
+  return ABOUT_SCHEDULE.test(words) && !ABOUT_LOSS.test(words) && readName(name).goal === undefined;
 }
 
 const ABOUT_COUNT =

@@ -113,7 +113,7 @@ const PROBLEM_WORDS: Readonly<Record<MeasurementProblem, string>> = {
   'unexpected-zero':
     'reported exactly 0, but the curve does not lead there. ClearML reports NaN as 0, so the 0 is not trusted.',
   unmeasured:
-    'reported only numbers that may stand for NaN, and nothing speaks for them: no count, no course that leads there, and the base never had such a number. ClearML reports NaN as 0, and a training can mute the warning.',
+    'reported a number that may stand for NaN, and nothing speaks for it: it is no count, no course leads there, and few or none of the other side’s runs had it. ClearML reports NaN as 0, and a training can mute the warning.',
 };
 
 /**
@@ -199,7 +199,9 @@ function explainNote(note: GateNote): string {
     case 'seed-not-used':
       return `${note.runs} seeds gave bit-identical results in every metric ${note.side === 'base' ? 'on the base' : 'here'}. The training does not seem to use its seed, so they count as one run.`;
     case 'seed-lost':
-      return `Nothing shows that the seeds of ${countRuns(note.runs)} ${note.side === 'base' ? 'on the base' : 'here'} reached the training: these runs may be the same training.`;
+      return note.runs === 1
+        ? `Nothing shows that the seed of 1 run ${note.side === 'base' ? 'on the base' : 'here'} reached the training.`
+        : `Nothing shows that the seeds of ${note.runs} runs ${note.side === 'base' ? 'on the base' : 'here'} reached the training: these runs may be the same training.`;
     case 'uneven-runs':
       return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: this can block good pull requests more often than the same number of seeds, two or more, on both sides.`;
     case 'range-widened':

@@ -114,6 +114,12 @@ test('a change is better or worse by the goal, and the mean of large numbers doe
   expect(byName.get('size/x')).toMatchObject({ value: 1.5e308, change: 0, effect: 'same' });
 });
 
+test('equal numbers have their own mean and no spread', () => {
+  const task = makeReportedTask({ metrics: [makeMetric('accuracy', 'test', { last: 0.9 })] });
+  const [metric] = makeReport([task, task, task], [task, task, task]).metrics;
+  expect(metric).toMatchObject({ value: 0.9, spread: 0, baseline: 0.9, baselineSpread: 0, change: 0 });
+});
+
 describe('a change means nothing', () => {
   const NAME = 'test/accuracy';
   const makeRun = (id: string, last: number, fields: Partial<Metric> = {}) =>

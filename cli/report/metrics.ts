@@ -331,6 +331,9 @@ function keepNumbers(values: ReadonlyArray<number | null>): number[] {
 
 function computeMean(values: ReadonlyArray<number | null>): number | null {
   const numbers = keepNumbers(values);
+  const [first] = numbers;
+  // Rounding would make another number of equal ones.
+  if (first !== undefined && numbers.every((value) => value === first)) return first;
   // Each is divided first: the sum of large numbers could overflow.
   return numbers.length === 0 ? null : numbers.reduce((mean, value) => mean + value / numbers.length, 0);
 }

@@ -323,8 +323,9 @@ export function composeNotices(report: Report): Phrase[] {
 }
 
 /** Params, and then seeds, that did not reach the training. */
-function composeLostParams({ lost, tasks }: Report): Phrase[] {
-  const isOfSeeds = ({ isSeed }: LostParam) => isSeed && tasks.length > 1;
+function composeLostParams({ lost }: Report): Phrase[] {
+  // One run alone repeats no other.
+  const isOfSeeds = (param: LostParam) => param.isSeed && param.tasks > 1;
   const params = composeLosses(lost.filter((param) => !isOfSeeds(param)));
   const seeds = lost.filter(isOfSeeds).map(composeLostSeeds);
   return [...(params.length === 0 ? [] : [params]), ...seeds];
@@ -553,7 +554,7 @@ export function composeLegend(report: Report): Phrase {
 const DOUBT_WORDS = [
   ['replaced', 'The console says that it did, but not for which metric.'],
   ['unexpected-zero', 'The console does not say so, but neither curve nor baseline leads to the 0.'],
-  ['unmeasured', 'Nothing speaks for such a number: no curve leads to it, and the baseline never had it.'],
+  ['unmeasured', 'Nothing speaks for such a number: no curve leads to it, and few or none of the other side’s runs had it.'],
   ['unverified-zero', 'Only the console tells the two apart, and it could not be read completely.'],
 ] as const;
 

@@ -178,6 +178,11 @@ describe('a param that was given', () => {
     ['lr', 'lr0'],
     ['train_batch_size', 'eval_batch_size'],
     ['alpha1', 'alpha2'],
+    ['lr', 'blr'],
+    ['lr', 'lrf'],
+    ['lr', 'lr_d'],
+    ['gamma', 'gamma_g'],
+    ['x_size', 'size'],
   ])('%s is no misspelt %s', (name, sibling) => {
     const held: Held[] = [
       [`Args/${name}`, '1', 'str'],
@@ -191,6 +196,7 @@ describe('a param that was given', () => {
     ['learing_rate', 'learning_rate'],
     ['learming_rate', 'learning_rate'],
     ['laerning_rate', 'learning_rate'],
+    ['llr', 'lr'],
     ['LR', 'lr'],
     ['batchsize', 'batch_size'],
     ['seeds', 'seed'],

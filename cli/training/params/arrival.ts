@@ -191,9 +191,7 @@ function nameOf(name: string): string {
 
 /** The name as people misremember it: `--batch-size` is `batch_size` in the task. */
 function simplify(name: string): string {
-  return nameOf(name)
-    .toLowerCase()
-    .replace(/[-_.\s]+/g, '');
+  return splitWords(name).join('');
 }
 
 function isNamesake(name: string, other: HeldParam): boolean {
@@ -218,7 +216,7 @@ function findNear(name: string, declared: readonly HeldParam[]): string | undefi
 
 /**
  * Whether a param is a misspelt name of one that the training declares in the same section, and not a sibling of it, like
- * `beta1` of `beta2`, `lr_g` of `lr_d`, `mode` of `model` or `name` of a list of `names`.
+ * `beta1` of `beta2`, `lr_g` of `lr_d`, `blr` of `lr`, `mode` of `model` or `name` of a list of `names`.
  */
 function isTypo({ name, value }: GivenParam, other: HeldParam): boolean {
   const [own, meant] = [simplify(name), simplify(other.name)];
@@ -231,10 +229,12 @@ function isTypo({ name, value }: GivenParam, other: HeldParam): boolean {
   const shortest = Math.min(own.length, meant.length);
   const steps = distance(own, meant);
   if (isTransposed(own, meant)) return shortest >= 4;
-  // Numbers are many, and named alike less often than texts.
-  if (own.length !== meant.length)
-    return isNumber ? shortest >= 2 && steps === 1 : shortest >= 8 && steps === 1;
-  return shortest >= 8 && steps === 1 && isWithinLongWord(nameOf(name), nameOf(other.name));
+  if (own.length !== meant.length) {
+    if (steps !== 1 || haveOtherLetters(name, other.name)) return false;
+    // Numbers are many, and named alike less often than texts.
+    return shortest >= (isNumber ? 4 : 8) || (isNumber && shortest >= 2 && isStuttered(own, meant));
+  }
+  return shortest >= 8 && steps === 1 && isWithinLongWord(name, other.name);
 }
 
 /** Whether it is worth counting by how many letters they differ. */
@@ -252,9 +252,28 @@ function isTransposed(a: string, b: string): boolean {
   return a[at] === b[at + 1] && a[at + 1] === b[at] && a.slice(at + 2) === b.slice(at + 2);
 }
 
+/** Whether the names differ in a letter that stands alone, as `beta_d` and `beta`. */
+function haveOtherLetters(a: string, b: string): boolean {
+  const [one = [], other = []] = [a, b].map((name) => splitWords(name).filter(({ length }) => length === 1));
+  return one.join() !== other.join();
+}
+
+/** Whether one has a letter twice that the other has once: `lrr` of `lr`. */
+function isStuttered(a: string, b: string): boolean {
+  const [long, short] = a.length > b.length ? [a, b] : [b, a];
+  const at = [...long].findIndex((letter, index) => letter !== short[index]);
+  return long[at] === long[at - 1];
+}
+
+function splitWords(name: string): string[] {
+  return nameOf(name)
+    .toLowerCase()
+    .split(/[-_.\s]+/);
+}
+
 /** Whether only letters of long words differ: a whole short word that differs makes another param. */
 function isWithinLongWord(a: string, b: string): boolean {
-  const [one, other] = [a, b].map((name) => name.toLowerCase().split(/[-_.\s]+/));
+  const [one, other] = [a, b].map(splitWords);
   return (
     one?.length === other?.length &&
     (one ?? []).every((word, index) => word === other?.[index] || word.length >= 6)

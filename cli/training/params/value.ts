@@ -13,6 +13,8 @@ const WORDS: Readonly<Record<string, string>> = {
 /** A quoted text, a bracket, a comma or colon, or a word. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[()[\]{},:]|[^\s()[\]{},:"']+/g;
 const NUMBER = /^[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i;
+/** Of any length: the id of a run may have more digits than a double. */
+const WHOLE = /^[-+]?\d[\d_]*$/;
 /** A float32 written as a double differs by less than this share. */
 const FLOAT32_ROUNDING = 1e-7;
 
@@ -42,6 +44,7 @@ function readTokens(text: string): string[] {
 
 function isSameToken(a: string, b: string): boolean {
   if (a === b) return true;
+  if (WHOLE.test(a) && WHOLE.test(b)) return toWhole(a) === toWhole(b);
   if (NUMBER.test(a) && NUMBER.test(b)) return isSameNumber(toNumber(a), toNumber(b));
   const [one, other] = [toWord(a), toWord(b)];
   return one === other || isSameTruth(one, other) || isSameTruth(other, one);
@@ -64,6 +67,10 @@ function isSameTruth(number: string, word: string): boolean {
 
 function toNumber(text: string): number {
   return Number(text.replaceAll('_', ''));
+}
+
+function toWhole(text: string): bigint {
+  return BigInt(text.replaceAll('_', ''));
 }
 
 function isSameNumber(a: number, b: number): boolean {
