@@ -83,7 +83,7 @@ describe('without a gate a number that is none', () => {
     await train(base, [0, 0, 0], { ...LOSS, log: ['a'] });
     const other = await report(await train(head, [2, 1, 0.5], LOSS));
     expect(other.metricOf('test/loss').effect).toBeNull();
-    expect(other.body).toContain('no curve leads to it, and few or none of the other side’s runs had it.');
+    expect(other.body).toContain('no curve leads to it, and the other side’s runs do not confirm it.');
   });
 
   test('is only possible where a real 0 is as likely: the console does not say which metric it means', async () => {

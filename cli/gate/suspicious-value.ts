@@ -89,7 +89,7 @@ function listNumbers({ first, min, max }: Pick<Metric, 'first' | 'min' | 'max'>)
 
 /**
  * Whether the other runs have had a 0 that may be this one: not only in the beginning, before anything was learnt. A loss
- * must be 0 in half of them, because a single one may be an old NaN.
+ * must be 0 in most of them, because a single one may be an old NaN.
  */
 function hasKnownZero(origin: ValueOrigin): boolean {
   const isBest = isZeroBest(origin);
@@ -97,7 +97,7 @@ function hasKnownZero(origin: ValueOrigin): boolean {
   const zeros = others.filter(
     ({ first, last, min, max }) => last === 0 || (first === 0 ? !isBest : min === 0 || max === 0),
   );
-  return zeros.length > 0 && (!isLoss(name) || 2 * zeros.length >= others.length);
+  return zeros.length > 0 && (!isLoss(name) || 2 * zeros.length > others.length);
 }
 
 /** Whether a 0 would be the best value of all: a NaN that nobody notices. */

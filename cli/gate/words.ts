@@ -113,7 +113,7 @@ const PROBLEM_WORDS: Readonly<Record<MeasurementProblem, string>> = {
   'unexpected-zero':
     'reported exactly 0, but the curve does not lead there. ClearML reports NaN as 0, so the 0 is not trusted.',
   unmeasured:
-    'reported a number that may stand for NaN, and nothing speaks for it: it is no count, no course leads there, and few or none of the other side’s runs had it. ClearML reports NaN as 0, and a training can mute the warning.',
+    'reported a number that may stand for NaN, and nothing speaks for it: it is no count, no course leads there, and the other side’s runs do not confirm it. ClearML reports NaN as 0, and a training can mute the warning.',
 };
 
 /**

@@ -320,6 +320,19 @@ describe('a number that the SDK put in the place of NaN, without a word on the c
     expect(doubtsOf(tasks, findDoubt, name, { pick: 'last', goal: 'minimize' })).toEqual(['unmeasured']);
   });
 
+  test.each([[[2.3, 1.1, 0]], [[0, 0, 0]]])(
+    'a loss that was %j in one of two base commits speaks for nothing',
+    (old) => {
+      for (const own of [put(fall(6), 3, 6), put(fall(6), 0, 6)]) {
+        const base = [[{ 'val/loss': fall(6) }], [{ 'val/loss': old }]];
+        const { tasks, findDoubt } = open({ own: [{ 'val/loss': own }], base });
+        expect(doubtsOf(tasks, findDoubt, 'val/loss', { pick: 'last', goal: 'minimize' })).not.toEqual([
+          undefined,
+        ]);
+      }
+    },
+  );
+
   test('a loss that was 0 in one of many base runs speaks for nothing, an error rate does', () => {
     for (const [name, expected] of [
       ['val/loss', 'unmeasured'],

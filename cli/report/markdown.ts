@@ -257,7 +257,7 @@ function createFunctions(report: Report): TemplateFunctions {
       const path = name.includes('/') ? name : `Args/${name}`;
       const value = report.tasks[0]?.hyperparams[path];
       const isLost = report.lost.some((param) => param.name === path && param.state === 'undeclared');
-      return isLost ? writeLine(phrase`${value} (did not reach the training)`) : write(value);
+      return isLost ? writeLine(phrase`${value} (did not reach the training, it seems)`) : write(value);
     },
   };
 }

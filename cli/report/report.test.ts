@@ -60,7 +60,7 @@ describe('reports that replaced others of the same iteration', () => {
     const report = train({ loss: 10, accuracy: 10, other: 5 }, [0, 1, 2, 3, 4], entryPoint);
     expect(report.overwritten).toEqual({ metrics: ['accuracy/x', 'loss/x'], reports: 2, isLaunched: true });
     expect(tell(report)).toContain(
-      '**Several processes reported to this task, and the last writer won:** `accuracy/x`, `loss/x` have 2 reports for each iteration',
+      '**Several processes seem to report to this task, and the last writer won:** `accuracy/x`, `loss/x` have 2 reports for each iteration',
     );
   });
 

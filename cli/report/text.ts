@@ -372,7 +372,7 @@ function explainOverwritten({ overwritten }: Report): Phrase | undefined {
   const rest = metrics.length - named.length;
   const list = joinPhrases(rest > 0 ? [...named, words(`${rest} more`)] : named, ', ');
   const who = isLaunched
-    ? 'Several processes reported to this task, and the last writer won'
+    ? 'Several processes seem to report to this task, and the last writer won'
     : 'The last writer won';
   const advice = isLaunched
     ? 'Let one process report, or each its own series.'
@@ -554,7 +554,10 @@ export function composeLegend(report: Report): Phrase {
 const DOUBT_WORDS = [
   ['replaced', 'The console says that it did, but not for which metric.'],
   ['unexpected-zero', 'The console does not say so, but neither curve nor baseline leads to the 0.'],
-  ['unmeasured', 'Nothing speaks for such a number: no curve leads to it, and few or none of the other side’s runs had it.'],
+  [
+    'unmeasured',
+    'Nothing speaks for such a number: no curve leads to it, and the other side’s runs do not confirm it.',
+  ],
   ['unverified-zero', 'Only the console tells the two apart, and it could not be read completely.'],
 ] as const;
 

@@ -117,6 +117,14 @@ test('a task that declares nothing of its own tells nothing', () => {
   expect(findLostDefaults(older, launched(['lr']))).toBeNull();
 });
 
+test('of argparse a text without a description, as of `append`, is no command', () => {
+  const shown = show(
+    { lr: ['0.1', 'float', 'None'], name: ['', 'str', 'None'], tag: ['', 'str'] },
+    { ci_key: 'a', ci_given: '[]' },
+  );
+  expect(findLostDefaults(shown, launched(['lr']))).toBeNull();
+});
+
 interface Recording {
   readonly frontEnd: string;
   readonly case: string;

@@ -101,10 +101,13 @@ function recogniseFrontEnd(declared: readonly Declared[], isLaunched: boolean): 
   // argparse has a description for each argument, if only `None`, but not for the choice of a command.
   if (has(({ name, type, description }) => name.includes('.') && type !== 'str' && description === ''))
     return 'jsonargparse';
-  const command = isLaunched ? /^[\w-]*$/ : /^[A-Za-z][\w-]*$/;
+  const described = declared.filter(({ description }) => description !== '');
+  // Without a command no argument of one has a value. Argparse's `append` has no description either.
+  const isIdle = described.every(({ value, type }) => value === '' || !/^(?:int|float)$/.test(type));
+  const command = !isLaunched ? /^[A-Za-z][\w-]*$/ : isIdle ? /^[\w-]*$/ : /^[\w-]+$/;
   const isCommand = ({ value, type, description }: Declared) =>
     type === 'str' && description === '' && command.test(value);
-  const isArgparse = has(({ description }) => description !== '');
+  const isArgparse = described.length > 0;
   return has(({ name }) => name.startsWith('Args//')) || (isArgparse && has(isCommand))
     ? 'subparsers'
     : undefined;
