@@ -98,7 +98,13 @@ test('check never loads a GitHub client, nor does a comment that is only printed
   await driver.completeTask(id);
   const check = await listLoadedPackages('check-task-running', [id]);
   expect(check).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
-  expect(check.packages).toEqual(['commander', 'fast-string-truncated-width', 'undici', 'valibot']);
+  expect(check.packages).toEqual([
+    'commander',
+    'fast-string-truncated-width',
+    'fastest-levenshtein',
+    'undici',
+    'valibot',
+  ]);
   expect(check.own).toContain('cli/check/watch.ts');
   expect(check.own.filter((path) => /config\.ts|github\/git|check\/abort|launch/.test(path))).toEqual([]);
   const printed = await listLoadedPackages('create-stats-comment', [id, '--dry-run']);
