@@ -127,7 +127,7 @@ describe('params that do not reach the training', () => {
     const { stderr } = await check(ids);
     expect(warningsIn(stderr)).toEqual([
       expect.stringContaining(
-        `::warning::tasks ${ids.slice(0, 3).join(', ')} and 1 more: seed did not reach`,
+        `::warning::tasks ${ids.slice(0, 3).join(', ')} and 1 more: Nothing shows that seed reached`,
       ),
     ]);
   });
