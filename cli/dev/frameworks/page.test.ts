@@ -112,13 +112,17 @@ const readMetrics = (name: string) => readFixture(`frameworks/${name}`) as Metri
 const FRAMEWORKS: Readonly<Record<string, string>> = {
   Lightning: 'lightning-tensorboard',
   Transformers: 'transformers-clearml',
+  'Transformers, with TensorBoard': 'transformers-tensorboard',
   "torch's `SummaryWriter`": 'torch-tensorboard',
   tensorboardX: 'tensorboardx',
   XGBoost: 'xgboost-train',
   LightGBM: 'lightgbm-train',
   CatBoost: 'catboost-train',
   Keras: 'keras-callback',
+  fastai: 'fastai-learner',
+  Ultralytics: 'ultralytics-train',
   ignite: 'ignite-logger',
+  '`HyperParameterOptimizer`, its own task': 'optimizer',
 };
 
 const frameworks = readTable('## Metrics');
@@ -167,6 +171,25 @@ test('two processes that both report give each iteration two reports, of which t
     listMetrics(fixture?.lastMetrics ?? {}).find(({ name }) => name === 'loss/train')?.count;
   expect([count(both), both?.curves['loss/train']]).toEqual([10, [5, 0, 4]]);
   expect([count(first), first?.curves['loss/train']]).toEqual([5, [5, 0, 4]]);
+});
+
+test('Transformers that reports to ClearML and to TensorBoard reports each number twice', () => {
+  const [one, all] = ['transformers-clearml', 'transformers-all'].map((name) => {
+    const { lastMetrics, curves } = readMetrics(name);
+    const count = listMetrics(lastMetrics).find((metric) => metric.name === 'eval/loss')?.count;
+    return [count, curves['eval/loss']?.[0]];
+  });
+  expect([one, all]).toEqual([
+    [4, 3],
+    [8, 3],
+  ]);
+});
+
+test("fastai's own callback for TensorBoard reports the same numbers by other names", () => {
+  const listNames = (name: string) => listMetrics(readMetrics(name).lastMetrics).map((metric) => metric.name);
+  const added = listNames('fastai-tensorboard').filter((name) => !listNames('fastai-learner').includes(name));
+  expect(added).toEqual(expect.arrayContaining(['valid_loss/valid_loss', 'accuracy/accuracy']));
+  expect(listNames('fastai-tensorboard')).toEqual(expect.arrayContaining(listNames('fastai-learner')));
 });
 
 test('NaN arrives as 0.0, whether the training hears of it or not', () => {

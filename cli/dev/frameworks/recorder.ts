@@ -69,7 +69,11 @@ export async function recordTraining(
     else await driver.failTask(id, `worker execution exit code ${ended.exitCode}`);
     await look(driver, id);
     const task = await driver.getTask(id);
-    const hyperparams = JSON.parse(JSON.stringify(task.hyperparams ?? {}).replaceAll(home, '/home/agent'));
+    const hyperparams = JSON.parse(
+      JSON.stringify(task.hyperparams ?? {})
+        .replaceAll(home, '/home/agent')
+        .replaceAll(/"[0-9a-f]{32}"/g, `"${'0'.repeat(32)}"`),
+    );
     return {
       exitCode: ended.exitCode,
       ...readTrainedWith(ended.output),
@@ -111,6 +115,7 @@ function agentEnvironment(id: string, home: string): Record<string, string | und
     PYTHONUNBUFFERED: '1',
     // Frameworks ask for nothing from the internet, and count on one core.
     HF_HUB_OFFLINE: '1',
+    YOLO_OFFLINE: 'true',
     // Else each run makes its list of fonts anew.
     MPLCONFIGDIR: fileURLToPath(new URL('../../../.cache/matplotlib', import.meta.url)),
     OMP_NUM_THREADS: '1',
@@ -156,7 +161,7 @@ export function readTrainedWith(output: string): { trainedWith?: unknown } {
 
 /** What differs from run to run, or says nothing about the training. */
 const NOISE =
-  /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU|^Matplotlib is building/;
+  /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU|^Matplotlib is building|^Ultralytics \d/;
 
 /** The last lines, with the folders of this machine by other names. */
 export function cleanConsole(
