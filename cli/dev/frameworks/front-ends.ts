@@ -173,6 +173,7 @@ export const TORCH_FRONT_ENDS: Readonly<Record<string, Cases>> = {
     one: args(['model.lr', '0.5']),
     seed: args(['seed_everything', '7']),
     typo: args(['model.lrr', '0.5']),
+    'without its class': [LR],
     'with what it needs': args(['model.lr', '0.5'], ['seed_everything', '7'], ['trainer.max_epochs', '2']),
   },
   'lightning-cli-connect': {
@@ -201,6 +202,24 @@ export const TORCH_FRONT_ENDS: Readonly<Record<string, Cases>> = {
   'transformers-connect': {
     connected: [
       ['General/learning_rate', '0.5'],
+      ['General/seed', '7'],
+    ],
+  },
+};
+
+/** Those that take torch and pictures. */
+export const VISION_FRONT_ENDS: Readonly<Record<string, Cases>> = {
+  'ultralytics-arguments': {
+    one: args(['lr0', '0.5']),
+    general: [
+      ['General/lr0', '0.5'],
+      ['General/seed', '7'],
+    ],
+    typo: [['General/epoch', '9']],
+  },
+  'ultralytics-connect': {
+    connected: [
+      ['General/lr0', '0.5'],
       ['General/seed', '7'],
     ],
   },

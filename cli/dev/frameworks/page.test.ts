@@ -15,22 +15,34 @@ interface Recording {
   readonly hyperparams: HyperParams;
 }
 
+interface FrontEnd {
+  readonly fixture: string;
+  /** Name of the learning rate. */
+  readonly rate?: string;
+  /** The case of a wrong name. */
+  readonly typo?: string;
+  /** What the code trains with where it is not given. */
+  readonly defaults?: Readonly<Record<string, unknown>>;
+}
+
 /** Front ends by the name that the page has for them. */
-const FRONT_ENDS: Readonly<Record<string, string>> = {
-  argparse: 'argparse-plain',
-  'argparse, subparsers': 'argparse-subparsers',
-  'click, one command': 'click-command',
-  'click, group': 'click-group',
-  typer: 'typer-plain',
-  fire: 'fire-function',
-  Hydra: 'hydra-plain',
-  'jsonargparse, parser': 'jsonargparse-parser',
-  'jsonargparse, `auto_cli`': 'jsonargparse-auto-cli',
-  absl: 'absl-flags',
-  'simple-parsing': 'simple-parsing',
-  'pydantic-settings': 'pydantic-settings',
-  '`task.connect`': 'connect',
-  '`task.get_parameter`': 'get-parameter',
+const FRONT_ENDS: Readonly<Record<string, FrontEnd>> = {
+  argparse: { fixture: 'argparse-plain' },
+  'argparse, subparsers': { fixture: 'argparse-subparsers' },
+  'click, one command': { fixture: 'click-command' },
+  'click, group': { fixture: 'click-group' },
+  typer: { fixture: 'typer-plain' },
+  fire: { fixture: 'fire-function' },
+  Hydra: { fixture: 'hydra-plain', typo: 'hydra, typo' },
+  'jsonargparse, parser': { fixture: 'jsonargparse-parser' },
+  'jsonargparse, `auto_cli`': { fixture: 'jsonargparse-auto-cli' },
+  LightningCLI: { fixture: 'lightning-cli', defaults: { epochs: 2 } },
+  absl: { fixture: 'absl-flags', typo: 'defines, typo' },
+  'simple-parsing': { fixture: 'simple-parsing' },
+  'pydantic-settings': { fixture: 'pydantic-settings' },
+  Ultralytics: { fixture: 'ultralytics-arguments', rate: 'lr0' },
+  '`task.connect`': { fixture: 'connect' },
+  '`task.get_parameter`': { fixture: 'get-parameter' },
 };
 
 const readRecordings = (frontEnd: string) =>
@@ -43,14 +55,16 @@ test('the page has a row for each front end', () => {
 });
 
 test.each(rows)('%s does what the page says', (label, arrives, name, others, typo) => {
-  const recordings = readRecordings(FRONT_ENDS[label ?? ''] ?? '');
-  const find = (title: string) => recordings.find((recording) => recording.case === title);
+  const { fixture, rate = 'lr', typo: wrong = 'typo', defaults } = FRONT_ENDS[label ?? ''] ?? { fixture: '' };
+  const recordings = readRecordings(fixture);
+  const sends = (param: string) => (recording: Recording) =>
+    recording.sent.some((own) => own.value === '0.5' && formatName(own) === `\`${param}\``);
   expect({ arrives, others, typo }).toEqual({
-    arrives: describeValue(find('one')?.trainedWith?.lr),
-    others: describeOthers(recordings, name ?? ''),
-    typo: describeExit((find('hydra, typo') ?? find('defines, typo') ?? find('typo'))?.exitCode),
+    arrives: describeValue(recordings.find(sends(`Args/${rate}`))?.trainedWith?.[rate]),
+    others: describeOthers(recordings, name ?? '', defaults),
+    typo: describeExit(recordings.find((recording) => recording.case === wrong)?.exitCode),
   });
-  const reached = recordings.filter(({ trainedWith }) => Number(trainedWith?.lr) === 0.5);
+  const reached = recordings.filter(({ trainedWith }) => Number(trainedWith?.[rate]) === 0.5);
   if (name === 'none') expect(reached).toEqual([]);
   else expect(reached.flatMap(({ sent }) => sent.map(formatName))).toContain(name);
 });
@@ -63,16 +77,22 @@ function describeValue(value: unknown): string {
   return value === 0.5 ? 'yes' : 'no';
 }
 
-/** By the seed, where only the rate was given by the name that reaches the training. */
-function describeOthers(recordings: readonly Recording[], name: string): string {
+/** By what has another default, where it was not given and the rate was, by the name that reaches the training. */
+function describeOthers(
+  recordings: readonly Recording[],
+  name: string,
+  defaults: Readonly<Record<string, unknown>> = { seed: 0 },
+): string {
   const reached = recordings.filter(
     ({ sent, trainedWith }) =>
       trainedWith !== undefined &&
-      !sent.some((param) => /seed$/.test(param.name)) &&
+      !sent.some((param) => Object.keys(defaults).some((key) => param.name.endsWith(key))) &&
       (name === 'none' || sent.some((param) => formatName(param) === name)),
   );
   expect(reached).not.toEqual([]);
-  return reached.every(({ trainedWith }) => trainedWith?.seed === 0) ? 'yes' : '**no**';
+  const isKept = ({ trainedWith }: Recording) =>
+    Object.entries(defaults).every(([key, value]) => trainedWith?.[key] === value);
+  return reached.every(isKept) ? 'yes' : '**no**';
 }
 
 function describeExit(exitCode: number | undefined): string {
@@ -85,7 +105,7 @@ describe('what is recorded', () => {
 
   // Those whose code has the last word.
   const others = frontEnds.filter(
-    (name) => !/^(?:seed-overwritten|seed-logged|transformers-arguments)$/.test(name),
+    (name) => !/^(?:seed-overwritten|seed-logged|transformers-arguments|ultralytics-arguments)$/.test(name),
   );
 
   test.each(others)('%s leaves what was sent as it is, with no type but "str"', (frontEnd) => {
@@ -220,4 +240,13 @@ test('Transformers keeps what it is given only with the flag of type bool', () =
     'flag as text': 42,
     'flag as bool': 7,
   });
+});
+
+test('Ultralytics writes its own arguments over General; a connected dict reaches it', () => {
+  const general = readRecordings('ultralytics-arguments').find(({ case: name }) => name === 'general');
+  expect(general?.trainedWith).toMatchObject({ lr0: 0.01, seed: 0 });
+  expect(general?.hyperparams.General).toMatchObject({ lr0: { value: '0.01' }, seed: { value: '0' } });
+  const [connected] = readRecordings('ultralytics-connect');
+  expect(connected?.trainedWith).toMatchObject({ lr0: 0.5, seed: 7, epochs: 1 });
+  expect(connected?.hyperparams.General).toMatchObject({ lr0: { value: '0.5' }, seed: { value: '7' } });
 });

@@ -56,7 +56,9 @@ export async function recordTraining(
   const driver = createClearmlDriver(sandbox.env);
   const { id: project } = await driver.call('projects.create', { name: 'digits', description: '' });
   const id = await driver.createTask({ name: 'train', project, hyperparams: groupParams(run.params ?? []) });
-  const stages = await serveStages(async () => (await driver.getTask(id)).hyperparams ?? {});
+  const stages = await serveStages(async () =>
+    cleanParams((await driver.getTask(id)).hyperparams ?? {}, home),
+  );
   try {
     cpSync(fileURLToPath(run.folder), join(home, 'code'), { recursive: true });
     await driver.startTask(id);
@@ -69,11 +71,7 @@ export async function recordTraining(
     else await driver.failTask(id, `worker execution exit code ${ended.exitCode}`);
     await look(driver, id);
     const task = await driver.getTask(id);
-    const hyperparams = JSON.parse(
-      JSON.stringify(task.hyperparams ?? {})
-        .replaceAll(home, '/home/agent')
-        .replaceAll(/"[0-9a-f]{32}"/g, `"${'0'.repeat(32)}"`),
-    );
+    const hyperparams = cleanParams(task.hyperparams ?? {}, home);
     return {
       exitCode: ended.exitCode,
       ...readTrainedWith(ended.output),
@@ -146,6 +144,12 @@ async function serveStages(readParams: () => Promise<HyperParams>): Promise<Stag
     seen,
     close: () => void server.close(),
   };
+}
+
+/** Without the folder of this run, and the IDs of its tasks. */
+function cleanParams(params: HyperParams, home: string): HyperParams {
+  const text = JSON.stringify(params).replaceAll(home, '/home/agent');
+  return JSON.parse(text.replaceAll(/"[0-9a-f]{32}"/g, `"${'0'.repeat(32)}"`));
 }
 
 function listDifferent(seen: ReadonlyMap<string, HyperParams>, end: HyperParams) {
