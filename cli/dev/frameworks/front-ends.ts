@@ -198,6 +198,10 @@ export const TORCH_FRONT_ENDS: Readonly<Record<string, Cases>> = {
       ['Transformers/learning_rate', '0.5'],
       ['Transformers/seed', '7'],
     ],
+    typo: [
+      ['Transformers/_ignore_hparams_ui_overrides_', 'False', 'bool'],
+      ['Transformers/learning_rat', '0.5'],
+    ],
   },
   'transformers-connect': {
     connected: [

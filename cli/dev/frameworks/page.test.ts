@@ -40,6 +40,7 @@ const FRONT_ENDS: Readonly<Record<string, FrontEnd>> = {
   absl: { fixture: 'absl-flags', typo: 'defines, typo' },
   'simple-parsing': { fixture: 'simple-parsing' },
   'pydantic-settings': { fixture: 'pydantic-settings' },
+  Transformers: { fixture: 'transformers-arguments', rate: 'learning_rate', defaults: { epochs: 1 } },
   Ultralytics: { fixture: 'ultralytics-arguments', rate: 'lr0' },
   '`task.connect`': { fixture: 'connect' },
   '`task.get_parameter`': { fixture: 'get-parameter' },
@@ -239,6 +240,7 @@ test('Transformers keeps what it is given only with the flag of type bool', () =
     'without the flag': 42,
     'flag as text': 42,
     'flag as bool': 7,
+    typo: 42,
   });
 });
 
