@@ -112,6 +112,7 @@ export const FRONT_ENDS: Readonly<Record<string, Cases>> = {
     'hydra, typo': [['Hydra/lrr', '0.5']],
     'hydra, seed': [['Hydra/seed', '7']],
     overrides: [['Args/overrides', "['lr=0.5']"]],
+    'overrides, typo': [['Args/overrides', "['lrr=0.5']"]],
     'overrides untyped': [['Args/overrides', 'lr=0.5']],
   },
   'hydra-init-inside': { ...FEW, hydra: [['Hydra/lr', '0.5']], 'hydra, seed': [['Hydra/seed', '7']] },

@@ -34,6 +34,7 @@ const FRONT_ENDS: Readonly<Record<string, FrontEnd>> = {
   typer: { fixture: 'typer-plain' },
   fire: { fixture: 'fire-function' },
   Hydra: { fixture: 'hydra-plain', typo: 'hydra, typo' },
+  "Hydra's overrides": { fixture: 'hydra-plain', typo: 'overrides, typo' },
   'jsonargparse, parser': { fixture: 'jsonargparse-parser' },
   'jsonargparse, `auto_cli`': { fixture: 'jsonargparse-auto-cli' },
   LightningCLI: { fixture: 'lightning-cli', defaults: { epochs: 2 } },
