@@ -3,7 +3,7 @@ import { runCommand } from '../command-run.ts';
 import { preparePythonEnvironment } from '../python-environment.ts';
 
 /** Frameworks that can stand beside each other; each has its `requirements-NAME.txt`. */
-export type EnvironmentName = 'front-ends' | 'torch' | 'keras';
+export type EnvironmentName = 'front-ends' | 'torch' | 'vision' | 'keras';
 
 /** A Python environment with frameworks in it. */
 export interface Environment {

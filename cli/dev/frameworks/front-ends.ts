@@ -112,6 +112,7 @@ export const FRONT_ENDS: Readonly<Record<string, Cases>> = {
     'hydra, typo': [['Hydra/lrr', '0.5']],
     'hydra, seed': [['Hydra/seed', '7']],
     overrides: [['Args/overrides', "['lr=0.5']"]],
+    'overrides, typo': [['Args/overrides', "['lrr=0.5']"]],
     'overrides untyped': [['Args/overrides', 'lr=0.5']],
   },
   'hydra-init-inside': { ...FEW, hydra: [['Hydra/lr', '0.5']], 'hydra, seed': [['Hydra/seed', '7']] },
@@ -173,6 +174,7 @@ export const TORCH_FRONT_ENDS: Readonly<Record<string, Cases>> = {
     one: args(['model.lr', '0.5']),
     seed: args(['seed_everything', '7']),
     typo: args(['model.lrr', '0.5']),
+    'without its class': [LR],
     'with what it needs': args(['model.lr', '0.5'], ['seed_everything', '7'], ['trainer.max_epochs', '2']),
   },
   'lightning-cli-connect': {
@@ -197,10 +199,32 @@ export const TORCH_FRONT_ENDS: Readonly<Record<string, Cases>> = {
       ['Transformers/learning_rate', '0.5'],
       ['Transformers/seed', '7'],
     ],
+    typo: [
+      ['Transformers/_ignore_hparams_ui_overrides_', 'False', 'bool'],
+      ['Transformers/learning_rat', '0.5'],
+    ],
   },
   'transformers-connect': {
     connected: [
       ['General/learning_rate', '0.5'],
+      ['General/seed', '7'],
+    ],
+  },
+};
+
+/** Those that take torch and pictures. */
+export const VISION_FRONT_ENDS: Readonly<Record<string, Cases>> = {
+  'ultralytics-arguments': {
+    one: args(['lr0', '0.5']),
+    general: [
+      ['General/lr0', '0.5'],
+      ['General/seed', '7'],
+    ],
+    typo: [['General/epoch', '9']],
+  },
+  'ultralytics-connect': {
+    connected: [
+      ['General/lr0', '0.5'],
       ['General/seed', '7'],
     ],
   },

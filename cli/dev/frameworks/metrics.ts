@@ -1,6 +1,8 @@
+import type { EnvironmentName } from './environments.ts';
+
 /** A training whose metrics are recorded: a file of `trainings/`. */
 export interface MetricsCase {
-  readonly environment: 'torch' | 'keras';
+  readonly environment: EnvironmentName;
   /** Arguments of Python, where it takes more than the file. */
   readonly command?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -10,15 +12,23 @@ export interface MetricsCase {
 
 const TRANSFORMERS =
   /^(?:train\/(?:grad_norm|learning_rate|epoch|total_flos|train_runtime|train_samples_per_second|train_steps_per_second)|eval\/(?:runtime|samples_per_second|steps_per_second)|Summary\/(?:total_flos|train_runtime|train_samples_per_second|train_steps_per_second|epoch))$/;
+const trainTransformers = (...reportTo: readonly string[]): MetricsCase => ({
+  environment: 'torch',
+  command: ['transformers-trainer.py', ...reportTo],
+});
 const LIGHTNING = /^(?:epoch\/epoch|hp_metric\/hp_metric|lr\/lr)$/;
+const FASTAI = /^(?:eps|lr|mom|sqr_mom|wd|model_stats_gradients(?:_num_zeros)?)_\d+\//;
+const ULTRALYTICS = /^(?:lr\/|Epoch Time\/|Summary\/model\/)/;
 /** Where the backend is tensorflow, nothing needs to be imported. */
 const KERAS = { environment: 'keras', env: { KERAS_BACKEND: 'jax' } } as const;
 
 export const METRICS: Readonly<Record<string, MetricsCase>> = {
   'lightning-tensorboard': { environment: 'torch', bookkeeping: LIGHTNING },
   'lightning-csv': { environment: 'torch' },
-  'transformers-clearml': { environment: 'torch', bookkeeping: TRANSFORMERS },
-  'transformers-default': { environment: 'torch' },
+  'transformers-clearml': { ...trainTransformers('clearml'), bookkeeping: TRANSFORMERS },
+  'transformers-tensorboard': { ...trainTransformers('tensorboard'), bookkeeping: TRANSFORMERS },
+  'transformers-all': { ...trainTransformers('all'), bookkeeping: TRANSFORMERS },
+  'transformers-default': trainTransformers(),
   'torch-tensorboard': { environment: 'torch' },
   tensorboardx: { environment: 'torch' },
   'ignite-logger': { environment: 'torch', bookkeeping: /^lr\// },
@@ -38,4 +48,12 @@ export const METRICS: Readonly<Record<string, MetricsCase>> = {
   'keras-callback': { ...KERAS, bookkeeping: /^(?:epoch_learning_rate\/|evaluation_\w+_vs_iterations\/)/ },
   'keras-without-tensorflow': KERAS,
   'keras-plain': KERAS,
+  'fastai-learner': { environment: 'vision', bookkeeping: FASTAI },
+  'fastai-tensorboard': {
+    environment: 'vision',
+    command: ['fastai-learner.py', 'tensorboard'],
+    bookkeeping: FASTAI,
+  },
+  'ultralytics-train': { environment: 'vision', bookkeeping: ULTRALYTICS },
+  optimizer: { environment: 'torch', bookkeeping: /^(?:remaining budget|resources)\// },
 };

@@ -15,22 +15,36 @@ interface Recording {
   readonly hyperparams: HyperParams;
 }
 
+interface FrontEnd {
+  readonly fixture: string;
+  /** Name of the learning rate. */
+  readonly rate?: string;
+  /** The case of a wrong name. */
+  readonly typo?: string;
+  /** What the code trains with where it is not given. */
+  readonly defaults?: Readonly<Record<string, unknown>>;
+}
+
 /** Front ends by the name that the page has for them. */
-const FRONT_ENDS: Readonly<Record<string, string>> = {
-  argparse: 'argparse-plain',
-  'argparse, subparsers': 'argparse-subparsers',
-  'click, one command': 'click-command',
-  'click, group': 'click-group',
-  typer: 'typer-plain',
-  fire: 'fire-function',
-  Hydra: 'hydra-plain',
-  'jsonargparse, parser': 'jsonargparse-parser',
-  'jsonargparse, `auto_cli`': 'jsonargparse-auto-cli',
-  absl: 'absl-flags',
-  'simple-parsing': 'simple-parsing',
-  'pydantic-settings': 'pydantic-settings',
-  '`task.connect`': 'connect',
-  '`task.get_parameter`': 'get-parameter',
+const FRONT_ENDS: Readonly<Record<string, FrontEnd>> = {
+  argparse: { fixture: 'argparse-plain' },
+  'argparse, subparsers': { fixture: 'argparse-subparsers' },
+  'click, one command': { fixture: 'click-command' },
+  'click, group': { fixture: 'click-group' },
+  typer: { fixture: 'typer-plain' },
+  fire: { fixture: 'fire-function' },
+  Hydra: { fixture: 'hydra-plain', typo: 'hydra, typo' },
+  "Hydra's overrides": { fixture: 'hydra-plain', typo: 'overrides, typo' },
+  'jsonargparse, parser': { fixture: 'jsonargparse-parser' },
+  'jsonargparse, `auto_cli`': { fixture: 'jsonargparse-auto-cli' },
+  LightningCLI: { fixture: 'lightning-cli', defaults: { epochs: 2 } },
+  absl: { fixture: 'absl-flags', typo: 'defines, typo' },
+  'simple-parsing': { fixture: 'simple-parsing' },
+  'pydantic-settings': { fixture: 'pydantic-settings' },
+  Transformers: { fixture: 'transformers-arguments', rate: 'learning_rate', defaults: { epochs: 1 } },
+  Ultralytics: { fixture: 'ultralytics-arguments', rate: 'lr0' },
+  '`task.connect`': { fixture: 'connect' },
+  '`task.get_parameter`': { fixture: 'get-parameter' },
 };
 
 const readRecordings = (frontEnd: string) =>
@@ -43,14 +57,16 @@ test('the page has a row for each front end', () => {
 });
 
 test.each(rows)('%s does what the page says', (label, arrives, name, others, typo) => {
-  const recordings = readRecordings(FRONT_ENDS[label ?? ''] ?? '');
-  const find = (title: string) => recordings.find((recording) => recording.case === title);
+  const { fixture, rate = 'lr', typo: wrong = 'typo', defaults } = FRONT_ENDS[label ?? ''] ?? { fixture: '' };
+  const recordings = readRecordings(fixture);
+  const sends = (param: string) => (recording: Recording) =>
+    recording.sent.some((own) => own.value === '0.5' && formatName(own) === `\`${param}\``);
   expect({ arrives, others, typo }).toEqual({
-    arrives: describeValue(find('one')?.trainedWith?.lr),
-    others: describeOthers(recordings, name ?? ''),
-    typo: describeExit((find('hydra, typo') ?? find('defines, typo') ?? find('typo'))?.exitCode),
+    arrives: describeValue(recordings.find(sends(`Args/${rate}`))?.trainedWith?.[rate]),
+    others: describeOthers(recordings, name ?? '', defaults),
+    typo: describeExit(recordings.find((recording) => recording.case === wrong)?.exitCode),
   });
-  const reached = recordings.filter(({ trainedWith }) => Number(trainedWith?.lr) === 0.5);
+  const reached = recordings.filter(({ trainedWith }) => Number(trainedWith?.[rate]) === 0.5);
   if (name === 'none') expect(reached).toEqual([]);
   else expect(reached.flatMap(({ sent }) => sent.map(formatName))).toContain(name);
 });
@@ -63,16 +79,22 @@ function describeValue(value: unknown): string {
   return value === 0.5 ? 'yes' : 'no';
 }
 
-/** By the seed, where only the rate was given by the name that reaches the training. */
-function describeOthers(recordings: readonly Recording[], name: string): string {
+/** By what has another default, where it was not given and the rate was, by the name that reaches the training. */
+function describeOthers(
+  recordings: readonly Recording[],
+  name: string,
+  defaults: Readonly<Record<string, unknown>> = { seed: 0 },
+): string {
   const reached = recordings.filter(
     ({ sent, trainedWith }) =>
       trainedWith !== undefined &&
-      !sent.some((param) => /seed$/.test(param.name)) &&
+      !sent.some((param) => Object.keys(defaults).some((key) => param.name.endsWith(key))) &&
       (name === 'none' || sent.some((param) => formatName(param) === name)),
   );
   expect(reached).not.toEqual([]);
-  return reached.every(({ trainedWith }) => trainedWith?.seed === 0) ? 'yes' : '**no**';
+  const isKept = ({ trainedWith }: Recording) =>
+    Object.entries(defaults).every(([key, value]) => trainedWith?.[key] === value);
+  return reached.every(isKept) ? 'yes' : '**no**';
 }
 
 function describeExit(exitCode: number | undefined): string {
@@ -85,7 +107,7 @@ describe('what is recorded', () => {
 
   // Those whose code has the last word.
   const others = frontEnds.filter(
-    (name) => !/^(?:seed-overwritten|seed-logged|transformers-arguments)$/.test(name),
+    (name) => !/^(?:seed-overwritten|seed-logged|transformers-arguments|ultralytics-arguments)$/.test(name),
   );
 
   test.each(others)('%s leaves what was sent as it is, with no type but "str"', (frontEnd) => {
@@ -112,13 +134,17 @@ const readMetrics = (name: string) => readFixture(`frameworks/${name}`) as Metri
 const FRAMEWORKS: Readonly<Record<string, string>> = {
   Lightning: 'lightning-tensorboard',
   Transformers: 'transformers-clearml',
+  'Transformers, with TensorBoard': 'transformers-tensorboard',
   "torch's `SummaryWriter`": 'torch-tensorboard',
   tensorboardX: 'tensorboardx',
   XGBoost: 'xgboost-train',
   LightGBM: 'lightgbm-train',
   CatBoost: 'catboost-train',
   Keras: 'keras-callback',
+  fastai: 'fastai-learner',
+  Ultralytics: 'ultralytics-train',
   ignite: 'ignite-logger',
+  '`HyperParameterOptimizer`, its own task': 'optimizer',
 };
 
 const frameworks = readTable('## Metrics');
@@ -169,6 +195,25 @@ test('two processes that both report give each iteration two reports, of which t
   expect([count(first), first?.curves['loss/train']]).toEqual([5, [5, 0, 4]]);
 });
 
+test('Transformers that reports to ClearML and to TensorBoard reports each number twice', () => {
+  const [one, all] = ['transformers-clearml', 'transformers-all'].map((name) => {
+    const { lastMetrics, curves } = readMetrics(name);
+    const count = listMetrics(lastMetrics).find((metric) => metric.name === 'eval/loss')?.count;
+    return [count, curves['eval/loss']?.[0]];
+  });
+  expect([one, all]).toEqual([
+    [4, 3],
+    [8, 3],
+  ]);
+});
+
+test("fastai's own callback for TensorBoard reports the same numbers by other names", () => {
+  const listNames = (name: string) => listMetrics(readMetrics(name).lastMetrics).map((metric) => metric.name);
+  const added = listNames('fastai-tensorboard').filter((name) => !listNames('fastai-learner').includes(name));
+  expect(added).toEqual(expect.arrayContaining(['valid_loss/valid_loss', 'accuracy/accuracy']));
+  expect(listNames('fastai-tensorboard')).toEqual(expect.arrayContaining(listNames('fastai-learner')));
+});
+
 test('NaN arrives as 0.0, whether the training hears of it or not', () => {
   for (const name of ['logger-heard', 'logger-muted'])
     expect(listMetrics(readMetrics(name).lastMetrics)).toMatchObject([
@@ -196,5 +241,15 @@ test('Transformers keeps what it is given only with the flag of type bool', () =
     'without the flag': 42,
     'flag as text': 42,
     'flag as bool': 7,
+    typo: 42,
   });
+});
+
+test('Ultralytics writes its own arguments over General; a connected dict reaches it', () => {
+  const general = readRecordings('ultralytics-arguments').find(({ case: name }) => name === 'general');
+  expect(general?.trainedWith).toMatchObject({ lr0: 0.01, seed: 0 });
+  expect(general?.hyperparams.General).toMatchObject({ lr0: { value: '0.01' }, seed: { value: '0' } });
+  const [connected] = readRecordings('ultralytics-connect');
+  expect(connected?.trainedWith).toMatchObject({ lr0: 0.5, seed: 7, epochs: 1 });
+  expect(connected?.hyperparams.General).toMatchObject({ lr0: { value: '0.5' }, seed: { value: '7' } });
 });

@@ -56,7 +56,9 @@ export async function recordTraining(
   const driver = createClearmlDriver(sandbox.env);
   const { id: project } = await driver.call('projects.create', { name: 'digits', description: '' });
   const id = await driver.createTask({ name: 'train', project, hyperparams: groupParams(run.params ?? []) });
-  const stages = await serveStages(async () => (await driver.getTask(id)).hyperparams ?? {});
+  const stages = await serveStages(async () =>
+    cleanParams((await driver.getTask(id)).hyperparams ?? {}, home),
+  );
   try {
     cpSync(fileURLToPath(run.folder), join(home, 'code'), { recursive: true });
     await driver.startTask(id);
@@ -69,7 +71,7 @@ export async function recordTraining(
     else await driver.failTask(id, `worker execution exit code ${ended.exitCode}`);
     await look(driver, id);
     const task = await driver.getTask(id);
-    const hyperparams = JSON.parse(JSON.stringify(task.hyperparams ?? {}).replaceAll(home, '/home/agent'));
+    const hyperparams = cleanParams(task.hyperparams ?? {}, home);
     return {
       exitCode: ended.exitCode,
       ...readTrainedWith(ended.output),
@@ -111,6 +113,7 @@ function agentEnvironment(id: string, home: string): Record<string, string | und
     PYTHONUNBUFFERED: '1',
     // Frameworks ask for nothing from the internet, and count on one core.
     HF_HUB_OFFLINE: '1',
+    YOLO_OFFLINE: 'true',
     // Else each run makes its list of fonts anew.
     MPLCONFIGDIR: fileURLToPath(new URL('../../../.cache/matplotlib', import.meta.url)),
     OMP_NUM_THREADS: '1',
@@ -143,6 +146,12 @@ async function serveStages(readParams: () => Promise<HyperParams>): Promise<Stag
   };
 }
 
+/** Without the folder of this run, and the IDs of its tasks. */
+function cleanParams(params: HyperParams, home: string): HyperParams {
+  const text = JSON.stringify(params).replaceAll(home, '/home/agent');
+  return JSON.parse(text.replaceAll(/"[0-9a-f]{32}"/g, `"${'0'.repeat(32)}"`));
+}
+
 function listDifferent(seen: ReadonlyMap<string, HyperParams>, end: HyperParams) {
   const different = [...seen].filter(([, params]) => JSON.stringify(params) !== JSON.stringify(end));
   return Object.fromEntries(different);
@@ -156,7 +165,7 @@ export function readTrainedWith(output: string): { trainedWith?: unknown } {
 
 /** What differs from run to run, or says nothing about the training. */
 const NOISE =
-  /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU|^Matplotlib is building/;
+  /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU|^Matplotlib is building|^Ultralytics \d/;
 
 /** The last lines, with the folders of this machine by other names. */
 export function cleanConsole(
