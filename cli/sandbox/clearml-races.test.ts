@@ -200,16 +200,22 @@ describe('other changes at the same time', () => {
 describe('creating projects at the same time', () => {
   const create = (name: string) => send('projects.create', { name });
 
+  /** Creates a project while another request is between its look for the first one's and what follows. */
+  async function createMeanwhile(first: string, meanwhile: string) {
+    const held = hold.next('projects.create', 'project looked for');
+    const answering = create(first);
+    await held.reached;
+    const { code } = await create(meanwhile);
+    held.release();
+    return [code, (await answering).code];
+  }
+
   test('is 400/801 for one that somebody else has just created', async () => {
-    pauseAt = () => sleep(1);
-    const answers = await Promise.all([create('Team'), create('Team')]);
-    expect(answers.map(({ code }) => code)).toEqual(['200/0', '400/801']);
+    expect(await createMeanwhile('Team', 'Team')).toEqual(['200/0', '400/801']);
   });
 
   test('is 400/801 for what it lies in too, and it is not created then', async () => {
-    pauseAt = () => sleep(1);
-    const answers = await Promise.all([create('Team/one'), create('Team/two')]);
-    expect(answers.map(({ code }) => code)).toEqual(['200/0', '400/801']);
+    expect(await createMeanwhile('Team/two', 'Team/one')).toEqual(['200/0', '400/801']);
     const { projects } = await call('projects.get_all', { only_fields: ['name'] });
     expect((projects as Reply[]).map(({ name }) => name).sort()).toEqual(['Team', 'Team/one']);
     expect((await create('Team/two')).code).toBe('200/0');
