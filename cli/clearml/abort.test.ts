@@ -109,6 +109,22 @@ function createServer(
   };
 }
 
+/** Ends tasks with a minute's time, unless another deadline is given. */
+function abort(
+  server: AbortServer,
+  ids: readonly string[],
+  clock: Clock,
+  options: Partial<Parameters<typeof abortTasks>[2]> = {},
+) {
+  return abortTasks(server, ids, {
+    clock,
+    reason: 'r',
+    ending,
+    deadlineMs: clock.now() + 60_000,
+    ...options,
+  });
+}
+
 function endByAgent(task: FakeTask): void {
   task.status = 'stopped';
   task.statusMessage = 'Changed by clearml-agent worker:0';
@@ -121,12 +137,7 @@ test('a stop that the agent forgets is sent again every second until the task ha
     { [A]: { startedAtMs: clock.now() } },
     { read: (task, _id, nth) => (nth === 8 ? endByAgent(task) : undefined) },
   );
-  const outcome = await abortTasks(server, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A], clock);
   expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
   expect(calls).toEqual([0, 0.25, 1.25, 2.25, 3.25, 4.25, 5.25].map((at) => `${at} stop a`));
   expect(seconds()).toBe(6.25);
@@ -147,12 +158,7 @@ test('a queued task is dequeued, and an agent that had just taken it is noticed 
       stop: (task) => endByAgent(task),
     },
   );
-  const outcome = await abortTasks(server, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A], clock);
   expect(outcome.ended).toEqual([A]);
   expect(calls).toEqual(['0 dequeue a', '1.25 stop a']);
 });
@@ -168,7 +174,7 @@ test('a dequeued task counts as ended once it has stayed a draft for two seconds
       },
     },
   );
-  await abortTasks(server, [A], { clock, reason: 'r', ending, deadlineMs: clock.now() + 60_000 });
+  await abort(server, [A], clock);
   expect(calls).toEqual(['0 dequeue a']);
   expect(seconds()).toBe(2.25);
 });
@@ -184,12 +190,7 @@ test('a task that stays queued although it was dequeued (it was in two queues) i
       },
     },
   );
-  const outcome = await abortTasks(server, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A], clock);
   expect(outcome.ended).toEqual([A]);
   expect(calls.map((call) => call.split(' ')[1])).toEqual(['dequeue', 'dequeue', 'dequeue', 'stop']);
 });
@@ -214,7 +215,7 @@ test('a task stopped while its agent was starting is watched until nothing can s
       },
     },
   );
-  await abortTasks(server, [A], { clock, reason: 'r', ending, deadlineMs: clock.now() + 60_000 });
+  await abort(server, [A], clock);
   expect(calls).toEqual(['0 stop a', '3.25 stop a']);
   expect(seconds()).toBe(4.25);
 });
@@ -235,12 +236,7 @@ test.each([
   async (_name, task) => {
     const clock = createSimulatedClock();
     const { server, calls, seconds } = createServer(clock, { [A]: task });
-    const outcome = await abortTasks(server, [A, A], {
-      clock,
-      reason: 'r',
-      ending,
-      deadlineMs: clock.now() + 60_000,
-    });
+    const outcome = await abort(server, [A, A], clock);
     expect(outcome.ended).toEqual([A]);
     expect(calls).toEqual([]);
     expect(seconds()).toBe(0);
@@ -250,12 +246,7 @@ test.each([
 test('a task that is gone has ended, and one request serves all tasks that are left', async () => {
   const clock = createSimulatedClock();
   const { server, counts } = createServer(clock, { [B]: {} }, { stop: (task) => endByAgent(task) });
-  const outcome = await abortTasks(server, [A, B], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A, B], clock);
   expect(outcome.ended).toEqual([A, B]);
   expect(counts).toEqual({ read: 2, stop: 1, dequeue: 0 });
 });
@@ -263,12 +254,7 @@ test('a task that is gone has ended, and one request serves all tasks that are l
 test('what has not ended by the deadline is unconfirmed, and the deadline is kept', async () => {
   const clock = createSimulatedClock();
   const { server, seconds } = createServer(clock, { [A]: {}, [B]: { status: 'failed' } });
-  const outcome = await abortTasks(server, [A, B], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 9000,
-  });
+  const outcome = await abort(server, [A, B], clock, { deadlineMs: clock.now() + 9000 });
   expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [B], unconfirmed: [A] });
   expect(seconds()).toBe(9);
 });
@@ -286,12 +272,7 @@ test('a deadline passes also while the server keeps a request waiting', async ()
     note: async () => undefined,
     findChildren: async () => NO_CHILDREN,
   };
-  const outcome = await abortTasks(silent, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 9000,
-  });
+  const outcome = await abort(silent, [A], clock, { deadlineMs: clock.now() + 9000 });
   expect(outcome.unconfirmed).toEqual([A]);
 });
 
@@ -332,12 +313,7 @@ test('a draft that is in a queue all the same is taken out, and a worker that ha
     },
   );
   inQueue.add(A);
-  const outcome = await abortTasks(server, [A, B], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A, B], clock);
   expect(outcome.ended).toEqual([B, A]);
   expect(calls).toEqual(['1.25 stop a']);
   expect(seconds()).toBeLessThan(3);
@@ -357,12 +333,7 @@ test.each(['stop', 'dequeue'] as const)(
         },
       },
     );
-    const outcome = await abortTasks(server, [A], {
-      clock,
-      reason: 'r',
-      ending,
-      deadlineMs: clock.now() + 60_000,
-    });
+    const outcome = await abort(server, [A], clock);
     expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
     expect(seconds()).toBe(1.5);
   },
@@ -383,12 +354,8 @@ describe('a task that another pull request takes meanwhile', () => {
       },
     );
     users.set(A, ['pr:7']);
-    const outcome = await abortTasks(server, [A, B], {
-      clock,
-      reason: 'r',
-      ending,
+    const outcome = await abort(server, [A, B], clock, {
       seen: new Map([A, B].map((id) => [id, { runtime: {}, tags: id === A ? ['pr:7'] : [] }])),
-      deadlineMs: clock.now() + 60_000,
     });
     expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [B], taken: [A] });
     // It may have been dequeued before: then the other side enqueues it again.
@@ -410,12 +377,7 @@ test('refused credentials end the attempt at once', async () => {
   const clock = createSimulatedClock();
   const refused = new Failure('no', { exitCode: EXIT_CODES.refused, remedy: 'key' });
   const { server } = createServer(clock, { [A]: {} });
-  const attempt = abortTasks({ ...server, readStates: () => Promise.reject(refused) }, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const attempt = abort({ ...server, readStates: () => Promise.reject(refused) }, [A], clock);
   await expect(attempt).rejects.toBe(refused);
 });
 
@@ -525,12 +487,7 @@ test('the children of a task are ended with it, also those that it starts until 
     },
   );
   children.set(A, { own: [B], clones: [D] });
-  const outcome = await abortTasks(server, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A], clock);
   expect(outcome).toMatchObject({ unconfirmed: [], children: [B, C], clones: [D] });
   expect(new Set(outcome.ended)).toEqual(new Set([A, B, C]));
   expect([all.get(B)?.status, all.get(C)?.status]).toEqual(['stopped', 'created']);
@@ -550,12 +507,7 @@ test('a task that Kubernetes moves from one queue to the next is taken out of th
       dequeue: (task) => Object.assign(task, { status: 'created' }),
     },
   );
-  const outcome = await abortTasks(server, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A], clock);
   expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
   expect(calls).toEqual(['10.25 dequeue a']);
   expect(all.get(A)?.status).toBe('created');
@@ -565,12 +517,7 @@ test('a task that stays stopped on its way to a pod has ended', async () => {
   const clock = createSimulatedClock();
   const moving = { status: 'stopped', statusReason: 'moving to k8s pending queue' } as const;
   const { server, calls, seconds } = createServer(clock, { [A]: moving });
-  const outcome = await abortTasks(server, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A], clock);
   expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
   expect(calls).toEqual([]);
   expect(seconds()).toBeCloseTo(30.25);
@@ -588,12 +535,7 @@ test('a task that an enqueue under way puts into its queue after our dequeue is 
       },
     },
   );
-  const outcome = await abortTasks(server, [A], {
-    clock,
-    reason: 'r',
-    ending,
-    deadlineMs: clock.now() + 60_000,
-  });
+  const outcome = await abort(server, [A], clock);
   expect(outcome).toEqual({ ...NOTHING_ENDED, ended: [A] });
   expect(calls).toEqual(['0 dequeue a']);
   expect([...inQueue]).toEqual([]);
