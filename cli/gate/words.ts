@@ -187,6 +187,10 @@ function explainNeed(
   return `${count(needed.pullRequest, 'more seed')} here and ${needed.base} more on the base commit would decide.`;
 }
 
+function nameSide(side: 'pull-request' | 'base'): string {
+  return side === 'base' ? 'on the base' : 'here';
+}
+
 /** What a reader should know, although it decides nothing. */
 function explainNote(note: GateNote): string {
   switch (note.kind) {
@@ -197,11 +201,11 @@ function explainNote(note: GateNote): string {
     case 'fewer-reports':
       return `${countTasks(note.tasks)} reported it fewer times than the base's ${note.baseline}.`;
     case 'seed-not-used':
-      return `${note.runs} seeds gave bit-identical results in every metric ${note.side === 'base' ? 'on the base' : 'here'}. The training does not seem to use its seed, so they count as one run.`;
+      return `${note.runs} seeds gave bit-identical results in every metric ${nameSide(note.side)}. The training does not seem to use its seed, so they count as one run.`;
     case 'seed-lost':
       return note.runs === 1
-        ? `Nothing shows that the seed of 1 run ${note.side === 'base' ? 'on the base' : 'here'} reached the training.`
-        : `Nothing shows that the seeds of ${note.runs} runs ${note.side === 'base' ? 'on the base' : 'here'} reached the training: these runs may be the same training.`;
+        ? `Nothing shows that the seed of 1 run ${nameSide(note.side)} reached the training.`
+        : `Nothing shows that the seeds of ${note.runs} runs ${nameSide(note.side)} reached the training: these runs may be the same training.`;
     case 'uneven-runs':
       return `${countRuns(note.pullRequest)} against ${countRuns(note.base)}: this can block good pull requests more often than the same number of seeds, two or more, on both sides.`;
     case 'range-widened':

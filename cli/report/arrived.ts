@@ -1,6 +1,6 @@
 import { type Arrival, judgeArrival, listDeclared } from '../training/params/arrival.ts';
 import { listLost } from '../training/params/arrival-words.ts';
-import type { Baseline } from './baseline/baseline.ts';
+import { listHistory } from './baseline/baseline.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources } from './sources.ts';
 
@@ -17,9 +17,7 @@ export function listKnownParams({
   baseline,
   anchors,
 }: Pick<ReportSources, 'tasks' | 'baseline' | 'anchors'>): ReadonlySet<string> {
-  const others = [baseline, ...anchors].flatMap((side: Baseline) =>
-    side.kind === 'found' ? side.history.flatMap((commit) => commit.tasks) : [],
-  );
+  const others = [baseline, ...anchors].flatMap(listHistory).flatMap((commit) => commit.tasks);
   return new Set([...tasks, ...others].flatMap(listDeclared));
 }
 

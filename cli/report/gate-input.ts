@@ -32,6 +32,7 @@ import {
   type Baseline,
   type FoundBaseline,
   listBaselineTasks,
+  listHistory,
   type MissingBaseline,
 } from './baseline/baseline.ts';
 import { type Curves, countReportsPerPoint, restoreExtremes } from './drawing/curve.ts';
@@ -74,7 +75,7 @@ export function needsConsoleToShow(
     const series = hasZero || Number.isInteger(value) ? readSeries(metric, { id }, curves) : undefined;
     if (series === undefined) return false;
     return (
-      (hasZero && hasStrayZero(series, isLoss(metric.name) ? 'underflow' : 'loose')) ||
+      (hasZero && hasStrayZeroOf(metric, series)) ||
       (Number.isInteger(value) && needsConsole({ value, pick, series }))
     );
   };
@@ -82,6 +83,10 @@ export function needsConsoleToShow(
     const metric = own.get(name);
     return metric !== undefined && isDoubtful(metric, pick) && !isSchedule(name);
   });
+}
+
+function hasStrayZeroOf({ name }: Metric, series: readonly number[]): boolean {
+  return hasStrayZero(series, isLoss(name) ? 'underflow' : 'loose');
 }
 
 /** Why a number that a report shows is no measurement, or may be none. */
@@ -125,10 +130,7 @@ export function createDoubter(sources: DoubtSources, rules: readonly MetricRule[
     const log = consoles.get(task.id);
     const series = metric.min === 0 || metric.max === 0 ? readSeries(metric, task, curves) : undefined;
     const isReplaced = log !== undefined && listReplacements(log.lines).includes(0);
-    return (
-      !isReplaced &&
-      (series === undefined || !hasStrayZero(series, isLoss(metric.name) ? 'underflow' : 'loose'))
-    );
+    return !isReplaced && (series === undefined || !hasStrayZeroOf(metric, series));
   };
 
   const doubtBy = (
@@ -194,7 +196,7 @@ function indexOthers({ tasks, baseline, anchors = [] }: DoubtSources, rules: rea
     const built = new Map<string, OtherRun[]>();
     const commits = [baseline, ...anchors].flatMap((one) => [
       listBaselineTasks(one),
-      ...(one.kind === 'found' ? one.history.map((commit) => commit.tasks) : []),
+      ...listHistory(one).map((commit) => commit.tasks),
     ]);
     for (const [group, runs] of [tasks, ...commits].entries()) {
       for (const task of runs) {

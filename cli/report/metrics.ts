@@ -6,7 +6,7 @@ import { listReplacements } from '../gate/suspicious-value.ts';
 import type { MetricRule } from '../shell/config.ts';
 import type { Metric, MetricPick } from '../training/metrics.ts';
 import { isSuccess } from '../training/task.ts';
-import { listBaselineTasks } from './baseline/baseline.ts';
+import { listBaselineTasks, listHistory } from './baseline/baseline.ts';
 import { averageCurves, type Curve, drawSparkline, dropValues, restoreExtremes } from './drawing/curve.ts';
 import { createDoubter, type FindDoubt, type ShownDoubt } from './gate-input.ts';
 import { isPattern } from './ranking.ts';
@@ -144,7 +144,7 @@ function indexSides(sources: MetricSources, findDoubt: FindDoubt): Sides {
   const index = (side: readonly ReportedTask[]) =>
     side.map((task) => ({ task, metrics: new Map(task.metrics.map((metric) => [metric.name, metric])) }));
   const base = index(listBaselineTasks(baseline));
-  const older = baseline.kind === 'found' ? baseline.history.slice(1, NOISE_COMMITS) : [];
+  const older = listHistory(baseline).slice(1, NOISE_COMMITS);
   return {
     own: index(tasks),
     base,

@@ -1,4 +1,5 @@
 import type { GateResult } from '../gate/data.ts';
+import { formatRunUrl } from '../github/event.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { findAttemptStart } from '../training/attempt.ts';
 import { type Cause, explainEnd, isAgentShutDown } from '../training/cause/cause.ts';
@@ -292,7 +293,11 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     overwritten: describeOverwritten(sources),
     unread: sources.unread,
     runUrl:
-      runId === undefined ? null : formatGithubUrl(`actions/runs/${encodeURIComponent(runId)}`, context),
+      formatRunUrl({
+        runId,
+        repository: context.pullRequest?.repository,
+        serverUrl: context.githubUrl,
+      }) ?? null,
   };
 }
 

@@ -55,10 +55,12 @@ export function createSetUpFilter(): SetUpFilter {
 
 /** Where a console's last attempt begins; 0 where it shows no beginning. */
 export function findAttemptStart(log: readonly string[]): number {
-  return Math.max(
-    0,
-    log.findLastIndex((line) => ATTEMPT_STARTS.test(line)),
-  );
+  return Math.max(0, findAttemptBody(log) - 1);
+}
+
+/** The same after the line that says so. */
+export function findAttemptBody(log: readonly string[]): number {
+  return log.findLastIndex((line) => ATTEMPT_STARTS.test(line)) + 1;
 }
 
 /** Id of the queue that the console's last attempt was taken from. */

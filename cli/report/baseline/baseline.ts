@@ -22,6 +22,11 @@ export function listBaselineTasks(baseline: Baseline): readonly ReportedTask[] {
   return baseline.kind === 'found' ? baseline.tasks : [];
 }
 
+/** The commits that a baseline has tasks of, the nearest first; none for one that was not found. */
+export function listHistory(baseline: Baseline): readonly CommitTasks[] {
+  return baseline.kind === 'found' ? baseline.history : [];
+}
+
 /** Tasks to compare with, and their origin. */
 export interface FoundBaseline {
   readonly kind: 'found';

@@ -1,4 +1,4 @@
-import { ATTEMPT_STARTS, EXECUTION_STARTS } from '../attempt.ts';
+import { EXECUTION_STARTS, findAttemptBody } from '../attempt.ts';
 import { FRONT_END_ADVICE } from '../params/front-end.ts';
 import { isOutOfMemory } from './out-of-memory.ts';
 import { type Ending, findTraceback, type LineRange } from './traceback.ts';
@@ -681,7 +681,7 @@ function describeEnding({ exception, text, place, lines }: Ending): Finding {
 
 /** What the program printed, and where it begins in the log: a task that was enqueued again has the logs of all its runs. */
 function readTraining({ log }: Evidence): { readonly lines: readonly string[]; readonly first: number } {
-  const run = log.findLastIndex((line) => ATTEMPT_STARTS.test(line)) + 1;
+  const run = findAttemptBody(log);
   const start = log.slice(run).findIndex((line) => line.includes(EXECUTION_STARTS)) + 1;
   // Set-up failed: a traceback in it is the agent's own.
   if (start === 0 && log.slice(run).some((line) => SETUP_STARTS.test(line)))
@@ -691,7 +691,7 @@ function readTraining({ log }: Evidence): { readonly lines: readonly string[]; r
 
 /** What the agent printed before it started the program. */
 function readSetup({ log }: Evidence): readonly string[] {
-  const run = log.slice(log.findLastIndex((line) => ATTEMPT_STARTS.test(line)) + 1);
+  const run = log.slice(findAttemptBody(log));
   const start = run.findIndex((line) => line.includes(EXECUTION_STARTS));
   return start < 0 ? run : run.slice(0, start);
 }

@@ -1,5 +1,5 @@
 import { toSingleLine } from '../../text/single-line.ts';
-import { ATTEMPT_STARTS } from '../attempt.ts';
+import { findAttemptBody } from '../attempt.ts';
 import { type Ending, explainEnding } from '../ending.ts';
 import { formatAgentCommand } from '../task.ts';
 import type { EndReason } from '../task-life.ts';
@@ -67,7 +67,7 @@ export function explainEnd(end: EndReason, evidence: Evidence, ending?: Ending):
  * the console tells the two apart (clearml-agent 3.0.3, worker.py `handle_task_process_termination`).
  */
 export function isAgentShutDown({ statusReason, log }: Evidence): boolean {
-  const run = log.slice(log.findLastIndex((line) => ATTEMPT_STARTS.test(line)) + 1);
+  const run = log.slice(findAttemptBody(log));
   const has = (pattern: RegExp) => run.some((line) => pattern.test(line));
   return (
     statusReason === 'user abort' &&
