@@ -40,6 +40,9 @@ export interface TrainingRecord {
   readonly task: TaskDocument;
 }
 
+/** What several trainings import. */
+const SHARED = new URL('shared/', import.meta.url);
+
 const TRAINED_WITH = 'TRAINED WITH ';
 const LAST_LINES = 12;
 
@@ -60,7 +63,8 @@ export async function recordTraining(
     cleanParams((await driver.getTask(id)).hyperparams ?? {}, home),
   );
   try {
-    cpSync(fileURLToPath(run.folder), join(home, 'code'), { recursive: true });
+    for (const folder of [run.folder, SHARED])
+      cpSync(fileURLToPath(folder), join(home, 'code'), { recursive: true });
     await driver.startTask(id);
     const ended = await runCommand(run.python, run.command, {
       cwd: join(home, 'code'),
