@@ -23,14 +23,21 @@ const ULTRALYTICS = /^(?:lr\/|Epoch Time\/|Summary\/model\/)/;
 const KERAS = { environment: 'keras', env: { KERAS_BACKEND: 'jax' } } as const;
 
 export const METRICS: Readonly<Record<string, MetricsCase>> = {
-  'lightning-tensorboard': { environment: 'torch', bookkeeping: LIGHTNING },
-  'lightning-csv': { environment: 'torch' },
+  'lightning-tensorboard': {
+    environment: 'torch',
+    command: ['lightning-trainer.py', 'TensorBoardLogger'],
+    bookkeeping: LIGHTNING,
+  },
+  'lightning-csv': { environment: 'torch', command: ['lightning-trainer.py', 'CSVLogger'] },
   'transformers-clearml': { ...trainTransformers('clearml'), bookkeeping: TRANSFORMERS },
   'transformers-tensorboard': { ...trainTransformers('tensorboard'), bookkeeping: TRANSFORMERS },
   'transformers-all': { ...trainTransformers('all'), bookkeeping: TRANSFORMERS },
   'transformers-default': trainTransformers(),
-  'torch-tensorboard': { environment: 'torch' },
-  tensorboardx: { environment: 'torch' },
+  'torch-tensorboard': {
+    environment: 'torch',
+    command: ['tensorboard-writer.py', 'torch.utils.tensorboard'],
+  },
+  tensorboardx: { environment: 'torch', command: ['tensorboard-writer.py', 'tensorboardX'] },
   'ignite-logger': { environment: 'torch', bookkeeping: /^lr\// },
   'two-ranks': {
     environment: 'torch',

