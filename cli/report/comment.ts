@@ -20,7 +20,7 @@ import { failGone, findGoneComments, type Gone, renderGone } from './posting/gon
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
-import { composeCause, composeHeading } from './text.ts';
+import { composeCause, composeHeading } from './words/heading.ts';
 
 export { readTemplates } from './template.ts';
 

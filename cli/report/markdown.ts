@@ -18,18 +18,10 @@ import type { DoubtedValue, ReportCurve } from './metrics.ts';
 import type { Report, ReportFailure } from './report.ts';
 import { writeDetails, writeEnvironment, writeMetrics, writeParams, writePlot } from './tables.ts';
 import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
-import {
-  composeCause,
-  composeChange,
-  composeHeading,
-  composeLead,
-  composeLegend,
-  composeNotices,
-  composeSettingsWarning,
-  explainDoubt,
-  nameBaseline,
-  STATUS_WORDS,
-} from './text.ts';
+import { composeChange, composeLegend, explainDoubt } from './words/cells.ts';
+import { composeCause, composeHeading } from './words/heading.ts';
+import { composeLead, nameBaseline, STATUS_WORDS } from './words/lead.ts';
+import { composeNotices, composeSettingsWarning } from './words/notices.ts';
 
 /** GitHub's limit for a comment, in characters. Counted here in UTF-16 units, of which a character may have two. */
 export const COMMENT_MAX_LENGTH = 65_536;

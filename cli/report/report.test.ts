@@ -4,7 +4,8 @@ import { writeLine } from '../text/markdown.ts';
 import type { Metric } from '../training/metrics.ts';
 import type { Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { composeHeading, composeNotices } from './text.ts';
+import { composeHeading } from './words/heading.ts';
+import { composeNotices } from './words/notices.ts';
 
 const tell = (report: Report) => composeNotices(report).map(writeLine).join('\n');
 

@@ -5,7 +5,8 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/p
 import type { Plot } from './drawing/plot.ts';
 import type { ReportMetric } from './metrics.ts';
 import type { Report, ReportTask } from './report.ts';
-import { composeBaseline, composeChange, composeSetting, composeValue, nameBaseline } from './text.ts';
+import { composeBaseline, composeChange, composeValue } from './words/cells.ts';
+import { composeSetting, nameBaseline } from './words/lead.ts';
 
 /** Metrics with their baseline and their curve, if any metric has one. */
 export function writeMetrics(metrics: readonly ReportMetric[], { baseline, phase }: Report): string {

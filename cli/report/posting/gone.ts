@@ -12,7 +12,7 @@ import { joinPhrases, link, type Phrase, phrase, words } from '../../text/phrase
 import { formatTaskUrl } from '../../training/task.ts';
 import type { Options } from '../options.ts';
 import type { ReportedTask } from '../reported-task.ts';
-import { STATUS_WORDS } from '../text.ts';
+import { STATUS_WORDS } from '../words/lead.ts';
 import { nameComment } from './comment-key.ts';
 
 /** Tasks that ClearML does not have. */

@@ -1,0 +1,136 @@
+import { isChance } from '../../gate/comparison.ts';
+import { EXIT_CODES } from '../../shell/failure.ts';
+import { formatNumber, formatPair } from '../../text/number-format.ts';
+import { link, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
+import { formatPlace } from '../../training/cause/cause.ts';
+import { findDecisive, judgeEffect, type ReportMetric } from '../metrics.ts';
+import type { Report, ReportTask } from '../report.ts';
+import { countSound, explainNoValue } from './cells.ts';
+import { nameBaseline } from './lead.ts';
+
+/** The first line: how far the training is, and the number or the cause that matters most. */
+export function composeHeading(report: Report): Phrase {
+  const name = phrase`${report.name}`;
+  const { failure, phase } = report;
+  switch (phase) {
+    case 'failed':
+    case 'stopped': {
+      const word = failure?.kind === 'timeout' ? 'timed out' : phase;
+      // The message contains the training's own words and names, so all of it is quoted.
+      const message = failure === null ? [] : phrase`: ${failure.message}`;
+      return phrase`${name} ${words(word)}${message}`;
+    }
+    case 'queued':
+      return phrase`${name} is waiting${describePlace(report.tasks)}`;
+    case 'running':
+      return phrase`${name} is running${describeProgress(report.tasks)}`;
+    case 'draft':
+      return phrase`${name} is not in a queue yet`;
+    case 'completed': {
+      const verdict = nameVerdict(report);
+      const judged = verdict === undefined ? [] : phrase`${strong(verdict)}${describeForce(report)}: `;
+      const leading = pickLeading(report);
+      if (leading === undefined) return phrase`${judged}${name} completed without any metric`;
+      return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report)}${countFurther(report)}`;
+    }
+  }
+}
+
+/** The verdicts in the first line; a training that did not complete needs none. */
+const VERDICT_WORDS: Partial<Record<Report['verdict'], string>> = {
+  regression: 'Regression',
+  undecided: 'Undecided',
+  pass: 'Pass',
+};
+
+/** The verdict as a word; gated metrics without a base to compare with were not judged. */
+function nameVerdict({ verdict, gate }: Report): string | undefined {
+  return verdict === 'none' && gate?.metrics.length ? 'Not judged' : VERDICT_WORDS[verdict];
+}
+
+function isObjection(verdict: Report['verdict']): boolean {
+  return verdict === 'regression' || verdict === 'undecided';
+}
+
+/** An objection that blocks nothing says so. */
+function describeForce({ verdict, gate }: Report): Phrase {
+  return isObjection(verdict) && gate?.exitCode === EXIT_CODES.done ? words(' (a warning only)') : [];
+}
+
+/** The metric of the first line: the first with the report's verdict, one that blocks before one that only warns. */
+function pickLeading({ metrics, verdict, leadingMetrics, gate }: Report): ReportMetric | undefined {
+  if (!isObjection(verdict) && verdict !== 'pass') return metrics.slice(0, leadingMetrics)[0];
+  const blocking = gate?.metrics.find((judged) => judged.verdict === verdict && judged.gate === 'fail');
+  return metrics.find(({ metric, verdict: own }) =>
+    blocking === undefined ? own === verdict : metric === blocking.metric,
+  );
+}
+
+function countFurther({ gate, verdict }: Report): Phrase {
+  const judged = gate?.metrics.filter((metric) => metric.verdict === verdict) ?? [];
+  return isObjection(verdict) && judged.length > 1 ? words(`, and ${judged.length - 1} more`) : [];
+}
+
+/** `0.9722, +0.0111 (better) against main`: against the baseline that decides, if there are several. */
+function composeResult(metric: ReportMetric, { baseline, gate }: Report): Phrase {
+  if (metric.value === null) return words(`was ${explainNoValue(metric)}`);
+  const judged = gate?.metrics.find(({ metric: name }) => name === metric.metric);
+  const decisive = judged === undefined ? undefined : findDecisive(judged);
+  const anchor = decisive === judged?.comparisons[0] ? undefined : decisive;
+  const base = anchor === undefined ? metric.baseline : anchor.base;
+  const left = words(metric.doubts.length === 0 ? '' : ` (${countSound(metric.values, metric.doubts)})`);
+  if (base === null || metric.change === null) return phrase`${strong(formatNumber(metric.value))}${left}`;
+  const pair = formatPair(metric.value, base);
+  const effect =
+    anchor === undefined
+      ? metric.effect
+      : judgeEffect(metric.value - base, metric.goal ?? undefined, isChance(anchor) === true);
+  const told = effect === null || effect === 'same' ? '' : ` (${EFFECT_WORDS[effect]})`;
+  const change = effect === 'same' ? 'unchanged' : `${pair.change}${told}`;
+  const name = anchor === undefined ? nameBaseline(baseline) : phrase`${anchor.baseline}`;
+  return phrase`${strong(pair.value)}${left}, ${words(change)} against ${name}`;
+}
+
+const EFFECT_WORDS = { better: 'better', worse: 'worse', noise: 'within noise' } as const;
+function describePlace(tasks: readonly ReportTask[]): Phrase {
+  const [queue] = tasks.flatMap((task) => task.queue ?? []);
+  if (queue === undefined) return words(' in the queue');
+  if (queue.pod !== null)
+    return phrase` for a Kubernetes pod${queue.pod === '' ? [] : phrase`: ${queue.pod}`}`;
+  const place = queue.position === null ? [] : words(`, number ${queue.position} of ${queue.length}`);
+  return phrase` in the queue ${queue.name}${place}`;
+}
+
+function describeProgress(tasks: readonly ReportTask[]): Phrase {
+  const running = tasks.find(({ status }) => status === 'in_progress');
+  if (running === undefined) return [];
+  const { progress, iteration } = running;
+  const at = iteration > 0 ? `, iteration ${iteration}` : '';
+  if (progress === null) return words(at);
+  const share = `${Math.round(progress.share * 100)}%`;
+  return words(
+    progress.by === 'training' ? `: ${share} done${at}` : `${at}, about ${share} of the baseline’s length`,
+  );
+}
+/** What the heading leaves out: where the failure happened, and what to do next. */
+export function composeCause({ failure }: Report): Phrase {
+  if (failure === null) return [];
+  const place = formatPlace(failure)
+    .trim()
+    .replace(/^\(|\)$/g, '');
+  const where = place === '' ? [] : phrase` in ${link(failure.placeUrl, phrase`${place}`)}`;
+  // The run that was cancelled.
+  const kind = link(failure.url ?? null, strong(KIND_WORDS[failure.kind]));
+  return phrase`${kind}${where}. ${words(failure.advice)}`;
+}
+
+const KIND_WORDS = {
+  training: 'The training failed',
+  setup: 'Setting up failed',
+  'out-of-memory': 'Out of memory',
+  'worker-lost': 'The worker was lost',
+  stopped: 'Stopped',
+  'never-started': 'Never started',
+  timeout: 'Timed out',
+  unknown: 'Failed',
+} as const;
