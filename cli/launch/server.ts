@@ -10,10 +10,11 @@ import {
   type TaskFilter,
   type TaskOf,
 } from '../clearml/tasks.ts';
+import { findUnfinished } from '../clearml/unfinished.ts';
 import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
-import { isUsedByPullRequest } from '../training/ownership.ts';
+import type { PullRequestTasks } from '../training/ownership.ts';
 import type { ShownParams } from '../training/params/front-end.ts';
 import { formatGivenParams } from '../training/params/given.ts';
 import { isEnded, isTaskId, RUNTIME_KEYS, TASK_STATUSES, type TaskStatus } from '../training/task.ts';
@@ -131,24 +132,12 @@ export async function findTasksByKey(
   );
 }
 
-const UNFINISHED: readonly TaskStatus[] = ['created', 'queued', 'in_progress'];
-
 /** Drafts, queued and running tasks of this pipeline that the pull request uses. */
-export async function findUnfinished(
-  server: LaunchServer,
-  pullRequest: number,
-  pipelineHash: string,
+export async function readUnfinished(
+  { client, signal }: LaunchServer,
+  of: PullRequestTasks,
 ): Promise<KnownTask[]> {
-  const tasks = await findKnownTasks(server, {
-    status: UNFINISHED,
-    [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
-  });
-  return tasks.filter(
-    (task) =>
-      UNFINISHED.includes(task.status) &&
-      task.runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
-      isUsedByPullRequest(task, pullRequest),
-  );
+  return (await findUnfinished(client, of, TASK_FIELDS, { signal })).map(toKnownTask);
 }
 
 /** How many tasks are looked at for the front end: those that an agent ran show little of it. */

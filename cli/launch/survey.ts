@@ -7,10 +7,10 @@ import { canStandFor, chooseTask } from './reuse.ts';
 import {
   findQueue,
   findTasksByKey,
-  findUnfinished,
   type KnownTask,
   type LaunchServer,
   listQueueNames,
+  readUnfinished,
 } from './server.ts';
 import { countEntries, isGivenUp, isSuperseded } from './superseded.ts';
 
@@ -48,7 +48,7 @@ export async function surveyLaunch(
     takeDestination(asked),
     findTasksByKey(server, keys, pipelineHash),
     plan.supersede && run.pullRequest !== undefined
-      ? findUnfinished(server, run.pullRequest, pipelineHash)
+      ? readUnfinished(server, { pipeline: pipelineHash, pullRequest: run.pullRequest })
       : [],
   ]);
   if (queue === undefined) throw await failUnknownQueue(plan.queue, server);
