@@ -99,7 +99,7 @@ export function createCommand(): Command {
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const { env, cwd, voice } = session;
   const flags = readFlags<Flags>(command);
-  const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
+  const [cloneUrl, branch, commit] = command.args.map((argument) => argument.trim() || undefined);
   const reader = createCheckoutReader(cwd, session.interruption);
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),
