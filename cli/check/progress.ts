@@ -1,9 +1,9 @@
-import { formatDuration } from '../text/duration.ts';
+import { formatDuration, formatRest } from '../text/duration.ts';
 import { formatNumber } from '../text/number-format.ts';
 import { matchesPattern } from '../text/pattern.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { describeSteps } from '../training/steps.ts';
-import type { QueueState, TaskLife } from '../training/task-life.ts';
+import { findDeadlineMs, type Limits, type QueueState, type TaskLife } from '../training/task-life.ts';
 
 /** What a person sees while tasks run. */
 export interface Progress {
@@ -36,6 +36,34 @@ export function describeProgress(sources: ProgressSources, nowMs: number): Progr
   return { text: `${counts}: ${listed}`, facts: `${counts}: ${facts}` };
 }
 
+/**
+ * What a wait without progress still waits for, and when it gives up; undefined where all tasks have ended. Nothing is
+ * promised where the clock stands still.
+ */
+export function describeWait(sources: ProgressSources, limits: Limits, nowMs: number): string | undefined {
+  const waiting = sources.lives.filter((life) => life.end === undefined && life.task !== undefined);
+  const describe = (life: TaskLife, separator: string) => {
+    const limit = describeLimit(life, limits, nowMs);
+    return `${describeLife(life, sources, nowMs).facts}${limit === undefined ? '' : `${separator} ${limit}`}`;
+  };
+  const [first] = waiting;
+  if (first === undefined) return undefined;
+  if (sources.lives.length === 1) return `Still ${describe(first, ';')}`;
+  if (waiting.length <= MAX_LISTED)
+    return `Still waiting: ${waiting.map((life) => `${labelTask(life.id)} ${describe(life, ',')}`).join('; ')}`;
+  const nextMs = Math.min(...waiting.map((life) => findDeadlineMs(life, limits)));
+  const next = Number.isFinite(nextMs) ? `; the first times out in ${formatRest(nextMs - nowMs)}` : '';
+  return `Still waiting: ${countPhases(sources.lives)}${next}`;
+}
+
+/** `times out in 40m`; undefined where nothing is known. */
+export function describeLimit(life: TaskLife, limits: Limits, nowMs: number): string | undefined {
+  const leftMs = findDeadlineMs(life, limits) - nowMs;
+  if (Number.isFinite(leftMs))
+    return `${life.phase === 'running' ? 'times out' : 'gives up'} in ${formatRest(leftMs)}`;
+  return life.queueSample === undefined ? undefined : 'no time-out while every worker is busy';
+}
+
 function countPhases(lives: readonly TaskLife[]): string {
   const names = lives.map((life) => (life.end === undefined ? life.phase : 'ended'));
   return ['running', 'queued', 'draft', 'ended']
@@ -48,7 +76,7 @@ function countPhases(lives: readonly TaskLife[]): string {
 function describeLife(life: TaskLife, sources: ProgressSources, nowMs: number): Progress {
   const elapsedMs = nowMs - life.phaseSinceMs;
   const since = elapsedMs < 1000 ? '' : ` for ${formatDuration(elapsedMs)}`;
-  if (life.phase === 'draft') return { text: `a draft in no queue${since}`, facts: 'draft' };
+  if (life.phase === 'draft') return { text: `a draft in no queue${since}`, facts: 'a draft in no queue' };
   if (life.phase === 'queued') {
     const where = describeQueuePlace(life, sources.queues);
     return { text: `queued${since}${where}`, facts: `queued${where}` };
