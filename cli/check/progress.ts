@@ -2,6 +2,7 @@ import { formatDuration, formatRest } from '../text/duration.ts';
 import { formatNumber } from '../text/number-format.ts';
 import { matchesPattern } from '../text/pattern.ts';
 import { toSingleLine } from '../text/single-line.ts';
+import { describeWorkers } from '../training/queue-words.ts';
 import { describeSteps } from '../training/steps.ts';
 import { findDeadlineMs, type Limits, type QueueState, type TaskLife } from '../training/task-life.ts';
 
@@ -100,15 +101,7 @@ function describeQueuePlace(life: TaskLife, queues: ReadonlyMap<string, QueueSta
   const ahead = queue.entries.indexOf(life.id);
   const place =
     ahead < 0 ? '' : `, number ${ahead + 1}${ahead === 0 ? '' : ` (${count(ahead, 'task')} ahead)`}`;
-  return ` in "${toSingleLine(queue.name, 80)}"${place}, ${describeWorkers(queue)}`;
-}
-
-function describeWorkers({ workers }: QueueState): string {
-  if (workers.length === 0) return 'which no worker serves';
-  const busy = workers.filter((worker) => worker.taskId !== undefined).length;
-  if (workers.length === 1) return `1 worker, ${busy === 1 ? 'busy' : 'idle'}`;
-  const state = busy === workers.length ? 'all busy' : busy === 0 ? 'all idle' : `${busy} busy`;
-  return `${workers.length} workers, ${state}`;
+  return ` in "${toSingleLine(queue.name, 80)}"${place}, ${queue.workers.length === 0 ? 'which no worker serves' : describeWorkers(queue)}`;
 }
 
 function count(number: number, noun: string): string {

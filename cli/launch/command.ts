@@ -72,7 +72,10 @@ export function createCommand(): Command {
     .optionsGroup('Run:')
     .option('--require-worker', 'exit 7 and create nothing when no worker serves the queue')
     .option('--diff', 'send uncommitted changes of tracked files along (local checkout only)')
-    .option('--dry-run', 'print the tasks that would be created; change nothing')
+    .option(
+      '--dry-run',
+      'say what a launch would find and do, print the tasks that would be created; change nothing',
+    )
     .optionsGroup('Output and settings:')
     .option('--json', 'print one JSON document')
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
@@ -163,7 +166,10 @@ async function beginToLaunch(
   ]).catch((error: unknown) => ({ error }));
   // Loaded while the first answers are under way.
   const { launchTasks } = await import('./launch.ts');
-  return launchTasks({ options, flags, destination, reader, reach, server, deadlineMs }, session);
+  const askForRights = async (limited: Session) =>
+    (await loadRemoteCode()).askForTokenRights(options.code.cloneUrl, options.run, limited);
+  const input = { options, flags, destination, reader, reach, server, deadlineMs, askForRights };
+  return launchTasks(input, session);
 }
 
 /** Few launches ask GitHub. */

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
+import { TextSchema } from '../clearml/fields.ts';
 import { noteInRuntime } from '../clearml/notes.ts';
 import { findQueues } from '../clearml/queues.ts';
 import {
@@ -25,6 +26,12 @@ import type { TaskContent, TaskDocument } from './plan.ts';
 const Id = v.pipe(v.string(), v.minLength(1));
 const ProjectsSchema = v.object({ projects: v.array(v.object({ id: Id, name: v.string() })) });
 const QueuesSchema = v.object({ queues: v.array(v.object({ name: v.string() })) });
+const AccountSchema = v.object({
+  user: v.object({
+    name: TextSchema,
+    company: v.fallback(v.nullish(v.object({ name: TextSchema })), undefined),
+  }),
+});
 const CreatedSchema = v.object({ id: Id });
 
 const TASK_FIELDS = [
@@ -64,6 +71,16 @@ export interface KnownTask {
   readonly runtime: Readonly<Record<string, string>>;
   /** What it would train. An agent and the SDK add to it once it runs. */
   readonly content: TaskContent;
+}
+
+/** Whose the credentials are; names are empty where the server does not tell them. */
+export async function readAccount({
+  client,
+  signal,
+}: LaunchServer): Promise<{ user: string; company: string }> {
+  const options = { isRepeatable: true, signal };
+  const { user } = await client.call('users.get_current_user', {}, AccountSchema, options);
+  return { user: user.name, company: user.company?.name ?? '' };
 }
 
 /** The id of the project of exactly this name. */
@@ -106,6 +123,14 @@ export async function findQueue(
   if (named !== undefined || !isTaskId(nameOrId)) return named;
   const byId = await findQueues(client, { id: [nameOrId] }, { signal });
   return byId.find((queue) => queue.id === nameOrId);
+}
+
+/** The names of projects, 500 at most. */
+export async function listProjectNames({ client, signal }: LaunchServer): Promise<string[]> {
+  const query = { only_fields: ['id', 'name'], page: 0, page_size: PAGE_SIZE };
+  const options = { isRepeatable: true, signal };
+  const { projects } = await client.call('projects.get_all', query, ProjectsSchema, options);
+  return projects.map((project) => project.name);
 }
 
 /** The names of all queues. */
