@@ -66,8 +66,8 @@ Queue       "default": 2 workers, 1 busy; 1 task waits
 Tasks       seed 1: new, number 2 in the queue: there is none of the same code, params and surroundings
             seed 2: new, number 3 in the queue: there is none of the same code, params and surroundings
 Superseded  Task ${older.id} of an older commit would be ended: it is superseded
-Comment     unknown: GitHub does not tell of an app's token; it needs pull-requests: write. The step "Set up job" lists it in the log
-Status      unknown: GitHub does not tell of an app's token; it needs statuses: write. The step "Set up job" lists it in the log
+Comment     unknown: GitHub does not tell of an app's token; it needs pull-requests: write. The log's "Set up job" lists those of GITHUB_TOKEN
+Status      unknown: GitHub does not tell of an app's token; it needs statuses: write. The log's "Set up job" lists those of GITHUB_TOKEN
 `,
   );
 });

@@ -170,7 +170,7 @@ function describeRights(rights: Settled<TokenRights | undefined>, { env }: Sessi
   }
   if (rights.value === undefined)
     return [['GitHub', ['unknown: set GITHUB_REPOSITORY to say in which repository the token is to act']]];
-  const where = isActions(env) ? '. The step "Set up job" lists it in the log' : '';
+  const where = isActions(env) ? '. The log\'s "Set up job" lists those of GITHUB_TOKEN' : '';
   return [['Comment', rights.value.comment] as const, ['Status', rights.value.statuses] as const].map(
     ([label, { isGranted, why }]) => {
       const answer = isGranted === undefined ? 'unknown' : isGranted ? 'allowed' : 'refused';
