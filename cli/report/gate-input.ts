@@ -6,15 +6,8 @@ import type {
   GateRun,
   GateValue,
 } from '../gate/data.ts';
-import {
-  assignRole,
-  type Goal,
-  isAboutTime,
-  isLoss,
-  isSchedule,
-  listTopic,
-  readName,
-} from '../gate/metric-rules.ts';
+import { isAboutTime, readName } from '../gate/metric-names.ts';
+import { assignRole, type Goal, isLoss, isSchedule, listTopic } from '../gate/metric-rules.ts';
 import { ZERO_DOUBTS } from '../gate/runs.ts';
 import {
   doubtValue,

@@ -1,4 +1,5 @@
-import { assignRole, type MetricRole, readName } from '../gate/metric-rules.ts';
+import { readName } from '../gate/metric-names.ts';
+import { assignRole, type MetricRole } from '../gate/metric-rules.ts';
 import type { MetricRule } from '../shell/config.ts';
 import { type Metric, sortMetrics } from '../training/metrics.ts';
 import type { MetricName } from './ports.ts';
@@ -27,7 +28,7 @@ export function rankMetrics(
   return sortMetrics([...known.values()])
     .map((metric) => {
       const hints = readName(metric.name);
-      const role = assignRole(metric.name, rules, hints);
+      const role = assignRole(metric.name, rules);
       const position = (role.rule && positions.get(role.rule)) ?? rules.length;
       return { metric, role, position, interest: hints.interest + (metric.isSingle ? 2 : 0) };
     })
