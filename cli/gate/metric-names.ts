@@ -64,11 +64,14 @@ function guessGoal(words: string): Goal | undefined {
 
 /** Times, rates, and the use of the machine. `min` is a minimum (`min_dcf`), and `ms_ssim` a similarity. */
 const ABOUT_TIME =
-  /(?:^|[^a-z])(?:time(?!_?(?:steps?|series)(?:$|[^a-z]))|times|timing|timings|timer|timestamp|runtime|uptime|walltime|wallclock|wall_clock|hours|minutes|mins|seconds|secs|sec|ms(?!_ssim)|duration|durations|elapsed|latency|throughput|speed|fps|qps|tps|eta|per_(?:s|second|min|minute|hour)|memory|mem|ram|vram|rss|gib|gb|mib|mb|gpu|gpus|cpu|cuda|tflops|gflops|mfu|utilization|util|watts)(?:$|[^a-z])|\/_?s(?:$|\/)/;
+  /(?:^|[^a-z])(?:time(?!_?(?:steps?|series)(?:$|[^a-z]))|times|timing|timings|timer|timestamp|runtime|uptime|walltime|wallclock|wall_clock|hours|minutes|mins|seconds|secs|sec|ms(?!_ssim)|duration|durations|elapsed|latency|throughput|speed|fps|qps|tps|eta|per_(?:s|second|min|minute|hour)|memory|mem|ram|vram|rss|gib|gb|mib|mb|gpu|gpus|cpu|cuda|tflops|gflops|mfu|utilization|util|watts)(?:$|[^a-z])|(?:^|[^a-z])(?:its?|iters?|iterations?|steps?|batch(?:es)?|samples?|images?|imgs?|tokens?|examples?|frames?|[gmk]?bytes?)\/_?s(?:$|\/)/;
+/** `speed/s`: a title of anything, by the second. */
+const BY_SECOND = /\/_?s(?:$|\/)/;
 
 /** Whether a metric is about the machine's speed, which differs even between runs with bit-identical results. */
 export function isAboutTime(name: string): boolean {
-  return ABOUT_TIME.test(splitWords(name));
+  const words = splitWords(name);
+  return ABOUT_TIME.test(words) || BY_SECOND.test(words);
 }
 
 /** Bookkeeping although a measure's name may stand in it. */
@@ -134,15 +137,17 @@ export function readName(name: string): NameHints {
   const words = splitWords(name);
   const bookkeeping = isBookkeeping(words);
   const goal = bookkeeping ? undefined : guessGoal(words);
+  const data = HELD_OUT.test(words) ? 'held-out' : ABOUT_TRAINING.test(words) ? 'training' : undefined;
   const hints: NameHints = {
     goal,
     isBookkeeping: bookkeeping,
-    data: HELD_OUT.test(words) ? 'held-out' : ABOUT_TRAINING.test(words) ? 'training' : undefined,
+    data,
     interest:
       (goal === undefined ? 0 : 8) +
-      (goal === 'maximize' ? 1 : 0) +
+      (goal === 'maximize' ? 5 : 0) +
       (ABOUT_RESULT.test(words) ? 6 : 0) +
       (ABOUT_VALIDATION.test(words) ? 4 : 0) -
+      (data === 'training' ? 6 : 0) -
       (bookkeeping ? 30 : 0),
   };
   known.set(name, hints);

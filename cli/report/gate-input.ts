@@ -30,7 +30,7 @@ import {
 } from './baseline/baseline.ts';
 import { type Curves, countReportsPerPoint, restoreExtremes } from './drawing/curve.ts';
 import type { ConsoleEnd } from './ports.ts';
-import { isPattern, type RankedMetric } from './ranking.ts';
+import { isPattern, type RankedMetric } from './ranking/ranking.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources, SourceOptions } from './sources.ts';
 
