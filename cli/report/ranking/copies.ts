@@ -24,6 +24,7 @@ export function findCopies(
     hasCurve(metric) ? 0 : 1,
     metric.isSingle ? 1 : 0,
     -interest,
+    metric.name.length,
   ];
   const order = ranked
     .map((one) => ({ one, rating: rate(one) }))

@@ -59,7 +59,11 @@ function nameFamily(name: string): string {
   const isMeasure = (part: string) => readName(part).goal !== undefined;
   if (isMeasure(title) && !isLoss(title) && !isMeasure(series) && readName(series).data === undefined)
     return `${title}/*`;
-  return name.replace(/[0-9]+/g, '*');
+  // The number of `f1` is a part of the word.
+  const isWord = (letters: string, digits: string) => isMeasure(letters + digits) && !isMeasure(letters);
+  return name.replace(/([a-z]*)([0-9]+)/gi, (found, letters: string, digits: string) =>
+    isWord(letters, digits) ? found : `${letters}*`,
+  );
 }
 
 function describeFamily(found: readonly ReportMetric[], sizes: ReadonlyMap<string, number>): ReportFamily {
@@ -102,8 +106,9 @@ function chooseWorst(members: readonly ReportMetric[]): ReportMetric | undefined
   );
 }
 
-/** Whether a metric is worse than the base's, or is no number although the base's is. */
-export function isStruck({ effect, value, baseline, doubts }: ReportMetric): boolean {
+/** Whether a completed training's metric is worse than the base's, or is no number although the base's is. */
+export function isStruck({ presence, effect, value, baseline, doubts }: ReportMetric): boolean {
+  if (presence !== 'both') return false;
   return effect === 'worse' || (value === null && baseline !== null && doubts.length > 0);
 }
 
