@@ -12,11 +12,11 @@ import type { Connection } from './connection.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
 import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
-import { findDecisive } from './metrics.ts';
 import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
+import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
@@ -87,7 +87,7 @@ export async function publishReport(
   const isSummed = options.flags.summary && !isInterim;
   if (isSummed) await writeSummary(session, renderSummary(report, templates.summary));
   const [placed] = await placing;
-  const outputs = { verdict: report.verdict, metrics: formatMetricsOutput(report) };
+  const outputs = composeOutputs(report);
   if (placed.status === 'rejected') {
     // Later steps get the verdict even without the comment.
     await writeOutputs(session, outputs);
@@ -244,19 +244,5 @@ function tellPlacement(
   if (lateAuthor === undefined) return;
   session.voice.warn(
     `the token writes as ${lateAuthor}, which only a new comment has shown: set --comment-author '${lateAuthor}' to update the existing comment instead`,
-  );
-}
-
-/** A job's outputs hold 1 MB in all. */
-const MAX_METRICS_IN_OUTPUT = 1000;
-
-function formatMetricsOutput({ metrics, gate }: Report): string {
-  const judgements = new Map(gate?.metrics.map((judgement) => [judgement.metric, judgement]));
-  return JSON.stringify(
-    metrics.slice(0, MAX_METRICS_IN_OUTPUT).map(({ metric, value, baseline, change, verdict }) => {
-      const judgement = judgements.get(metric);
-      const { base = null, change: judged = null } = (judgement && findDecisive(judgement)) ?? {};
-      return { metric, value, baseline: base ?? baseline, change: judged ?? change, verdict };
-    }),
   );
 }
