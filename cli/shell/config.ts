@@ -288,6 +288,10 @@ export const ConfigSchema = v.pipe(
       v.pipe(AnyNumber, v.gtValue(0, 'must be greater than 0'), v.maxValue(0.5, 'must be at most 0.5')),
       'Share of harmless pull requests that the gate may block, over all metrics. Default: 0.05.',
     ),
+    comment: setting(
+      choice('update', 'recreate'),
+      'recreate: another verdict is a new comment, of which GitHub sends mail, and the old one goes. Default: update.',
+    ),
   }),
 );
 
