@@ -31,7 +31,7 @@ test('three seeds that are worse than the base’s three are a regression: exit 
     },
   ]);
   expect(body.split('\n')[1]).toBe(
-    '### **Regression**: `train`: `test/accuracy` **0.705**, -0.2 (worse) against `main`',
+    '### ❌ **Regression**: `train`: `test/accuracy` **0.705**, -0.2 (worse) against `main`',
   );
   expect(body).toMatch(
     /\| `test\/accuracy` \| \*\*regression\*\* \| 0\.705 \| 0\.905\u00a0±\u00a00\.0\d+ \| -0\.2 \| t-test, p\u00a0<\u00a00\.001, 3\u00a0runs\u00a0against\u00a03 \|/,

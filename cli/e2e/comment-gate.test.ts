@@ -28,7 +28,7 @@ test('a metric that blocks is named before one that only warns', async () => {
   const warned = '{ metric: a/warned, goal: maximize, tolerance: 0.1, gate: warn }';
   const { exitCode, body } = await judge(tasks, GATED.replace('[', `[${warned}, `));
   expect(exitCode).toBe(5);
-  expect(body).toContain('### **Regression**: `train`: `test/accuracy` **0.705**');
+  expect(body).toContain('### ❌ **Regression**: `train`: `test/accuracy` **0.705**');
 });
 
 test('a change within the noise passes, and says what it could have missed', async () => {
@@ -36,7 +36,7 @@ test('a change within the noise passes, and says what it could have missed', asy
   const { exitCode, verdict, body, metrics } = await judge(await trainSeeds(head, [0.899, 0.909, 0.921]));
   expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'pass' });
   expect(metrics[0].verdict).toBe('pass');
-  expect(body).toContain('### **Pass**: `train`');
+  expect(body).toContain('### ✅ **Pass**: `train`');
   expect(body).toMatch(/These runs detect a loss of 0\.0\d+ in 4 of 5 cases/);
 });
 
@@ -45,7 +45,7 @@ test('a gate that only warns, and --no-gate, say regression and exit 0', async (
   const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
   const warned = await judge(tasks, GATED.replace('fail', 'warn'));
   expect(warned).toMatchObject({ exitCode: 0, verdict: 'regression' });
-  expect(warned.body).toContain('### **Regression** (a warning only): `train`');
+  expect(warned.body).toContain('### 🔔 **Regression** (a warning only): `train`');
   expect(await judge(tasks, GATED, ['--no-gate'])).toMatchObject({ exitCode: 0, verdict: 'regression' });
 });
 
@@ -66,7 +66,7 @@ test('what the base has not yet, blocks nothing; what it has elsewhere, is undec
   const tasks = await trainSeeds(head, [0.7, 0.71]);
   const first = await judge(tasks);
   expect(first).toMatchObject({ exitCode: 0, verdict: 'none' });
-  expect(first.body).toContain('### **Not judged**: `train`: `test/accuracy`');
+  expect(first.body).toContain('### 🏁 **Not judged**: `train`: `test/accuracy`');
   expect(first.body).toContain('The base branch has no history yet');
   await train(later, [0.9]);
   const second = await judge(tasks);
@@ -155,7 +155,7 @@ test.each<[string, string, { readonly settings?: string; readonly training?: Tra
   await train(base, [0.9]);
   const { exitCode, verdict, body } = await judge(await train(head, [0.89], training), settings);
   expect({ exitCode, verdict }).toEqual({ exitCode: 6, verdict: 'undecided' });
-  expect(body).toContain('### **Undecided**: `train`');
+  expect(body).toContain('### ❓ **Undecided**: `train`');
   expect(body).toContain(words);
 });
 

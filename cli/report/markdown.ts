@@ -22,6 +22,7 @@ import { composeChange, composeLegend, explainDoubt } from './words/cells.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { composeLead, nameBaseline, STATUS_WORDS } from './words/lead.ts';
 import { composeNotices, composeSettingsWarning } from './words/notices.ts';
+import { markState } from './words/state-mark.ts';
 
 /** GitHub's limit for a comment, in characters. Counted here in UTF-16 units, of which a character may have two. */
 export const COMMENT_MAX_LENGTH = 65_536;
@@ -191,7 +192,7 @@ function createView(
   ];
   return {
     ...viewNames(report),
-    heading: writeHeading(3, composeHeading(report)),
+    heading: writeHeading(3, phrase`${words(`${markState(report)} `)}${composeHeading(report)}`),
     lead: composeLead(report).map(writeLine).join('\\\n'),
     notices: writeNotices(report, room.settings),
     cause: writeLine(composeCause(report)),

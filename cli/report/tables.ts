@@ -1,4 +1,4 @@
-import { formatDuration } from '../text/duration.ts';
+import { formatDuration, formatTime } from '../text/duration.ts';
 import { type Column, writeLine, writeTable } from '../text/markdown.ts';
 import { formatBytes, formatNumber } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
@@ -101,8 +101,8 @@ function describeRun(task: ReportTask): ReadonlyArray<readonly [label: string, v
   const seed = task.seed === null ? [] : phrase` (seed ${task.seed})`;
   return [
     ['Task', phrase`${link(task.url, phrase`${task.id}`)}${seed}`],
-    ['Started', describeTime(task.startedAtMs)],
-    ['Ended', describeTime(task.endedAtMs)],
+    ['Started', task.startedAtMs === null ? [] : words(formatTime(task.startedAtMs))],
+    ['Ended', task.endedAtMs === null ? [] : words(formatTime(task.endedAtMs))],
     ['Duration', durationSeconds === null ? [] : words(formatDuration(durationSeconds * 1000))],
     ['Iterations', task.iteration > 0 ? words(String(task.iteration)) : []],
     ['Worker', phrase`${task.worker}`],
@@ -131,12 +131,6 @@ function describeRun(task: ReportTask): ReadonlyArray<readonly [label: string, v
       ),
     ],
   ];
-}
-
-function describeTime(ms: number | null): Phrase {
-  if (ms === null) return [];
-  const text = new Date(ms).toISOString().replace('T', ' ');
-  return words(text.replace(/\.\d+Z$/, ' UTC'));
 }
 
 function describeGpuUse({ gpu, gpuPercent, gpuMemoryGb }: ReportTask['machine']): Phrase {

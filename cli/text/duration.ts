@@ -31,3 +31,8 @@ export function formatDuration(ms: number): string {
     .map(([count, unit]) => `${count}${unit}`)
     .join(' ');
 }
+
+/** `2026-01-31 13:05:09 UTC`, of ms since 1970. */
+export function formatTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}
