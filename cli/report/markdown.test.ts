@@ -217,6 +217,20 @@ test('the lead says when and by which run it was reported, and leads to both sid
   expect(render([makeReportedTask()])).not.toContain('side by side');
 });
 
+test('a chart names its lines and their colours, and says of how many runs a line is the mean', () => {
+  const metrics = [makeMetric('loss', 'train')];
+  const taskOf = (id: string, own = metrics) => makeReportedTask({ id: id.repeat(32), metrics: own });
+  const render = (...args: Parameters<typeof makeReport>) =>
+    renderComment(makeReport(...args), 'key', comment);
+  const seeds = render([taskOf('1'), taskOf('3'), taskOf('5', [])], [taskOf('6')]);
+  expect(seeds).toContain(
+    '**`loss/train`** · blue: this pull request, mean of 2 runs · brown: `main`\n\n```mermaid',
+  );
+  expect(seeds).toMatch(/^ {2}line "main" \[.*\n {2}line "this PR" \[/m);
+  expect(seeds.replaceAll(/^ *plotColorPalette.*$/gm, '')).not.toMatch(/#[0-9A-F]{6}/i);
+  expect(render([taskOf('1')])).toContain('**`loss/train`** · blue: this pull request\n');
+});
+
 test('the heading begins with the state, the text for a log does not', () => {
   const report = makeReport([makeReportedTask({ status: 'queued' })]);
   expect(renderComment(report, 'key', comment).split('\n')[1]).toMatch(/^### ⏳ `train` is waiting/);

@@ -308,21 +308,24 @@ function writeGate(rows: readonly GateRow[]): string {
   return `${writeTable(GATE_COLUMNS, rows.map(composeGateRow))}\n\n${writeList(rows.map(composeGateWords))}`;
 }
 
-const FRONT_COLOR = '#0969DA';
-const BACK_COLOR = '#9A6700';
+/** The lines of a chart, with the colours in words: `#0969DA` tells a reader nothing. */
+const FRONT = { color: '#0969DA', shade: 'blue', name: 'this PR' };
+const BACK = { color: '#9A6700', shade: 'brown' };
 
-function writeCurve({ metric, task, baseline, leftOut }: ReportCurve, report: Report): string {
-  const back = baseline === null ? [] : [{ curve: baseline, color: BACK_COLOR }];
-  const chart = drawChart([...back, { curve: task, color: FRONT_COLOR }]);
+function writeCurve({ metric, task, baseline, leftOut, runs }: ReportCurve, report: Report): string {
+  const base = report.baseline.by === 'task' ? null : report.baseline.name;
+  const back = baseline === null ? [] : [{ ...BACK, curve: baseline, name: base ?? 'baseline' }];
+  const chart = drawChart([...back, { ...FRONT, curve: task }]);
   if (chart === undefined) return '';
   const isBaselineDrawn = baseline !== null && !chart.omitted.includes(0);
   const ownEnd = task.x.at(-1) ?? chart.to;
   const caption = joinPhrases(
     [
       strong(phrase`${metric}`),
-      // GitHub draws a dot of the colour beside it.
-      phrase`${FRONT_COLOR} this pull request`,
-      isBaselineDrawn ? phrase`${BACK_COLOR} ${nameBaseline(report.baseline)}` : [],
+      words(`${FRONT.shade}: this pull request${describeMean(runs.task)}`),
+      isBaselineDrawn
+        ? phrase`${words(`${BACK.shade}: `)}${nameBaseline(report.baseline)}${words(describeMean(runs.baseline))}`
+        : [],
       chart.exponent === 0 ? [] : words(`values × 1e${chart.exponent}`),
       chart.to < ownEnd
         ? words(`to iteration ${formatNumber(chart.to)} of ${formatNumber(ownEnd)}, where the baseline ends`)
@@ -333,4 +336,9 @@ function writeCurve({ metric, task, baseline, leftOut }: ReportCurve, report: Re
     ' \u00b7 ',
   );
   return `${writeLine(caption)}\n\n${writeCodeBlock('mermaid', chart.mermaid)}`;
+}
+
+/** A mean curve hides how much its runs differ. */
+function describeMean(runs: number): string {
+  return runs > 1 ? `, mean of ${runs} runs` : '';
 }
