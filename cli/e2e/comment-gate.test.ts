@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { startFaultProxy } from '../dev/fault-proxy.ts';
 import {
@@ -29,6 +31,40 @@ test('a metric that blocks is named before one that only warns', async () => {
   const { exitCode, body } = await judge(tasks, GATED.replace('[', `[${warned}, `));
   expect(exitCode).toBe(5);
   expect(body).toContain('### ❌ **Regression**: `train`: `test/accuracy` **0.705**');
+});
+
+test('each gated metric has one row in the whole comment, however many there are', async () => {
+  const names = Array.from({ length: 25 }, (_, index) => `class_${index}`);
+  const tasks = { base: await train(base, []), head: await train(head, []) };
+  for (const name of names) {
+    await driver.reportScalars(tasks.base, 'recall', name, [0.9]);
+    await driver.reportScalars(tasks.head, 'recall', name, [name === 'class_7' ? 0.1 : 0.9]);
+  }
+  await driver.reportScalars(tasks.head, 'epoch', 'time', [3]);
+  const rules = 'metrics: [{ metric: recall/*, goal: maximize, tolerance: 0.1, gate: fail }]';
+  const { exitCode, body } = await judge(tasks.head, rules);
+  expect(exitCode).toBe(5);
+  const rows = [...body.matchAll(/^\| `(recall\/\w+)` \| (\S+) \|/gm)].map(([, name, verdict]) => [
+    name,
+    verdict,
+  ]);
+  expect(rows[0]).toEqual(['recall/class_7', '**regression**']);
+  expect(rows.map(([name]) => name).sort()).toEqual(names.map((name) => `recall/${name}`).sort());
+  expect(body).toContain(
+    '| `recall/class_7` | **regression** | **0.1** | 0.9 | -0.8 (-88.9%) **▼\u00a0worse** | unknown |',
+  );
+});
+
+test('a template of one’s own may show the gate’s table apart, or its words alone', async () => {
+  await trainSeeds(base, [0.9, 0.91, 0.905]);
+  const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
+  writeFileSync(join(directory, 'own.md'), '{{gate}}\n\n---\n\n{{judgement}}');
+  const { body } = await judge(tasks, GATED, ['--template', 'own.md']);
+  const [apart = '', alone = ''] = body.split('\n---\n');
+  expect(apart).toMatch(
+    /^\| Gated metric \| Verdict \|.*\n.*\n\| `test\/accuracy` \| \*\*regression\*\* \| 0\.705 \|.*t-test/m,
+  );
+  expect(alone.trim()).toMatch(/^- `test\/accuracy`: Worse by 0\.2\./);
 });
 
 test('a change within the noise passes, and says what it could have missed', async () => {

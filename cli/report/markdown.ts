@@ -14,9 +14,16 @@ import { EXECUTION_STARTS } from '../training/attempt.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { drawChart } from './drawing/chart.ts';
 import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
-import type { DoubtedValue, ReportCurve } from './metrics.ts';
+import type { DoubtedValue, ReportCurve, ReportMetric } from './metrics.ts';
 import type { Report, ReportFailure } from './report.ts';
-import { writeDetails, writeEnvironment, writeMetrics, writeParams, writePlot } from './tables.ts';
+import {
+  listLeadingRows,
+  writeDetails,
+  writeEnvironment,
+  writeMetrics,
+  writeParams,
+  writePlot,
+} from './tables.ts';
 import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
 import { composeChange, composeLegend, explainDoubt } from './words/cells.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
@@ -151,14 +158,20 @@ function renderWithin(
 }
 
 /** Writes the table of further metrics once and cuts it to length, because thousands of rows are slow. */
-function createTableCutter(report: Report, room: Room): (start: number, count: number) => string {
+function createTableCutter(
+  report: Report,
+  room: Room,
+): (others: readonly ReportMetric[], count: number) => string {
   const written = new Map<number, readonly string[]>();
-  return (start, count) => {
+  return (others, count) => {
     if (count === 0) return '';
     const lines =
-      written.get(start) ??
-      writeMetrics(report.metrics.slice(start, start + room.moreMetrics), report).split('\n');
-    written.set(start, lines);
+      written.get(others.length) ??
+      writeMetrics(
+        others.slice(0, room.moreMetrics).map((metric) => ({ metric })),
+        report,
+      ).split('\n');
+    written.set(others.length, lines);
     // The first two lines are the table's head.
     return lines.slice(0, count + 2).join('\n');
   };
@@ -171,9 +184,12 @@ function createView(
   writeOthers: ReturnType<typeof createTableCutter>,
 ): TemplateView {
   const { metrics, params, failure } = report;
-  const leading = metrics.slice(0, Math.min(report.leadingMetrics, room.leading));
-  const others = Math.min(metrics.length - leading.length, room.moreMetrics);
+  const leading = listLeadingRows(report, room);
+  const isLeading = new Set(leading.map(({ metric }) => metric.metric));
+  const rest = metrics.filter(({ metric }) => !isLeading.has(metric));
+  const others = Math.min(rest.length, room.moreMetrics);
   const gateRows = listGateRows(report);
+  const judgement = writeList(gateRows.slice(0, room.gateRows).map(composeGateWords));
   const curves = report.curves
     .slice(0, room.curves)
     .map((curve) => writeCurve(curve, report))
@@ -184,7 +200,7 @@ function createView(
     .slice(0, room.plots);
   const leftOut = [
     ...countLeftOut('judged metric', gateRows.length, room.gateRows),
-    ...countLeftOut('metric', metrics.length, leading.length + others),
+    ...countLeftOut('metric', rest.length, others),
     ...countLeftOut('chart', report.curves.length, room.curves),
     ...countLeftOut('param', params.length, room.params),
     ...countLeftOut('table', report.plots.length, plots.length),
@@ -197,9 +213,10 @@ function createView(
     notices: writeNotices(report, room.settings),
     cause: writeLine(composeCause(report)),
     log: failure === null ? '' : writeLog(failure, room.logLines),
-    gate: writeGate(gateRows.slice(0, room.gateRows)),
+    gate: writeGate(gateRows.slice(0, room.gateRows), judgement),
+    judgement,
     metrics: writeMetrics(leading, report),
-    'more-metrics': writeOthers(leading.length, others),
+    'more-metrics': writeOthers(rest, others),
     'more-metrics-count': formatCount(others),
     legend: writeLine(composeLegend(report)),
     curves: curves.slice(0, LEADING_CURVES).join('\n\n'),
@@ -302,10 +319,9 @@ function writeAlert(kind: 'NOTE' | 'WARNING', text: string): string {
   return `[!${kind}]\n${text}`.replace(/^(?=.)/gm, '> ').replace(/^$/gm, '>');
 }
 
-/** The judgement in numbers, then in words. */
-function writeGate(rows: readonly GateRow[]): string {
-  if (rows.length === 0) return '';
-  return `${writeTable(GATE_COLUMNS, rows.map(composeGateRow))}\n\n${writeList(rows.map(composeGateWords))}`;
+/** The judgement in numbers, then in words: for a template that shows it apart from the metrics. */
+function writeGate(rows: readonly GateRow[], judgement: string): string {
+  return rows.length === 0 ? '' : `${writeTable(GATE_COLUMNS, rows.map(composeGateRow))}\n\n${judgement}`;
 }
 
 /** The lines of a chart, with the colours in words: `#0969DA` tells a reader nothing. */
