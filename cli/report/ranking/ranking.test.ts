@@ -94,6 +94,7 @@ describe('one collapsed class of sixty', () => {
       /\*\*`recall`\*\* \(60 series\): worst `class_17`, minimum 0\.9.→.0\.1, mean 0\.9.→.0\.8875 \|.*\*\*0\.1\*\*.*0\.9.*worse/,
     );
     expect(table.split('\n')).toHaveLength(3);
+    expect(report.curves.map(({ metric }) => metric)).toEqual(['recall/class_17']);
   });
 });
 
