@@ -93,10 +93,16 @@ const LEADING_CURVES = 2;
 /**
  * The comment's text, its marker first, shortened section by section until it fits.
  *
+ * @param secondLine a further hidden line
  * @throws Failure (usage) if the template alone is too long
  */
-export function renderComment(report: Report, key: string, render: RenderTemplate): string {
-  const marker = `${formatMarker(key)}\n`;
+export function renderComment(
+  report: Report,
+  key: string,
+  render: RenderTemplate,
+  secondLine?: string,
+): string {
+  const marker = [formatMarker(key), ...(secondLine === undefined ? [] : [secondLine]), ''].join('\n');
   const body = renderWithin(report, render, {
     room: COMMENT_ROOM,
     cuts: COMMENT_CUTS,
