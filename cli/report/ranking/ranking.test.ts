@@ -210,6 +210,13 @@ describe('a metric of one side only', () => {
     expect(partMetrics(report).training.map(({ metric }) => metric)).toEqual(['lr/lr']);
   });
 
+  test('is named where nothing else happened', () => {
+    const report = compare({ 'b/accuracy': 0.9 }, [{ 'b/accuracy': 0.9, 'test/auc': 0.7 }]);
+    expect(headingOf(report)).toBe(
+      '`train`: 1 metric unchanged, 1 no longer reported: `test/auc` is no longer reported',
+    );
+  });
+
   test('is no news where not every run of the base has it, or its history had gaps', () => {
     const all = { 'test/accuracy': 0.9, 'test/auc': 0.7 };
     const less = { 'test/accuracy': 0.9 };
