@@ -16,6 +16,7 @@ import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
+import { rankByMovement } from './ranking/movement.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
 import { buildReport, type Report } from './report.ts';
@@ -47,11 +48,12 @@ interface Written {
  * @param existing the pull request's comments; undefined if nothing is to be posted
  */
 export async function publishReport(
-  gathered: ReportSources,
+  unordered: ReportSources,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   publication: Publication,
 ): Promise<ExitCode> {
   const { options, session, connection, templates } = publication;
+  const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   const name = await nameComment(gathered.tasks, options, session.redact);
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);

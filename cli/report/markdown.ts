@@ -14,7 +14,8 @@ import { EXECUTION_STARTS } from '../training/attempt.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { drawChart } from './drawing/chart.ts';
 import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
-import type { DoubtedValue, ReportCurve } from './metrics.ts';
+import type { DoubtedValue, ReportCurve, ReportMetric } from './metrics.ts';
+import { type MetricParts, partMetrics } from './ranking/families.ts';
 import type { Report, ReportFailure } from './report.ts';
 import { writeDetails, writeEnvironment, writeMetrics, writeParams, writePlot } from './tables.ts';
 import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
@@ -146,38 +147,53 @@ function renderWithin(
 ): string | undefined {
   const functions = createFunctions(report);
   const writeOthers = createTableCutter(report, limit.room);
+  const parts = partMetrics(report);
   let { room } = limit;
   for (const cut of [{}, ...limit.cuts]) {
     room = { ...room, ...cut, moreMetrics: Math.min(room.moreMetrics, cut.moreMetrics ?? room.moreMetrics) };
-    const text = render(createView(report, room, limit.isSummary, writeOthers), functions);
+    const text = render(
+      createView({ report, parts, room, isSummary: limit.isSummary, writeOthers }),
+      functions,
+    );
     if (limit.fits(text)) return text;
   }
   return undefined;
 }
 
-/** Writes the table of further metrics once and cuts it to length, because thousands of rows are slow. */
-function createTableCutter(report: Report, room: Room): (start: number, count: number) => string {
-  const written = new Map<number, readonly string[]>();
-  return (start, count) => {
+/** Writes each table of further metrics once and cuts it to length, because thousands of rows are slow. */
+function createTableCutter(
+  report: Report,
+  room: Room,
+): (metrics: readonly ReportMetric[], count: number) => string {
+  const written = new Map<readonly ReportMetric[], readonly string[]>();
+  return (metrics, count) => {
     if (count === 0) return '';
     const lines =
-      written.get(start) ??
-      writeMetrics(report.metrics.slice(start, start + room.moreMetrics), report).split('\n');
-    written.set(start, lines);
+      written.get(metrics) ??
+      writeMetrics(metrics.slice(0, room.moreMetrics), { ...report, families: [] }).split('\n');
+    written.set(metrics, lines);
     // The first two lines are the table's head.
     return lines.slice(0, count + 2).join('\n');
   };
 }
 
-function createView(
-  report: Report,
-  room: Room,
-  isSummary: boolean,
-  writeOthers: ReturnType<typeof createTableCutter>,
-): TemplateView {
-  const { metrics, params, failure } = report;
-  const leading = metrics.slice(0, Math.min(report.leadingMetrics, room.leading));
-  const others = Math.min(metrics.length - leading.length, room.moreMetrics);
+function createView({
+  report,
+  parts,
+  room,
+  isSummary,
+  writeOthers,
+}: {
+  report: Report;
+  parts: MetricParts;
+  room: Room;
+  isSummary: boolean;
+  writeOthers: ReturnType<typeof createTableCutter>;
+}): TemplateView {
+  const { params, failure } = report;
+  const leading = parts.leading.slice(0, room.leading);
+  const others = Math.min(parts.others.length, room.moreMetrics);
+  const training = Math.min(parts.training.length, room.moreMetrics);
   const gateRows = listGateRows(report);
   const curves = report.curves
     .slice(0, room.curves)
@@ -189,7 +205,7 @@ function createView(
     .slice(0, room.plots);
   const leftOut = [
     ...countLeftOut('judged metric', gateRows.length, room.gateRows),
-    ...countLeftOut('metric', metrics.length, leading.length + others),
+    ...countLeftOut('metric', countShown(parts), leading.length + others + training),
     ...countLeftOut('chart', report.curves.length, room.curves),
     ...countLeftOut('param', params.length, room.params),
     ...countLeftOut('table', report.plots.length, plots.length),
@@ -203,9 +219,11 @@ function createView(
     cause: writeLine(composeCause(report)),
     log: failure === null ? '' : writeLog(failure, room.logLines),
     gate: writeGate(gateRows.slice(0, room.gateRows)),
-    metrics: writeMetrics(leading, report),
-    'more-metrics': writeOthers(leading.length, others),
+    metrics: writeMetrics(leading.flat(), report),
+    'more-metrics': writeOthers(parts.others, others),
     'more-metrics-count': formatCount(others),
+    training: writeOthers(parts.training, training),
+    'training-count': formatCount(training),
     legend: writeLine(composeLegend(report)),
     curves: curves.slice(0, LEADING_CURVES).join('\n\n'),
     'more-curves': curves.slice(LEADING_CURVES).join('\n\n'),
@@ -258,6 +276,10 @@ function createFunctions(report: Report): TemplateFunctions {
       return isLost ? writeLine(phrase`${value} (did not reach the training, it seems)`) : write(value);
     },
   };
+}
+
+function countShown({ leading, others, training }: MetricParts): number {
+  return leading.length + others.length + training.length;
 }
 
 function formatCount(count: number): string {

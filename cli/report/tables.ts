@@ -4,12 +4,16 @@ import { formatBytes, formatNumber } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import type { Plot } from './drawing/plot.ts';
 import type { ReportMetric } from './metrics.ts';
+import { listRows } from './ranking/families.ts';
 import type { Report, ReportTask } from './report.ts';
-import { composeBaseline, composeChange, composeValue } from './words/cells.ts';
+import { composeBaseline, composeChange, composeFamily, composeValue } from './words/cells.ts';
 import { composeSetting, nameBaseline } from './words/lead.ts';
 
 /** Metrics with their baseline and their curve, if any metric has one. */
-export function writeMetrics(metrics: readonly ReportMetric[], { baseline, phase }: Report): string {
+export function writeMetrics(
+  metrics: readonly ReportMetric[],
+  { baseline, phase, families }: Pick<Report, 'baseline' | 'phase' | 'families'>,
+): string {
   const hasBaseline = baseline.kind === 'found';
   // An unfinished training is not compared: it would look worse than it is.
   const isFinal = phase === 'completed';
@@ -30,7 +34,11 @@ export function writeMetrics(metrics: readonly ReportMetric[], { baseline, phase
   const shown = columns.filter(({ isShown }) => isShown);
   return writeTable(
     shown,
-    metrics.map((metric) => shown.map(({ of }) => of(metric))),
+    listRows(metrics, families).map(({ metric, family }) =>
+      shown.map(({ of }) =>
+        of === nameWithPick && family !== undefined ? composeFamily(family, metric) : of(metric),
+      ),
+    ),
   );
 }
 

@@ -31,3 +31,9 @@ export function formatDuration(ms: number): string {
     .map(([count, unit]) => `${count}${unit}`)
     .join(' ');
 }
+
+/** The time that is left until something happens: whole minutes, in the last one seconds. Never less than that. */
+export function formatRest(ms: number): string {
+  const unitMs = ms > 60_000 ? 60_000 : 1000;
+  return formatDuration(Math.max(1, Math.ceil(ms / unitMs)) * unitMs);
+}
