@@ -98,6 +98,8 @@ export interface Report {
   readonly unread: ReportSources['unread'];
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
+  /** When the report was made. */
+  readonly reportedAtMs: number;
 }
 
 /** Reports that replaced others of the same iteration. */
@@ -228,6 +230,8 @@ export interface ReportBaseline {
   readonly passedOver: number;
   /** The code and settings under test are this commit's own. */
   readonly isSameTraining: boolean;
+  /** ClearML's page that shows its tasks and those under test together. */
+  readonly compareUrl: string | null;
   /** A nearer commit that is still being trained, or this commit if some of its runs are. */
   readonly unfinished: {
     readonly commit: string;
@@ -256,6 +260,11 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
+  /** ClearML's page that compares tasks of two sides; undefined if one has none. */
+  readonly compareUrlOf: (
+    own: readonly ReportedTask[],
+    others: readonly ReportedTask[],
+  ) => string | undefined;
   /** ClearML's web page. */
   readonly webHost: string;
   readonly nowMs: number;
@@ -286,8 +295,11 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
       })),
     })),
     failure: describeFailure(sources, context),
-    baseline: describeBaseline(sources.baseline, context),
-    anchors: sources.anchors.map((anchor) => ({ ...describeBaseline(anchor, context), problem: null })),
+    baseline: describeBaseline(sources.baseline, sources, context),
+    anchors: sources.anchors.map((anchor) => ({
+      ...describeBaseline(anchor, sources, context),
+      problem: null,
+    })),
     ...described,
     gate: gate === undefined ? null : { alpha: gate.alpha, exitCode: gate.exitCode, metrics: gate.metrics },
     settings: context.settings ?? null,
@@ -304,6 +316,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
         repository: context.pullRequest?.repository,
         serverUrl: context.githubUrl,
       }) ?? null,
+    reportedAtMs: context.nowMs,
   };
 }
 
@@ -571,7 +584,11 @@ function describeUnfinished({ unfinished }: Baseline, context: ReportContext): R
   };
 }
 
-function describeBaseline(baseline: Baseline, context: ReportContext): ReportBaseline {
+function describeBaseline(
+  baseline: Baseline,
+  sources: ReportSources,
+  context: ReportContext,
+): ReportBaseline {
   const found = baseline.kind === 'found' ? baseline : undefined;
   const missing = baseline.kind === 'missing' ? baseline : undefined;
   const tasks = listBaselineTasks(baseline);
@@ -588,6 +605,7 @@ function describeBaseline(baseline: Baseline, context: ReportContext): ReportBas
     commitsSearched: missing?.commitsSearched ?? null,
     passedOver: found?.passedOver ?? 0,
     isSameTraining: found?.isSameTraining ?? false,
+    compareUrl: context.compareUrlOf(sources.tasks, tasks) ?? null,
     unfinished: describeUnfinished(baseline, context),
     tasks: tasks.map((task) => ({
       id: task.id,
