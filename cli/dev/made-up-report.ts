@@ -1,6 +1,7 @@
 import type { Baseline } from '../report/baseline/baseline.ts';
 import type { Curve } from '../report/drawing/curve.ts';
-import { rankMetrics } from '../report/ranking.ts';
+import { rankByMovement } from '../report/ranking/movement.ts';
+import { rankMetrics } from '../report/ranking/ranking.ts';
 import { buildReport, type Report } from '../report/report.ts';
 import type { ReportedTask } from '../report/reported-task.ts';
 import type { ReportSources } from '../report/sources.ts';
@@ -87,10 +88,16 @@ export function makeReport(
           unfinished: undefined,
           history: [],
         };
+  const isAskedOf = () => true;
+  const ranked = rankByMovement(
+    { tasks, baseline: fields.baseline ?? baseline, ranked: rankMetrics(tasks, []), isAskedOf },
+    [],
+  );
   return buildReport(
     {
       tasks,
-      ranked: rankMetrics(tasks, []),
+      ranked,
+      isAskedOf,
       pullRequest: {
         headCommit: '3'.repeat(40),
         baseBranch: 'main',

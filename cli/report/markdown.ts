@@ -21,6 +21,7 @@ import {
   splitFirstRows,
 } from './gate-table.ts';
 import type { DoubtedValue, ReportCurve, ReportMetric } from './metrics.ts';
+import { type MetricParts, partMetrics } from './ranking/families.ts';
 import type { Report, ReportFailure } from './report.ts';
 import {
   listLeadingRows,
@@ -106,10 +107,16 @@ const LEADING_CURVES = 2;
 /**
  * The comment's text, its marker first, shortened section by section until it fits.
  *
+ * @param secondLine a further hidden line
  * @throws Failure (usage) if the template alone is too long
  */
-export function renderComment(report: Report, key: string, render: RenderTemplate): string {
-  const marker = `${formatMarker(key)}\n`;
+export function renderComment(
+  report: Report,
+  key: string,
+  render: RenderTemplate,
+  secondLine?: string,
+): string {
+  const marker = [formatMarker(key), ...(secondLine === undefined ? [] : [secondLine]), ''].join('\n');
   const body = renderWithin(report, render, {
     room: COMMENT_ROOM,
     cuts: COMMENT_CUTS,
@@ -154,46 +161,60 @@ function renderWithin(
 ): string | undefined {
   const functions = createFunctions(report);
   const writeOthers = createTableCutter(report, limit.room);
+  const parts = partMetrics(report);
   let { room } = limit;
   for (const cut of [{}, ...limit.cuts]) {
     room = { ...room, ...cut, moreMetrics: Math.min(room.moreMetrics, cut.moreMetrics ?? room.moreMetrics) };
-    const text = render(createView(report, room, limit.isSummary, writeOthers), functions);
+    const text = render(
+      createView({ report, parts, room, isSummary: limit.isSummary, writeOthers }),
+      functions,
+    );
     if (limit.fits(text)) return text;
   }
   return undefined;
 }
 
-/** Writes the table of further metrics once and cuts it to length, because thousands of rows are slow. */
+/** Writes each table of further metrics once and cuts it to length, because thousands of rows are slow. */
 function createTableCutter(
   report: Report,
   room: Room,
-): (others: readonly ReportMetric[], count: number) => string {
-  const written = new Map<number, readonly string[]>();
-  return (others, count) => {
+): (metrics: readonly ReportMetric[], count: number) => string {
+  const written = new Map<string, readonly string[]>();
+  return (metrics, count) => {
     if (count === 0) return '';
+    const key = JSON.stringify([metrics.length, metrics[0]?.metric]);
     const lines =
-      written.get(others.length) ??
+      written.get(key) ??
       writeMetrics(
-        others.slice(0, room.moreMetrics).map((metric) => ({ metric })),
+        metrics.slice(0, room.moreMetrics).map((metric) => ({ metric })),
         report,
       ).split('\n');
-    written.set(others.length, lines);
+    written.set(key, lines);
     // The first two lines are the table's head.
     return lines.slice(0, count + 2).join('\n');
   };
 }
 
-function createView(
-  report: Report,
-  room: Room,
-  isSummary: boolean,
-  writeOthers: ReturnType<typeof createTableCutter>,
-): TemplateView {
-  const { metrics, params, failure } = report;
+function createView({
+  report,
+  parts,
+  room,
+  isSummary,
+  writeOthers,
+}: {
+  report: Report;
+  parts: MetricParts;
+  room: Room;
+  isSummary: boolean;
+  writeOthers: ReturnType<typeof createTableCutter>;
+}): TemplateView {
+  const { params, failure } = report;
   const leading = listLeadingRows(report, room);
   const isLeading = new Set(leading.map(({ metric }) => metric.metric));
-  const rest = metrics.filter(({ metric }) => !isLeading.has(metric));
+  const isCut = (row: readonly ReportMetric[]) => row.length === 1 && !isLeading.has(row[0]?.metric ?? '');
+  const rest = [...parts.leading.filter(isCut).flat(), ...parts.others];
   const others = Math.min(rest.length, room.moreMetrics);
+  const training = Math.min(parts.training.length, room.moreMetrics);
   const { rows: gateRows } = splitFirstRows(report);
   const judgement = writeList(gateRows.slice(0, room.gateRows).map(composeGateWords));
   const curves = report.curves
@@ -206,7 +227,7 @@ function createView(
     .slice(0, room.plots);
   const leftOut = [
     ...countLeftOut('judged metric', gateRows.length, room.gateRows),
-    ...countLeftOut('metric', rest.length, others),
+    ...countLeftOut('metric', rest.length + parts.training.length, others + training),
     ...countLeftOut('chart', report.curves.length, room.curves),
     ...countLeftOut('param', params.length, room.params),
     ...countLeftOut('table', report.plots.length, plots.length),
@@ -224,6 +245,8 @@ function createView(
     metrics: writeMetrics(leading, report),
     'more-metrics': writeOthers(rest, others),
     'more-metrics-count': formatCount(others),
+    training: writeOthers(parts.training, training),
+    'training-count': formatCount(training),
     legend: writeLine(composeLegend(report)),
     curves: curves.slice(0, LEADING_CURVES).join('\n\n'),
     'more-curves': curves.slice(LEADING_CURVES).join('\n\n'),

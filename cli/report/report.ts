@@ -40,6 +40,8 @@ import {
 import { countReportsPerPoint } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
+import type { ReportFamily } from './ranking/families.ts';
+import type { Tally } from './ranking/tally.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
 import type { ReportSources, SourceOptions } from './sources.ts';
 
@@ -66,10 +68,14 @@ export interface Report {
   readonly baseline: ReportBaseline;
   /** The gate's further baselines. */
   readonly anchors: readonly ReportBaseline[];
-  /** Those that the settings name, in that order; then the others, most telling first. */
+  /** Those that the settings name, in that order; then what moved most; bookkeeping and copies last. */
   readonly metrics: readonly ReportMetric[];
   /** How many of `metrics` the comment leads with. */
   readonly leadingMetrics: number;
+  /** Series of one measure that are one row where the comment leads with them. */
+  readonly families: readonly ReportFamily[];
+  /** How many metrics moved; null without two completed sides. */
+  readonly tally: Tally | null;
   /** The gate's judgement; null if nothing is gated. */
   readonly gate: ReportGate | null;
   /** How the settings compare with those of the base branch; null if GitHub was not asked. */
@@ -271,7 +277,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
   const [first] = tasks;
   const [other] = listBaselineTasks(baseline);
   const known = listKnownParams(sources);
-  const { metrics, leadingMetrics, curves } = describeMetrics(sources, context.rules, gate?.metrics ?? []);
+  const described = describeMetrics(sources, context.rules, gate?.metrics ?? []);
   return {
     version: 1,
     verdict: gate?.verdict ?? decideVerdict(tasks),
@@ -294,11 +300,9 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
       ...describeBaseline(anchor, sources, context),
       problem: null,
     })),
-    metrics,
-    leadingMetrics,
+    ...described,
     gate: gate === undefined ? null : { alpha: gate.alpha, exitCode: gate.exitCode, metrics: gate.metrics },
     settings: context.settings ?? null,
-    curves,
     lost: listLostParams(tasks, known, context.seedParam),
     params: first && other ? compareParams(first, other, context.seedParam, known) : [],
     environment: first && other && isSuccess(first.status) ? compareEnvironments(first, other) : [],

@@ -6,15 +6,15 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/p
 import type { Plot } from './drawing/plot.ts';
 import { composeNoise, composeVerdict, type GateRow, listGateRows, nameRow } from './gate-table.ts';
 import { judgeEffect, type ReportMetric } from './metrics.ts';
+import { listRows, type MetricRow } from './ranking/families.ts';
 import type { Report, ReportTask } from './report.ts';
-import { composeBaseline, composeChange, composeValue } from './words/cells.ts';
+import { composeBaseline, composeChange, composeFamily, composeValue } from './words/cells.ts';
 import { composeSetting, nameBaseline } from './words/lead.ts';
 
 const NOTHING = words('\u2013');
 
-/** A metric; `judged` where the gate compared it, with that baseline. */
-export interface MetricRow {
-  readonly metric: ReportMetric;
+/** A row of metrics; `judged` where the gate compared it, with that baseline. */
+interface TableRow extends MetricRow {
   readonly judged?: GateRow;
 }
 
@@ -22,7 +22,7 @@ export interface MetricRow {
 export function listLeadingRows(
   report: Report,
   room: { readonly leading: number; readonly gateRows: number },
-): MetricRow[] {
+): TableRow[] {
   const byName = new Map(report.metrics.map((metric) => [metric.metric, metric]));
   const judged = listGateRows(report)
     .slice(0, room.gateRows)
@@ -31,10 +31,10 @@ export function listLeadingRows(
       return metric === undefined ? [] : [{ metric: showComparison(metric, row), judged: row }];
     });
   const isJudged = new Set(judged.map(({ metric }) => metric.metric));
-  const others = report.metrics
-    .slice(0, Math.min(report.leadingMetrics, room.leading))
-    .filter(({ metric }) => !isJudged.has(metric));
-  return [...judged, ...others.map((metric) => ({ metric }))];
+  const others = listRows(report.metrics.slice(0, report.leadingMetrics), report.families)
+    .slice(0, room.leading)
+    .filter(({ metric }) => !isJudged.has(metric.metric));
+  return [...judged, ...others];
 }
 
 /** The numbers of one comparison: a metric has those of the first baseline. One row has one \u00b1, that of the noise. */
@@ -58,7 +58,7 @@ function showComparison(metric: ReportMetric, { metric: judgement, comparison }:
 }
 
 /** Metrics in one table: value, base, change, noise, verdict and curve, as far as they say something. */
-export function writeMetrics(rows: readonly MetricRow[], { baseline, phase }: Report): string {
+export function writeMetrics(rows: readonly TableRow[], { baseline, phase }: Report): string {
   // An unfinished training is not compared: it would look worse than it is.
   const isFinal = phase === 'completed';
   const hasOwn = phase !== 'queued' && phase !== 'draft';
@@ -67,9 +67,9 @@ export function writeMetrics(rows: readonly MetricRow[], { baseline, phase }: Re
   const own = isFinal ? (hasBaseline ? 'This pull request' : 'Value') : 'So far';
   const compared = rows.flatMap(({ judged }) => judged?.comparison ?? []);
   const hasFurther = new Set(compared.map((comparison) => comparison.baseline)).size > 1;
-  const judge = (compose: (row: GateRow) => Phrase) => (row: MetricRow) =>
+  const judge = (compose: (row: GateRow) => Phrase) => (row: TableRow) =>
     row.judged === undefined ? NOTHING : compose(row.judged);
-  const columns: ReadonlyArray<Column & { readonly isShown: boolean; of(row: MetricRow): Phrase }> = [
+  const columns: ReadonlyArray<Column & { readonly isShown: boolean; of(row: TableRow): Phrase }> = [
     { title: words('Metric'), isShown: true, of: nameWithPick },
     {
       title: words('Verdict'),
@@ -103,11 +103,13 @@ export function writeMetrics(rows: readonly MetricRow[], { baseline, phase }: Re
   );
 }
 
-function isUndecided({ judged }: MetricRow): boolean {
+function isUndecided({ judged }: TableRow): boolean {
   return judged !== undefined && judged.metric.reasons.length > 0;
 }
 
-function nameWithPick({ metric: { metric, pick }, judged }: MetricRow): Phrase {
+function nameWithPick({ metric: shown, judged, family }: TableRow): Phrase {
+  if (family !== undefined) return composeFamily(family, shown);
+  const { metric, pick } = shown;
   const name = judged === undefined ? phrase`${metric}` : nameRow(judged);
   return pick === 'last' ? name : phrase`${name} (${words(pick)})`;
 }

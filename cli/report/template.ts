@@ -14,6 +14,8 @@ export const PLACEHOLDERS = [
   'metrics',
   'more-metrics',
   'more-metrics-count',
+  'training',
+  'training-count',
   'legend',
   'curves',
   'more-curves',
