@@ -212,7 +212,11 @@ function createView({
   const leading = listLeadingRows(report, room);
   const isLeading = new Set(leading.map(({ metric }) => metric.metric));
   const isCut = (row: readonly ReportMetric[]) => row.length === 1 && !isLeading.has(row[0]?.metric ?? '');
-  const rest = [...parts.leading.filter(isCut).flat(), ...parts.others];
+  // A judged metric has its row above, however many there are.
+  const isJudged = new Set(leading.flatMap(({ metric, judged }) => (judged ? metric.metric : [])));
+  const rest = [...parts.leading.filter(isCut).flat(), ...parts.others].filter(
+    ({ metric }) => !isJudged.has(metric),
+  );
   const others = Math.min(rest.length, room.moreMetrics);
   const training = Math.min(parts.training.length, room.moreMetrics);
   const { rows: gateRows } = splitFirstRows(report);
