@@ -15,6 +15,7 @@ import {
   run,
   setUpComments,
   startProxy,
+  writeSettings,
 } from './comment-setup.ts';
 
 setUpComments();
@@ -274,6 +275,42 @@ describe('compared with the base', () => {
       '**This is the first result:** no earlier training of `main` was found. Merging this pull request gives the next one its baseline.',
     );
     expect(textOf()).not.toContain('No baseline');
+  });
+
+  test.each([
+    ['the command line', ['--baseline', 'branch:mian']],
+    ['the settings', ['--config', 'settings.yml']],
+  ])(
+    'a branch that GitHub does not know, named by %s, is said in the comment and the log',
+    async (_, args) => {
+      writeSettings(
+        'baseline: { branch: mian }\nmetrics: [{ metric: test_accuracy/accuracy, goal: maximize, gate: fail }]\n',
+      );
+      for (const [train, exitCode] of [
+        [launchTask, 0],
+        [trainCommit, args.includes('--config') ? 6 : 0],
+      ] as const) {
+        const task = await train(head, { event: 'pull_request' });
+        const told = await run([task, ...args, ...(train === launchTask ? ['--no-gate'] : [])]);
+        expect(told).toMatchObject({
+          exitCode,
+          stderr: expect.stringContaining(
+            'warning: GitHub knows no branch mian in this repository. The pull request’s base branch is main.',
+          ),
+        });
+        expect(textOf()).toContain('No baseline: GitHub knows no branch `mian` in this repository.');
+      }
+    },
+  );
+
+  test('a branch that shares no commit is said as that, and no mistake', async () => {
+    repository.git('checkout', '--quiet', '--orphan', 'other');
+    repository.commit('Begin anew', { 'train.py': 'z' });
+    repository.git('checkout', '--quiet', 'topic');
+    const task = await trainCommit(head, { event: 'pull_request' });
+    const { stderr } = await run([task, '--baseline', 'branch:other']);
+    expect(stderr).not.toContain('warning');
+    expect(textOf()).toContain('GitHub knows no common ancestor of this commit and `other`');
   });
 
   test.each([

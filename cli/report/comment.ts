@@ -23,6 +23,7 @@ import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
+import { explainUnknownBranch } from './words/notices.ts';
 
 export { readTemplates } from './template.ts';
 
@@ -75,6 +76,7 @@ export async function publishReport(
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
   const { report, text, exitCode } = await written;
+  warnOfBranches(report, session);
 
   // With thousands of metrics the document has several MB.
   const tell = (short: string) => {
@@ -217,6 +219,14 @@ async function placeReport(
     giveUpAtMs: connection.postUntilMs,
     signal: connection.signal,
   });
+}
+
+/** Of a mistake in `--baseline` or the settings, which the comment shows to others only. */
+function warnOfBranches({ baseline, anchors, pullRequest }: Report, { voice }: Session): void {
+  for (const { reason, name } of [baseline, ...anchors]) {
+    if (reason === 'no-such-branch')
+      voice.warn(writePlain(explainUnknownBranch(name ?? '', pullRequest?.baseBranch ?? null)));
+  }
 }
 
 /** Further metrics are in the comment. */

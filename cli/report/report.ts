@@ -160,6 +160,8 @@ export interface ReportTask
   readonly endedAtMs: number | null;
   /** From start to end, or to now. */
   readonly durationSeconds: number | null;
+  /** The same times the GPUs that it could use; 0 without one. Null also where a lost worker took time of its own. */
+  readonly gpuHours: number | null;
   readonly artifacts: readonly Artifact[];
   readonly artifactsUrl: string;
   readonly outputModels: ReadonlyArray<Model & { readonly url: string | null }>;
@@ -446,6 +448,7 @@ function describeTask(
     startedAtMs: task.startedAtMs ?? null,
     endedAtMs: (isEnded(status) ? task.endedAtMs : null) ?? null,
     durationSeconds: measureSeconds(task, context.nowMs),
+    gpuHours: measureGpuHours(task, context.nowMs),
     hyperparams: task.params,
     artifacts: task.artifacts,
     artifactsUrl: url.replace(/\/output\/log$/, '/artifacts'),
@@ -464,6 +467,14 @@ function measureSeconds(task: ReportedTask, nowMs: number): number | null {
   if (startedAtMs === undefined || untilMs === undefined || status === 'queued' || status === 'created')
     return null;
   return Math.max(0, (untilMs - startedAtMs) / 1000);
+}
+
+/** The SDK tells the number of GPUs when the training begins; the start is that of the last attempt. */
+function measureGpuHours(task: ReportedTask, nowMs: number): number | null {
+  const { gpu_count: gpus = '' } = task.runtime;
+  const seconds = measureSeconds(task, nowMs);
+  if (seconds === null || !/^\d{1,4}$/.test(gpus) || readRetries(task.runtime) > 0) return null;
+  return (Number(gpus) * seconds) / 3600;
 }
 
 /** The SDK's figure (`set_progress`), else the share of the baseline's iterations. */

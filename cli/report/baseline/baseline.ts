@@ -72,6 +72,8 @@ export interface MissingBaseline {
     | 'no-github'
     /** Neither the pull request nor the event names a base branch. */
     | 'no-branch'
+    /** GitHub lists no commits of it: it does not exist, or the token may not see it. */
+    | 'no-such-branch'
     /** launch-training-task did not launch the task, so its pipeline is unknown. */
     | 'no-pipeline'
     /** The commits have no common ancestor, or GitHub does not know the commit. */

@@ -41,7 +41,7 @@ export async function findBranchBaseline(
   const history = await histories.search(branch, head);
   if ('failure' in history) return missing('no-github', { failure: history.failure });
   const { comparison, listed } = history.value;
-  if (comparison === undefined) return missing('no-ancestor');
+  if (comparison === undefined) return missing(listed.size === 0 ? 'no-such-branch' : 'no-ancestor');
 
   const { mergeBase } = comparison;
   const search = { ...question, pipeline, branch, head: comparison.head.commit };

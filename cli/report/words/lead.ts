@@ -2,6 +2,7 @@ import { formatDuration, formatTime } from '../../text/duration.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
 import type { TaskStatus } from '../../training/task.ts';
 import type { Report, ReportBaseline, ReportTask } from '../report.ts';
+import { composeGpuHours } from './gpu-hours.ts';
 
 /** The statuses as words in a sentence. */
 export const STATUS_WORDS: Readonly<Record<TaskStatus, string>> = {
@@ -26,7 +27,7 @@ export function composeLead(report: Report): Phrase[] {
   const { commit, tasks } = report;
   const trained = commit === null ? [] : phrase`commit ${nameCommit(commit.id, commit.url)}`;
   return [
-    joinPhrases([describeTasks(tasks), trained], ' \u00b7 '),
+    joinPhrases([describeTasks(tasks), trained, composeGpuHours(tasks)], ' \u00b7 '),
     composeReportedBy(report),
     ...[report.baseline, ...report.anchors].map((baseline) => composeBaselineLine(report, baseline)),
     composeChangedParams(report),

@@ -154,10 +154,12 @@ function explainFirst(report: Report, branch: string): Phrase {
 }
 
 function explainMissingBaseline(report: Report): Phrase | undefined {
-  const { baseline, phase } = report;
+  const { baseline, phase, pullRequest } = report;
   const branch = baseline.name ?? 'the base branch';
   if (baseline.isFirst && phase === 'completed') return explainFirst(report, branch);
-  switch (phase === 'completed' ? baseline.reason : null) {
+  switch (phase === 'completed' || baseline.reason === 'no-such-branch' ? baseline.reason : null) {
+    case 'no-such-branch':
+      return phrase`No baseline: ${explainUnknownBranch(branch, pullRequest?.baseBranch ?? null)}`;
     case 'no-task':
       return phrase`No baseline: ${describeSearch(baseline, branch)}. If ${branch} was trained since, merge it into the pull request or rebase. Otherwise run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`;
     case 'unreached':
@@ -175,6 +177,15 @@ function explainMissingBaseline(report: Report): Phrase | undefined {
     default:
       return undefined;
   }
+}
+
+/** A branch that the settings or `--baseline` name. */
+export function explainUnknownBranch(branch: string, baseBranch: string | null): Phrase {
+  const base =
+    baseBranch === null || baseBranch === branch
+      ? []
+      : phrase` The pull request’s base branch is ${baseBranch}.`;
+  return phrase`GitHub knows no branch ${branch} in this repository.${base}`;
 }
 
 function describeSearch({ commitsSearched }: ReportBaseline, branch: string): Phrase {
