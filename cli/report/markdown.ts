@@ -205,7 +205,7 @@ function createView({
     .slice(0, room.plots);
   const leftOut = [
     ...countLeftOut('judged metric', gateRows.length, room.gateRows),
-    ...countLeftOut('metric', countShown(parts), leading.length + others + training),
+    ...countLeftOut('metric', countHidden(parts, leading.length, others, training), 0),
     ...countLeftOut('chart', report.curves.length, room.curves),
     ...countLeftOut('param', params.length, room.params),
     ...countLeftOut('table', report.plots.length, plots.length),
@@ -278,8 +278,12 @@ function createFunctions(report: Report): TemplateFunctions {
   };
 }
 
-function countShown({ leading, others, training }: MetricParts): number {
-  return leading.length + others.length + training.length;
+/** The metrics that stand nowhere; the worst of a row that leads stands there. */
+function countHidden(parts: MetricParts, leading: number, others: number, training: number): number {
+  const isTold = new Set(parts.leading.slice(0, leading).map(([metric]) => metric));
+  const cut = parts.leading.slice(leading).filter(({ length }) => length === 1);
+  const hidden = parts.others.slice(others).filter((metric) => !isTold.has(metric));
+  return cut.length + hidden.length + parts.training.length - training;
 }
 
 function formatCount(count: number): string {
