@@ -68,12 +68,15 @@ function nameFamily(name: string): string {
     readName(series).data === undefined
   )
     return `${title}/*`;
-  // The number of `f1` is a part of the word.
-  const isWord = (letters: string, digits: string) => isMeasure(letters + digits) && !isMeasure(letters);
-  return name.replace(/([a-z]*)([0-9]+)/gi, (found, letters: string, digits: string) =>
-    isWord(letters, digits) ? found : `${letters}*`,
-  );
+  return name.replace(/[0-9]+/g, (digits, at: number) => {
+    const [letters = ''] = /[a-z]*$/i.exec(name.slice(Math.max(0, at - LONGEST_WORD), at)) ?? [];
+    // The number of `f1` is a part of the word.
+    return isMeasure(letters + digits) && !isMeasure(letters) ? digits : '*';
+  });
 }
+
+/** Longer words before a number are no measure's. */
+const LONGEST_WORD = 12;
 
 function describeFamily(found: readonly ReportMetric[], sizes: ReadonlyMap<string, number>): ReportFamily {
   const [first] = found as [ReportMetric, ...ReportMetric[]];
