@@ -170,7 +170,7 @@ test('a constant metric is drawn as constant', async () => {
   expect(new Set(json.curves[0].task.y).size).toBe(1);
   expect(new Set(json.curves[0].baseline.y).size).toBe(1);
   expect(json.metrics[0]).toMatchObject({ value: 0.9, change: 0, effect: 'same', sparkline: '▅'.repeat(12) });
-  const [line = ''] = body.match(/line \[.*\]/) ?? [];
+  const [, line = ''] = body.match(/line .*(\[.*\])/) ?? [];
   expect(new Set(line.match(/[\d.]+/g)).size).toBe(1);
 });
 

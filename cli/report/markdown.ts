@@ -204,9 +204,7 @@ function createView({
 }): TemplateView {
   const { params, failure } = report;
   const leading = listLeadingRows(report, room);
-  const isLeading = new Set(leading.map(({ metric }) => metric.metric));
-  const isCut = (row: readonly ReportMetric[]) => row.length === 1 && !isLeading.has(row[0]?.metric ?? '');
-  const rest = [...parts.leading.filter(isCut).flat(), ...parts.others];
+  const rest = listRest(parts, leading);
   const others = Math.min(rest.length, room.moreMetrics);
   const training = Math.min(parts.training.length, room.moreMetrics);
   const gateRows = listGateRows(report);
@@ -293,6 +291,13 @@ function createFunctions(report: Report): TemplateFunctions {
       return isLost ? writeLine(phrase`${value} (did not reach the training, it seems)`) : write(value);
     },
   };
+}
+
+/** What no leading row tells: each series of a family is one of them. */
+function listRest(parts: MetricParts, leading: ReturnType<typeof listLeadingRows>): ReportMetric[] {
+  const told = new Set(leading.flatMap(({ metric, family }) => (family === undefined ? metric.metric : [])));
+  const cut = parts.leading.flatMap((row) => (row.length === 1 ? row : []));
+  return [...cut, ...parts.others].filter(({ metric }) => !told.has(metric));
 }
 
 function formatCount(count: number): string {

@@ -124,7 +124,7 @@ export function describeMetrics(
   return {
     ...order,
     tally: isCompleted(tasks) && sides.base.length > 0 ? countEffects(counted) : null,
-    curves: chooseCurves(named, results),
+    curves: chooseCurves(named, results, order.families),
   };
 }
 
@@ -172,9 +172,19 @@ function arrangeMetrics(
   };
 }
 
-function chooseCurves(named: readonly Described[], results: readonly Described[]): readonly ReportCurve[] {
-  const [ofNamed, ofResults] = [named, results].map((side) => side.flatMap(({ curve }) => curve ?? []));
-  return ofNamed?.length ? ofNamed.slice(0, MAX_CHARTS) : (ofResults ?? []).slice(0, DEFAULT_CHARTS);
+/** Those of what the settings name, else of what leads; a family has one, its worst member's. */
+function chooseCurves(
+  named: readonly Described[],
+  results: readonly Described[],
+  families: Report['families'],
+): readonly ReportCurve[] {
+  const ofNamed = named.flatMap(({ curve }) => curve ?? []);
+  if (ofNamed.length > 0) return ofNamed.slice(0, MAX_CHARTS);
+  const isFolded = new Set(
+    families.flatMap(({ metrics, worst }) => metrics.filter((name) => name !== worst)),
+  );
+  const shown = results.filter(({ metric }) => !isFolded.has(metric.metric));
+  return shown.flatMap(({ curve }) => curve ?? []).slice(0, DEFAULT_CHARTS);
 }
 
 /** A run's metrics by name. */

@@ -94,6 +94,7 @@ describe('one collapsed class of sixty', () => {
       /\*\*`recall`\*\* \(60 series\): worst `class_17`, minimum 0\.9.→.0\.1, mean 0\.9.→.0\.8875 \|.*\*\*0\.1\*\*.*0\.9.*worse/,
     );
     expect(table.split('\n')).toHaveLength(3);
+    expect(report.curves.map(({ metric }) => metric)).toEqual(['recall/class_17']);
   });
 });
 
@@ -207,6 +208,13 @@ describe('a metric of one side only', () => {
     expect(table).toMatch(/`test\/new_f1` \| \*\*0\.8\*\* \| – \| new/);
     // Bookkeeping that is gone is folded.
     expect(partMetrics(report).training.map(({ metric }) => metric)).toEqual(['lr/lr']);
+  });
+
+  test('is named where nothing else happened', () => {
+    const report = compare({ 'b/accuracy': 0.9 }, [{ 'b/accuracy': 0.9, 'test/auc': 0.7 }]);
+    expect(headingOf(report)).toBe(
+      '`train`: 1 metric unchanged, 1 no longer reported: `test/auc` is no longer reported',
+    );
   });
 
   test('is no news where not every run of the base has it, or its history had gaps', () => {

@@ -5,14 +5,9 @@ import type { ReportFamily } from '../ranking/families.ts';
 import type { Report } from '../report.ts';
 
 /** A number that was reported may still not be a measurement, such as a NaN that arrived as 0. */
-export function explainNoValue({
-  values,
-  doubts,
-  presence = null,
-}: Pick<ReportMetric, 'values' | 'doubts'> & Partial<ReportMetric>): string {
+export function explainNoValue({ values, doubts }: Pick<ReportMetric, 'values' | 'doubts'>): string {
   const [doubt] = doubts;
   if (doubt !== undefined) return explainDoubt(doubt);
-  if (presence === 'gone') return 'no longer reported';
   return values.some((value) => value !== null) ? 'not measured' : 'not reported';
 }
 
@@ -26,6 +21,7 @@ export function explainDoubt({ kind, reported, isCertain }: DoubtedValue): strin
 
 /** A metric's own cell. */
 export function composeValue(metric: ReportMetric): Phrase {
+  if (metric.presence === 'gone') return words('no longer reported');
   if (metric.value === null) return words(explainNoValue(metric));
   const text =
     metric.baseline === null ? formatNumber(metric.value) : formatPair(metric.value, metric.baseline).value;

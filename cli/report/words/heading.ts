@@ -111,6 +111,7 @@ function nameStillness({ metrics, same, noise }: Tally): string {
 
 /** `0.9722, +0.0111 (better) against main`: against the baseline that decides, if there are several. */
 function composeResult(metric: ReportMetric, { baseline, gate }: Report, isOneOfMany: boolean): Phrase {
+  if (metric.presence === 'gone' && gate === null) return words('is no longer reported');
   if (metric.value === null) return words(`was ${explainNoValue(metric)}`);
   const judged = gate?.metrics.find(({ metric: name }) => name === metric.metric);
   const decisive = judged === undefined ? undefined : findDecisive(judged);
