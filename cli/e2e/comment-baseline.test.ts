@@ -96,6 +96,12 @@ describe('compared with the base', () => {
     return file;
   }
 
+  async function startCommit(commit: string): Promise<string> {
+    const id = await launchTask(commit);
+    await driver.startTask(id);
+    return id;
+  }
+
   const textOf = () => github.comments(7)[0]?.body ?? '';
 
   /** Runs the program against servers that answer late. */
@@ -261,10 +267,14 @@ describe('compared with the base', () => {
     expect((await run([task, '--baseline', 'main'])).exitCode).toBe(2);
   });
 
-  test('no baseline is said, with the way to get one; the code under test is never its own', async () => {
+  test('the first result is told as that; the code under test is never its own baseline', async () => {
     await trainCommit(head, { event: 'pull_request', params: { lr: '7' } });
-    await run([await trainCommit(head, { event: 'pull_request' })]);
-    expect(textOf()).toContain('No baseline: none of the 2 commits of `main`');
+    const { exitCode } = await run([await trainCommit(head, { event: 'pull_request' })]);
+    expect(exitCode).toBe(0);
+    expect(textOf()).toContain(
+      '**This is the first result:** no earlier training of `main` was found. Merging this pull request gives the next one its baseline.',
+    );
+    expect(textOf()).not.toContain('No baseline');
   });
 
   test.each([
@@ -302,6 +312,21 @@ describe('compared with the base', () => {
     expect(stderr).not.toContain('warning');
     expect(textOf()).toContain('GitHub knows no common ancestor of this commit and `other`');
   });
+
+  test.each([
+    ['failed', async () => driver.failTask(await startCommit(base))],
+    ['was aborted', async () => driver.call('tasks.stopped', { task: await startCommit(base) })],
+    ['was a trial', () => trainCommit(base, { event: 'workflow_dispatch' })],
+  ])(
+    'no baseline is said, with the way to get one, where the training of the base %s',
+    async (_, trainBase) => {
+      await trainBase();
+      await run([await trainCommit(head, { event: 'pull_request' })]);
+      expect(textOf()).toContain('No baseline: none of the 2 commits of `main`');
+      expect(textOf()).toContain('launch it there once');
+      expect(textOf()).not.toContain('first result');
+    },
+  );
 
   test('a token that may not read the commits still posts, and says what it lacks', async () => {
     await replaceGithub({

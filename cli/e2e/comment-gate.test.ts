@@ -110,6 +110,39 @@ test('what the base has not yet, blocks nothing; what it has elsewhere, is undec
   expect(second.body).toContain('but at no commit that was searched');
 });
 
+test('the first day is said once for all gated metrics, without a row that tells nothing', async () => {
+  const rules =
+    'metrics: [{ metric: test/accuracy, goal: maximize, gate: fail }, { metric: test/loss, goal: minimize, gate: fail }]';
+  const task = await train(head, [0.7]);
+  await driver.reportScalars(task, 'test', 'loss', [0.5]);
+  const { exitCode, verdict, body } = await judge(task, rules);
+  expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'none' });
+  expect(body.match(/The base branch has no history yet/g)).toHaveLength(1);
+  expect(body).toContain(
+    '**This is the first result:** no earlier training of `main` was found. The base branch has no history yet, so there is nothing to compare with. A single run does not show how much runs differ by chance; several seeds would. Merging this pull request gives the next one its baseline.',
+  );
+  expect(body).toContain('| Metric | Value |\n| - | -: |\n| `test/accuracy` | **0.7** |');
+  expect(body).not.toMatch(/none of the|The gate|\| – \|/);
+});
+
+test('a problem of the first training itself is not lost', async () => {
+  const { verdict, body } = await judge(
+    await train(head, [0.7]),
+    GATED.replace('[', '[{ metric: no/such, goal: maximize, gate: fail }, '),
+  );
+  expect(verdict).toBe('undecided');
+  expect(body).toContain('This is the first result');
+  expect(body).toContain('| `no/such` | **undecided** |');
+  expect(body).toMatch(/^- `no\/such`: A task did not report it/m);
+});
+
+test.each(['failed', 'none'] as const)('a base commit whose training is %s is no first day', async (end) => {
+  await train(base, [0.9], { end });
+  const { body } = await judge(await train(head, [0.7]));
+  expect(body).not.toContain('first result');
+  expect(body).toContain(end === 'failed' ? 'none of the 2 commits' : 'is still being trained');
+});
+
 test('a branch that was trained only in pull requests is one with a history, for a pull request off an older commit', async () => {
   // What the launch on a push leaves where it reuses the merged pull request's task: nothing of its own.
   const merged = { branch: 'other-topic', event: 'pull_request' };

@@ -26,6 +26,29 @@ export function listGateRows({ gate, phase }: Pick<Report, 'gate' | 'phase'>): G
     .sort((a, b) => ORDER.indexOf(verdictOf(a)) - ORDER.indexOf(verdictOf(b)));
 }
 
+/**
+ * The gate's rows with words of their own. On the first day the others all say the same: that is told once.
+ *
+ * @returns `same` with the sentences that the rows left out have in common
+ */
+export function splitFirstRows(report: Pick<Report, 'baseline' | 'gate' | 'phase'>): {
+  readonly rows: readonly GateRow[];
+  readonly same: readonly string[];
+} {
+  const all = listGateRows(report);
+  const isAlike = ({ metric, comparison }: GateRow) =>
+    report.baseline.isFirst &&
+    metric.reasons.length === 0 &&
+    comparison !== undefined &&
+    comparison.reasons.length === 0 &&
+    comparison.notes.every(({ kind }) => kind === 'no-history');
+  const [first] = all.filter(isAlike);
+  return {
+    rows: all.filter((row) => !isAlike(row)),
+    same: first?.comparison === undefined ? [] : explainComparison(first.metric, first.comparison),
+  };
+}
+
 function verdictOf({ metric, comparison }: GateRow): MetricVerdict {
   return metric.reasons.length > 0 ? 'undecided' : (comparison?.verdict ?? metric.verdict);
 }

@@ -13,7 +13,13 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/p
 import { EXECUTION_STARTS } from '../training/attempt.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { drawChart } from './drawing/chart.ts';
-import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
+import {
+  composeGateRow,
+  composeGateWords,
+  GATE_COLUMNS,
+  type GateRow,
+  splitFirstRows,
+} from './gate-table.ts';
 import type { DoubtedValue, ReportCurve, ReportMetric } from './metrics.ts';
 import { type MetricParts, partMetrics } from './ranking/families.ts';
 import type { Report, ReportFailure } from './report.ts';
@@ -207,7 +213,7 @@ function createView({
   const rest = listRest(parts, leading);
   const others = Math.min(rest.length, room.moreMetrics);
   const training = Math.min(parts.training.length, room.moreMetrics);
-  const gateRows = listGateRows(report);
+  const { rows: gateRows } = splitFirstRows(report);
   const judgement = writeList(gateRows.slice(0, room.gateRows).map(composeGateWords));
   const curves = report.curves
     .slice(0, room.curves)

@@ -227,6 +227,8 @@ export interface ReportBaseline {
   readonly event: string | null;
   readonly commitsBehind: number | null;
   readonly commitsSearched: number | null;
+  /** There is none because nothing was ever trained there, as far as was searched. */
+  readonly isFirst: boolean;
   readonly passedOver: number;
   /** The code and settings under test are this commit's own. */
   readonly isSameTraining: boolean;
@@ -603,6 +605,7 @@ function describeBaseline(
     event: tasks[0]?.runtime[RUNTIME_KEYS.event] ?? null,
     commitsBehind: found?.commitsBehind ?? null,
     commitsSearched: missing?.commitsSearched ?? null,
+    isFirst: missing?.isFirst ?? false,
     passedOver: found?.passedOver ?? 0,
     isSameTraining: found?.isSameTraining ?? false,
     compareUrl: context.compareUrlOf(sources.tasks, tasks) ?? null,

@@ -6,6 +6,7 @@ import type { ReportedTask } from '../reported-task.ts';
 import {
   type Baseline,
   findUnfinished,
+  isAnyTrained,
   isBranchTrained,
   listIds,
   MAX_ANCESTORS,
@@ -76,7 +77,8 @@ export async function findBranchBaseline(
   const unfinished = findUnfinished(chain, candidates, search);
   if (unfinished !== undefined) return missing('unfinished', { commitsSearched, unfinished });
   const isTrained = isGated && isBranchTrained(later, candidates, search);
-  return missing(isTrained ? 'unreached' : 'no-task', { commitsSearched });
+  const isFirst = !isTrained && chain.length > 0 && !isAnyTrained(chain, candidates, search);
+  return missing(isTrained ? 'unreached' : 'no-task', { commitsSearched, isFirst });
 }
 
 /** Lists further pages from the last known first parent, until there are enough commits or no pages are left. */

@@ -2,6 +2,7 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../../tex
 import { composeLosses } from '../../training/params/arrival-words.ts';
 import type { SilentFramework } from '../../training/reporting.ts';
 import type { LostParam } from '../arrived.ts';
+import { splitFirstRows } from '../gate-table.ts';
 import type { Report, ReportBaseline } from '../report.ts';
 import { composeSetting, nameBaseline, nameCommit } from './lead.ts';
 
@@ -143,8 +144,19 @@ const ANY_REPORTING_LINE = phrase`Report one in the training, after ${'Task.init
 
 const UNREAD_WORDS = { curves: 'the curves', details: 'the log, queue or tables' } as const;
 
-function explainMissingBaseline({ baseline, phase, pullRequest }: Report): Phrase | undefined {
+/** The first day is no mistake of anybody's. */
+function explainFirst(report: Report, branch: string): Phrase {
+  const { pullRequest } = report;
+  const isOpen = pullRequest !== null && !pullRequest.isClosed;
+  const next = isOpen ? ['Merging this pull request gives the next one its baseline.'] : [];
+  const sentences = [...splitFirstRows(report).same, ...next].join(' ');
+  return phrase`${strong('This is the first result:')} no earlier training of ${branch} was found. ${words(sentences)}`;
+}
+
+function explainMissingBaseline(report: Report): Phrase | undefined {
+  const { baseline, phase, pullRequest } = report;
   const branch = baseline.name ?? 'the base branch';
+  if (baseline.isFirst && phase === 'completed') return explainFirst(report, branch);
   switch (phase === 'completed' || baseline.reason === 'no-such-branch' ? baseline.reason : null) {
     case 'no-such-branch':
       return phrase`No baseline: ${explainUnknownBranch(branch, pullRequest?.baseBranch ?? null)}`;
