@@ -29,7 +29,7 @@ test('without its packages a program says which one is missing and how it gets t
     );
     for (const run of runs) {
       expect(run?.output).toMatch(
-        /^error: the package \w+ is not installed\nRun npm ci in the folder [^\n]*\n$/,
+        /^error: the package \w+ is not installed\nRun npm ci --prefix cli in the folder [^\n]*\n$/,
       );
       expect(run?.exitCode).toBe(2);
     }
