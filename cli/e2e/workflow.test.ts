@@ -122,7 +122,7 @@ describe('clearml_ci_cd.yml', () => {
   });
 
   test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
-    const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('cli/'));
+    const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('node cli/'));
     expect(programs).toHaveLength(8);
     for (const run of programs) expect(run).toMatch(/^exec node cli\/[a-z-]+\.ts( |$)/);
   });
@@ -130,7 +130,7 @@ describe('clearml_ci_cd.yml', () => {
   test('hands ClearML secrets to the steps that run a program, and to no other', () => {
     for (const step of steps) {
       const hasSecrets = JSON.stringify(step.env ?? {}).includes('secrets.');
-      expect([step.name, hasSecrets]).toEqual([step.name, step.run?.includes('cli/') === true]);
+      expect([step.name, hasSecrets]).toEqual([step.name, step.run?.includes('node cli/') === true]);
     }
   });
 
@@ -390,6 +390,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     expect(conclusionsOf(run)).toEqual({
       'Say why nothing is trained': 'skipped',
       "Check out the pull request's commit": 'success',
+      'Look for the programs': 'success',
       'Set up Node.js': 'success',
       'Install what the programs need': 'success',
       'Launch the training': 'success',
@@ -672,6 +673,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
 
   const nothingRuns = {
     "Check out the pull request's commit": 'skipped',
+    'Look for the programs': 'skipped',
     'Set up Node.js': 'skipped',
     'Install what the programs need': 'skipped',
     'Launch the training': 'skipped',
@@ -724,6 +726,36 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     expect(summary).toMatch(/^Nothing was trained\. /);
     expect(summary).toMatch(reason);
   });
+
+  test.each<[string, Record<string, string>]>([
+    ['the pipeline', { 'train.py': 'print(1)\n' }],
+    ['the lock file of the programs', { 'cli/launch-training-task.ts': '', 'package-lock.json': '{}' }],
+  ])(
+    'tell a branch from before %s to merge the base branch, and are green once it is closed',
+    async (_title, files) => {
+      const repository = createScratchRepository();
+      started.workspaces.push(repository.directory);
+      repository.commit('Before', files);
+      repository.git('branch', 'topic');
+      const workflow = readFileSync(join(ROOT, '.github/workflows/clearml_ci_cd.yml'), 'utf8');
+      repository.commit('The pipeline', { '.github/workflows/clearml_ci_cd.yml': workflow });
+      const sandbox = await startHere(undefined, undefined, repository);
+      for (const [job, conclusion, level, title] of [
+        ['train', 'failure', 'error', 'Merge the base branch into this one'],
+        ['closed', 'success', 'notice', 'Nothing was ended'],
+      ] as const) {
+        const run = await runWorkflow(sandbox, { job, repository });
+        expectConclusion(run, conclusion);
+        const ran = run.steps.filter((step) => step.conclusion !== 'skipped');
+        expect(ran.map(({ name }) => name)).toEqual([
+          "Check out the pull request's commit",
+          'Look for the programs',
+        ]);
+        const message = expect.stringContaining('no cli/package-lock.json');
+        expect(run.steps.flatMap(({ annotations }) => annotations)).toEqual([{ level, title, message }]);
+      }
+    },
+  );
 
   testOnNode24('train for Dependabot where it has secrets of its own', async () => {
     const sandbox = await startHere(undefined);
