@@ -311,11 +311,11 @@ describe('compared with the base', () => {
     await trainCommit(base);
     const task = await launchTask(head, { event: 'pull_request' });
     await run([task]);
-    expect(textOf()).toMatch(/### `train` is waiting in the queue `default`, number \d+ of \d+/);
+    expect(textOf()).toMatch(/### ⏳ `train` is waiting in the queue `default`, number \d+ of \d+/);
     await driver.startTask(task);
     await driver.reportScalars(task, 'loss', 'train', [2, 1]);
     await run([task]);
-    expect(textOf()).toContain('### `train` is running, iteration 1, about 33% of the baseline’s length');
+    expect(textOf()).toContain('### 🏃 `train` is running, iteration 1, about 33% of the baseline’s length');
     expect(textOf()).toContain('| Metric | So far | `main` | Curve |');
     expect(github.comments(7)).toHaveLength(1);
     await driver.call('tasks.stop', { task, force: true });
@@ -333,7 +333,7 @@ describe('compared with the base', () => {
     ]);
     await driver.failTask(task);
     await run([task]);
-    expect(textOf()).toContain('### `train` failed: `ValueError: no such thing`');
+    expect(textOf()).toContain('### 💥 `train` failed: `ValueError: no such thing`');
     expect(textOf()).toContain(`[\`train.py:3\`](${github.serverUrl}/acme/digits/blob/${head}/train.py#L3)`);
     expect(textOf()).toContain('    main()\nValueError: no such thing\n```');
   });

@@ -40,6 +40,8 @@ import {
 import { countReportsPerPoint } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
+import type { ReportFamily } from './ranking/families.ts';
+import type { Tally } from './ranking/tally.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
 import type { ReportSources, SourceOptions } from './sources.ts';
 
@@ -66,10 +68,14 @@ export interface Report {
   readonly baseline: ReportBaseline;
   /** The gate's further baselines. */
   readonly anchors: readonly ReportBaseline[];
-  /** Those that the settings name, in that order; then the others, most telling first. */
+  /** Those that the settings name, in that order; then what moved most; bookkeeping and copies last. */
   readonly metrics: readonly ReportMetric[];
   /** How many of `metrics` the comment leads with. */
   readonly leadingMetrics: number;
+  /** Series of one measure that are one row where the comment leads with them. */
+  readonly families: readonly ReportFamily[];
+  /** How many metrics moved; null without two completed sides. */
+  readonly tally: Tally | null;
   /** The gate's judgement; null if nothing is gated. */
   readonly gate: ReportGate | null;
   /** How the settings compare with those of the base branch; null if GitHub was not asked. */
@@ -92,6 +98,8 @@ export interface Report {
   readonly unread: ReportSources['unread'];
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
+  /** When the report was made. */
+  readonly reportedAtMs: number;
 }
 
 /** Reports that replaced others of the same iteration. */
@@ -220,6 +228,8 @@ export interface ReportBaseline {
   readonly passedOver: number;
   /** The code and settings under test are this commit's own. */
   readonly isSameTraining: boolean;
+  /** ClearML's page that shows its tasks and those under test together. */
+  readonly compareUrl: string | null;
   /** A nearer commit that is still being trained, or this commit if some of its runs are. */
   readonly unfinished: {
     readonly commit: string;
@@ -248,6 +258,11 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
+  /** ClearML's page that compares tasks of two sides; undefined if one has none. */
+  readonly compareUrlOf: (
+    own: readonly ReportedTask[],
+    others: readonly ReportedTask[],
+  ) => string | undefined;
   /** ClearML's web page. */
   readonly webHost: string;
   readonly nowMs: number;
@@ -260,7 +275,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
   const [first] = tasks;
   const [other] = listBaselineTasks(baseline);
   const known = listKnownParams(sources);
-  const { metrics, leadingMetrics, curves } = describeMetrics(sources, context.rules, gate?.metrics ?? []);
+  const described = describeMetrics(sources, context.rules, gate?.metrics ?? []);
   return {
     version: 1,
     verdict: gate?.verdict ?? decideVerdict(tasks),
@@ -278,13 +293,14 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
       })),
     })),
     failure: describeFailure(sources, context),
-    baseline: describeBaseline(sources.baseline, context),
-    anchors: sources.anchors.map((anchor) => ({ ...describeBaseline(anchor, context), problem: null })),
-    metrics,
-    leadingMetrics,
+    baseline: describeBaseline(sources.baseline, sources, context),
+    anchors: sources.anchors.map((anchor) => ({
+      ...describeBaseline(anchor, sources, context),
+      problem: null,
+    })),
+    ...described,
     gate: gate === undefined ? null : { alpha: gate.alpha, exitCode: gate.exitCode, metrics: gate.metrics },
     settings: context.settings ?? null,
-    curves,
     lost: listLostParams(tasks, known, context.seedParam),
     params: first && other ? compareParams(first, other, context.seedParam, known) : [],
     environment: first && other && isSuccess(first.status) ? compareEnvironments(first, other) : [],
@@ -298,6 +314,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
         repository: context.pullRequest?.repository,
         serverUrl: context.githubUrl,
       }) ?? null,
+    reportedAtMs: context.nowMs,
   };
 }
 
@@ -556,7 +573,11 @@ function describeUnfinished({ unfinished }: Baseline, context: ReportContext): R
   };
 }
 
-function describeBaseline(baseline: Baseline, context: ReportContext): ReportBaseline {
+function describeBaseline(
+  baseline: Baseline,
+  sources: ReportSources,
+  context: ReportContext,
+): ReportBaseline {
   const found = baseline.kind === 'found' ? baseline : undefined;
   const missing = baseline.kind === 'missing' ? baseline : undefined;
   const tasks = listBaselineTasks(baseline);
@@ -573,6 +594,7 @@ function describeBaseline(baseline: Baseline, context: ReportContext): ReportBas
     commitsSearched: missing?.commitsSearched ?? null,
     passedOver: found?.passedOver ?? 0,
     isSameTraining: found?.isSameTraining ?? false,
+    compareUrl: context.compareUrlOf(sources.tasks, tasks) ?? null,
     unfinished: describeUnfinished(baseline, context),
     tasks: tasks.map((task) => ({
       id: task.id,

@@ -138,9 +138,15 @@ function parseArguments(world: World, command: Command, voice: Voice): Command |
   }
 }
 
-/** The options as they were given. One that is set to nothing counts as left out, as a variable does: `--queue "$QUEUE"`. */
+/**
+ * The options as they were given. One that is set to nothing, or to blanks, counts as left out, as a variable does:
+ * `--queue "$QUEUE"`. So does each such value of a repeatable one.
+ */
 export function readFlags<Flags extends object>(command: Command): Flags {
-  const given = Object.entries(command.opts()).filter(([, value]) => value !== '');
+  const isGiven = (value: unknown) => typeof value !== 'string' || value.trim() !== '';
+  const given = Object.entries(command.opts())
+    .map(([name, value]) => [name, Array.isArray(value) ? value.filter(isGiven) : value] as const)
+    .filter(([, value]) => isGiven(value) && !(Array.isArray(value) && value.length === 0));
   return Object.fromEntries(given) as Flags;
 }
 
