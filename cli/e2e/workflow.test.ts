@@ -103,8 +103,9 @@ describe('clearml_ci_cd.yml', () => {
   });
 
   test('has no permission but to read the repository and to comment', () => {
-    expect(job?.permissions).toEqual({ contents: 'read', 'pull-requests': 'write' });
-    expect(source.jobs.closed?.permissions).toEqual({ contents: 'read', 'pull-requests': 'write' });
+    const reporting = { contents: 'read', 'pull-requests': 'write', statuses: 'write' };
+    expect(job?.permissions).toEqual(reporting);
+    expect(source.jobs.closed?.permissions).toEqual(reporting);
     expect(source.jobs.base?.permissions).toEqual({ contents: 'read' });
   });
 

@@ -243,6 +243,8 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   readonly gate: (GateResult & ReportGate) | undefined;
   readonly settings: ReportSettings | undefined;
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
+  /** Default: the pull request's. */
+  readonly repository?: string | undefined;
   readonly isClosed?: boolean;
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
@@ -295,7 +297,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     runUrl:
       formatRunUrl({
         runId,
-        repository: context.pullRequest?.repository,
+        repository: readRepository(context),
         serverUrl: context.githubUrl,
       }) ?? null,
   };
@@ -388,8 +390,13 @@ function describeCommit({ tasks, isCurrent }: ReportSources, context: ReportCont
 }
 
 /** A page of the repository; null if nothing names the repository. */
-function formatGithubUrl(path: string, { githubUrl, pullRequest }: ReportContext): string | null {
-  return pullRequest === undefined ? null : `${githubUrl}/${pullRequest.repository}/${path}`;
+function formatGithubUrl(path: string, context: ReportContext): string | null {
+  const repository = readRepository(context);
+  return repository === undefined ? null : `${context.githubUrl}/${repository}/${path}`;
+}
+
+function readRepository({ repository, pullRequest }: ReportContext): string | undefined {
+  return repository ?? pullRequest?.repository;
 }
 
 /** Whether this is certainly a commit id: nothing else becomes part of an address. */

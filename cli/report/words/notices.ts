@@ -48,7 +48,8 @@ export function composeNotices(report: Report): Phrase[] {
     pullRequest?.isClosed === true &&
       isUnderWay &&
       phrase`${strong('The pull request is closed, so nothing updates this comment any more.')} The training has not ended: see its page in ClearML.`,
-    commit?.isCurrent === false &&
+    pullRequest !== null &&
+      commit?.isCurrent === false &&
       phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
     ...composeLostParams(report),
     explainSilence(report),
