@@ -102,6 +102,22 @@ describe('clearml_ci_cd.yml', () => {
     expect(source.concurrency.group).toContain('github.event.pull_request.number');
   });
 
+  test('cancels the run before for the same pull request, and by a push to it no run by hand', () => {
+    const group = (event: object, inputs: object | null = null) =>
+      source.concurrency.group.replace(/\$\{\{(.*?)\}\}/g, (_, expression: string) =>
+        evaluateExpression(
+          expression,
+          { github: { workflow: 'ClearML', event, sha: 'abc' }, inputs },
+          { hasFailed: false, isCancelled: false },
+        ).coerceString(),
+      );
+    const pushed = group({ pull_request: { number: 7 } });
+    const byHand = group({}, { 'pull-request': 7 });
+    expect([pushed, group({})]).toEqual(['ClearML-7', 'ClearML-abc']);
+    expect(byHand).toBe(group({}, { 'pull-request': 7 }));
+    expect(new Set([pushed, byHand, group({}, { 'pull-request': 8 })]).size).toBe(3);
+  });
+
   test('has no permission but to read the repository and to comment', () => {
     const reporting = { contents: 'read', 'pull-requests': 'write', statuses: 'write' };
     expect(job?.permissions).toEqual(reporting);
@@ -390,6 +406,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     expect(conclusionsOf(run)).toEqual({
       'Say why nothing is trained': 'skipped',
       "Check out the pull request's commit": 'success',
+      'Find the programs': 'success',
       'Set up Node.js': 'success',
       'Install what the programs need': 'success',
       'Launch the training': 'success',
@@ -510,6 +527,38 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       expectConclusion(run, 'success');
       expect((await driver.getTask(unfinished)).status).toBe('created');
       expect((await driver.getTask(shared)).status).toBe('queued');
+    },
+  );
+
+  testOnNode24(
+    'say of a branch from before the pipeline to merge the base branch, and close it green',
+    async () => {
+      const repository = createScratchRepository();
+      repository.commit('Before the pipeline', { 'train.py': 'a', 'package-lock.json': '{}' });
+      repository.git('checkout', '--quiet', '-b', 'topic');
+      repository.commit('A change', { 'train.py': 'b' });
+      repository.git('checkout', '--quiet', 'main');
+      const path = '.github/workflows/clearml_ci_cd.yml';
+      repository.commit('Adopt the pipeline', { [path]: readFileSync(join(ROOT, path), 'utf8') });
+      try {
+        const sandbox = await startHere(undefined, undefined, repository);
+        const run = await runWorkflow(sandbox, { repository });
+        expectConclusion(run, 'failure');
+        const { stdout, conclusion } = stepOf(run, 'Find the programs');
+        expect(conclusion).toBe('failure');
+        expect(stdout).toMatch(
+          /^::error title=Nothing was trained::.*Merge the base branch into it and push\./,
+        );
+        expect(summaryOf(run)).toContain('Merge the base branch into it and push.');
+        expect(stepOf(run, 'Install what the programs need').conclusion).toBe('skipped');
+        const closed = await runWorkflow(sandbox, { repository, job: 'closed' });
+        expectConclusion(closed, 'success');
+        expect(closed.steps.filter((step) => step.conclusion === 'failure')).toEqual([]);
+        expect(stepOf(closed, "End the pull request's unfinished tasks").conclusion).toBe('skipped');
+        expect(stepOf(closed, 'Report what became of the pull request').conclusion).toBe('skipped');
+      } finally {
+        repository.remove();
+      }
     },
   );
 
