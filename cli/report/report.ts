@@ -1,5 +1,6 @@
 import type { GateResult } from '../gate/data.ts';
 import { formatRunUrl } from '../github/event.ts';
+import { EXIT_CODES } from '../shell/failure.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { findAttemptStart } from '../training/attempt.ts';
 import { type Cause, explainEnd, isAgentShutDown } from '../training/cause/cause.ts';
@@ -209,6 +210,8 @@ export interface ReportBaseline {
   readonly reason: MissingBaseline['reason'] | null;
   /** GitHub's refusal, if that is the reason. */
   readonly problem: string | null;
+  /** GitHub refuses the token. */
+  readonly isRefused: boolean;
   /** Branch or tag. */
   readonly name: string | null;
   readonly commit: string | null;
@@ -572,6 +575,7 @@ function describeBaseline(baseline: Baseline, context: ReportContext): ReportBas
     by: found?.by ?? null,
     reason: missing?.reason ?? null,
     problem: missing?.failure?.message ?? null,
+    isRefused: missing?.failure?.exitCode === EXIT_CODES.refused,
     name: found?.name ?? missing?.branch ?? null,
     commit: found?.commit ?? null,
     commitUrl: formatCommitUrl(found?.commit, context),

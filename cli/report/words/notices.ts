@@ -154,7 +154,7 @@ function explainMissingBaseline({ baseline, phase }: Report): Phrase | undefined
     case 'no-github':
       return baseline.problem === null
         ? words('The baseline is unknown: GitHub was not asked, because no token is set.')
-        : phrase`The baseline is unknown: ${baseline.problem}. The token needs the permission ${'contents: read'}.`;
+        : phrase`The baseline is unknown: ${baseline.problem}.${baseline.isRefused ? phrase` The token needs the permission ${'contents: read'}.` : []}`;
     case 'no-pipeline':
       return phrase`No baseline: ${'launch-training-task'} did not launch this task, so its pipeline is unknown. Name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`;
     case 'no-branch':
