@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { createScratchRepository } from '../dev/scratch-repository.ts';
 import {
   clearml,
   directory,
@@ -250,6 +251,63 @@ describe('the commit of the status', () => {
     expect(await run([task, '--no-summary'], push)).toMatchObject({ exitCode: 2 });
     expect(await run([task, ...STATUS], { ...push, GITHUB_SHA: NEWER })).toMatchObject({ exitCode: 0 });
     expect(statesOf(NEWER)).toEqual([]);
+  });
+});
+
+describe('in a merge queue', () => {
+  const repository = createScratchRepository();
+  const base = repository.commit('Train', { 'train.py': 'a', '.github/clearml-ci.yml': 'status: ClearML\n' });
+  repository.git('checkout', '--quiet', '-b', 'topic');
+  const head = repository.commit('Train otherwise', { 'train.py': 'b' });
+  // The queue merges: another commit with the same tree.
+  const group = repository.commit('Merge pull request 7', { 'train.py': 'b' });
+  const tree = repository.git('rev-parse', `${group}^{tree}`);
+  afterAll(() => repository.remove());
+
+  const train = async (commit: string, accuracy: number, event: string, code?: string) => {
+    const runtime = { ci_key: commit, ci_pipeline: directory, ci_event: event, ci_run: '1' };
+    const id = await driver.createTask({
+      name: 'train',
+      script: { repository: 'https://github.com/acme/digits.git', branch: 'main', version_num: commit },
+      runtime: code === undefined ? runtime : { ...runtime, ci_code: code },
+    });
+    await driver.call('tasks.enqueue', { task: id, queue_name: 'default' });
+    await driver.startTask(id);
+    await driver.reportScalars(id, 'test_accuracy', 'accuracy', [accuracy]);
+    await driver.completeTask(id);
+    return id;
+  };
+
+  test('the group’s commit has the status of the training of its tree, against the base branch', async () => {
+    await replaceGithub({ ...MAY_WRITE, pulls: [], gitDir: repository.directory });
+    await train(base, 0.9, 'push');
+    const task = await train(head, 0.95, 'pull_request', tree);
+    const event = {
+      merge_group: {
+        head_sha: group,
+        head_ref: 'refs/heads/gh-readonly-queue/main/pr-7-x',
+        base_ref: 'refs/heads/main',
+      },
+      repository: { clone_url: 'https://github.com/acme/digits.git', default_branch: 'main' },
+    };
+    writeFileSync(join(directory, 'event.json'), JSON.stringify(event));
+    const env = makeEnv({
+      PR_NUMBER: '',
+      GITHUB_EVENT_NAME: 'merge_group',
+      GITHUB_EVENT_PATH: join(directory, 'event.json'),
+      GITHUB_REF: 'refs/heads/gh-readonly-queue/main/pr-7-x',
+      GITHUB_SHA: group,
+    });
+    const { exitCode, stdout } = await run([task, '--json'], env);
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      pullRequest: null,
+      baseline: { kind: 'found', commit: base },
+      metrics: [{ value: expect.closeTo(0.95), baseline: expect.closeTo(0.9) }],
+    });
+    expect([statesOf(group), statesOf(head)]).toEqual([['success'], []]);
+    expect(latest(group)?.description).toContain('against main');
+    expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('test_accuracy');
   });
 });
 

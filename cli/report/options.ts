@@ -161,7 +161,11 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
       pullRequest: target.pullRequest?.number,
       hasPaths: config.paths !== undefined,
       rules: config.metrics ?? [],
-      settingsPath: locateConfigFile(cwd, flags.config),
+      // A push has the branch's own settings.
+      settingsPath:
+        target.pullRequest === undefined && github.push !== undefined
+          ? undefined
+          : locateConfigFile(cwd, flags.config),
     },
   };
 }

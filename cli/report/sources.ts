@@ -76,7 +76,7 @@ export interface SourceOptions {
   /** Only some files decide the result, so the commit's tree does not identify the code. */
   readonly hasPaths: boolean;
   readonly rules: readonly MetricRule[];
-  /** The settings file, relative to the repository's root; undefined if it lies outside. */
+  /** The settings file, relative to the repository's root; undefined if it lies outside, or is the branch's own. */
   readonly settingsPath: string | undefined;
 }
 
@@ -263,12 +263,11 @@ async function readPullRequest(
  * a looser gate must show that too.
  */
 function readBaseSettings(
-  { settingsPath: path, pullRequest }: SourceOptions,
+  { settingsPath: path }: SourceOptions,
   { github }: SourceServers,
   branch: string | undefined,
 ): Promise<BaseSettings> | undefined {
-  if (github === undefined || branch === undefined || path === undefined || pullRequest === undefined)
-    return undefined;
+  if (github === undefined || branch === undefined || path === undefined) return undefined;
   const reading = settle(github.then((host) => host.readFile(path, branch)));
   return keepForLater(reading.then((file) => ({ branch, file })));
 }
