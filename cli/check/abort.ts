@@ -2,7 +2,7 @@ import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abo
 import { type ClearmlClient, createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
 import { findEntries } from '../clearml/queues.ts';
 import { releaseTasks } from '../clearml/release.ts';
-import { findTasks } from '../clearml/tasks.ts';
+import { findUnfinished } from '../clearml/unfinished.ts';
 import { type GithubRun, namesPullRequest, readEventFile, readGithubRun } from '../github/event.ts';
 import { createCheckoutReader } from '../github/git.ts';
 import type { Config } from '../shell/config.ts';
@@ -83,7 +83,7 @@ async function abortUntilEnded(
   const server = createWatchServer(client);
   const pipeline = await resolvePipeline(input, session);
   const ownRun = isCancelledRun(input.run, session) ? input.run.runId : undefined;
-  const ids = input.ids.length > 0 ? input.ids : await findUnfinished(client, pipeline, ownRun, signal);
+  const ids = input.ids.length > 0 ? input.ids : await listUnfinished(client, pipeline, ownRun, signal);
   if (ids.length === 0) {
     const which = ownRun === undefined ? '' : ` that this run launched (${ownRun})`;
     voice.say(`Nothing to abort: pull request ${pipeline?.pullRequest} has no unfinished task${which}`);
@@ -97,7 +97,11 @@ async function abortUntilEnded(
   const why = {
     clock,
     reason: describeReason(run),
-    ending: chooseEnding(input, session),
+    ending: chooseEnding(
+      ours.map((id) => found.get(id)),
+      input,
+      session,
+    ),
     seen: isMeant ? undefined : new Map([...found].map(([id, { origin }]) => [id, origin])),
     deadlineMs,
     signal,
@@ -225,26 +229,22 @@ function isCancelledRun({ closedBase, eventName = '' }: GithubRun, { env }: Sess
   return isActions(env) && closedBase === undefined && TRAINING_EVENTS.includes(eventName);
 }
 
-async function findUnfinished(
+/** Ids of the tasks that a worker runs or will take: not of drafts in no queue. */
+async function listUnfinished(
   client: ClearmlClient,
   of: PullRequestTasks | undefined,
   ownRun: string | undefined,
   signal: AbortSignal,
 ): Promise<string[]> {
   if (of === undefined) return [];
-  // A draft may be in a queue all the same, after launches at the same time.
-  const status = ['queued', 'in_progress', 'created'];
-  const unfinished = { status, [`runtime.${RUNTIME_KEYS.pipeline}`]: of.pipeline };
-  const found = await findTasks(client, unfinished, ['tags', 'runtime', 'status'], { signal });
-  // The server ignores a filter that it does not know, and then finds everything.
-  const ours = found
-    .filter((task) => task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline)
-    .filter((task) => isUsedByPullRequest(task, of.pullRequest))
-    .filter(({ runtime }) => ownRun === undefined || runtime[RUNTIME_KEYS.run] === ownRun);
-  const drafts = ours.filter((task) => task.status === 'created').map(({ id }) => id);
+  const found = await findUnfinished(client, of, ['status'], { signal });
+  const unfinished = found.filter(
+    ({ runtime }) => ownRun === undefined || runtime[RUNTIME_KEYS.run] === ownRun,
+  );
+  const drafts = unfinished.filter((task) => task.status === 'created').map(({ id }) => id);
   const queued = drafts.length === 0 ? [] : await findEntries(client, drafts, { signal });
   const idle = drafts.filter((id) => !queued.some(({ taskId }) => taskId === id));
-  return ours.map(({ id }) => id).filter((id) => !idle.includes(id));
+  return unfinished.map(({ id }) => id).filter((id) => !idle.includes(id));
 }
 
 function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {
@@ -254,11 +254,22 @@ function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {
     : 'another pull request, or a branch, uses it too';
 }
 
-/** Without ids it is the whole pull request: closed, or for another reason. With ids it is what a run has launched. */
-function chooseEnding({ ids, run }: AbortInput, { env }: Session): Ending {
+/**
+ * Without ids it may be a closed pull request. A run's own tasks end because it is cancelled. Those of other runs it ends on
+ * somebody's wish: `/abort` in a comment, a run by hand.
+ */
+function chooseEnding(
+  tasks: ReadonlyArray<WatchedTask | undefined>,
+  { ids, run }: AbortInput,
+  { env }: Session,
+): Ending {
+  const { runId = '' } = run;
   if (ids.length === 0 && run.closedBase !== undefined)
     return { kind: 'closed', by: String(run.pullRequest ?? '') };
-  return isActions(env) ? describeRunEnd(env) : { kind: 'aborted', by: '' };
+  if (!isActions(env)) return { kind: 'aborted', by: '' };
+  const cancelled = describeRunEnd(env);
+  const isOwn = tasks.every((task) => task?.origin.runtime[RUNTIME_KEYS.run] === runId);
+  return isOwn || runId === '' ? cancelled : { ...cancelled, kind: 'aborted', by: `workflow run ${runId}` };
 }
 
 function describeReason(run: GithubRun): string {

@@ -16,7 +16,8 @@ function openTerminal(columns: number) {
     columns,
     draw: (text) => void drawn.push(text),
   };
-  return { drawn, out: createLiveConsole({ voice, env: {}, clock: createSimulatedClock() }, 1) };
+  const clock = createSimulatedClock();
+  return { drawn, clock, out: createLiveConsole({ voice, env: {}, clock }, 1) };
 }
 
 test.each([
@@ -116,6 +117,42 @@ test('in Actions each log of several tasks is one group, and their progress is s
     'b has ended',
     'c has ended',
   ]);
+});
+
+test('in Actions what another program printed and a reminder leave the log one group, and the runner obeys the former', () => {
+  let output = '';
+  const write = (text: string) => {
+    output += text;
+  };
+  const voice = { draw: write, say: (text: string) => write(`${text}\n`) } as unknown as Voice;
+  const clock = createSimulatedClock();
+  const out = createLiveConsole({ voice, env: { GITHUB_ACTIONS: 'true' }, clock }, 1);
+  out.printLog('a', ['first']);
+  out.relay('::warning::of another program');
+  out.remind('Still running');
+  out.printLog('a', ['second']);
+  out.close();
+  const lines = output.trimEnd().split('\n');
+  expect(lines.filter((line) => line.startsWith('::group::'))).toHaveLength(1);
+  const token = /^::stop-commands::(.*)$/m.exec(output)?.[1];
+  const [from, to] = [lines.indexOf('first'), lines.indexOf('second')];
+  expect(lines.slice(from, to + 1)).toEqual([
+    'first',
+    `::${token}::`,
+    '::warning::of another program',
+    `::stop-commands::${token}`,
+    'Still running',
+    'second',
+  ]);
+});
+
+test('on a terminal the live line counts as news, and a reminder stands above it', async () => {
+  const { out, drawn, clock } = openTerminal(80);
+  await clock.sleep(1000);
+  out.showProgress({ text: 'running', facts: '' });
+  expect(out.printedAtMs).toBe(clock.now());
+  out.remind('Still no answer');
+  expect(drawn.join('')).toBe('running\r\u001b[2KStill no answer\nrunning');
 });
 
 test('in Actions logs that wait for their end are drawn when they grow too large, and when the wait breaks off', () => {

@@ -21,6 +21,10 @@ export interface LiveConsole {
   relay(text: string): void;
   /** Shows the progress: redrawn in place on a terminal, else a line per change, at most one every 30 s. */
   showProgress(progress: Progress | undefined): void;
+  /** A line that says that the wait goes on, where the progress is shown. */
+  remind(text: string): void;
+  /** When something was last printed or drawn, in ms since 1970; at first, when the wait began. */
+  readonly printedAtMs: number;
   /** Whether there is a live line to redraw. */
   readonly isLive: boolean;
   /** Leaves the terminal and the runner as they were. */
@@ -47,8 +51,13 @@ interface Screen {
 }
 
 /** @param taskCount how many tasks are watched */
-export function createLiveConsole({ voice, env, clock }: Surroundings, taskCount: number): LiveConsole {
+export function createLiveConsole(surroundings: Surroundings, taskCount: number): LiveConsole {
+  const { env, clock } = surroundings;
   const inActions = isActions(env);
+  let printedAtMs = clock.now();
+  const voice = listen(surroundings.voice, () => {
+    printedAtMs = clock.now();
+  });
   const screen: Screen = { voice, liveLine: '', openGroup: undefined, held: new Map(), heldSize: 0 };
   let told: { readonly facts: string; readonly atMs: number } | undefined;
   return {
@@ -86,7 +95,13 @@ export function createLiveConsole({ voice, env, clock }: Surroundings, taskCount
       });
     },
 
-    relay: (text) => writeOutside(screen, () => voice.draw(text.endsWith('\n') ? text : `${text}\n`)),
+    relay(text) {
+      const whole = text.endsWith('\n') ? text : `${text}\n`;
+      const { openGroup: group } = screen;
+      // A task's log stays one group; for the moment the runner obeys.
+      if (group !== undefined) voice.draw(`::${group.token}::\n${whole}::stop-commands::${group.token}\n`);
+      else writeOutside(screen, () => voice.draw(whole));
+    },
 
     showProgress(progress) {
       if (voice.isTerminal) {
@@ -102,12 +117,38 @@ export function createLiveConsole({ voice, env, clock }: Surroundings, taskCount
       voice.say(progress.text);
     },
 
+    remind(text) {
+      if (voice.isTerminal) writeOutside(screen, () => voice.say(text));
+      else voice.say(text);
+    },
+
+    get printedAtMs() {
+      return printedAtMs;
+    },
+
     close() {
       drawHeld(screen);
       closeGroup(screen);
       clearLine(screen);
       screen.liveLine = '';
     },
+  };
+}
+
+/** The same voice; whatever it prints is noted first. */
+function listen(voice: Voice, note: () => void): Voice {
+  const noted =
+    <Args extends unknown[]>(print: (...args: Args) => void) =>
+    (...args: Args) => {
+      note();
+      print(...args);
+    };
+  return {
+    ...voice,
+    say: noted(voice.say),
+    warn: noted(voice.warn),
+    annotate: noted(voice.annotate),
+    draw: noted(voice.draw),
   };
 }
 

@@ -15,6 +15,8 @@ export interface Patience {
   noteTrouble(reason: string): void;
   /** Repeats the work until it succeeds. Throws its failure once the time is up. */
   run<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T>;
+  /** The outage that was reported and is not over, with the time of giving up in ms since 1970. */
+  readonly outage: { readonly giveUpAtMs: number } | undefined;
 }
 
 export interface PatienceOptions {
@@ -76,6 +78,9 @@ export function createPatience({ clock, outageTimeoutMs, say, isAnswer }: Patien
   return {
     giveUpAt,
     noteTrouble,
+    get outage() {
+      return told === undefined ? undefined : { giveUpAtMs: giveUpAt(told.sinceMs) };
+    },
     async run(work, signal) {
       const own = { beganAtMs: clock.now() };
       underWay.add(own);

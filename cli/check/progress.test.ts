@@ -1,12 +1,13 @@
 import { expect, test } from '@jest/globals';
 import {
   beginLife,
+  observeQueue,
   observeTask,
   type QueueState,
   type TaskLife,
   type WatchedTask,
 } from '../training/task-life.ts';
-import { describeProgress, describeValues } from './progress.ts';
+import { describeProgress, describeValues, describeWait } from './progress.ts';
 
 const START_MS = 1_000_000;
 
@@ -145,4 +146,34 @@ test('of the metrics those that the patterns name are shown, in their order and 
     'loss/train 0.12346, loss/validation 0.5, loss/z 1',
   );
   expect(describeValues(metrics, ['nothing'])).toBeUndefined();
+});
+
+const MINUTE = 60_000;
+const limits = { timeoutMs: 60 * MINUTE, queueTimeoutMs: 30 * MINUTE };
+
+/** What is said 5 minutes after the first look. */
+function describeStill(lives: readonly TaskLife[], queue: Partial<QueueState> = {}): string | undefined {
+  const state = { id: 'q', name: 'gpu', entries: [], workers: [], ...queue };
+  for (const life of lives) if (life.phase === 'queued') observeQueue(life, state, START_MS);
+  const sources = { lives, queues: new Map([['q', state]]), values: new Map() };
+  return describeWait(sources, limits, START_MS + 5 * MINUTE);
+}
+
+test('a wait without progress names its time-out only where its clock runs', () => {
+  const waiting = () => [live('a', { status: 'queued' })];
+  expect(describeStill(waiting(), { entries: ['x', 'a'], workers: [idle('w:0')] })).toBe(
+    'Still queued in "gpu", number 2 (1 task ahead), 1 worker, idle; gives up in 25m',
+  );
+  expect(describeStill(waiting(), { entries: ['x', 'a'], workers: [busy('w:0')] })).toBe(
+    'Still queued in "gpu", number 2 (1 task ahead), 1 worker, busy; no time-out while every worker is busy',
+  );
+  expect(describeStill([live('a', { iteration: 7 })])).toBe('Still running, iteration 7; times out in 55m');
+  expect(describeStill([live('a', { status: 'completed' })])).toBeUndefined();
+});
+
+test('a wait for many tasks counts them, and names the first time-out', () => {
+  const many = (status: 'in_progress' | 'queued') =>
+    Array.from({ length: 5 }, (_, index) => live(String(index).repeat(32), { status }));
+  expect(describeStill(many('in_progress'))).toBe('Still waiting: 5 running; the first times out in 55m');
+  expect(describeStill(many('queued'), { workers: [busy('w')] })).toBe('Still waiting: 5 queued');
 });

@@ -1,9 +1,10 @@
-import { formatDuration } from '../text/duration.ts';
+import { formatDuration, formatRest } from '../text/duration.ts';
 import { formatNumber } from '../text/number-format.ts';
 import { matchesPattern } from '../text/pattern.ts';
 import { toSingleLine } from '../text/single-line.ts';
+import { describeWorkers } from '../training/queue-words.ts';
 import { describeSteps } from '../training/steps.ts';
-import type { QueueState, TaskLife } from '../training/task-life.ts';
+import { findDeadlineMs, type Limits, type QueueState, type TaskLife } from '../training/task-life.ts';
 
 /** What a person sees while tasks run. */
 export interface Progress {
@@ -36,6 +37,34 @@ export function describeProgress(sources: ProgressSources, nowMs: number): Progr
   return { text: `${counts}: ${listed}`, facts: `${counts}: ${facts}` };
 }
 
+/**
+ * What a wait without progress still waits for, and when it gives up; undefined where all tasks have ended. Nothing is
+ * promised where the clock stands still.
+ */
+export function describeWait(sources: ProgressSources, limits: Limits, nowMs: number): string | undefined {
+  const waiting = sources.lives.filter((life) => life.end === undefined && life.task !== undefined);
+  const describe = (life: TaskLife, separator: string) => {
+    const limit = describeLimit(life, limits, nowMs);
+    return `${describeLife(life, sources, nowMs).facts}${limit === undefined ? '' : `${separator} ${limit}`}`;
+  };
+  const [first] = waiting;
+  if (first === undefined) return undefined;
+  if (sources.lives.length === 1) return `Still ${describe(first, ';')}`;
+  if (waiting.length <= MAX_LISTED)
+    return `Still waiting: ${waiting.map((life) => `${labelTask(life.id)} ${describe(life, ',')}`).join('; ')}`;
+  const nextMs = Math.min(...waiting.map((life) => findDeadlineMs(life, limits)));
+  const next = Number.isFinite(nextMs) ? `; the first times out in ${formatRest(nextMs - nowMs)}` : '';
+  return `Still waiting: ${countPhases(sources.lives)}${next}`;
+}
+
+/** `times out in 40m`; undefined where nothing is known. */
+export function describeLimit(life: TaskLife, limits: Limits, nowMs: number): string | undefined {
+  const leftMs = findDeadlineMs(life, limits) - nowMs;
+  if (Number.isFinite(leftMs))
+    return `${life.phase === 'running' ? 'times out' : 'gives up'} in ${formatRest(leftMs)}`;
+  return life.queueSample === undefined ? undefined : 'no time-out while every worker is busy';
+}
+
 function countPhases(lives: readonly TaskLife[]): string {
   const names = lives.map((life) => (life.end === undefined ? life.phase : 'ended'));
   return ['running', 'queued', 'draft', 'ended']
@@ -48,7 +77,7 @@ function countPhases(lives: readonly TaskLife[]): string {
 function describeLife(life: TaskLife, sources: ProgressSources, nowMs: number): Progress {
   const elapsedMs = nowMs - life.phaseSinceMs;
   const since = elapsedMs < 1000 ? '' : ` for ${formatDuration(elapsedMs)}`;
-  if (life.phase === 'draft') return { text: `a draft in no queue${since}`, facts: 'draft' };
+  if (life.phase === 'draft') return { text: `a draft in no queue${since}`, facts: 'a draft in no queue' };
   if (life.phase === 'queued') {
     const where = describeQueuePlace(life, sources.queues);
     return { text: `queued${since}${where}`, facts: `queued${where}` };
@@ -72,15 +101,7 @@ function describeQueuePlace(life: TaskLife, queues: ReadonlyMap<string, QueueSta
   const ahead = queue.entries.indexOf(life.id);
   const place =
     ahead < 0 ? '' : `, number ${ahead + 1}${ahead === 0 ? '' : ` (${count(ahead, 'task')} ahead)`}`;
-  return ` in "${toSingleLine(queue.name, 80)}"${place}, ${describeWorkers(queue)}`;
-}
-
-function describeWorkers({ workers }: QueueState): string {
-  if (workers.length === 0) return 'which no worker serves';
-  const busy = workers.filter((worker) => worker.taskId !== undefined).length;
-  if (workers.length === 1) return `1 worker, ${busy === 1 ? 'busy' : 'idle'}`;
-  const state = busy === workers.length ? 'all busy' : busy === 0 ? 'all idle' : `${busy} busy`;
-  return `${workers.length} workers, ${state}`;
+  return ` in "${toSingleLine(queue.name, 80)}"${place}, ${queue.workers.length === 0 ? 'which no worker serves' : describeWorkers(queue)}`;
 }
 
 function count(number: number, noun: string): string {

@@ -13,7 +13,7 @@ import { findEnding, type TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
 import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
 import { retryLost } from './lost-worker.ts';
-import { describeProgress, describeValues, labelTask } from './progress.ts';
+import { describeLimit, describeProgress, describeValues, labelTask } from './progress.ts';
 import { type CheckedTask, describeChecked, formatDetails, formatHeadline, judgeParams } from './result.ts';
 import type { Watch } from './watch.ts';
 
@@ -86,7 +86,17 @@ export async function tellLook(output: WaitOutput): Promise<void> {
 
 /** Updates the line that shows the progress. */
 export function showProgress({ watch, values, out, session }: WaitOutput): void {
-  out.showProgress(describeProgress({ ...watch, values }, session.clock.now()));
+  const nowMs = session.clock.now();
+  const progress = describeProgress({ ...watch, values }, nowMs);
+  const [life, ...others] = watch.lives;
+  // A live line needs no reminder, so it has the time-out itself.
+  const isWhole = out.isLive && others.length === 0 && life !== undefined && life.end === undefined;
+  const limit = isWhole ? describeLimit(life, watch.settings, nowMs) : undefined;
+  out.showProgress(
+    progress === undefined || limit === undefined
+      ? progress
+      : { ...progress, text: `${progress.text}; ${limit}` },
+  );
 }
 
 /** What is known of each task. */

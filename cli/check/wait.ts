@@ -6,6 +6,7 @@ import type { TaskLife } from '../training/task-life.ts';
 import { type EndingTools, endInterrupted, endOverdue, tellLeft } from './early-end.ts';
 import { createChangeCommand } from './on-change.ts';
 import type { CheckFlags } from './options.ts';
+import { describeStill, remind } from './reminder.ts';
 import { type CheckedTask, decideExitCode, tellResult } from './result.ts';
 import { createWaitOutput, describeTasks, showProgress, tellLook } from './wait-output.ts';
 import { runWatch, type Watch } from './watch.ts';
@@ -36,6 +37,9 @@ async function watchUntilEnd(
   const { onChange } = tools.flags;
   const ids = watch.lives.map(({ id }) => id);
   const change = onChange === undefined ? undefined : createChangeCommand(onChange, ids, tools);
+  const over = new AbortController();
+  const { clock } = tools.session;
+  const reminding = remind(() => describeStill(output), { out, clock, signal: over.signal });
   try {
     await runWatch(watch, {
       async afterLook() {
@@ -58,6 +62,8 @@ async function watchUntilEnd(
     return { tasks: describeTasks(output), exitCode: error.exitCode };
   } finally {
     await change?.finish();
+    over.abort();
+    await reminding;
     out.close();
   }
 }

@@ -44,6 +44,8 @@ const OUTPUTS: Readonly<Record<ProgramName, Readonly<Record<string, string>>>> =
     'comment-id': 'its id',
     verdict: 'failed, pending, none, regression, undecided or pass',
     metrics: 'JSON: metric, value, baseline, change and verdict of each',
+    'model-id': "the first seed's last output model; empty where there is none",
+    'model-url': 'its page in ClearML',
   },
 };
 

@@ -119,6 +119,10 @@ const VALUES: Readonly<
       '{ branch: ~ }',
     ],
   },
+  comment: {
+    good: ['update', 'recreate', '"recreate"'],
+    bad: ['Recreate', 'new', 'true', '1', '[update]', '""'],
+  },
   alpha: { good: ['0.05', '0.5'], bad: ['0', '0.6', '"0.05"', '.nan', '-1'] },
   status: {
     good: ['ClearML', '" ClearML "', '"CI / train"', 'x'.repeat(255)],

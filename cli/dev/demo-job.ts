@@ -32,28 +32,40 @@ export interface DemoPull {
 }
 
 /** What a pull request's job came to. The job, and with it the check, is red where either exit code is not 0. */
-export interface DemoResult {
-  /** How many trainings there were: one a seed. */
-  readonly runs: number;
+export interface JobResult {
+  readonly ids: readonly string[];
   /** What check-task-running ended with. */
   readonly checkExitCode: number;
   /** What create-stats-comment ended with. */
   readonly commentExitCode: number;
   readonly verdict: string;
+  readonly metrics: ReadonlyArray<{
+    readonly metric: string;
+    readonly value: number | null;
+    readonly baseline: number | null;
+  }>;
+  /** What check-task-running said. */
+  readonly talk: readonly string[];
+  /** The pull request's one comment, in Markdown. */
+  readonly comment: string;
+}
+
+/** The demo's own training in such a job. */
+export interface DemoResult extends JobResult {
+  /** How many trainings there were: one a seed. */
+  readonly runs: number;
   /** The test accuracy that was judged; null where a training failed. */
   readonly value: number | null;
   /** The base branch's; null where it has none. */
   readonly baseline: number | null;
   /** What each training printed as its test accuracy, in the order of the seeds. */
   readonly printed: readonly number[];
-  /** The pull request's one comment, in Markdown. */
-  readonly comment: string;
 }
 
 /**
- * Commits changes on a pull request's branch, which is created if it is missing, and runs the workflow's job for it.
+ * As `pushCommit`, and reads what the demo's own training printed.
  *
- * @returns what it came to
+ * @throws Error where the comment does not say what was trained
  */
 export async function pushToPullRequest(
   stage: DemoStage,
@@ -61,6 +73,30 @@ export async function pushToPullRequest(
   message: string,
   edits: readonly DemoEdit[],
 ): Promise<DemoResult> {
+  const job = await pushCommit(stage, pull, message, edits);
+  const judged = job.metrics.find(({ metric }) => metric === METRIC);
+  const result = {
+    ...job,
+    runs: job.ids.length,
+    value: judged?.value ?? null,
+    baseline: judged?.baseline ?? null,
+    printed: findAccuracies(job.talk, job.ids),
+  };
+  if (job.checkExitCode === 0) checkNumbers(result);
+  return result;
+}
+
+/**
+ * Commits changes on a pull request's branch, which is created if it is missing, and runs the workflow's job for it.
+ *
+ * @returns what it came to
+ */
+export async function pushCommit(
+  stage: DemoStage,
+  pull: DemoPull,
+  message: string,
+  edits: readonly DemoEdit[],
+): Promise<JobResult> {
   const { repository, sandbox, screen } = stage;
   const isNew = await repository.checkOut(pull.branch);
   const { changes } = await repository.commit(message, edits);
@@ -75,9 +111,21 @@ export async function mergePullRequest(
   stage: DemoStage,
   pull: DemoPull,
 ): Promise<{ readonly isReused: boolean }> {
-  const { repository, sandbox } = stage;
-  const commit = await repository.merge(pull.branch, `Merge pull request #${pull.number}`);
-  sandbox.github.closePull(pull.number);
+  const commit = await stage.repository.merge(pull.branch, `Merge pull request #${pull.number}`);
+  stage.sandbox.github.closePull(pull.number);
+  const { outputs } = await launchBase(stage, commit);
+  return { isReused: outputs.reused === 'true' };
+}
+
+/** Launches a commit of the base branch, and waits for its training, which the workflow does not. */
+export async function trainBase(stage: DemoStage): Promise<void> {
+  const { env, outputs } = await launchBase(stage, stage.repository.baseCommit);
+  await runStep(stage, 'check-task-running', [outputs['task-ids'] ?? ''], env, [0]);
+}
+
+/** The workflow's job `base`. */
+async function launchBase(stage: DemoStage, commit: string) {
+  const { repository } = stage;
   const payload = {
     ref: `refs/heads/${BASE_BRANCH}`,
     after: commit,
@@ -85,7 +133,7 @@ export async function mergePullRequest(
   };
   const env = describeRun(stage, { name: 'push', payload, job: 'base', ref: payload.ref, commit });
   const { outputs } = await runStep(stage, 'launch-training-task', [], env, [0]);
-  return { isReused: outputs.reused === 'true' };
+  return { env, outputs };
 }
 
 /** Has the comment tell how it goes. */
@@ -95,13 +143,13 @@ const REPORT = `"${process.execPath}" --import "${import.meta.resolve('tsx')}" "
  * The workflow's job `train`, step by step: launch, wait and keep the comment fresh, report. The task ids pass through the
  * steps' outputs.
  *
- * @throws Error where a step ends with an exit code that it should not, or the comment does not say what was trained
+ * @throws Error where a step ends with an exit code that it should not, or there is not one comment
  */
 async function runTrainJob(
   stage: DemoStage,
   pull: number,
   action: 'opened' | 'synchronize',
-): Promise<DemoResult> {
+): Promise<JobResult> {
   const { sandbox, repository } = stage;
   const event = await sandbox.github.pullRequestEvent(pull, action);
   const { head } = event.pull_request;
@@ -113,7 +161,6 @@ async function runTrainJob(
 
   const launch = await runStep(stage, 'launch-training-task', [], env, [0]);
   const ids = launch.outputs['task-ids'] ?? '';
-  const runs = ids.split(' ').length;
   const check = await runStep(stage, 'check-task-running', [ids, '--on-change', REPORT], env, [0, 3]);
   const report = await runStep(stage, 'create-stats-comment', [ids], env, [0, 5, 6]);
 
@@ -121,24 +168,15 @@ async function runTrainJob(
   const [comment] = comments;
   if (comment === undefined || comments.length !== 1)
     throw new Error(`pull request ${pull} has ${comments.length} comments, not one`);
-  const metrics = JSON.parse(report.outputs.metrics ?? '[]') as ReadonlyArray<{
-    readonly metric: string;
-    readonly value: number | null;
-    readonly baseline: number | null;
-  }>;
-  const judged = metrics.find(({ metric }) => metric === METRIC);
-  const result = {
-    runs,
+  return {
+    ids: ids.split(' '),
     checkExitCode: check.exitCode,
     commentExitCode: report.exitCode,
     verdict: report.outputs.verdict ?? '',
-    value: judged?.value ?? null,
-    baseline: judged?.baseline ?? null,
-    printed: findAccuracies(check.talk, ids.split(' ')),
+    metrics: JSON.parse(report.outputs.metrics ?? '[]'),
+    talk: check.talk,
     comment: comment.body,
   };
-  if (check.exitCode === 0) checkNumbers(result);
-  return result;
 }
 
 /** What each training printed last, in the order of the ids. With several tasks a line begins with its task's. */

@@ -88,6 +88,23 @@ function judgeComment(expected: string, outcome: Outcome): string | undefined {
   return exitCode === 9 ? undefined : `exit code ${exitCode}`;
 }
 
+/**
+ * There is always a comment. Two are left where the deletion failed, which is said, or where the program could not go on
+ * after the creation; the newer one has the text.
+ */
+function judgeRecreated(expected: string, outcome: Outcome): string | undefined {
+  const { sandbox, exitCode, stdout, stderr } = outcome;
+  const [first, second, ...more] = sandbox.github.comments(7);
+  if (first === undefined || more.length > 0) return `${more.length + (first ? 2 : 0)} comments`;
+  if (exitCode === 9) return undefined;
+  if (exitCode !== 0) return `exit code ${exitCode}`;
+  const newer = second ?? first;
+  if (!newer.body.includes(expected)) return `the comment says ${newer.body}`;
+  if (!stdout.endsWith(`#issuecomment-${newer.id}\n`)) return `it printed ${stdout}`;
+  const isSaid = stderr.includes('the old comment on pull request 7 was not deleted');
+  return second === undefined || isSaid ? undefined : 'two comments, and nothing said';
+}
+
 type Main = (world: World) => Promise<number>;
 
 /** Launch, in each of the ways that make other requests. */
@@ -291,6 +308,20 @@ export function createCommentScenarios(comment: Main, repository: ScratchReposit
         return { args: [await trainTask(stage.driver, [0.5, 0.75]), '--pr', '7'], env: {} };
       },
       judge: async (outcome) => judgeComment('0.75', outcome),
+    },
+    {
+      ...COMMENT,
+      name: 'comment: another verdict replaces the one that is there',
+      async prepare({ driver, folder, run }) {
+        const settings = ['--config', join(folder, 'settings.yml')];
+        await writeFile(join(folder, 'settings.yml'), 'comment: recreate\n');
+        const failed = await runTask(driver);
+        await driver.failTask(failed);
+        const before = await run(comment, [failed, '--pr', '7', ...settings], {});
+        if (before.exitCode !== 0) throw new Error(before.stderr);
+        return { args: [await trainTask(driver, [0.5, 0.75]), '--pr', '7', ...settings], env: {} };
+      },
+      judge: async (outcome) => judgeRecreated('0.75', outcome),
     },
     {
       ...COMMENT,

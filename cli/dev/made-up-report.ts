@@ -1,10 +1,12 @@
 import type { Baseline } from '../report/baseline/baseline.ts';
 import type { Curve } from '../report/drawing/curve.ts';
-import { rankMetrics } from '../report/ranking.ts';
+import { rankByMovement } from '../report/ranking/movement.ts';
+import { rankMetrics } from '../report/ranking/ranking.ts';
 import { buildReport, type Report } from '../report/report.ts';
 import type { ReportedTask } from '../report/reported-task.ts';
 import type { ReportSources } from '../report/sources.ts';
 import type { Metric } from '../training/metrics.ts';
+import { formatCompareUrl } from '../training/task.ts';
 
 /** A metric that was reported at every iteration from 0 to 10. */
 export function makeMetric(title: string, series: string, fields: Partial<Metric> = {}): Metric {
@@ -86,10 +88,16 @@ export function makeReport(
           unfinished: undefined,
           history: [],
         };
+  const isAskedOf = () => true;
+  const ranked = rankByMovement(
+    { tasks, baseline: fields.baseline ?? baseline, ranked: rankMetrics(tasks, []), isAskedOf },
+    [],
+  );
   return buildReport(
     {
       tasks,
-      ranked: rankMetrics(tasks, []),
+      ranked,
+      isAskedOf,
       pullRequest: {
         headCommit: '3'.repeat(40),
         baseBranch: 'main',
@@ -117,6 +125,7 @@ export function makeReport(
       seedParam: 'Args/seed',
       webHost: 'https://app.clear.ml',
       urlOf: ({ id, projectId }) => `https://app.clear.ml/projects/${projectId}/tasks/${id}/output/log`,
+      compareUrlOf: (own, others) => formatCompareUrl('https://app.clear.ml', own, others, undefined),
       nowMs: Date.UTC(2026, 0, 1, 0, 3),
     },
   );

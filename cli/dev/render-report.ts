@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { renderComment, renderSummary } from '../report/markdown.ts';
 import type { Report } from '../report/report.ts';
 import { readTemplates } from '../report/template.ts';
-import { drawPictures } from './report-picture.ts';
+import { drawPictures } from './pictures/report-picture.ts';
 
 /** The Markdown of a file. */
 async function readMarkdown(file: string, isSummary: boolean): Promise<string> {

@@ -84,6 +84,8 @@ export interface WorkflowRun {
   readonly name: string;
   readonly conclusion: 'success' | 'failure' | 'cancelled';
   readonly steps: readonly StepRun[];
+  /** What a job that needs this one gets. */
+  readonly outputs: Readonly<Record<string, string>>;
 }
 
 /**
@@ -120,6 +122,7 @@ const JOB_KEYS = [
   'concurrency',
   'if',
   'needs',
+  'outputs',
 ];
 const SHELLS: Readonly<Record<string, readonly string[]>> = {
   '': ['bash', '-e'],
@@ -203,7 +206,7 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
   const runs: StepRun[] = [];
   try {
     if (!evaluateCondition(job.if, base, status()))
-      return { name: jobName.toString(), conclusion: 'success', steps: [] };
+      return { name: jobName.toString(), conclusion: 'success', steps: [], outputs: {} };
     for (const [index, step] of job.steps.entries()) {
       const mapping = stepMappings[index];
       if (mapping === undefined) throw new Error(`Step ${index} has no source.`);
@@ -222,7 +225,9 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
   }
   const { isCancelled, hasFailed } = status();
   const name = evaluateText(jobName, base, status());
-  return { name, conclusion: isCancelled ? 'cancelled' : hasFailed ? 'failure' : 'success', steps: runs };
+  const outputs = evaluateMapping(job.outputs, contexts(), status());
+  const conclusion = isCancelled ? 'cancelled' : hasFailed ? 'failure' : 'success';
+  return { name, conclusion, steps: runs, outputs };
 
   async function runStep(step: Step, mapping: MappingToken): Promise<StepRun> {
     const name = step.name === undefined ? step.id : evaluateText(step.name, contexts(), status());

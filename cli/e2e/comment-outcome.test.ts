@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { createPatientClock } from '../dev/patient-clock.ts';
@@ -42,6 +42,26 @@ describe('what comes of it', () => {
       commit: { id: HEAD, isCurrent: true },
       tasks: [{ id: task, status: 'completed' }],
     });
+  });
+
+  test('the first task’s last output model is an output, with its page; both are empty without one', async () => {
+    const addModel = async (task: string, name: string): Promise<string> => {
+      const { id } = await driver.call('models.create', { name, uri: `https://files.test/${name}`, task });
+      await driver.call('tasks.add_or_update_model', { task, name, model: id, type: 'output' });
+      return id;
+    };
+    const [first, second] = [await trainTask(), await trainTask()];
+    await addModel(first, 'checkpoint');
+    const last = await addModel(first, 'final\nverdict=pass');
+    await addModel(second, 'final');
+    await run([first, second]);
+    const { 'model-id': id, 'model-url': url, ...others } = readOutputs();
+    expect(id).toBe(last);
+    expect(url).toMatch(new RegExp(`^http://127\\.0\\.0\\.1:\\d+/projects/[^/]+/models/${last}/general$`));
+    expect(others).toMatchObject({ verdict: 'none' });
+    rmSync(join(directory, 'output'));
+    await run([await trainTask()]);
+    expect(readOutputs()).toMatchObject({ 'model-id': '', 'model-url': '' });
   });
 
   test('a blank around the token does no harm', async () => {

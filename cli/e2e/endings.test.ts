@@ -67,6 +67,18 @@ const ENDS: Readonly<
     cause: 'stopped: the task was cancelled with workflow run 1000',
     comment: `[**Stopped**](${RUN_URL})`,
   },
+  // `/abort` in a comment: a run that launched nothing, and that nobody has cancelled.
+  'another run of the pull request': {
+    async end() {
+      const env = { GITHUB_EVENT_NAME: 'issue_comment', GITHUB_EVENT_PATH: join(folder, 'comment.json') };
+      await writeFile(env.GITHUB_EVENT_PATH, JSON.stringify({ issue: { number: 7, pull_request: {} } }));
+      const run = { ...(await describePullRequest(7, { id: '2000' })), ...env };
+      expect(await runCheck(['--abort'], run)).toMatchObject({ exitCode: 0 });
+    },
+    code: 4,
+    cause: 'stopped: the task was aborted by workflow run 2000',
+    comment: '[**Stopped**](https://github.com/acme/digits/actions/runs/2000)',
+  },
   'a pull request that is closed': {
     async end() {
       const env = await describePullRequest(7, { id: '2000' });

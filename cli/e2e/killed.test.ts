@@ -1,7 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { main as report } from '../create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
 import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
-import { type ProgramName, type ProgramRun, runProgramProcess } from '../dev/program-run.ts';
+import { type ProgramName, type ProgramRun, runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
 let sandbox: Sandbox;
@@ -92,12 +96,12 @@ async function killEverywhere(
   expect(cells).toBeGreaterThan(2);
 }
 
-async function createEndedTask(): Promise<string> {
+async function createEndedTask(end: 'completed' | 'failed' = 'completed'): Promise<string> {
   const id = await driver.createTask();
   await driver.call('tasks.enqueue', { task: id, queue: (await driver.call('queues.get_default')).id });
   await driver.startTask(id);
   await driver.reportScalars(id, 'test_accuracy', 'accuracy', [0.5, 0.75]);
-  await driver.completeTask(id);
+  await (end === 'failed' ? driver.failTask(id) : driver.completeTask(id));
   return id;
 }
 
@@ -133,5 +137,31 @@ describe('killed at any of its requests, and then run again,', () => {
         ]);
       },
     );
+  });
+
+  test('comment leaves one comment, the new one, where it was to replace another verdict', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'killed-'));
+    const settings = join(folder, 'settings.yml');
+    writeFileSync(settings, 'comment: recreate\n');
+    let old: number | undefined;
+    try {
+      await killEverywhere(
+        'create-stats-comment',
+        async () => {
+          const args = [await createEndedTask('failed'), '--config', settings];
+          await runProgramHere(report, { args, env: { ...sandbox.env, PR_NUMBER: '7' } });
+          [{ id: old } = { id: undefined }] = sandbox.github.comments(7);
+          return [await createEndedTask(), '--config', settings];
+        },
+        async () => {
+          const [comment, ...more] = sandbox.github.comments(7);
+          expect(more).toEqual([]);
+          expect(comment?.body).toContain('0.75');
+          expect(comment?.id).not.toBe(old);
+        },
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

@@ -1,5 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { runProgramProcess } from '../dev/program-run.ts';
 import { startGithubSandbox } from '../sandbox/github-server.ts';
@@ -168,12 +168,28 @@ describe('the exact code', () => {
     expect(task.script.diff).toContain('+print(3)');
   });
 
-  test('leaves untracked files out, and says so', async () => {
-    await writeFile(join(repository.directory, 'new.py'), '');
-    const run = await launch();
+  test.each([
+    [['new.py'], '1 untracked file (new.py) will'],
+    [['data/a.csv', 'data/b.csv'], '1 untracked folder (data/) will'],
+    [
+      ['a.py', 'b.py', 'c.py', 'd.py', 'docs/e.py'],
+      '5 untracked files (a.py, b.py, c.py, d.py, docs/e.py) will',
+    ],
+    [
+      ['a.py', 'b.py', 'c.py', 'd.py', 'data/e.csv', 'g.py', 'h.py'],
+      '7 untracked files or folders (a.py, b.py, c.py, d.py, data/ and 2 more) will',
+    ],
+    [['é ü.py'], '1 untracked file (é ü.py) will'],
+    [['x\n::error::y\u001b[31m.py'], '1 untracked file (x ::error::y.py) will'],
+  ])('leaves untracked files out, and names them: %j', async (paths, text) => {
+    for (const path of paths) {
+      await mkdir(dirname(join(repository.directory, path)), { recursive: true });
+      await writeFile(join(repository.directory, path), '');
+    }
+    const run = await launch([], { cwd: join(repository.directory, 'docs') });
     expect(run).toMatchObject({
       exitCode: 0,
-      stderr: expect.stringContaining('warning: 1 untracked file will not reach the training'),
+      stderr: expect.stringContaining(`warning: ${text} not reach the training`),
     });
   });
 

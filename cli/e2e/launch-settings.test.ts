@@ -79,6 +79,15 @@ describe('settings', () => {
     expect(await legOf('--queue', 'default', '--tag', 'night')).toBeUndefined();
   });
 
+  test('an option that is set to nothing counts as not given, also one that may be repeated', async () => {
+    const plain = await launchTask(['--param', 'lr=1']);
+    const blank = ['--param', '', '--param', ' ', '--tag', '', '--queue', ' ', '--docker-image', '\t'];
+    expect((await launchTask([...blank, '--param', 'lr=1'])).id).toBe(plain.id);
+    const task = await launchTask(blank);
+    expect(task.hyperparams).toEqual({});
+    expect(task.runtime.ci_leg).toBeUndefined();
+  });
+
   test('a param has a type where one is named, and keeps its spelling', async () => {
     await setSettings(
       'params: { Transformers/flag: { value: False, type: bool }, General/depth: 1.10 }\nseeds: [7]\nseed-param: seed:fire.Arg.shared\n',

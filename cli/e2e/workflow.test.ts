@@ -35,6 +35,7 @@ interface WorkflowSource {
     string,
     {
       permissions: Record<string, string>;
+      outputs?: Record<string, string>;
       'timeout-minutes': number;
       'runs-on': string;
       strategy?: { matrix: Record<string, string[]> };
@@ -81,6 +82,45 @@ describe.each(['clearml_ci_cd.yml', 'test.yml', 'release.yml'])('%s', (name) => 
   test('ends the runs that a newer one replaces, but never a release half way', () => {
     expect(source.concurrency['cancel-in-progress']).toBe(name !== 'release.yml');
     expect(source.concurrency.group).toContain('github.workflow');
+  });
+});
+
+describe('the job of .github/WORKFLOW.md that needs train', () => {
+  const page = readFileSync(join(ROOT, '.github/WORKFLOW.md'), 'utf8');
+  const [, block = ''] = /```yaml\n( {2}deploy:\n[\s\S]*?)```/.exec(page) ?? [];
+  const { text, source } = readSource('clearml_ci_cd.yml');
+  const deploy = (verdict: string, id: string) => {
+    const workspace = mkdtempSync(join(tmpdir(), 'deploy-'));
+    started.workspaces.push(workspace);
+    return runWorkflowJob({
+      workflow: `${text}\n${block}`,
+      job: 'deploy',
+      github: { event: {}, event_name: 'pull_request' },
+      needs: { train: { result: 'success', outputs: { verdict, 'model-id': id } } },
+      machineEnv: { PATH: process.env.PATH ?? '' },
+      workspace,
+    });
+  };
+
+  test('uses outputs that train has', () => {
+    const used = [...block.matchAll(/needs\.train\.outputs\.([\w-]+)/g)].map(([, name]) => name ?? '');
+    expect(used.length).toBeGreaterThan(1);
+    expect(Object.keys(source.jobs.train?.outputs ?? {})).toEqual(expect.arrayContaining(used));
+  });
+
+  test.each([
+    ['pass', '5'.repeat(32), ['success']],
+    ['regression', '5'.repeat(32), []],
+    ['pass', '', []],
+  ])('runs by the verdict and the model alone: %s, "%s"', async (verdict, id, conclusions) => {
+    const run = await deploy(verdict, id);
+    expect(run.steps.map(({ conclusion }) => conclusion)).toEqual(conclusions);
+    if (conclusions.length > 0) expect(run.steps[0]?.stdout).toContain(id);
+  });
+
+  test('hands the id to a command as a variable, which nothing in it can leave', async () => {
+    const { steps } = await deploy('pass', '"; echo "$HOME" #$(id)');
+    expect(steps[0]?.stdout).toContain('"; echo "$HOME" #$(id)');
   });
 });
 
@@ -173,6 +213,20 @@ describe('clearml_ci_cd.yml', () => {
     expect(job?.permissions).toEqual(reporting);
     expect(source.jobs.closed?.permissions).toEqual(reporting);
     expect(source.jobs.base?.permissions).toEqual({ contents: 'read' });
+  });
+
+  test('hands every output of the report on that another job may want, and the tasks', () => {
+    const steps = Object.entries(job?.outputs ?? {}).map(([name, value]) => [
+      name,
+      /^\$\{\{ steps\.(\w+)\.outputs\.([\w-]+) \}\}$/.exec(value)?.slice(1),
+    ]);
+    expect(Object.fromEntries(steps)).toEqual({
+      'task-ids': ['launch', 'task-ids'],
+      verdict: ['comment', 'verdict'],
+      metrics: ['comment', 'metrics'],
+      'model-id': ['comment', 'model-id'],
+      'model-url': ['comment', 'model-url'],
+    });
   });
 
   test('gives the job more time than a training and the wait for a worker may take', () => {
@@ -446,9 +500,13 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
   testOnNode24('train a pull request at each push, and keep one comment', async () => {
     const sandbox = await startHere(undefined);
     const driver = createClearmlDriver(sandbox.clearml.env);
+    const models: string[] = [];
     const trainTo = (accuracy: number) => async (agent: ClearmlDriver, task: string) => {
       while (!/is running/.test(sandbox.github.comments(PULL)[0]?.body ?? '')) await sleep(50);
       await agent.reportScalars(task, 'test_accuracy', 'accuracy', [accuracy]);
+      const { id: model } = await agent.call('models.create', { name: 'final', uri: 'https://files.test/m' });
+      await agent.call('tasks.add_or_update_model', { task, name: 'final', model, type: 'output' });
+      models.push(model);
       await agent.completeTask(task);
     };
     const { run, id } = await runWithAgent(sandbox, {}, trainTo(0.9375));
@@ -477,6 +535,13 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     expect(comment?.body).toContain('0.9375');
     expect(stepOf(run, 'Report as a comment').outputs['comment-id']).toBe(String(comment?.id));
     expect(summaryOf(run).match(/^### .*$/gm)).toEqual([expect.stringContaining('**0.9375**')]);
+    expect(run.outputs).toEqual({
+      'task-ids': id,
+      verdict: 'none',
+      metrics: expect.stringContaining('"value":0.9375'),
+      'model-id': models[0],
+      'model-url': expect.stringContaining(`/models/${models[0]}/`),
+    });
     const again = await runWorkflow(sandbox);
     expect(stepOf(again, 'Launch the training').outputs.reused).toBe('true');
     expect(summaryOf(again).match(/^### .*$/gm)).toEqual([expect.stringContaining('**0.9375**')]);

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { isAboutTime, isSchedule } from './metric-rules.ts';
+import { isAboutTime } from './metric-names.ts';
+import { isSchedule } from './metric-rules.ts';
 
 test.each([
   'lr/group0',

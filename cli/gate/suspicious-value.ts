@@ -1,5 +1,6 @@
 import type { Metric, MetricPick } from '../training/metrics.ts';
-import { type Goal, isAboutTime, isCount, isLoss, isRate, isSchedule, readName } from './metric-rules.ts';
+import { isAboutTime, readName } from './metric-names.ts';
+import { type Goal, isCount, isLoss, isRate, isSchedule } from './metric-rules.ts';
 
 /** Why a number is not a measurement. */
 export type ValueDoubt =

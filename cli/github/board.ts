@@ -23,6 +23,8 @@ const CommentSchema = v.pipe(
   ),
 );
 const CommentsSchema = v.array(CommentSchema);
+/** Octokit's data of a 204. A login page in its place is no deletion. */
+const NothingSchema = v.literal('');
 
 /** The conversation of one pull request, and our part in it. */
 interface Conversation {
@@ -65,9 +67,11 @@ export function openBoard(conversation: Conversation): CommentBoard {
     },
     async deleteComment(id) {
       try {
-        await ask(octokit.issues.deleteComment({ ...place, comment_id: id }), v.unknown(), subject);
+        await ask(octokit.issues.deleteComment({ ...place, comment_id: id }), NothingSchema, subject);
+        return 'deleted';
       } catch (error) {
-        if (!isGone(error)) throw explainWriteRefusal(error);
+        if (isGone(error)) return 'gone';
+        throw explainWriteRefusal(error);
       }
     },
     readAuthor: () => {

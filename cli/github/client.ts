@@ -4,6 +4,7 @@ import { openBoard } from './board.ts';
 import type { CommentBoard } from './comments.ts';
 import { type CodeLocation, failDeletedHead } from './event.ts';
 import { openStatuses, type StatusBoard } from './statuses.ts';
+import type { RepositoryAccess } from './token-rights.ts';
 import { ask, createFetch, GithubRefusal, type GithubWire } from './transport.ts';
 
 /** The most that GitHub puts on a page. */
@@ -47,6 +48,8 @@ export interface CommitComparison {
 
 /** One repository on GitHub, read and written with one token. */
 interface GithubClient extends CodeHost {
+  /** What GitHub tells of the repository and of the token. */
+  readAccess(): Promise<RepositoryAccess>;
   /** @throws Failure (usage) where the repository with the pull request's code was deleted */
   locateHead(pullRequest: number): Promise<CodeLocation>;
   openBoard(pullRequest: number): CommentBoard;
@@ -83,6 +86,12 @@ const PullSchema = v.object({
   base: v.object({ ref: v.string() }),
 });
 
+const RepositorySchema = v.object({
+  private: v.boolean(),
+  archived: v.optional(v.boolean(), false),
+  permissions: v.optional(v.object({ pull: v.boolean(), push: v.boolean() })),
+});
+
 /** Enough for a request that has begun to reach its socket. */
 const LOAD_AFTER_MS = 25;
 
@@ -108,6 +117,7 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
   const place = { owner, repo };
   return {
     ...createCodeHost(octokit, place),
+    readAccess: () => readAccess(octokit, place, token),
     async locateHead(number) {
       const { sha: commit, ref: branch, repo: source } = (await readPull(octokit, place, number)).head;
       if (!source) throw failDeletedHead();
@@ -163,6 +173,24 @@ function createCodeHost(octokit: Octokit, place: Place): CodeHost {
         const { data } = await ask(request, FileSchema, `file ${path} of ${ref}`);
         return Buffer.from(data.content, 'base64').toString('utf8');
       }),
+  };
+}
+
+async function readAccess(octokit: Octokit, place: Place, token: string): Promise<RepositoryAccess> {
+  const subject = `the repository ${place.owner}/${place.repo}`;
+  const { data, headers } = await ask(octokit.repos.get({ ...place }), RepositorySchema, subject);
+  const listed = headers['x-oauth-scopes'];
+  const scopes = listed
+    ?.split(',')
+    .map((scope) => scope.trim())
+    .filter((scope) => scope !== '');
+  // The header is empty for a token without scopes, and may be for other kinds.
+  const hasScopes = /^gh[po]_/.test(token) || (scopes ?? []).length > 0;
+  return {
+    isPrivate: data.private,
+    isArchived: data.archived,
+    role: data.permissions,
+    scopes: hasScopes ? scopes : undefined,
   };
 }
 

@@ -60,8 +60,8 @@ export interface CommentBoard {
   createComment(body: string): Promise<{ readonly comment: PullRequestComment } | { readonly lost: Failure }>;
   /** undefined if it was deleted. */
   updateComment(id: number, body: string): Promise<PullRequestComment | undefined>;
-  /** Succeeds if it was deleted already. */
-  deleteComment(id: number): Promise<void>;
+  /** Succeeds if GitHub has no such comment: it was deleted already. Then the answer is `gone`. */
+  deleteComment(id: number): Promise<'deleted' | 'gone'>;
   /** Author of the token's comments. */
   readAuthor(): Promise<string>;
 }
@@ -72,6 +72,8 @@ export interface Placement {
   readonly isNew: boolean;
   /** Author of the token's comments, if creating one showed that it is not the expected one. */
   readonly lateAuthor?: string | undefined;
+  /** Why an old comment may still be there although the text was posted anew. */
+  readonly leftOver?: string | undefined;
 }
 
 const MAX_ATTEMPTS = 5;
@@ -94,8 +96,13 @@ interface PlacementOptions {
   readonly identity: CommentIdentity;
   /** Begins with the marker. It may not be ready yet. */
   readonly text: Promise<string>;
-  /** First text of a new comment. The whole text replaces it while the search for a second comment runs. */
+  /** First text of the first comment. The whole text replaces it while the search for a second comment runs. */
   readonly draft: (() => string) | undefined;
+  /**
+   * Whether the text is news to who has read this body: then it is posted as a new comment, of which GitHub sends mail, and
+   * the old one is deleted after that. Left out: an existing comment is always updated.
+   */
+  readonly isNews?: ((shown: string) => Promise<boolean>) | undefined;
   /** The comments as listed a moment ago. */
   readonly existing: readonly PullRequestComment[];
   readonly clock: Clock;
@@ -105,31 +112,29 @@ interface PlacementOptions {
 }
 
 /**
- * Puts a text into the one comment with its marker, which is updated, taken over from an older version, or created. Only
- * comments by the token's own author count; GitHub may name the author only after a creation. Of several such comments,
- * also by runs at the same time, the oldest stays and the others are deleted.
+ * Puts a text into the one comment with its marker, which is updated, taken over from an older version, or created; if it is
+ * news, it is created anew. Only comments by the token's own author count; GitHub may name the author only after a creation.
+ * Of several such comments, also by runs at the same time, one stays and the others are deleted: the oldest, whose address
+ * readers know; where comments are created anew the newest, because the next run deletes the older ones.
  *
  * @throws Failure when GitHub refuses, or its answers get lost repeatedly
  */
 export async function placeComment(board: CommentBoard, options: PlacementOptions): Promise<Placement> {
-  const { text, draft, clock, giveUpAtMs, signal } = options;
+  const { text, draft, isNews, clock, giveUpAtMs, signal } = options;
   // Awaited below; this keeps an early rejection from being reported as unhandled.
   text.catch(() => undefined);
-  const { markers, isKin } = options.identity;
-  const search: Search = { board, markers, author: undefined, listed: options.existing };
+  const keeps = isNews === undefined ? 'oldest' : 'newest';
+  const { markers } = options.identity;
+  const search: Search = { board, markers, keeps, author: undefined, listed: options.existing, old: [] };
+  let own = await findOwn(search, options.identity.isKin);
+  const isAnew = own[0] !== undefined && isNews !== undefined && (await isNews(own[0].body));
+  if (isAnew) [search.old, own] = [own, []];
   let lost: Failure | undefined;
-  let own: readonly PullRequestComment[] = await selectOwn(search, search.listed);
-  if (own.length === 0 && search.listed.length >= PAGE_SIZE) {
-    // If a comment is deleted meanwhile, the first one of the next page moves to a page that was already read.
-    search.listed = await board.listComments();
-    own = await selectOwn(search, search.listed);
-  }
-  if (own.length === 0) own = (await selectBy(search, search.listed, isKin)).slice(0, 1);
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
-    const updated = own.length === 0 ? undefined : await updateOldest(board, own, await text);
-    if (updated !== undefined) return { comment: updated, isNew: false };
+    const updated = own.length === 0 ? undefined : await updateFirst(search, own, await text);
+    if (updated !== undefined) return updated;
     const sinceMs = clock.now() - CLOCK_SKEW_MS;
-    const body = attempt === 1 && draft !== undefined ? draft() : await text;
+    const body = attempt === 1 && !isAnew && draft !== undefined ? draft() : await text;
     const created = await board.createComment(body);
     const whole = await text;
     if ('comment' in created) {
@@ -140,12 +145,12 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
       lost = created.lost;
       // Look before the next attempt: it may exist.
       await clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
-      own = await selectOwn(search, await board.listComments());
+      own = withoutThese(await selectOwn(search, await board.listComments()), search.old);
     }
     if (clock.now() >= giveUpAtMs) break;
   }
-  const updated = own.length === 0 ? undefined : await updateOldest(board, own, await text);
-  if (updated !== undefined) return { comment: updated, isNew: false };
+  const updated = own.length === 0 ? undefined : await updateFirst(search, own, await text);
+  if (updated !== undefined) return updated;
   throw (
     lost ??
     new Failure('the comment was deleted each time it was written', {
@@ -155,14 +160,33 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
   );
 }
 
-/** What identifies our comments. */
+/** What identifies our comments, and which one stays. */
 interface Search {
   readonly board: CommentBoard;
   readonly markers: readonly string[];
+  readonly keeps: 'oldest' | 'newest';
   /** Author of the token's comments, once known. */
   author: string | undefined;
   /** All comments, as listed before the creation. */
   listed: readonly PullRequestComment[];
+  /** Those that a new one replaces. */
+  old: readonly PullRequestComment[];
+  /** Why one of them may still be there. */
+  leftOver?: string;
+}
+
+/** Our comments before anything is written, the one that stays first. */
+async function findOwn(
+  search: Search,
+  isKin: CommentIdentity['isKin'],
+): Promise<readonly PullRequestComment[]> {
+  let own = await selectOwn(search, search.listed);
+  if (own.length === 0 && search.listed.length >= PAGE_SIZE) {
+    // If a comment is deleted meanwhile, the first one of the next page moves to a page that was already read.
+    search.listed = await search.board.listComments();
+    own = await selectOwn(search, search.listed);
+  }
+  return own.length > 0 ? own : (await selectBy(search, search.listed, isKin)).slice(0, 1);
 }
 
 /** Those comments by the token's own author that match, oldest first. */
@@ -171,16 +195,28 @@ export function selectOwnComments(
   comments: readonly PullRequestComment[],
   matches: (body: string) => boolean,
 ): Promise<PullRequestComment[]> {
-  return selectBy({ board, markers: [], author: undefined, listed: comments }, comments, matches);
+  return selectBy({ board, author: undefined }, comments, matches);
 }
 
-/** The comments with one of the markers by the token's own author, oldest first. */
-function selectOwn(search: Search, comments: readonly PullRequestComment[]): Promise<PullRequestComment[]> {
-  return selectBy(search, comments, (body) => search.markers.some((marker) => hasMarker(body, marker)));
+/** The comments with one of the markers by the token's own author, the one that stays first. */
+async function selectOwn(
+  search: Search,
+  comments: readonly PullRequestComment[],
+): Promise<PullRequestComment[]> {
+  const { keeps, markers } = search;
+  const own = await selectBy(search, comments, (body) => markers.some((marker) => hasMarker(body, marker)));
+  return keeps === 'oldest' ? own : own.reverse();
+}
+
+function withoutThese(
+  comments: readonly PullRequestComment[],
+  these: readonly PullRequestComment[],
+): PullRequestComment[] {
+  return comments.filter(({ id }) => !these.some((one) => one.id === id));
 }
 
 async function selectBy(
-  search: Search,
+  search: Pick<Search, 'board' | 'author'>,
   comments: readonly PullRequestComment[],
   matches: (body: string) => boolean,
 ): Promise<PullRequestComment[]> {
@@ -209,45 +245,63 @@ async function settleCreated(
     board.listCommentsSince(sinceMs).then((comments) => selectOwn(search, comments)),
     isOther ? selectOwn(search, search.listed) : [],
   ]);
-  const all = [...new Map([...earlier, ...recent].map((one) => [one.id, one])).values()];
-  if (present === undefined) return { others: all.filter(({ id }) => id !== comment.id) };
-  const placement = await settleRace(board, present, all, whole);
+  const found = [...new Map([...search.old, ...earlier, ...recent].map((one) => [one.id, one])).values()];
+  const others = found.filter(({ id }) => id !== comment.id);
+  if (present === undefined) return { others: sortByKept(search, others) };
+  const placement = await settleRace(search, present, others, whole);
   return { placement: { ...placement, lateAuthor: isOther ? search.author : undefined } };
 }
 
-/** Updates the oldest of our comments that still exists, and deletes the younger ones. */
-async function updateOldest(
-  board: CommentBoard,
+function sortByKept({ keeps }: Search, comments: readonly PullRequestComment[]): PullRequestComment[] {
+  return [...comments].sort((a, b) => (keeps === 'oldest' ? a.id - b.id : b.id - a.id));
+}
+
+/** Updates the first of our comments that still exists, and deletes the others. */
+async function updateFirst(
+  search: Search,
   own: readonly PullRequestComment[],
   text: string,
-): Promise<PullRequestComment | undefined> {
+): Promise<Placement | undefined> {
   for (const [index, { id }] of own.entries()) {
-    const updated = await board.updateComment(id, text);
+    const updated = await search.board.updateComment(id, text);
     if (updated === undefined) continue;
-    for (const younger of own.slice(index + 1)) await board.deleteComment(younger.id);
-    return updated;
+    await deleteAll(search, [...own.slice(index + 1), ...withoutThese(search.old, own)]);
+    return { comment: updated, isNew: false, leftOver: search.leftOver };
   }
   return undefined;
 }
 
-/** Two runs that create at the same time both search afterwards, and both keep the oldest comment. */
+/** The text is posted, so an old comment that stays is only told: the next run deletes it. */
+async function deleteAll(search: Search, comments: readonly PullRequestComment[]): Promise<void> {
+  for (const { id } of comments) {
+    try {
+      const answer = await search.board.deleteComment(id);
+      if (answer === 'gone' && search.keeps === 'newest')
+        search.leftOver = 'GitHub does not find it: it is gone, or the token may not delete it';
+    } catch (error) {
+      if (search.keeps === 'oldest' || !(error instanceof Failure)) throw error;
+      search.leftOver = error.message;
+    }
+  }
+}
+
+/** Two runs that create at the same time both search afterwards, and both keep the same comment. */
 async function settleRace(
-  board: CommentBoard,
+  search: Search,
   created: PullRequestComment,
-  own: readonly PullRequestComment[],
+  others: readonly PullRequestComment[],
   text: string,
 ): Promise<Placement> {
-  const others = own.filter((comment) => comment.id !== created.id);
-  const oldest = others[0];
-  if (oldest === undefined) return { comment: created, isNew: true };
-  if (oldest.id > created.id) {
-    for (const younger of others) await board.deleteComment(younger.id);
-    return { comment: created, isNew: true };
+  const all = sortByKept(search, [created, ...others]);
+  const better = all.slice(0, all.indexOf(created));
+  if (better.length === 0) {
+    await deleteAll(search, others);
+    return { comment: created, isNew: true, leftOver: search.leftOver };
   }
-  const updated = await updateOldest(board, [...others.filter(({ id }) => id < created.id), created], text);
-  return updated === undefined
+  const placement = await updateFirst(search, [...better, created], text);
+  return placement === undefined
     ? { comment: created, isNew: true }
-    : { comment: updated, isNew: updated.id === created.id };
+    : { ...placement, isNew: placement.comment.id === created.id };
 }
 
 /** Compares logins as GitHub does, without case. */

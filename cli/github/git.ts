@@ -19,8 +19,8 @@ export interface Checkout {
   readonly branch: string | undefined;
   /** Changes to tracked files against the commit, in the form of ClearML's SDK; empty for none. */
   readonly diff: string;
-  /** Count of files that git neither tracks nor ignores. */
-  readonly untrackedFiles: number;
+  /** Files that git neither tracks nor ignores, from the top folder on; `data/` for a folder with nothing else in it. */
+  readonly untracked: readonly string[];
 }
 
 /** An object of a commit's tree. */
@@ -78,10 +78,10 @@ async function readCheckout(place: Place): Promise<Checkout> {
     );
   }
   const top = { ...place, cwd: root };
-  const [holders, diff, status] = await Promise.all([
+  const [holders, diff, untracked] = await Promise.all([
     git(place, 'for-each-ref', '--contains', commit, '--format=%(refname)', 'refs/remotes', 'refs/tags'),
     readDiff(top),
-    git(top, 'status', '--porcelain', '--untracked-files=normal'),
+    git(top, 'ls-files', '-z', '--others', '--exclude-standard', '--directory', '--no-empty-directory'),
   ]);
   const pushed = preferred
     .map((remote) => ({ remote, branch: choosePushedBranch(holders.split('\n'), remote, branch) }))
@@ -94,7 +94,7 @@ async function readCheckout(place: Place): Promise<Checkout> {
     pushedBranch: pushed?.branch,
     tag: /^refs\/tags\/(.+)$/m.exec(holders)?.[1],
     diff,
-    untrackedFiles: status.split('\n').filter((line) => line.startsWith('??')).length,
+    untracked: untracked.split('\0').filter((path) => path !== ''),
   };
 }
 

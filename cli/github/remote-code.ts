@@ -6,6 +6,7 @@ import type { Session } from '../shell/program.ts';
 import { createLimitWait, formatRetry } from '../shell/retry.ts';
 import { createGithubClient } from './client.ts';
 import type { CodeLocation, GithubRun } from './event.ts';
+import { judgeTokenRights, type TokenRights } from './token-rights.ts';
 
 const GIVE_UP_MS = 20_000;
 
@@ -36,9 +37,36 @@ export async function askForTree(
   github: GithubRun,
   session: Session,
 ): Promise<string | undefined> {
+  const repository = identifyOnGithub(cloneUrl, github);
+  if (repository === undefined) return undefined;
+  return askGithub(repository, github, session, (client) => client.readTree(commit));
+}
+
+/**
+ * Asks GitHub, in one request that changes nothing, what the token may do in the repository.
+ *
+ * @param cloneUrl names the repository where the run does not
+ * @returns undefined without a token, or where no repository on this GitHub is named
+ * @throws Failure when GitHub does not answer, refuses, or does not show the repository to this token
+ */
+export async function askForTokenRights(
+  cloneUrl: string,
+  github: GithubRun,
+  session: Session,
+): Promise<TokenRights | undefined> {
+  const repository = github.repository ?? identifyOnGithub(cloneUrl, github);
+  if (repository === undefined) return undefined;
+  return askGithub(repository, github, session, async (client) =>
+    judgeTokenRights(await client.readAccess()),
+  );
+}
+
+/** `owner/name`; undefined where the clone URL leads elsewhere. */
+function identifyOnGithub(cloneUrl: string, { serverUrl }: GithubRun): string | undefined {
   const [host, ...path] = identifyRepository(cloneUrl).split('/');
-  if (host !== new URL(github.serverUrl).hostname || path.length !== 2) return undefined;
-  return askGithub(path.join('/'), github, session, (client) => client.readTree(commit));
+  return URL.canParse(serverUrl) && host === new URL(serverUrl).hostname && path.length === 2
+    ? path.join('/')
+    : undefined;
 }
 
 async function askGithub<T>(

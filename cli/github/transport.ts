@@ -175,12 +175,18 @@ function describePermission(header: string | undefined): string {
   return ` (${toSingleLine(sets.join(' or '), 100)})`;
 }
 
+/** Those of an answer's headers that are read. */
+interface AnswerHeaders {
+  readonly link?: string | undefined;
+  readonly 'x-oauth-scopes'?: string | undefined;
+}
+
 /** Awaits Octokit, checks the answer, and throws our own failures instead of Octokit's errors. */
 export async function ask<T>(
-  request: Promise<{ readonly data: unknown; readonly headers: { readonly link?: string | undefined } }>,
+  request: Promise<{ readonly data: unknown; readonly headers: AnswerHeaders }>,
   schema: v.GenericSchema<unknown, T>,
   subject: string,
-): Promise<{ readonly data: T; readonly headers: { readonly link?: string | undefined } }> {
+): Promise<{ readonly data: T; readonly headers: AnswerHeaders }> {
   let answer: Awaited<typeof request>;
   try {
     answer = await request;

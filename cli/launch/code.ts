@@ -3,6 +3,7 @@ import type { CheckoutReader } from '../github/git.ts';
 import type { Environment } from '../shell/environment.ts';
 import { Failure, failUsage, settle } from '../shell/failure.ts';
 import { identifyRepository, isCloneUrl, stripCredentials } from '../shell/git-url.ts';
+import { toSingleLine } from '../text/single-line.ts';
 
 /** The three arguments of `launch-training-task`. */
 export type CodeArguments = { readonly [Name in keyof CodeLocation]: string | undefined };
@@ -49,7 +50,7 @@ async function locateCheckout(
   reader: CheckoutReader,
   sendsDiff: boolean,
 ): Promise<LocatedCode> {
-  const { cloneUrl, branch, pushedBranch, tag, commit, diff, untrackedFiles } = await reader.readCheckout();
+  const { cloneUrl, branch, pushedBranch, tag, commit, diff, untracked } = await reader.readCheckout();
   const pushed = pushedBranch ?? tag;
   if (args.cloneUrl === undefined && !isCloneUrl(cloneUrl)) {
     throw failUsage(
@@ -70,13 +71,26 @@ async function locateCheckout(
       'Commit and push them, or send them along with --diff.',
     );
   }
-  const untracked = `${untrackedFiles} untracked ${untrackedFiles === 1 ? 'file' : 'files'}`;
   const warnings = [
     pushedBranch === undefined &&
       `commit ${commit.slice(0, 10)} is on no branch of the remote: an agent finds it only if the tag ${tag} is pushed (git push origin ${tag})`,
-    untrackedFiles > 0 && `${untracked} will not reach the training: git add and commit what it needs`,
+    untracked.length > 0 &&
+      `${nameUntracked(untracked)} will not reach the training: git add and commit what it needs`,
   ];
   return { ...location, diff, warnings: warnings.filter((warning) => warning !== false) };
+}
+
+/** How many untracked files are named. */
+const MAX_NAMES = 5;
+
+/** `2 untracked files (a.py, b.py)` */
+function nameUntracked(paths: readonly string[]): string {
+  const folders = paths.filter((path) => path.endsWith('/')).length;
+  const noun = folders === 0 ? 'file' : folders === paths.length ? 'folder' : 'file or folder';
+  const plural = noun.replace(/(file|folder)/g, '$1s');
+  const names = paths.slice(0, MAX_NAMES).map((path) => toSingleLine(path, 80));
+  const more = paths.length > MAX_NAMES ? ` and ${paths.length - MAX_NAMES} more` : '';
+  return `${paths.length} untracked ${paths.length === 1 ? noun : plural} (${names.join(', ')}${more})`;
 }
 
 /**

@@ -72,7 +72,10 @@ export function createCommand(): Command {
     .optionsGroup('Run:')
     .option('--require-worker', 'exit 7 and create nothing when no worker serves the queue')
     .option('--diff', 'send uncommitted changes of tracked files along (local checkout only)')
-    .option('--dry-run', 'print the tasks that would be created; change nothing')
+    .option(
+      '--dry-run',
+      'say what a launch would find and do, print the tasks that would be created; change nothing',
+    )
     .optionsGroup('Output and settings:')
     .option('--json', 'print one JSON document')
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
@@ -99,7 +102,7 @@ export function createCommand(): Command {
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const { env, cwd, voice } = session;
   const flags = readFlags<Flags>(command);
-  const [cloneUrl, branch, commit] = command.args.map((argument) => (argument === '' ? undefined : argument));
+  const [cloneUrl, branch, commit] = command.args.map((argument) => argument.trim() || undefined);
   const reader = createCheckoutReader(cwd, session.interruption);
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),
@@ -163,7 +166,10 @@ async function beginToLaunch(
   ]).catch((error: unknown) => ({ error }));
   // Loaded while the first answers are under way.
   const { launchTasks } = await import('./launch.ts');
-  return launchTasks({ options, flags, destination, reader, reach, server, deadlineMs }, session);
+  const askForRights = async (limited: Session) =>
+    (await loadRemoteCode()).askForTokenRights(options.code.cloneUrl, options.run, limited);
+  const input = { options, flags, destination, reader, reach, server, deadlineMs, askForRights };
+  return launchTasks(input, session);
 }
 
 /** Few launches ask GitHub. */

@@ -5,6 +5,7 @@ import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import { carryOutLaunch, type Launch } from './create-and-enqueue.ts';
+import { type DoctorTools, tellFindings } from './doctor.ts';
 import { findLostDefaultsProblem } from './lost-defaults.ts';
 import type { LaunchOptions } from './options.ts';
 import { type LaunchPlan, planLaunch } from './plan.ts';
@@ -24,6 +25,8 @@ export interface LaunchInput {
   readonly server: LaunchServer;
   /** When to stop trying, ms since 1970. */
   readonly deadlineMs: number;
+  /** What the GitHub token may do; for a dry run. */
+  readonly askForRights: DoctorTools['askForRights'];
 }
 
 /**
@@ -39,11 +42,14 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
   const warned = findProgramProblem(options, options.code, reader).then((problem) => {
     if (problem !== undefined) session.voice.warn(problem);
   });
-  const [survey] = await Promise.all([surveyLaunch(plan, destination, server).finally(() => warned), warned]);
+  const surveying = surveyLaunch(plan, destination, server).finally(() => warned);
+  const isDry = input.flags.dryRun === true;
+  const doctor = { plan, server, apiHost: input.reach.access.apiHost, askForRights: input.askForRights };
+  const [survey] = await Promise.all([isDry ? tellFindings(surveying, doctor, session) : surveying, warned]);
   const told = findLostDefaultsProblem(plan, survey, server, session.clock).then((problem) => {
     if (problem !== undefined) session.voice.warn(problem);
   });
-  if (input.flags.dryRun === true) tellDryRun(plan, survey, session);
+  if (isDry) tellDryRun(plan, survey, session);
   else await carryOut(plan, survey, input, session).finally(() => told);
   await told;
   return EXIT_CODES.done;

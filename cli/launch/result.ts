@@ -8,16 +8,12 @@ import type { Survey } from './survey.ts';
 /** The task's page. */
 export type UrlOf = (task: { readonly id: string; readonly projectId: string | undefined }) => string;
 
-/** `--dry-run`: prints the tasks that would be created, and says what else would happen. */
+/** `--dry-run`: prints the tasks that would be created. */
 export function tellDryRun(plan: LaunchPlan, survey: Survey, { voice }: Session): void {
   const documents = plan.tasks.map((task) => {
     const known = survey.reusable.get(task);
     return known === undefined ? { ...task.document, project: survey.projectId ?? null } : { id: known.id };
   });
-  for (const { id } of survey.superseded)
-    voice.say(`Task ${id} of an older commit would be ended${explainSuperseding(plan)}`);
-  if (survey.projectId === undefined)
-    voice.say(`project "${plan.project}" does not exist yet: it would be created`);
   voice.result(JSON.stringify({ tasks: documents }, undefined, 2));
 }
 
@@ -83,13 +79,14 @@ export function tellSuperseded(
 }
 
 /** In a launch by hand it may surprise that a variable ends what the workflow has launched. */
-function explainSuperseding({ run }: LaunchPlan): string {
+export function explainSuperseding({ run }: LaunchPlan): string {
   return run.runId === undefined
     ? `: it is superseded, because PR_NUMBER is ${run.pullRequest} (--no-supersede leaves it running)`
     : ': it is superseded';
 }
 
-function describeStatus(status: TaskStatus): string {
+/** `is running`, `waits`, `is completed`. */
+export function describeStatus(status: TaskStatus): string {
   return status === 'in_progress' ? 'is running' : status === 'queued' ? 'waits' : `is ${status}`;
 }
 

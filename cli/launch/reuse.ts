@@ -50,3 +50,15 @@ function isSameContent(a: TaskContent, b: TaskContent): boolean {
   const flatten = (content: TaskContent) => JSON.stringify(Object.entries(content).sort());
   return flatten(a) === flatten(b);
 }
+
+/** Why a task with the key of a planned one is not taken for it; undefined where it would be. */
+export function explainRefusal(known: KnownTask, task: PlannedTask, plan: LaunchPlan): string | undefined {
+  if (known.isArchived) return 'is archived';
+  if (known.status === 'failed') return 'has failed';
+  if (!PREFERENCE.has(known.status))
+    return known.status === 'unknown' ? 'has an unknown status' : `was ${known.status}`;
+  if (canStandFor(known, task, plan)) return undefined;
+  return canStandFor(known, task, { ...plan, reuse: true })
+    ? 'is the same training, but reuse is off'
+    : 'was edited since';
+}

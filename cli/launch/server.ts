@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
+import { TextSchema } from '../clearml/fields.ts';
 import { noteInRuntime } from '../clearml/notes.ts';
 import { findQueues } from '../clearml/queues.ts';
 import {
@@ -10,10 +11,11 @@ import {
   type TaskFilter,
   type TaskOf,
 } from '../clearml/tasks.ts';
+import { findUnfinished } from '../clearml/unfinished.ts';
 import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { AnswerLost } from '../shell/retry.ts';
-import { isUsedByPullRequest } from '../training/ownership.ts';
+import type { PullRequestTasks } from '../training/ownership.ts';
 import type { ShownParams } from '../training/params/front-end.ts';
 import { formatGivenParams } from '../training/params/given.ts';
 import { isEnded, isTaskId, RUNTIME_KEYS, TASK_STATUSES, type TaskStatus } from '../training/task.ts';
@@ -24,6 +26,12 @@ import type { TaskContent, TaskDocument } from './plan.ts';
 const Id = v.pipe(v.string(), v.minLength(1));
 const ProjectsSchema = v.object({ projects: v.array(v.object({ id: Id, name: v.string() })) });
 const QueuesSchema = v.object({ queues: v.array(v.object({ name: v.string() })) });
+const AccountSchema = v.object({
+  user: v.object({
+    name: TextSchema,
+    company: v.fallback(v.nullish(v.object({ name: TextSchema })), undefined),
+  }),
+});
 const CreatedSchema = v.object({ id: Id });
 
 const TASK_FIELDS = [
@@ -63,6 +71,16 @@ export interface KnownTask {
   readonly runtime: Readonly<Record<string, string>>;
   /** What it would train. An agent and the SDK add to it once it runs. */
   readonly content: TaskContent;
+}
+
+/** Whose the credentials are; names are empty where the server does not tell them. */
+export async function readAccount({
+  client,
+  signal,
+}: LaunchServer): Promise<{ user: string; company: string }> {
+  const options = { isRepeatable: true, signal };
+  const { user } = await client.call('users.get_current_user', {}, AccountSchema, options);
+  return { user: user.name, company: user.company?.name ?? '' };
 }
 
 /** The id of the project of exactly this name. */
@@ -107,6 +125,14 @@ export async function findQueue(
   return byId.find((queue) => queue.id === nameOrId);
 }
 
+/** The names of projects, 500 at most. */
+export async function listProjectNames({ client, signal }: LaunchServer): Promise<string[]> {
+  const query = { only_fields: ['id', 'name'], page: 0, page_size: PAGE_SIZE };
+  const options = { isRepeatable: true, signal };
+  const { projects } = await client.call('projects.get_all', query, ProjectsSchema, options);
+  return projects.map((project) => project.name);
+}
+
 /** The names of all queues. */
 export async function listQueueNames({ client, signal }: LaunchServer): Promise<string[]> {
   const query = { only_fields: ['name'], page: 0, page_size: PAGE_SIZE };
@@ -131,24 +157,12 @@ export async function findTasksByKey(
   );
 }
 
-const UNFINISHED: readonly TaskStatus[] = ['created', 'queued', 'in_progress'];
-
 /** Drafts, queued and running tasks of this pipeline that the pull request uses. */
-export async function findUnfinished(
-  server: LaunchServer,
-  pullRequest: number,
-  pipelineHash: string,
+export async function readUnfinished(
+  { client, signal }: LaunchServer,
+  of: PullRequestTasks,
 ): Promise<KnownTask[]> {
-  const tasks = await findKnownTasks(server, {
-    status: UNFINISHED,
-    [`runtime.${RUNTIME_KEYS.pipeline}`]: pipelineHash,
-  });
-  return tasks.filter(
-    (task) =>
-      UNFINISHED.includes(task.status) &&
-      task.runtime[RUNTIME_KEYS.pipeline] === pipelineHash &&
-      isUsedByPullRequest(task, pullRequest),
-  );
+  return (await findUnfinished(client, of, TASK_FIELDS, { signal })).map(toKnownTask);
 }
 
 /** How many tasks are looked at for the front end: those that an agent ran show little of it. */

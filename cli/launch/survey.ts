@@ -7,10 +7,10 @@ import { canStandFor, chooseTask } from './reuse.ts';
 import {
   findQueue,
   findTasksByKey,
-  findUnfinished,
   type KnownTask,
   type LaunchServer,
   listQueueNames,
+  readUnfinished,
 } from './server.ts';
 import { countEntries, isGivenUp, isSuperseded } from './superseded.ts';
 
@@ -20,6 +20,8 @@ export interface Survey {
   readonly queue: QueueState;
   /** For each planned task, the one that is taken instead of creating it. */
   readonly reusable: ReadonlyMap<PlannedTask, KnownTask>;
+  /** All tasks of the pipeline with one of the keys, oldest first. */
+  readonly sameKey: readonly KnownTask[];
   /** Other queues in which tasks that are taken wait. */
   readonly otherQueues: ReadonlyMap<string, QueueState>;
   readonly superseded: readonly KnownTask[];
@@ -48,7 +50,7 @@ export async function surveyLaunch(
     takeDestination(asked),
     findTasksByKey(server, keys, pipelineHash),
     plan.supersede && run.pullRequest !== undefined
-      ? findUnfinished(server, run.pullRequest, pipelineHash)
+      ? readUnfinished(server, { pipeline: pipelineHash, pullRequest: run.pullRequest })
       : [],
   ]);
   if (queue === undefined) throw await failUnknownQueue(plan.queue, server);
@@ -64,6 +66,7 @@ export async function surveyLaunch(
     projectId,
     queue,
     reusable,
+    sameKey,
     otherQueues,
     superseded: waiting.filter((task) => isSuperseded(task, plan)),
     givenUp: waiting.filter((task) => isGivenUp(task, plan)),
@@ -108,9 +111,16 @@ function failUnserved({ name }: QueueState): Failure {
   });
 }
 
-async function failUnknownQueue(name: string, server: LaunchServer): Promise<Failure> {
+/** The nearest names first; `share`: only those in which no more than this share of the letters differs. */
+export function sortByNearness(names: readonly string[], name: string, share = 1): string[] {
   const measure = (other: string) => distance(other.toLowerCase(), name.toLowerCase());
-  const names = (await listQueueNames(server)).sort((a, b) => measure(a) - measure(b));
+  return names
+    .filter((other) => share === 1 || measure(other) <= Math.max(1, name.length * share))
+    .sort((a, b) => measure(a) - measure(b));
+}
+
+async function failUnknownQueue(name: string, server: LaunchServer): Promise<Failure> {
+  const names = sortByNearness(await listQueueNames(server), name);
   const nearest = names.slice(0, 5).map((queue) => `"${queue}"`);
   return new Failure(`there is no queue "${name}"`, {
     exitCode: EXIT_CODES.notFound,

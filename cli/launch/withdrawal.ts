@@ -8,7 +8,7 @@ import { listPossibleMarks } from '../training/history-mark.ts';
 import { isUsedByOthers } from '../training/ownership.ts';
 import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import { isTakeoverNote, type Launch, type LaunchResult, noteTakeover } from './create-and-enqueue.ts';
-import { deleteDraft, findUnfinished } from './server.ts';
+import { deleteDraft, readUnfinished } from './server.ts';
 import { countEntries, isGivenUp, isSuperseded } from './superseded.ts';
 
 /** How long ending older tasks, or taking back what was created, may take at least. */
@@ -127,7 +127,7 @@ export async function endSuperseded(
   let ids = superseded.map((task) => task.id);
   try {
     const known = new Set([...superseded, ...givenUp].map((task) => task.id));
-    const unfinished = await findUnfinished({ client, signal }, pullRequest, plan.pipelineHash);
+    const unfinished = await readUnfinished({ client, signal }, { pipeline: plan.pipelineHash, pullRequest });
     const present = countEntries(unfinished, known).filter((task) => known.has(task.id));
     const shared = present.filter((task) => isGivenUp(task, plan)).map((task) => task.id);
     const { unused } = await releaseTasks(client, shared, pullRequest, signal);

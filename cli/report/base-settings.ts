@@ -9,7 +9,7 @@ import { RUNTIME_KEYS } from '../training/task.ts';
 import { DEFAULT_BASELINE, listBaselineRules, listBaselineTasks } from './baseline/baseline.ts';
 import { hasGate } from './gate-input.ts';
 import type { Options } from './options.ts';
-import { isPattern } from './ranking.ts';
+import { isPattern } from './ranking/ranking.ts';
 import type { BaseSettings, ReportSources } from './sources.ts';
 
 /** A setting that differs from the base branch's. Values as people write them; null if not set. */

@@ -6,22 +6,25 @@ import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, Failure, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { writePlain } from '../text/phrase.ts';
-import { formatTaskUrl } from '../training/task.ts';
+import { formatCompareUrl, formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
 import type { Connection } from './connection.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
 import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
-import { findDecisive } from './metrics.ts';
 import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
+import { composeOutputs } from './posting/outputs.ts';
+import { formatShown, isNews } from './posting/shown.ts';
 import { publishStatus } from './posting/status.ts';
+import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
+import { explainUnknownBranch } from './words/notices.ts';
 
 export { readTemplates } from './template.ts';
 
@@ -46,12 +49,15 @@ interface Written {
  * @param existing the pull request's comments; undefined if nothing is to be posted
  */
 export async function publishReport(
-  gathered: ReportSources,
+  unordered: ReportSources,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   publication: Publication,
 ): Promise<ExitCode> {
   const { options, session, connection, templates } = publication;
-  const name = await nameComment(gathered.tasks, options, session.redact);
+  const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
+  // One time for both texts: a draft that lacks nothing needs no update.
+  const nowMs = session.clock.now();
+  const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
   const written = Promise.all([whole, settings]).then(([sources, compared]) => {
@@ -60,7 +66,7 @@ export async function publishReport(
   });
   // A new comment is posted without the curves; an update adds them.
   const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
-  const placeIt = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
+  const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
     const listed = takeSettled(comments);
     if (gathered.failure !== undefined) throw gathered.failure;
     const compared = await settings;
@@ -69,8 +75,9 @@ export async function publishReport(
       draft: hasDraft ? () => writeReport(gathered, compared, name, publication).text : undefined,
     });
   };
-  const placing = existing === undefined ? undefined : Promise.allSettled([placeIt(existing)]);
+  const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
   const { report, text, exitCode } = await written;
+  warnOfBranches(report, session);
 
   // With thousands of metrics the document has several MB.
   const tell = (short: string) => {
@@ -94,7 +101,7 @@ export async function publishReport(
   // What GitHub did not answer it would not answer now either.
   const isLost = placed?.status === 'rejected' && !isRefused(placed.reason);
   const stated = isLost ? undefined : await settle(publishStatus(report, question));
-  const outputs = { verdict: report.verdict, metrics: formatMetricsOutput(report) };
+  const outputs = composeOutputs(report);
   if (placed?.status === 'rejected') {
     // Later steps get the verdict even without the comment.
     await writeOutputs(session, outputs);
@@ -104,8 +111,8 @@ export async function publishReport(
     throw placed.reason;
   }
   if (placed !== undefined) tellPlacement(placed.value, publication);
-  const place = comment && { 'comment-url': comment.url, 'comment-id': String(comment.id) };
-  await writeOutputs(session, { ...place, ...outputs });
+  const posted = comment && { 'comment-url': comment.url, 'comment-id': String(comment.id) };
+  await writeOutputs(session, { ...posted, ...outputs });
   tell(comment?.url ?? '');
   if (stated !== undefined) takeSettled(stated);
   return exitCode;
@@ -131,13 +138,15 @@ export async function publishGone(
   const { voice, redact } = session;
   connection.beginPosting();
   const failure = failGone(gone, target.pullRequest?.number);
-  const body = redact(
+  const isRecreated = options.config.comment === 'recreate';
+  const text = redact(
     renderGone(gone, {
       webHost: access.webHost,
       apiVersion: connection.clearml.apiVersion,
       runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
     }),
   );
+  const body = isRecreated ? `${redact(formatShown('gone'))}\n${text}` : text;
   // GitHub's failure decides the exit code, and this would not be told.
   if (existing !== undefined && 'failure' in existing) voice.say(failure.message);
   const listed = existing === undefined ? undefined : takeSettled(existing);
@@ -147,12 +156,13 @@ export async function publishGone(
     if (flags.json !== true) for (const { marker } of comments) voice.result(`${marker}\n${body}`);
     throw failure;
   }
-  if (flags.summary && comments.length > 0) await writeSummary(session, body);
+  if (flags.summary && comments.length > 0) await writeSummary(session, text);
   for (const { marker, present } of comments) {
     const { comment, ...placed } = await placeComment(board, {
-      identity: { markers: [marker, present], isKin: () => false },
+      identity: { markers: [marker, ...present], isKin: () => false },
       text: Promise.resolve(`${marker}\n${body}\n`),
       draft: undefined,
+      isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
       existing: listed,
       clock: session.clock,
       giveUpAtMs: connection.postUntilMs,
@@ -169,7 +179,7 @@ export async function publishGone(
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
-  { key }: CommentName,
+  { key, nowMs }: CommentName & { readonly nowMs: number },
   { options, session, connection, templates }: Publication,
 ): Written {
   const { access, config, flags, github, target } = options;
@@ -190,9 +200,12 @@ function writeReport(
     seedParam,
     webHost: access.webHost,
     urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
-    nowMs: session.clock.now(),
+    compareUrlOf: (own, others) =>
+      formatCompareUrl(access.webHost, own, others, connection.clearml.apiVersion),
+    nowMs,
   });
-  const text = renderComment(report, key, templates.comment);
+  const shown = config.comment === 'recreate' ? formatShown(report.verdict) : undefined;
+  const text = renderComment(report, key, templates.comment, shown);
   return {
     report,
     text: session.redact(text),
@@ -204,7 +217,7 @@ function writeReport(
 async function placeReport(
   existing: readonly PullRequestComment[],
   written: Promise<Written>,
-  { connection, session }: Publication,
+  { connection, options, session }: Publication,
   { name, draft }: { readonly name: CommentName; readonly draft: (() => string) | undefined },
 ): Promise<Placement> {
   if (connection.board === undefined) throw new Error('there is no pull request to comment on');
@@ -212,11 +225,23 @@ async function placeReport(
     identity: name,
     text: written.then(({ text }) => text),
     draft,
+    isNews:
+      options.config.comment === 'recreate'
+        ? async (body) => isNews(body, (await written).report.verdict, session.redact)
+        : undefined,
     existing,
     clock: session.clock,
     giveUpAtMs: connection.postUntilMs,
     signal: connection.signal,
   });
+}
+
+/** Of a mistake in `--baseline` or the settings, which the comment shows to others only. */
+function warnOfBranches({ baseline, anchors, pullRequest }: Report, { voice }: Session): void {
+  for (const { reason, name } of [baseline, ...anchors]) {
+    if (reason === 'no-such-branch')
+      voice.warn(writePlain(explainUnknownBranch(name ?? '', pullRequest?.baseBranch ?? null)));
+  }
 }
 
 /** Further metrics are in the comment. */
@@ -237,27 +262,18 @@ function tellObjection(report: Report, { voice }: Session): void {
 }
 
 function tellPlacement(
-  { isNew, lateAuthor }: Placement,
+  { isNew, lateAuthor, leftOver }: Placement,
   { options, session }: Pick<Publication, 'options' | 'session'>,
 ): void {
   const number = options.target.pullRequest?.number;
   session.voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
+  if (leftOver !== undefined) {
+    session.voice.warn(
+      `the old comment on pull request ${number} was not deleted (${leftOver}): the next report tries again`,
+    );
+  }
   if (lateAuthor === undefined) return;
   session.voice.warn(
     `the token writes as ${lateAuthor}, which only a new comment has shown: set --comment-author '${lateAuthor}' to update the existing comment instead`,
-  );
-}
-
-/** A job's outputs hold 1 MB in all. */
-const MAX_METRICS_IN_OUTPUT = 1000;
-
-function formatMetricsOutput({ metrics, gate }: Report): string {
-  const judgements = new Map(gate?.metrics.map((judgement) => [judgement.metric, judgement]));
-  return JSON.stringify(
-    metrics.slice(0, MAX_METRICS_IN_OUTPUT).map(({ metric, value, baseline, change, verdict }) => {
-      const judgement = judgements.get(metric);
-      const { base = null, change: judged = null } = (judgement && findDecisive(judgement)) ?? {};
-      return { metric, value, baseline: base ?? baseline, change: judged ?? change, verdict };
-    }),
   );
 }

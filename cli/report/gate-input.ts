@@ -6,15 +6,8 @@ import type {
   GateRun,
   GateValue,
 } from '../gate/data.ts';
-import {
-  assignRole,
-  type Goal,
-  isAboutTime,
-  isLoss,
-  isSchedule,
-  listTopic,
-  readName,
-} from '../gate/metric-rules.ts';
+import { isAboutTime, readName } from '../gate/metric-names.ts';
+import { assignRole, type Goal, isLoss, isSchedule, listTopic } from '../gate/metric-rules.ts';
 import { ZERO_DOUBTS } from '../gate/runs.ts';
 import {
   doubtValue,
@@ -37,7 +30,7 @@ import {
 } from './baseline/baseline.ts';
 import { type Curves, countReportsPerPoint, restoreExtremes } from './drawing/curve.ts';
 import type { ConsoleEnd } from './ports.ts';
-import { isPattern, type RankedMetric } from './ranking.ts';
+import { isPattern, type RankedMetric } from './ranking/ranking.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources, SourceOptions } from './sources.ts';
 

@@ -13,15 +13,30 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/p
 import { EXECUTION_STARTS } from '../training/attempt.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { drawChart } from './drawing/chart.ts';
-import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
-import type { DoubtedValue, ReportCurve } from './metrics.ts';
+import {
+  composeGateRow,
+  composeGateWords,
+  GATE_COLUMNS,
+  type GateRow,
+  splitFirstRows,
+} from './gate-table.ts';
+import type { DoubtedValue, ReportCurve, ReportMetric } from './metrics.ts';
+import { type MetricParts, partMetrics } from './ranking/families.ts';
 import type { Report, ReportFailure } from './report.ts';
-import { writeDetails, writeEnvironment, writeMetrics, writeParams, writePlot } from './tables.ts';
+import {
+  listLeadingRows,
+  writeDetails,
+  writeEnvironment,
+  writeMetrics,
+  writeParams,
+  writePlot,
+} from './tables.ts';
 import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
 import { composeChange, composeLegend, explainDoubt } from './words/cells.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { composeLead, nameBaseline, STATUS_WORDS } from './words/lead.ts';
 import { composeNotices, composeSettingsWarning } from './words/notices.ts';
+import { markState } from './words/state-mark.ts';
 
 /** GitHub's limit for a comment, in characters. Counted here in UTF-16 units, of which a character may have two. */
 export const COMMENT_MAX_LENGTH = 65_536;
@@ -92,10 +107,16 @@ const LEADING_CURVES = 2;
 /**
  * The comment's text, its marker first, shortened section by section until it fits.
  *
+ * @param secondLine a further hidden line
  * @throws Failure (usage) if the template alone is too long
  */
-export function renderComment(report: Report, key: string, render: RenderTemplate): string {
-  const marker = `${formatMarker(key)}\n`;
+export function renderComment(
+  report: Report,
+  key: string,
+  render: RenderTemplate,
+  secondLine?: string,
+): string {
+  const marker = [formatMarker(key), ...(secondLine === undefined ? [] : [secondLine]), ''].join('\n');
   const body = renderWithin(report, render, {
     room: COMMENT_ROOM,
     cuts: COMMENT_CUTS,
@@ -140,39 +161,60 @@ function renderWithin(
 ): string | undefined {
   const functions = createFunctions(report);
   const writeOthers = createTableCutter(report, limit.room);
+  const parts = partMetrics(report);
   let { room } = limit;
   for (const cut of [{}, ...limit.cuts]) {
     room = { ...room, ...cut, moreMetrics: Math.min(room.moreMetrics, cut.moreMetrics ?? room.moreMetrics) };
-    const text = render(createView(report, room, limit.isSummary, writeOthers), functions);
+    const text = render(
+      createView({ report, parts, room, isSummary: limit.isSummary, writeOthers }),
+      functions,
+    );
     if (limit.fits(text)) return text;
   }
   return undefined;
 }
 
-/** Writes the table of further metrics once and cuts it to length, because thousands of rows are slow. */
-function createTableCutter(report: Report, room: Room): (start: number, count: number) => string {
-  const written = new Map<number, readonly string[]>();
-  return (start, count) => {
+/** Writes each table of further metrics once and cuts it to length, because thousands of rows are slow. */
+function createTableCutter(
+  report: Report,
+  room: Room,
+): (metrics: readonly ReportMetric[], count: number) => string {
+  const written = new Map<string, readonly string[]>();
+  return (metrics, count) => {
     if (count === 0) return '';
+    const key = JSON.stringify([metrics.length, metrics[0]?.metric]);
     const lines =
-      written.get(start) ??
-      writeMetrics(report.metrics.slice(start, start + room.moreMetrics), report).split('\n');
-    written.set(start, lines);
+      written.get(key) ??
+      writeMetrics(
+        metrics.slice(0, room.moreMetrics).map((metric) => ({ metric })),
+        report,
+      ).split('\n');
+    written.set(key, lines);
     // The first two lines are the table's head.
     return lines.slice(0, count + 2).join('\n');
   };
 }
 
-function createView(
-  report: Report,
-  room: Room,
-  isSummary: boolean,
-  writeOthers: ReturnType<typeof createTableCutter>,
-): TemplateView {
-  const { metrics, params, failure } = report;
-  const leading = metrics.slice(0, Math.min(report.leadingMetrics, room.leading));
-  const others = Math.min(metrics.length - leading.length, room.moreMetrics);
-  const gateRows = listGateRows(report);
+function createView({
+  report,
+  parts,
+  room,
+  isSummary,
+  writeOthers,
+}: {
+  report: Report;
+  parts: MetricParts;
+  room: Room;
+  isSummary: boolean;
+  writeOthers: ReturnType<typeof createTableCutter>;
+}): TemplateView {
+  const { params, failure } = report;
+  const leading = listLeadingRows(report, room);
+  const rest = listRest(parts, leading);
+  const others = Math.min(rest.length, room.moreMetrics);
+  const training = Math.min(parts.training.length, room.moreMetrics);
+  const { rows: gateRows } = splitFirstRows(report);
+  const judgement = writeList(gateRows.slice(0, room.gateRows).map(composeGateWords));
   const curves = report.curves
     .slice(0, room.curves)
     .map((curve) => writeCurve(curve, report))
@@ -183,7 +225,7 @@ function createView(
     .slice(0, room.plots);
   const leftOut = [
     ...countLeftOut('judged metric', gateRows.length, room.gateRows),
-    ...countLeftOut('metric', metrics.length, leading.length + others),
+    ...countLeftOut('metric', rest.length + parts.training.length, others + training),
     ...countLeftOut('chart', report.curves.length, room.curves),
     ...countLeftOut('param', params.length, room.params),
     ...countLeftOut('table', report.plots.length, plots.length),
@@ -191,15 +233,18 @@ function createView(
   ];
   return {
     ...viewNames(report),
-    heading: writeHeading(3, composeHeading(report)),
+    heading: writeHeading(3, phrase`${words(`${markState(report)} `)}${composeHeading(report)}`),
     lead: composeLead(report).map(writeLine).join('\\\n'),
     notices: writeNotices(report, room.settings),
     cause: writeLine(composeCause(report)),
     log: failure === null ? '' : writeLog(failure, room.logLines),
-    gate: writeGate(gateRows.slice(0, room.gateRows)),
+    gate: writeGate(gateRows.slice(0, room.gateRows), judgement),
+    judgement,
     metrics: writeMetrics(leading, report),
-    'more-metrics': writeOthers(leading.length, others),
+    'more-metrics': writeOthers(rest, others),
     'more-metrics-count': formatCount(others),
+    training: writeOthers(parts.training, training),
+    'training-count': formatCount(training),
     legend: writeLine(composeLegend(report)),
     curves: curves.slice(0, LEADING_CURVES).join('\n\n'),
     'more-curves': curves.slice(LEADING_CURVES).join('\n\n'),
@@ -254,6 +299,13 @@ function createFunctions(report: Report): TemplateFunctions {
   };
 }
 
+/** What no leading row tells: each series of a family is one of them. */
+function listRest(parts: MetricParts, leading: ReturnType<typeof listLeadingRows>): ReportMetric[] {
+  const told = new Set(leading.flatMap(({ metric, family }) => (family === undefined ? metric.metric : [])));
+  const cut = parts.leading.flatMap((row) => (row.length === 1 ? row : []));
+  return [...cut, ...parts.others].filter(({ metric }) => !told.has(metric));
+}
+
 function formatCount(count: number): string {
   return count <= 0 ? '' : String(count);
 }
@@ -301,27 +353,29 @@ function writeAlert(kind: 'NOTE' | 'WARNING', text: string): string {
   return `[!${kind}]\n${text}`.replace(/^(?=.)/gm, '> ').replace(/^$/gm, '>');
 }
 
-/** The judgement in numbers, then in words. */
-function writeGate(rows: readonly GateRow[]): string {
-  if (rows.length === 0) return '';
-  return `${writeTable(GATE_COLUMNS, rows.map(composeGateRow))}\n\n${writeList(rows.map(composeGateWords))}`;
+/** The judgement in numbers, then in words: for a template that shows it apart from the metrics. */
+function writeGate(rows: readonly GateRow[], judgement: string): string {
+  return rows.length === 0 ? '' : `${writeTable(GATE_COLUMNS, rows.map(composeGateRow))}\n\n${judgement}`;
 }
 
-const FRONT_COLOR = '#0969DA';
-const BACK_COLOR = '#9A6700';
+/** The lines of a chart, with the colours in words: `#0969DA` tells a reader nothing. */
+const FRONT = { color: '#0969DA', shade: 'blue', name: 'this PR' };
+const BACK = { color: '#9A6700', shade: 'brown' };
 
-function writeCurve({ metric, task, baseline, leftOut }: ReportCurve, report: Report): string {
-  const back = baseline === null ? [] : [{ curve: baseline, color: BACK_COLOR }];
-  const chart = drawChart([...back, { curve: task, color: FRONT_COLOR }]);
+function writeCurve({ metric, task, baseline, leftOut, runs }: ReportCurve, report: Report): string {
+  const base = report.baseline.by === 'task' ? null : report.baseline.name;
+  const back = baseline === null ? [] : [{ ...BACK, curve: baseline, name: base ?? 'baseline' }];
+  const chart = drawChart([...back, { ...FRONT, curve: task }]);
   if (chart === undefined) return '';
   const isBaselineDrawn = baseline !== null && !chart.omitted.includes(0);
   const ownEnd = task.x.at(-1) ?? chart.to;
   const caption = joinPhrases(
     [
       strong(phrase`${metric}`),
-      // GitHub draws a dot of the colour beside it.
-      phrase`${FRONT_COLOR} this pull request`,
-      isBaselineDrawn ? phrase`${BACK_COLOR} ${nameBaseline(report.baseline)}` : [],
+      words(`${FRONT.shade}: this pull request${describeMean(runs.task)}`),
+      isBaselineDrawn
+        ? phrase`${words(`${BACK.shade}: `)}${nameBaseline(report.baseline)}${words(describeMean(runs.baseline))}`
+        : [],
       chart.exponent === 0 ? [] : words(`values × 1e${chart.exponent}`),
       chart.to < ownEnd
         ? words(`to iteration ${formatNumber(chart.to)} of ${formatNumber(ownEnd)}, where the baseline ends`)
@@ -332,4 +386,9 @@ function writeCurve({ metric, task, baseline, leftOut }: ReportCurve, report: Re
     ' \u00b7 ',
   );
   return `${writeLine(caption)}\n\n${writeCodeBlock('mermaid', chart.mermaid)}`;
+}
+
+/** A mean curve hides how much its runs differ. */
+function describeMean(runs: number): string {
+  return runs > 1 ? `, mean of ${runs} runs` : '';
 }

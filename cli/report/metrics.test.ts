@@ -4,7 +4,7 @@ import type { MetricRule } from '../shell/config.ts';
 import type { Metric } from '../training/metrics.ts';
 import type { FoundBaseline } from './baseline/baseline.ts';
 import { describeMetrics } from './metrics.ts';
-import { listNamedMetrics, rankMetrics } from './ranking.ts';
+import { listNamedMetrics, rankMetrics } from './ranking/ranking.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources } from './sources.ts';
 

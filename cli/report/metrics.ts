@@ -9,7 +9,10 @@ import { isSuccess } from '../training/task.ts';
 import { listBaselineTasks, listHistory } from './baseline/baseline.ts';
 import { averageCurves, type Curve, drawSparkline, dropValues, restoreExtremes } from './drawing/curve.ts';
 import { createDoubter, type FindDoubt, type ShownDoubt } from './gate-input.ts';
-import { isPattern } from './ranking.ts';
+import { findFamilies, isStruck, listRows } from './ranking/families.ts';
+import { NOISE_COMMITS } from './ranking/movement.ts';
+import { isPattern, type Presence, type RankedMetric } from './ranking/ranking.ts';
+import { countEffects } from './ranking/tally.ts';
 import type { Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
 import type { ReportSources } from './sources.ts';
@@ -37,6 +40,12 @@ export interface ReportMetric {
    * change or the goal is unknown, or a run has no number to trust.
    */
   readonly effect: Effect | null;
+  /** Whether both sides report it, only the pull request, or only the base; null if unknown or not completed. */
+  readonly presence: Presence | null;
+  /** It tells how the training went and not how good its result is, and no rule names it. */
+  readonly isBookkeeping: boolean;
+  /** The metric that is shown in its place, because it has the same numbers by another name. */
+  readonly copyOf: string | null;
   /** Which number of each task counts. */
   readonly pick: MetricPick;
   /** Of each task, in the order of `tasks`; null if it has none, or one that is not to be trusted. */
@@ -69,6 +78,8 @@ export interface ReportCurve {
   readonly baseline: Curve | null;
   /** How many points of both sides were left out. */
   readonly leftOut: number;
+  /** How many runs each curve is the mean of. */
+  readonly runs: { readonly task: number; readonly baseline: number };
 }
 
 /** How many metrics a comment leads with if no rule names any. */
@@ -77,9 +88,6 @@ const MAX_LEADING = 20;
 const DEFAULT_CHARTS = 4;
 const MAX_CHARTS = 12;
 const SPARKLINE_BARS = 12;
-
-/** How many base commits tell how much a metric varies by chance. */
-const NOISE_COMMITS = 10;
 
 type MetricSources = Pick<ReportSources, 'tasks' | 'baseline' | 'curves' | 'consoles' | 'ranked'> &
   Partial<Pick<ReportSources, 'anchors'>>;
@@ -93,33 +101,90 @@ export function describeMetrics(
   sources: MetricSources,
   rules: readonly MetricRule[],
   judgements: readonly MetricJudgement[],
-): Pick<Report, 'metrics' | 'leadingMetrics' | 'curves'> {
+): Pick<Report, 'metrics' | 'leadingMetrics' | 'families' | 'tally' | 'curves'> {
   const { tasks, ranked } = sources;
   // A task that has not ended shows its own numbers so far.
-  const judged = tasks.every(({ status }) => isSuccess(status)) ? judgements : [];
+  const judged = isCompleted(tasks) ? judgements : [];
   const judgementOf = new Map(judged.map((judgement) => [judgement.metric, judgement]));
   const sides = indexSides(sources, createDoubter(sources, rules));
-  const described = ranked.map(({ metric: { name }, role }) =>
-    describeMetric(name, role, sides, judgementOf.get(name)),
-  );
-  const isNamed = new Set(ranked.flatMap(({ metric, role }) => (role.rule === undefined ? [] : metric.name)));
+  const described = ranked.map((one) => describeMetric(one, sides, judgementOf.get(one.metric.name)));
+  const isNamed = new Set(ranked.flatMap((one) => (one.isNamed ? one.metric.name : [])));
   // A metric that the settings name and no task reported keeps its place.
   const expected = [...rules.filter(({ metric }) => !isPattern(metric)), ...judgements];
   const missing = [...new Set(expected.map(({ metric }) => metric))]
     .filter((name) => !isNamed.has(name))
-    .map((name) => describeMetric(name, assignRole(name, rules), sides, judgementOf.get(name)).metric);
-  const named = isNamed.size + missing.length;
-  const metrics = described.map(({ metric }) => metric);
-  const curves = described.flatMap(({ curve }) => curve ?? []);
-  const chartsNamed = curves.filter(({ metric }) => isNamed.has(metric));
+    .map((name) =>
+      describeMetric({ metric: { name }, role: assignRole(name, rules) }, sides, judgementOf.get(name)),
+    );
+  const named = [...described.slice(0, isNamed.size), ...missing];
+  const others = putWorstFirst(described.slice(isNamed.size));
+  const results = others.filter(({ metric }) => !metric.isBookkeeping && metric.copyOf === null);
+  const counted = named.length > 0 ? named : results;
+  const order = arrangeMetrics(named, results, others);
   return {
-    metrics: [...metrics.slice(0, isNamed.size), ...missing, ...metrics.slice(isNamed.size)],
-    leadingMetrics: Math.min(
-      metrics.length + missing.length,
-      named > 0 ? Math.min(named, MAX_LEADING) : DEFAULT_LEADING,
-    ),
-    curves: chartsNamed.length > 0 ? chartsNamed.slice(0, MAX_CHARTS) : curves.slice(0, DEFAULT_CHARTS),
+    ...order,
+    tally: isCompleted(tasks) && sides.base.length > 0 ? countEffects(counted) : null,
+    curves: chooseCurves(named, results, order.families),
   };
+}
+
+/** A metric as the report shows it. */
+interface Described {
+  readonly metric: ReportMetric;
+  readonly curve: ReportCurve | undefined;
+  readonly isNoiseKnown: boolean;
+  readonly isOfTraining: boolean;
+}
+
+/** The first line names the worst of what moved, so it leads the table too, unless it is of training data. */
+function putWorstFirst(described: readonly Described[]): readonly Described[] {
+  const isWorst = ({ metric, isOfTraining }: Described) =>
+    !metric.isBookkeeping && metric.copyOf === null && !isOfTraining && isStruck(metric);
+  const worst = described.find(isWorst);
+  return worst === undefined ? described : [worst, ...described.filter((one) => one !== worst)];
+}
+
+/** The order of the report: what the settings name, results with the members of a family together, bookkeeping, copies. */
+function arrangeMetrics(
+  named: readonly Described[],
+  results: readonly Described[],
+  others: readonly Described[],
+): Pick<Report, 'metrics' | 'leadingMetrics' | 'families'> {
+  const shown = results.map(({ metric }) => metric);
+  const families = findFamilies(shown);
+  const byName = new Map(shown.map((metric) => [metric.metric, metric]));
+  const rows = listRows(shown, families).map(({ metric, family }) =>
+    family === undefined ? [metric] : family.metrics.flatMap((name) => byName.get(name) ?? []),
+  );
+  const isShown = new Set(shown);
+  const rest = others.flatMap(({ metric }) => (isShown.has(metric) ? [] : metric));
+  const first = named.map(({ metric }) => metric);
+  return {
+    metrics: [
+      ...first,
+      ...rows.flat(),
+      ...rest.filter(({ copyOf }) => copyOf === null),
+      ...rest.filter(({ copyOf }) => copyOf !== null),
+    ],
+    leadingMetrics:
+      first.length > 0 ? Math.min(first.length, MAX_LEADING) : rows.slice(0, DEFAULT_LEADING).flat().length,
+    families,
+  };
+}
+
+/** Those of what the settings name, else of what leads; a family has one, its worst member's. */
+function chooseCurves(
+  named: readonly Described[],
+  results: readonly Described[],
+  families: Report['families'],
+): readonly ReportCurve[] {
+  const ofNamed = named.flatMap(({ curve }) => curve ?? []);
+  if (ofNamed.length > 0) return ofNamed.slice(0, MAX_CHARTS);
+  const isFolded = new Set(
+    families.flatMap(({ metrics, worst }) => metrics.filter((name) => name !== worst)),
+  );
+  const shown = results.filter(({ metric }) => !isFolded.has(metric.metric));
+  return shown.flatMap(({ curve }) => curve ?? []).slice(0, DEFAULT_CHARTS);
 }
 
 /** A run's metrics by name. */
@@ -155,12 +220,21 @@ function indexSides(sources: MetricSources, findDoubt: FindDoubt): Sides {
   };
 }
 
+function isCompleted(tasks: readonly ReportedTask[]): boolean {
+  return tasks.every(({ status }) => isSuccess(status));
+}
+
+/** A metric to describe; one that no task reported has but its name. */
+type Subject = Pick<RankedMetric, 'role'> &
+  Partial<Pick<RankedMetric, 'presence' | 'isBookkeeping' | 'copyOf' | 'isOfTraining'>> & {
+    readonly metric: Pick<Metric, 'name'>;
+  };
+
 function describeMetric(
-  name: string,
-  role: MetricRole,
+  { metric: { name }, role, presence, isBookkeeping = false, copyOf, isOfTraining = false }: Subject,
   { own, base, history, isSameTraining, sources, findDoubt }: Sides,
   judgement: MetricJudgement | undefined,
-): { readonly metric: ReportMetric; readonly curve: ReportCurve | undefined } {
+): Described {
   const measure = (runs: readonly Run[], find = findDoubt) => measureRuns(name, role, runs, find);
   const { values: baselineValues, doubts: baselineDoubts } = measure(base);
   const { values, doubts } = measure(own, (...number) => {
@@ -187,6 +261,9 @@ function describeMetric(
     verdict: 'none',
     goal: role.goal ?? null,
     isGoalGuessed: role.isGoalGuessed,
+    presence: presence ?? null,
+    isBookkeeping,
+    copyOf: copyOf ?? null,
     pick: role.pick,
     values,
     baselineValues,
@@ -203,7 +280,10 @@ function describeMetric(
       task: task.curve,
       baseline: other?.curve ?? null,
       leftOut: task.leftOut + (other?.leftOut ?? 0),
+      runs: { task: task.runs, baseline: other?.runs ?? 0 },
     },
+    isNoiseKnown: range !== undefined || isSameTraining,
+    isOfTraining,
   };
 }
 
@@ -228,7 +308,7 @@ function joinCurves(
   runs: readonly Run[],
   doubts: readonly DoubtedValue[],
   { sources: { curves, consoles }, findDoubt }: Pick<Sides, 'sources' | 'findDoubt'>,
-): { readonly curve: Curve; readonly leftOut: number } | undefined {
+): { readonly curve: Curve; readonly leftOut: number; readonly runs: number } | undefined {
   // A NaN in the middle of the course is the best number of all.
   const best = goal === undefined ? undefined : goal === 'minimize' ? 'min' : 'max';
   const found = runs.flatMap(({ task, metrics }) => {
@@ -248,7 +328,7 @@ function joinCurves(
   const leftOut = found.reduce((sum, run) => sum + run.leftOut, 0);
   const sound = found.filter(({ isDoubted }) => !isDoubted);
   const drawn = (sound.length > 0 ? sound : found).flatMap(({ curve }) => (curve.x.length > 0 ? curve : []));
-  return drawn.length === 0 ? undefined : { curve: averageCurves(drawn), leftOut };
+  return drawn.length === 0 ? undefined : { curve: averageCurves(drawn), leftOut, runs: drawn.length };
 }
 
 /** What tells a change for better or worse from one that means nothing. */

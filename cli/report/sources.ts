@@ -13,7 +13,7 @@ import type { Curves } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
 import { hasGate, hasGatedPatterns, needsConsoleOf, needsConsoleToShow } from './gate-input.ts';
 import { type ConsoleEnd, MANY_METRICS, type MetricName, type SourceServers } from './ports.ts';
-import { listNamedMetrics, type RankedMetric, rankMetrics } from './ranking.ts';
+import { listNamedMetrics, type RankedMetric, rankMetrics } from './ranking/ranking.ts';
 import type { ReportedTask } from './reported-task.ts';
 
 /** Limit of the baseline's metrics to read: a task can have thousands. */
@@ -31,6 +31,8 @@ export interface ReportSources {
   readonly tasks: readonly ReportedTask[];
   /** Their metrics, most important first. */
   readonly ranked: readonly RankedMetric[];
+  /** Whether the base was asked for a metric of this name: else it may have it too. */
+  readonly isAskedOf: (name: string) => boolean;
   /** undefined if GitHub was not asked, or did not answer. */
   readonly pullRequest: PullRequest | undefined;
   /** Why GitHub did not answer: then it will not take a comment either. */
@@ -149,7 +151,12 @@ export async function gatherSources(
   const { baselineRules, pullRequest, rules, seedParam } = options;
   const ranked = rankMetrics(tasks, rules);
   const compared = ranked.slice(0, MAX_COMPARED_METRICS).map(({ metric }) => metric);
-  const metrics = hasGatedPatterns(rules) ? 'all' : [...compared, ...listNamedMetrics(rules)];
+  // All, so that a metric that is gone is noticed, unless there may be thousands.
+  const isWhole =
+    hasGatedPatterns(rules) ||
+    (ranked.length <= MAX_COMPARED_METRICS && tasks.every(({ status }) => isSuccess(status)));
+  const metrics = isWhole ? 'all' : [...compared, ...listNamedMetrics(rules)];
+  const asked = new Set(compared.map(({ name }) => name));
   const isGated = hasGate(rules);
   const question: BaselineQuestion = { ...subject, own: tasks, pullRequest, seedParam, metrics, isGated };
   const [[baseline = NO_BASELINE, ...anchors], details, isCurrent, baseSettings] = await Promise.all([
@@ -161,6 +168,7 @@ export async function gatherSources(
   return {
     tasks,
     ranked,
+    isAskedOf: (name) => isWhole || asked.has(name),
     pullRequest: subject.pullRequest,
     failure: subject.failure,
     isCurrent,
@@ -333,9 +341,10 @@ function listConsoles(
 ): string[] {
   const shown = [...tasks, ...listBaselineTasks(baseline)];
   const judged = [...shown, ...anchors.flatMap(listBaselineTasks)];
+  const reported = ranked.filter(({ presence }) => presence !== 'gone');
   const wanted = [
     ...judged.filter((task) => isSuccess(task.status) && needsConsoleOf(task, rules, curves)),
-    ...shown.filter((task) => needsConsoleToShow(task, ranked, curves)),
+    ...shown.filter((task) => needsConsoleToShow(task, reported, curves)),
   ];
   return [...new Set(wanted.map(({ id }) => id))].slice(0, MAX_CONSOLES);
 }

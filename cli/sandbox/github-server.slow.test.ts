@@ -252,6 +252,27 @@ describe('tokens', () => {
     expect([await roleOf('octocat'), await roleOf('stranger')]).toEqual(['admin', 'none']);
   });
 
+  // An installation's token has no user, so GitHub says false of everything, even of the reading that it has just done
+  // (MemberJunction/MJ pull request 4389, flathub-infra/flatpak-external-data-checker pull request 223).
+  test('a repository tells a user its role, an app nothing; a classic token its scopes, others none', async () => {
+    const sandbox = await start();
+    const askAs = async (token?: string) => {
+      const { data, headers } = await clientOf(sandbox, token).repos.get(here);
+      const { pull, push } = data.permissions ?? {};
+      return { pull, push, scopes: headers['x-oauth-scopes'] };
+    };
+    expect(await askAs()).toEqual({ pull: false, push: false, scopes: undefined });
+    expect(await askAs(sandbox.addUser('ada', 'write', ['repo:status', 'gist']))).toEqual({
+      pull: true,
+      push: true,
+      scopes: 'repo:status, gist',
+    });
+    expect(await askAs(sandbox.addUser('eve', 'read', []))).toEqual({ pull: true, push: false, scopes: '' });
+    const fineGrained = sandbox.addUser('bob', 'admin', 'fine-grained');
+    expect(fineGrained).toMatch(/^github_pat_/);
+    expect(await askAs(fineGrained)).toEqual({ pull: true, push: true, scopes: undefined });
+  });
+
   test('a token used up is refused until the hour is over, and /rate_limit costs nothing', async () => {
     let clock = Date.UTC(2026, 10, 1);
     const sandbox = await start({ requestsPerHour: 2, now: () => clock });

@@ -20,6 +20,7 @@ import { createStatusHandlers, type KeptStatus } from './github-statuses.ts';
 import {
   checkPermission,
   createTokenBook,
+  listRepositoryPermissions,
   needOf,
   type Permissions,
   type UserRole,
@@ -102,8 +103,11 @@ export interface GithubSandbox {
   readonly comments: (pull: number) => readonly SandboxComment[];
   /** The statuses of a commit, oldest first. */
   readonly statuses: (sha: string) => readonly SandboxStatus[];
-  /** A personal token of a user; with role `read`, an outsider who may comment on a public repository, no more. */
-  addUser(login: string, role?: UserRole): string;
+  /**
+   * A personal token of a user; with role `read`, an outsider who may comment on a public repository, no more. `scopes` are
+   * told, not enforced; default: `repo`.
+   */
+  addUser(login: string, role?: UserRole, scopes?: readonly string[] | 'fine-grained'): string;
   /** A token of an app's installation, which GitHub does not tell who it is either: its comments are by `login`. */
   addApp(login: `${string}[bot]`): string;
   addPull(pull: SandboxPull): void;
@@ -180,10 +184,11 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
       if (holder.kind === 'job') throw new Refusal(403, 'Resource not accessible by integration');
       return { status: 200, body: answers.ownUser(holder.login) };
     },
-    'repos/get': () => ({
+    'repos/get': ({ holder }) => ({
       status: 200,
       body: {
         ...answers.repository(repository),
+        permissions: listRepositoryPermissions(holder),
         private: options.isPrivate === true,
         archived: options.isArchived === true,
       },
@@ -323,8 +328,9 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
       );
     }
     const secret = /^\S+ (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
-    const limits =
-      secret !== undefined && tokens.find(secret) !== undefined ? tokens.limitOf(secret) : undefined;
+    const holder = secret === undefined ? undefined : tokens.find(secret);
+    const limits = secret !== undefined && holder !== undefined ? tokens.limitOf(secret) : undefined;
+    const scopes = holder?.kind === 'user' ? holder.scopes : undefined;
     const need = answer.operation === undefined ? undefined : needOf(answer.operation.id);
     sendJson(response, answer.status, answer.body, {
       'x-github-media-type': 'github.v3; format=json',
@@ -338,6 +344,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
             'x-ratelimit-used': String(limits.used),
             'x-ratelimit-resource': 'core',
           }),
+      ...(scopes === undefined ? {} : { 'x-oauth-scopes': scopes.join(', ') }),
       ...(need === undefined
         ? {}
         : {
@@ -391,7 +398,10 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
           targetUrl: targetUrl ?? '',
           creator: creator?.login ?? '',
         })),
-    addUser: (login, role = 'read') => tokens.add('ghp', { kind: 'user', login, role }),
+    addUser: (login, role = 'read', scopes = ['repo']) =>
+      scopes === 'fine-grained'
+        ? tokens.add('github_pat', { kind: 'user', login, role, scopes: undefined })
+        : tokens.add('ghp', { kind: 'user', login, role, scopes }),
     addApp: (login) => tokens.add('ghs', { kind: 'job', login, permissions }),
     addPull: pulls.add,
     setPullHead: pulls.setHead,

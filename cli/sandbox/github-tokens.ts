@@ -14,7 +14,13 @@ export type TokenHolder =
       readonly login: string;
       readonly permissions: Permissions;
     }
-  | { readonly kind: 'user'; readonly login: string; readonly role: UserRole };
+  | {
+      readonly kind: 'user';
+      readonly login: string;
+      readonly role: UserRole;
+      /** Of a classic token, which every answer lists; those of a fine-grained one are told nobody. */
+      readonly scopes: readonly string[] | undefined;
+    };
 
 /** What an operation asks of a job's token: one of the permissions, at least at the level. */
 export interface Need {
@@ -140,4 +146,12 @@ export function createTokenBook(
       windowOf(token).count += 1;
     },
   };
+}
+
+/** What a repository's document says of whom it is for. Of a job or another app it says that it may do nothing. */
+export function listRepositoryPermissions(holder: TokenHolder) {
+  const { role } = holder.kind === 'user' ? holder : { role: undefined };
+  const push = role === 'admin' || role === 'write';
+  const admin = role === 'admin';
+  return { admin, maintain: admin, push, triage: push, pull: role !== undefined };
 }

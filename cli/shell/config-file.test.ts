@@ -158,10 +158,34 @@ test('whatever else a param is, it is taken as it is written, without its quotes
   });
 });
 
+test('a key is a name: it keeps its spelling, whatever type it looks like', async () => {
+  const keys = ['1.10', '1.1', '0x10', '1e3', 'True', 'null', '2026-01-01', '12345678901234567890'];
+  const text = keys.map((key, index) => `  ${key}: ${index}.50`).join('\n');
+  expect(await read(`params:\n${text}`)).toEqual({
+    params: Object.fromEntries(keys.map((key, index) => [key, `${index}.50`])),
+  });
+  expect(await readMistakes('1.10: x')).toContain('line 1: 1.10 is not a setting');
+});
+
+test.each([
+  ['metrics: [{ metric: a/b, gaol: maximize }]', 'metrics[0].gaol is not a setting; did you mean goal?'],
+  ['metrics: [{ metric: a/b, aws: a/c }]', 'metrics[0].aws is not a setting; did you mean was?'],
+  ['baseline: { brnch: main }', 'baseline.brnch is not a setting; did you mean branch?'],
+  ['baseline: [{ branch: main, rnus: 3 }]', 'baseline[0].rnus is not a setting; did you mean runs?'],
+  ['baseline: { taks: a }', 'baseline.taks is not a setting; did you mean task?'],
+  ['baseline: { tga: a }', 'baseline.tga is not a setting; did you mean tag?'],
+])('a key of a mapping that is nearly right is named: %s', async (text, mistake) => {
+  expect(await readMistakes(text)).toContain(mistake);
+});
+
 test.each([
   ['params: { lr: ~ }', 'params.lr must be a text, a number, true or false, or { value: …, type: … }'],
   ['params: { lr: [1, 2] }', 'params.lr must be a text, a number, true or false, or { value: …, type: … }'],
   ['params: { lr: { type: bool } }', 'params.lr must be a text, a number, true or false, or { value: …'],
+  ['params: { lr: { valu: 1, tpye: bool } }', 'params.lr.valu is not a setting; did you mean value?'],
+  ['params: { lr: { valu: 1, tpye: bool } }', 'params.lr.tpye is not a setting; did you mean type?'],
+  ['params: { lr: { 1.10: 1 } }', 'params.lr.1.10 is not a setting'],
+  ['params: { ? [lr] : 1 }', 'a key must be a text: no list, mapping or alias'],
   ['params: { lr: { value: 1, typ: bool } }', 'params.lr.typ is not a setting; did you mean type?'],
   ['params: { lr: { value: 1, type: a b } }', 'params.lr.type must be a type such as bool, list/int'],
   ['params: &all { lr: *all }', 'params.lr must be a text'],

@@ -12,11 +12,15 @@ import { isRecord } from './json.ts';
  */
 export function parseConfigYaml(name: string, text: string): Config {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
+  // Keys are names: 1.10 is not 1.1, and True is not true.
+  const document = parseDocument(text, { lineCounter: lines, stringKeys: true });
   if (document.errors.length > 0) {
-    const mistakes = document.errors.map(({ linePos, message }) => ({
+    const mistakes = document.errors.map(({ linePos, message, code }) => ({
       line: linePos?.[0].line,
-      message: message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? '',
+      message:
+        code === 'NON_STRING_KEY'
+          ? 'a key must be a text: no list, mapping or alias'
+          : (message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? ''),
     }));
     throw failConfig(name, mistakes, NOT_YAML);
   }
@@ -108,6 +112,12 @@ function formatPath(path: ConfigIssue['path']): string {
 /** `; did you mean queue?` for a key that nearly matches a setting, else nothing. */
 function suggestKey({ path, knownKeys = [] }: ConfigIssue): string {
   const key = String(path.at(-1)).toLowerCase();
-  const near = knownKeys.find((known) => distance(known, key) <= Math.max(1, known.length / 3));
-  return near === undefined ? '' : `; did you mean ${near}?`;
+  const sort = (text: string) => [...text].sort().join('');
+  // Swapped letters are one slip, but two changes.
+  const measure = (known: string) => (sort(known) === sort(key) ? 1 : distance(known, key));
+  const [near] = knownKeys
+    .map((known) => ({ known, far: measure(known) }))
+    .filter(({ known, far }) => far <= Math.max(1, known.length / 3))
+    .sort((a, b) => a.far - b.far);
+  return near === undefined ? '' : `; did you mean ${near.known}?`;
 }

@@ -300,6 +300,10 @@ export const ConfigSchema = v.pipe(
       v.pipe(AnyNumber, v.gtValue(0, 'must be greater than 0'), v.maxValue(0.5, 'must be at most 0.5')),
       'Share of harmless pull requests that the gate may block, over all metrics. Default: 0.05.',
     ),
+    comment: setting(
+      choice('update', 'recreate'),
+      'recreate: another verdict is a new comment, of which GitHub sends mail, and the old one goes. Default: update.',
+    ),
   }),
 );
 
@@ -326,12 +330,28 @@ export function parseConfig(
 ): { readonly config: Config } | { readonly issues: readonly ConfigIssue[] } {
   const result = v.safeParse(ConfigSchema, content ?? {});
   if (result.success) return { config: Object.freeze(result.output) };
-  const issues = result.issues.map(({ path = [], message }): ConfigIssue => {
+  const issues = result.issues.flatMap(openUnion).map(({ path = [], message }): ConfigIssue => {
     const keys = path.map(({ key }) => (typeof key === 'number' ? key : String(key)));
     return { path: keys, message, ...(message === UNKNOWN_KEY_WORDS ? { knownKeys: listKeys(keys) } : {}) };
   });
   const isUnknownKey = ({ knownKeys }: ConfigIssue) => knownKeys !== undefined;
   return { issues: [...issues.filter(isUnknownKey), ...issues.filter((issue) => !isUnknownKey(issue))] };
+}
+
+/** What is read of valibot's issues. */
+interface FoundIssue {
+  readonly path?: ReadonlyArray<{ readonly key: unknown }> | undefined;
+  readonly message: string;
+  readonly issues?: readonly FoundIssue[] | undefined;
+  readonly input?: unknown;
+}
+
+/** Of a union that nothing fits: the unknown keys, where a flat mapping was given. Else one issue for the whole. */
+function openUnion({ path = [], message, issues = [], input }: FoundIssue): FoundIssue[] {
+  const unknown = issues.filter((issue) => issue.message === UNKNOWN_KEY_WORDS);
+  const isFlat = isRecord(input) && Object.values(input).every((value) => typeof value !== 'object');
+  if (unknown.length === 0 || !isFlat) return [{ path, message }];
+  return unknown.map((issue) => ({ ...issue, path: [...path, ...(issue.path ?? [])] }));
 }
 
 /** The known keys at the place of the path's last key. */

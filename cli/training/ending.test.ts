@@ -10,6 +10,7 @@ test.each<[EndingKind, string, string, string]>([
   ['cancelled', '1000', 'stopped', 'the task was cancelled with workflow run 1000'],
   ['closed', '7', 'stopped', 'the task was ended with pull request 7, which was closed'],
   ['aborted', '', 'stopped', 'the task was aborted by check-task-running --abort'],
+  ['aborted', 'workflow run 7', 'stopped', 'the task was aborted by workflow run 7'],
   ['withdrawn', '', 'stopped', 'the task was taken back, because its launch did not succeed'],
 ])('%s is told as what we did', (kind, by, causeKind, message) => {
   const ending = readEnding(noteEnding({ kind, by }, NOW_MS), NOW_MS - 60_000);

@@ -11,7 +11,7 @@ export type EndingKind =
   | 'queue-timeout'
   /** Its pull request has a newer commit, `by`. */
   | 'superseded'
-  /** The workflow run that waited for it, `by`, was cancelled or interrupted. */
+  /** The workflow run that launched it or waited for it, `by`, was cancelled or interrupted. */
   | 'cancelled'
   /** Its pull request, number `by`, was closed. */
   | 'closed'
@@ -27,7 +27,7 @@ export type EndingKind =
 export interface Ending {
   readonly kind: EndingKind;
   readonly by: string;
-  /** Page of the workflow run that was cancelled. */
+  /** Page of the workflow run that was cancelled, or that ended it. */
   readonly url?: string | undefined;
 }
 

@@ -3,7 +3,9 @@ import { runCommand } from '../command-run.ts';
 import { preparePythonEnvironment } from '../python-environment.ts';
 
 /** Frameworks that can stand beside each other; each has its `requirements-NAME.txt`. */
-export type EnvironmentName = 'front-ends' | 'torch' | 'vision' | 'keras';
+export const ENVIRONMENTS = ['front-ends', 'torch', 'vision', 'keras'] as const;
+
+export type EnvironmentName = (typeof ENVIRONMENTS)[number];
 
 /** A Python environment with frameworks in it. */
 export interface Environment {

@@ -26,8 +26,8 @@ export interface Gone {
 /** A comment to write, by its first line. */
 export interface GoneComment {
   readonly marker: string;
-  /** The first line that it has now, if that is another one. */
-  readonly present: string;
+  /** The first lines that it may have now: several where two comments are left of it. */
+  readonly present: readonly string[];
 }
 
 /**
@@ -45,7 +45,7 @@ export async function findGoneComments(
 ): Promise<GoneComment[]> {
   const { key, markers, isKin } = await nameComment(left, options, redact);
   const marker = redact(formatMarker(key));
-  const own = { marker, present: marker };
+  const own = { marker, present: [] };
   if (existing === undefined || board === undefined) return [own];
   const firstLineOf = (body: string) => body.split(/\r?\n/, 1)[0]?.trim() ?? '';
   if (ids.length > 0) {
@@ -53,9 +53,7 @@ export async function findGoneComments(
     const names = (body: string) => hasAnyMarker(body) && ids.some((id) => body.includes(id));
     const [named] = await selectOwnComments(board, existing, names);
     const line = named === undefined ? marker : firstLineOf(named.body);
-    return [
-      isKin(line) || markers.includes(line) ? { marker, present: line } : { marker: line, present: line },
-    ];
+    return [{ marker: isKin(line) || markers.includes(line) ? marker : line, present: [line] }];
   }
   // A leg's key is the pipeline's and one word more.
   const legPrefix = `${marker.replace(/ -->$/, '')}%20`;
@@ -65,9 +63,12 @@ export async function findGoneComments(
     return markers.includes(line) || isKin(line) || (options.flags.commentKey === undefined && isLeg(line));
   };
   const found = await selectOwnComments(board, existing, isOfPipeline);
-  return found
-    .map(({ body }) => firstLineOf(body))
-    .map((line) => ({ marker: isLeg(line) ? line : marker, present: line }));
+  const lines = found.map(({ body }) => firstLineOf(body));
+  const written = new Set(lines.map((line) => (isLeg(line) ? line : marker)));
+  return [...written].map((own) => ({
+    marker: own,
+    present: lines.filter((line) => (isLeg(line) ? line : marker) === own),
+  }));
 }
 
 /** The Markdown of a comment about tasks that are gone, without its marker. */

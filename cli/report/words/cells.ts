@@ -1,6 +1,7 @@
 import { formatChange, formatNumber, formatPair, formatPercentChange } from '../../text/number-format.ts';
 import { joinPhrases, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
 import type { DoubtedValue, ReportMetric } from '../metrics.ts';
+import type { ReportFamily } from '../ranking/families.ts';
 import type { Report } from '../report.ts';
 
 /** A number that was reported may still not be a measurement, such as a NaN that arrived as 0. */
@@ -20,10 +21,33 @@ export function explainDoubt({ kind, reported, isCertain }: DoubtedValue): strin
 
 /** A metric's own cell. */
 export function composeValue(metric: ReportMetric): Phrase {
+  if (metric.presence === 'gone') return words('no longer reported');
   if (metric.value === null) return words(explainNoValue(metric));
   const text =
     metric.baseline === null ? formatNumber(metric.value) : formatPair(metric.value, metric.baseline).value;
   return phrase`${strong(text)}${describeSpread(metric.spread, metric.values, metric.doubts)}`;
+}
+
+/** A family's name, with what is told of it in one row beside its worst member's numbers. */
+export function composeFamily(family: ReportFamily, worst: ReportMetric): Phrase {
+  const { metrics, value, baseline, extreme } = family;
+  const isUnder = worst.metric.startsWith(`${family.family}/`);
+  const member = isUnder ? worst.metric.slice(family.family.length + 1) : worst.metric;
+  const compare = (name: string, of: 'extreme' | 'mean') => {
+    if (value === null) return [];
+    if (baseline === null) return words(`${name} ${formatNumber(value[of])}`);
+    const pair = formatPair(value[of], baseline[of]);
+    return words(`${name} ${pair.base}\u00a0\u2192\u00a0${pair.value}`);
+  };
+  const numbers = [compare(extreme === 'min' ? 'minimum' : 'maximum', 'extreme'), compare('mean', 'mean')];
+  const which = worst.goal === null ? 'first' : 'worst';
+  return joinPhrases(
+    [
+      phrase`${strong(phrase`${family.family}`)} (${words(String(metrics.length))} series): ${words(which)} ${member}`,
+      ...numbers,
+    ],
+    ', ',
+  );
 }
 
 /** The baseline’s cell. */
@@ -66,6 +90,7 @@ const MARKS = {
 
 /** `+0.0111 (+1.2%) ▲ better`: the mark says what the change means for the goal, not its direction. */
 export function composeChange(metric: ReportMetric): Phrase {
+  if (metric.presence === 'new') return words('new');
   if (metric.change === null || metric.baseline === null) return words('\u2013');
   if (metric.effect === 'same' || metric.change === 0) return words('unchanged');
   const percent = formatPercentChange(metric.change, metric.baseline);
@@ -91,7 +116,13 @@ export function composeLegend(report: Report): Phrase {
     why.length === 0
       ? []
       : words('ClearML’s SDK reports NaN and infinities as 0, or as a number that the training sets.');
-  return joinPhrases([guess, note, ...why], ' ');
+  return joinPhrases([guess, explainNoise(report), note, ...why], ' ');
+}
+
+/** The gate's range is told as one number, so its meaning is told too. */
+function explainNoise({ gate, phase }: Report): Phrase {
+  const isShown = gate?.metrics.some(({ comparisons }) => comparisons.some(({ base }) => base !== null));
+  return phase === 'completed' && isShown ? words('Noise is the change that chance alone explains.') : [];
 }
 
 const DOUBT_WORDS = [

@@ -4,6 +4,7 @@ import { formatNumber, formatPair } from '../../text/number-format.ts';
 import { link, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
 import { formatPlace } from '../../training/cause/cause.ts';
 import { findDecisive, judgeEffect, type ReportMetric } from '../metrics.ts';
+import type { Tally } from '../ranking/tally.ts';
 import type { Report, ReportTask } from '../report.ts';
 import { countSound, explainNoValue } from './cells.ts';
 import { nameBaseline } from './lead.ts';
@@ -30,8 +31,12 @@ export function composeHeading(report: Report): Phrase {
       const verdict = nameVerdict(report);
       const judged = verdict === undefined ? [] : phrase`${strong(verdict)}${describeForce(report)}: `;
       const leading = pickLeading(report);
-      if (leading === undefined) return phrase`${judged}${name} completed without any metric`;
-      return phrase`${judged}${name}: ${leading.metric} ${composeResult(leading, report)}${countFurther(report)}`;
+      if (leading === undefined) {
+        const what = report.metrics.length > 0 ? 'a metric of its result' : 'any metric';
+        return phrase`${judged}${name} completed without ${words(what)}`;
+      }
+      const counts = composeCounts(report);
+      return phrase`${judged}${name}: ${counts}${leading.metric} ${composeResult(leading, report, counts.length > 0)}${countFurther(report)}`;
     }
   }
 }
@@ -58,8 +63,12 @@ function describeForce({ verdict, gate }: Report): Phrase {
 }
 
 /** The metric of the first line: the first with the report's verdict, one that blocks before one that only warns. */
-function pickLeading({ metrics, verdict, leadingMetrics, gate }: Report): ReportMetric | undefined {
-  if (!isObjection(verdict) && verdict !== 'pass') return metrics.slice(0, leadingMetrics)[0];
+function pickLeading({ metrics, verdict, leadingMetrics, gate, tally }: Report): ReportMetric | undefined {
+  if (!isObjection(verdict) && verdict !== 'pass') {
+    const [first] = metrics.slice(0, leadingMetrics);
+    const worst = gate === null ? tally?.worst : undefined;
+    return metrics.find(({ metric }) => metric === worst) ?? first;
+  }
   const blocking = gate?.metrics.find((judged) => judged.verdict === verdict && judged.gate === 'fail');
   return metrics.find(({ metric, verdict: own }) =>
     blocking === undefined ? own === verdict : metric === blocking.metric,
@@ -71,8 +80,38 @@ function countFurther({ gate, verdict }: Report): Phrase {
   return isObjection(verdict) && judged.length > 1 ? words(`, and ${judged.length - 1} more`) : [];
 }
 
+/** `1 of 60 metrics worse, 2 better: `, if no gate has judged and there are several. */
+function composeCounts({ tally, gate }: Report): Phrase {
+  if (tally === null || gate !== null || tally.metrics + tally.gone + tally.new < 2) return [];
+  const { metrics, worse, better, notNumbers } = tally;
+  const all = metrics === 1 ? '1 metric' : `${metrics} metrics`;
+  const moved = [
+    [worse, 'worse'],
+    [better, 'better'],
+    [notNumbers, 'not a number'],
+  ].filter(([count]) => count !== 0);
+  const effects = moved.map(([count, what], index) =>
+    index === 0 ? `${count} of ${all} ${what}` : `${count} ${what}`,
+  );
+  if (moved.length === 0 && metrics > 0) effects.push(`${all} ${nameStillness(tally)}`);
+  const further = [
+    ...(tally.gone > 0 ? [`${tally.gone} no longer reported`] : []),
+    ...(tally.new > 0 ? [`${tally.new} new`] : []),
+  ];
+  const noise = tally.isNoiseKnown ? '' : ' (noise unknown)';
+  return words(`${[...effects, ...further].join(', ')}${noise}: `);
+}
+
+/** What became of metrics of which none is better or worse. */
+function nameStillness({ metrics, same, noise }: Tally): string {
+  if (same === metrics) return 'unchanged';
+  if (same + noise === metrics) return 'within noise';
+  return 'neither better nor worse, as far as known';
+}
+
 /** `0.9722, +0.0111 (better) against main`: against the baseline that decides, if there are several. */
-function composeResult(metric: ReportMetric, { baseline, gate }: Report): Phrase {
+function composeResult(metric: ReportMetric, { baseline, gate }: Report, isOneOfMany: boolean): Phrase {
+  if (metric.presence === 'gone' && gate === null) return words('is no longer reported');
   if (metric.value === null) return words(`was ${explainNoValue(metric)}`);
   const judged = gate?.metrics.find(({ metric: name }) => name === metric.metric);
   const decisive = judged === undefined ? undefined : findDecisive(judged);
@@ -88,7 +127,8 @@ function composeResult(metric: ReportMetric, { baseline, gate }: Report): Phrase
   const told = effect === null || effect === 'same' ? '' : ` (${EFFECT_WORDS[effect]})`;
   const change = effect === 'same' ? 'unchanged' : `${pair.change}${told}`;
   const name = anchor === undefined ? nameBaseline(baseline) : phrase`${anchor.baseline}`;
-  return phrase`${strong(pair.value)}${left}, ${words(change)} against ${name}`;
+  const from = isOneOfMany && effect !== 'same' ? words(`${pair.base} \u2192 `) : [];
+  return phrase`${from}${strong(pair.value)}${left}, ${words(change)} against ${name}`;
 }
 
 const EFFECT_WORDS = { better: 'better', worse: 'worse', noise: 'within noise' } as const;

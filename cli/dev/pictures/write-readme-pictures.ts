@@ -2,18 +2,18 @@
  * Makes the README's pictures. A base branch with a gate and three pull requests (one is not worse, one is, one breaks the
  * training) go through the three programs, with real agents and trainings. Their comments are drawn as GitHub shows them.
  *
- * node --import tsx cli/dev/write-pictures.ts
+ * node --import tsx cli/dev/pictures/write-readme-pictures.ts
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { mergePullRequest, pushToPullRequest } from './demo-job.ts';
-import { BREAKING_EDIT, editDefault, GATE_EDIT, SEEDS_EDIT } from './demo-repository.ts';
-import { createDemoScreen } from './demo-screen.ts';
-import { prepareStage } from './demo-stage.ts';
-import { drawPictures } from './report-picture.ts';
+import { mergePullRequest, pushToPullRequest } from '../demo-job.ts';
+import { BREAKING_EDIT, editDefault, GATE_EDIT, SEEDS_EDIT } from '../demo-repository.ts';
+import { createDemoScreen } from '../demo-screen.ts';
+import { prepareStage } from '../demo-stage.ts';
+import { drawPictures, hidePaths } from './report-picture.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const ASSETS = join(ROOT, '.github', 'assets');
 
 const GATE = { number: 1, branch: 'gate-the-accuracy', title: 'Gate the test accuracy' };
@@ -34,13 +34,6 @@ const PICTURES = [
     edit: BREAKING_EDIT,
   },
 ] as const;
-
-/** Hides the paths of the machine that makes the pictures. */
-function hidePaths(text: string): string {
-  return text
-    .replace(/[^\s"]*\/\.cache\/python-[^/"]+\//g, '/opt/venv/')
-    .replace(/[^\s"]*\/task_repository\/[^/"]+\//g, '/home/agent/.clearml/task_repository/digits/');
-}
 
 const cleanups: Array<() => unknown> = [];
 try {

@@ -1,6 +1,13 @@
-import { renderGithubMarkdown } from './github-markdown.ts';
-import { finishGithubHtml, readGithubStyle } from './github-page.ts';
-import { drawMermaid, openBrowser, openMermaidPage } from './mermaid-browser.ts';
+import { renderGithubMarkdown } from '../github-markdown.ts';
+import { finishGithubHtml, readGithubStyle } from '../github-page.ts';
+import { drawMermaid, openBrowser, openMermaidPage } from '../mermaid-browser.ts';
+
+/** Hides the paths of the machine that makes the pictures. */
+export function hidePaths(text: string): string {
+  return text
+    .replace(/[^\s"]*\/\.cache\/python-[^/"]+\//g, '/opt/venv/')
+    .replace(/[^\s"]*\/task_repository\/[^/"]+\//g, '/home/agent/.clearml/task_repository/digits/');
+}
 
 export interface PictureOptions {
   readonly isDark?: boolean;
