@@ -82,9 +82,11 @@ async function abortUntilEnded(
   const client = createClearmlClient({ ...reach, giveUpAt: () => deadlineMs });
   const server = createWatchServer(client);
   const pipeline = await resolvePipeline(input, session);
-  const ids = input.ids.length > 0 ? input.ids : await listUnfinished(client, pipeline, signal);
+  const ownRun = isCancelledRun(input.run, session) ? input.run.runId : undefined;
+  const ids = input.ids.length > 0 ? input.ids : await listUnfinished(client, pipeline, ownRun, signal);
   if (ids.length === 0) {
-    voice.say(`Nothing to abort: pull request ${pipeline?.pullRequest} has no unfinished task`);
+    const which = ownRun === undefined ? '' : ` that this run launched (${ownRun})`;
+    voice.say(`Nothing to abort: pull request ${pipeline?.pullRequest} has no unfinished task${which}`);
     return { tasks: [], failure: undefined };
   }
   const found = await server.readTasks(ids, signal);
@@ -216,14 +218,29 @@ async function resolvePipeline(
   }
 }
 
+/** Events whose runs launch the trainings of a pull request. */
+const TRAINING_EVENTS = ['pull_request', 'pull_request_target', 'workflow_dispatch'];
+
+/**
+ * Whether the run that trains a pull request was cancelled. It ends only what it has launched: another run of the same pull
+ * request may go on, as one by hand. A closed pull request, a comment or a person ends all.
+ */
+function isCancelledRun({ closedBase, eventName = '' }: GithubRun, { env }: Session): boolean {
+  return isActions(env) && closedBase === undefined && TRAINING_EVENTS.includes(eventName);
+}
+
 /** Ids of the tasks that a worker runs or will take: not of drafts in no queue. */
 async function listUnfinished(
   client: ClearmlClient,
   of: PullRequestTasks | undefined,
+  ownRun: string | undefined,
   signal: AbortSignal,
 ): Promise<string[]> {
   if (of === undefined) return [];
-  const unfinished = await findUnfinished(client, of, ['status'], { signal });
+  const found = await findUnfinished(client, of, ['status'], { signal });
+  const unfinished = found.filter(
+    ({ runtime }) => ownRun === undefined || runtime[RUNTIME_KEYS.run] === ownRun,
+  );
   const drafts = unfinished.filter((task) => task.status === 'created').map(({ id }) => id);
   const queued = drafts.length === 0 ? [] : await findEntries(client, drafts, { signal });
   const idle = drafts.filter((id) => !queued.some(({ taskId }) => taskId === id));

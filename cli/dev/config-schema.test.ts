@@ -124,6 +124,10 @@ const VALUES: Readonly<
     bad: ['Recreate', 'new', 'true', '1', '[update]', '""'],
   },
   alpha: { good: ['0.05', '0.5'], bad: ['0', '0.6', '"0.05"', '.nan', '-1'] },
+  status: {
+    good: ['ClearML', '" ClearML "', '"CI / train"', 'x'.repeat(255)],
+    bad: ['""', '" "', 'true', '~', '"a\\nb"', '"a\\u2028b"', '"a\\tb"', '"\\0"', 'x'.repeat(256)],
+  },
   metrics: {
     good: [
       '[]',

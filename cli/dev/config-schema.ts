@@ -76,6 +76,12 @@ const CHECKS: ReadonlyArray<readonly [message: string, rule: JsonSchema]> = [
       pattern: `^(?!\\s*(?:[\\\\/]|[A-Za-z]:))(?!(?:\\s*|[\\s\\S]*[\\\\/])\\.\\.(?:[\\\\/]|\\s*$))[^${CONTROL}]*$`,
     },
   ],
+  [
+    'must be one line of at most 255',
+    {
+      pattern: `^\\s*[^\\s${CONTROL}](?:[^${CONTROL}\\u2028\\u2029]{0,253}[^\\s${CONTROL}])?\\s*$`,
+    },
+  ],
   ['must be a number of seeds', { uniqueItems: true }],
   [
     'must be a number of iterations',

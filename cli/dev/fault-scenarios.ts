@@ -282,6 +282,25 @@ export function createCommentScenarios(comment: Main, repository: ScratchReposit
     },
     {
       ...COMMENT,
+      name: 'comment: with a commit status',
+      github: {
+        pulls: [{ number: 7, headRef: 'feature', headSha: COMMIT, baseRef: 'main' }],
+        permissions: { contents: 'read', 'pull-requests': 'write', statuses: 'write' },
+      },
+      async prepare({ driver }) {
+        const script = { repository: CLONE_URL, branch: 'feature', version_num: COMMIT };
+        const id = await trainTask(driver, [0.5, 0.75], { script });
+        return { args: [id, '--pr', '7', '--status', 'ClearML'], env: {} };
+      },
+      async judge(outcome) {
+        const statuses = outcome.sandbox.github.statuses(COMMIT);
+        if (statuses.length > 1) return `${statuses.length} statuses`;
+        if (outcome.exitCode === 0 && statuses[0]?.state !== 'success') return 'no status';
+        return judgeComment('0.75', outcome);
+      },
+    },
+    {
+      ...COMMENT,
       name: 'comment: the one that is there is updated',
       async prepare(stage) {
         const before = await stage.run(comment, [await trainTask(stage.driver, [0.25]), '--pr', '7'], {});

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { main } from '../check-task-running.ts';
 import { createPatientClock } from '../dev/patient-clock.ts';
@@ -75,6 +77,46 @@ describe('--abort', () => {
     expect(run.exitCode).toBe(0);
     expect(await Promise.all(ours.map(statusOf))).toEqual(['created', 'stopped']);
     expect(new Set(await Promise.all(others.map(statusOf)))).toEqual(new Set(['in_progress']));
+  });
+
+  test.each([
+    ['a cancelled run of a pull request ends what it has launched', 'pull_request', 'synchronize', false],
+    ['a cancelled run by hand too', 'workflow_dispatch', undefined, false],
+    ['a closed pull request ends all', 'pull_request', 'closed', true],
+    ['a comment ends all', 'issue_comment', 'created', true],
+  ] as const)('without ids %s', async (_, eventName, action, endsAll) => {
+    const repository = 'github.com/acme/digits';
+    const pipeline = await hashPipeline({ repository, project: 'digits', taskName: 'train_model' });
+    const runtime = { ci_pipeline: pipeline, ci_pull_request: '90', ci_launch: 'token' };
+    const own = await createRunningTask({ runtime: { ...runtime, ci_run: '1001' } });
+    const other = await createQueuedTask({ runtime: { ...runtime, ci_run: '1002' } });
+    const head = {
+      ref: 'topic',
+      sha: 'a'.repeat(40),
+      repo: { clone_url: 'https://github.com/acme/digits.git' },
+    };
+    const pull = { number: 90, head, base: { ref: 'main', sha: 'b'.repeat(40) } };
+    const event = join(folder, `${eventName} ${action}.json`);
+    await writeFile(
+      event,
+      JSON.stringify(eventName === 'pull_request' ? { action, pull_request: pull } : {}),
+    );
+    const run = await runProgramHere(main, {
+      args: ['--abort'],
+      env: {
+        ...sandbox.env,
+        ...env,
+        PR_NUMBER: '90',
+        GITHUB_EVENT_NAME: eventName,
+        GITHUB_EVENT_PATH: event,
+      },
+      cwd: folder,
+      clock: createPatientClock(),
+    });
+    expect(run.exitCode).toBe(0);
+    expect(await statusOf(own)).toBe('stopped');
+    expect(await statusOf(other)).toBe(endsAll ? 'created' : 'queued');
+    await driver.call('tasks.delete', { task: other, force: true });
   });
 
   const shared = plan(async () => {

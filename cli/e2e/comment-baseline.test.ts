@@ -339,6 +339,19 @@ describe('compared with the base', () => {
     expect(textOf()).toContain('`contents: read`');
   });
 
+  test('a server that is not GitHub is named as such, and no permission is said to be missing', async () => {
+    // Gitea and Forgejo compare without a merge base (Gitea 1.26).
+    const proxy = await startProxy(github.apiUrl, ({ path }) =>
+      path.includes('/compare/')
+        ? { kind: 'answer', status: 200, body: JSON.stringify({ total_commits: 1, commits: [] }) }
+        : undefined,
+    );
+    const task = await trainCommit(head, { event: 'pull_request' });
+    expect(await run([task], makeEnv({ GITHUB_API_URL: proxy.url }))).toMatchObject({ exitCode: 0 });
+    expect(textOf()).toContain('the server that GITHUB_API_URL names is not GitHub');
+    expect(textOf()).not.toContain('contents: read');
+  });
+
   test('several seeds on both sides give means and spreads', async () => {
     for (const accuracy of [0.7, 0.8, 0.9])
       await trainCommit(base, { accuracy, params: { seed: String(accuracy) } });

@@ -29,6 +29,7 @@ repository.commit('Train', { 'train.py': 'a' });
 repository.git('checkout', '--quiet', '-b', 'bare');
 for (const [branch, text] of [
   ['gated', GATED],
+  ['stated', 'status: ClearML\n'],
   ['broken', BROKEN],
 ] as const) {
   repository.git('checkout', '--quiet', '-B', branch, 'bare');
@@ -192,6 +193,35 @@ describe('a pull request that changes what it is judged by', () => {
       { metric: null, setting: 'task-name', base: 'train_model', value: 'train again' },
     ]);
     expect((await report(github)).settings).toMatchObject({ kind: 'same' });
+  });
+});
+
+describe('the commit status', () => {
+  const mayWrite = { contents: 'read', 'pull-requests': 'write', statuses: 'write' } as const;
+
+  test.each([
+    ['drops it', 'queue: gpu\n', '`ClearML` → not set'],
+    ['renames it', 'status: Another\n', '`ClearML` → `Another`'],
+  ])('is the base branch’s where the pull request %s, and that is flagged', async (_, text, words) => {
+    writeFile(FILE, text);
+    const github = await startGithub('stated', { permissions: mayWrite });
+    const { settings, body } = await report(github);
+    expect(github.statuses(head)).toMatchObject([{ context: 'ClearML', state: 'success' }]);
+    expect(settings).toMatchObject({ kind: 'changed', changes: [{ setting: 'status', base: 'ClearML' }] });
+    expect(body).toContain(`> - status: ${words}`);
+  });
+
+  test('is none where only the pull request asks for it', async () => {
+    writeFile(FILE, `${GATED}status: ClearML\n`);
+    const github = await startGithub('gated', { permissions: mayWrite });
+    expect((await report(github)).body).toContain('> - status: not set → `ClearML`');
+    expect(github.statuses(head)).toEqual([]);
+  });
+
+  test('of --status counts whatever the settings say', async () => {
+    const github = await startGithub('stated', { permissions: mayWrite });
+    await report(github, { args: ['--status', 'Mine'] });
+    expect(github.statuses(head)).toMatchObject([{ context: 'Mine' }]);
   });
 });
 

@@ -126,12 +126,13 @@ describe('the job of .github/WORKFLOW.md that needs train', () => {
 });
 
 describe('clearml_ci_cd.yml', () => {
-  const { source, steps } = readSource('clearml_ci_cd.yml');
+  const { text, source, steps } = readSource('clearml_ci_cd.yml');
   const job = source.jobs.train;
 
   test('runs once for each new state of a pull request to main or master', () => {
     expect(source.on).toEqual({
       pull_request: { branches: ['main', 'master'], types: ['opened', 'reopened', 'synchronize', 'closed'] },
+      merge_group: { branches: ['main', 'master'] },
       push: { branches: ['main', 'master'] },
       workflow_dispatch: {
         inputs: {
@@ -143,9 +144,75 @@ describe('clearml_ci_cd.yml', () => {
     expect(source.concurrency.group).toContain('github.event.pull_request.number');
   });
 
+  test('cancels the run before for the same pull request, and by a push to it no run by hand', () => {
+    const group = (event: object, inputs: object | null = null) =>
+      source.concurrency.group.replace(/\$\{\{(.*?)\}\}/g, (_, expression: string) =>
+        evaluateExpression(
+          expression,
+          { github: { workflow: 'ClearML', event, sha: 'abc', run_id: '4711' }, inputs },
+          { hasFailed: false, isCancelled: false },
+        ).coerceString(),
+      );
+    const pushed = group({ pull_request: { number: 7 } });
+    const byHand = group({}, { 'pull-request': 7 });
+    expect([pushed, group({})]).toEqual(['ClearML-7', 'ClearML-abc']);
+    expect(byHand).toBe(group({}, { 'pull-request': 7 }));
+    expect(new Set([pushed, byHand, group({}, { 'pull-request': 8 })]).size).toBe(3);
+    for (const action of ['labeled', 'ready_for_review'])
+      expect(group({ action, pull_request: { number: 7 } })).toBe('ClearML-4711');
+  });
+
+  describe('with its commented lines', () => {
+    const lines = text.match(/^ *# (?:types|if): .*$/gm) ?? [];
+    const exchanged = text.replace(/^ *(types|if): .*\n(?: *# [^\n]*\n)?? *# (?=\1: )/gm, '    ');
+    const [, condition = ''] =
+      /^ {4}if: (github\.event_name == 'workflow_dispatch'.*)$/m.exec(exchanged) ?? [];
+    const trains = (event_name: string, action?: string, pull: object = {}, label?: string) =>
+      evaluateExpression(
+        condition,
+        {
+          github: {
+            event_name,
+            event: { action, pull_request: { draft: false, labels: [], ...pull }, label: { name: label } },
+          },
+        },
+        { hasFailed: false, isCancelled: false },
+      ).coerceString() === 'true';
+
+    test('is valid, and there are two', async () => {
+      expect(lines).toHaveLength(2);
+      await expect(readWorkflow(exchanged)).resolves.toBeDefined();
+      expect((parse(exchanged) as WorkflowSource).on.pull_request?.types).toEqual([
+        'opened',
+        'reopened',
+        'synchronize',
+        'closed',
+        'ready_for_review',
+        'labeled',
+      ]);
+    });
+
+    test('trains what has the label and is no draft, and for no other label', () => {
+      const labels = [{ name: 'bug' }, { name: 'train' }];
+      expect(trains('pull_request', 'synchronize', { labels })).toBe(true);
+      expect(trains('pull_request', 'ready_for_review', { labels })).toBe(true);
+      expect(trains('pull_request', 'labeled', { labels }, 'train')).toBe(true);
+      expect(trains('pull_request', 'labeled', { labels }, 'bug')).toBe(false);
+      expect(trains('pull_request', 'opened', { labels, draft: true })).toBe(false);
+      expect(trains('pull_request', 'opened')).toBe(false);
+      expect(trains('pull_request', 'closed', { labels })).toBe(false);
+      expect([trains('workflow_dispatch'), trains('merge_group'), trains('push')]).toEqual([
+        true,
+        true,
+        false,
+      ]);
+    });
+  });
+
   test('has no permission but to read the repository and to comment', () => {
-    expect(job?.permissions).toEqual({ contents: 'read', 'pull-requests': 'write' });
-    expect(source.jobs.closed?.permissions).toEqual({ contents: 'read', 'pull-requests': 'write' });
+    const reporting = { contents: 'read', 'pull-requests': 'write', statuses: 'write' };
+    expect(job?.permissions).toEqual(reporting);
+    expect(source.jobs.closed?.permissions).toEqual(reporting);
     expect(source.jobs.base?.permissions).toEqual({ contents: 'read' });
   });
 

@@ -105,7 +105,14 @@ export async function runAsAction(
       ...world,
       // The runner gives no arguments, a neighbour does.
       argv: [...world.argv, ...(reporter === undefined ? [] : reportChanges(reporter, world.env)), ...inputs],
-      env: token === '' ? world.env : { ...world.env, GH_TOKEN: world.env.GH_TOKEN || token },
+      env:
+        token === ''
+          ? world.env
+          : {
+              ...world.env,
+              GH_TOKEN: world.env.GH_TOKEN || token,
+              GITHUB_TOKEN: world.env.GITHUB_TOKEN || token,
+            },
     });
   };
   await runAsProcess(async () => ({ main }));

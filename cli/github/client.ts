@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { openBoard } from './board.ts';
 import type { CommentBoard } from './comments.ts';
 import { type CodeLocation, failDeletedHead } from './event.ts';
+import { openStatuses, type StatusBoard } from './statuses.ts';
 import type { RepositoryAccess } from './token-rights.ts';
 import { ask, createFetch, GithubRefusal, type GithubWire } from './transport.ts';
 
@@ -52,6 +53,7 @@ interface GithubClient extends CodeHost {
   /** @throws Failure (usage) where the repository with the pull request's code was deleted */
   locateHead(pullRequest: number): Promise<CodeLocation>;
   openBoard(pullRequest: number): CommentBoard;
+  openStatuses(context: string): StatusBoard;
 }
 
 /** The repository, and how to reach it. */
@@ -122,6 +124,7 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
       return { cloneUrl: source.clone_url, branch, commit };
     },
     openBoard: (pullRequest) => openBoard({ octokit, ...place, pullRequest, token, commentAuthor }),
+    openStatuses: (context) => openStatuses({ octokit, ...place, token }, context, options),
   };
 }
 

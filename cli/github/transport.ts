@@ -199,14 +199,22 @@ export async function ask<T>(
   }
   const parsed = v.safeParse(schema, answer.data);
   if (parsed.success) return { data: parsed.output, headers: answer.headers };
+  const where = v.getDotPath(parsed.issues[0]) ?? 'root';
   throw new Failure(
-    `GitHub's answer about ${subject} has another shape than expected (${v.getDotPath(parsed.issues[0]) ?? 'root'})`,
+    isGithub(answer.headers)
+      ? `GitHub's answer about ${subject} has another shape than expected (${where})`
+      : `the server that GITHUB_API_URL names is not GitHub: its answer about ${subject} has another shape (${where})`,
     {
       exitCode: EXIT_CODES.unavailable,
       remedy:
-        'GITHUB_API_URL must name the API (https://api.github.com, or https://HOST/api/v3 on GitHub Enterprise Server), not the web page.',
+        'Only GitHub and GitHub Enterprise Server are served; Gitea and Forgejo answer otherwise. GITHUB_API_URL must name the API (https://api.github.com, or https://HOST/api/v3), not the web page.',
     },
   );
+}
+
+/** Each answer of GitHub's has the id of its request. Other servers with a similar API, such as Gitea, have no such header. */
+function isGithub(headers: object): boolean {
+  return 'x-github-request-id' in headers;
 }
 
 function explainNotFound(failure: Failure, subject: string): Failure {

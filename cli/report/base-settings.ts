@@ -88,6 +88,20 @@ export async function describeSettings(
   return { ...place, kind, isGated, changes };
 }
 
+/**
+ * The context of the commit status: by the flag, else by the base branch's settings, so that a pull request cannot switch
+ * off what judges it. Where these are unknown or new, and without a pull request, its own settings count.
+ */
+export async function chooseStatusContext(
+  { baseSettings }: Pick<ReportSources, 'baseSettings'>,
+  { config, flags, sources }: Options,
+): Promise<string | undefined> {
+  if (flags.status !== undefined) return flags.status.trim();
+  if (baseSettings === undefined || sources.settingsPath === undefined) return config.status;
+  const found = await parseSettings(`${sources.settingsPath} of ${baseSettings.branch}`, baseSettings.file);
+  return 'failure' in found || found.value === undefined ? config.status : found.value.status;
+}
+
 /** No value if the branch has no such file. */
 async function parseSettings(name: string, file: BaseSettings['file']): Promise<Settled<Config | undefined>> {
   if ('failure' in file) return file;
@@ -104,7 +118,7 @@ async function readNames(
   pipeline: string | undefined,
   { config: own, github, target }: Options,
 ): Promise<SettingsQuestion['names']> {
-  const repository = target.pullRequest?.repository;
+  const { repository } = target;
   try {
     const resolve = (config: Config) => resolveNames({}, config, { repository }, undefined);
     const names = { own: resolve(own), base: resolve(base) };
@@ -127,6 +141,7 @@ export function compareSettings(question: SettingsQuestion): SettingsChange[] {
   return [
     ...(names ? compareSetting('project', names.base.project, names.own.project) : []),
     ...(names ? compareSetting('task-name', names.base.taskName, names.own.taskName) : []),
+    ...compareSetting('status', base.status ?? null, own.status ?? null),
     ...(isGated ? [...compareRules(question), ...compareWhole(question)] : []),
   ];
 }

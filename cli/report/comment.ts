@@ -3,7 +3,7 @@ import { judgeGate } from '../gate/judge.ts';
 import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
 import { formatRunUrl } from '../github/event.ts';
 import { writeOutputs, writeSummary } from '../github/runner-files.ts';
-import { EXIT_CODES, type ExitCode, type Settled, takeSettled } from '../shell/failure.ts';
+import { EXIT_CODES, type ExitCode, Failure, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { writePlain } from '../text/phrase.ts';
 import { formatCompareUrl, formatTaskUrl } from '../training/task.ts';
@@ -18,6 +18,7 @@ import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
+import { publishStatus } from './posting/status.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
@@ -80,10 +81,11 @@ export async function publishReport(
 
   // With thousands of metrics the document has several MB.
   const tell = (short: string) => {
-    session.voice.result(options.flags.json === true ? JSON.stringify(report, undefined, 2) : short);
+    if (options.flags.json === true) session.voice.result(JSON.stringify(report, undefined, 2));
+    else if (short !== '') session.voice.result(short);
     if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
   };
-  if (placing === undefined) {
+  if (options.flags.dryRun === true) {
     tell(text);
     if (gathered.failure !== undefined) throw gathered.failure;
     return exitCode;
@@ -92,20 +94,32 @@ export async function publishReport(
   const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done;
   const isSummed = options.flags.summary && !isInterim;
   if (isSummed) await writeSummary(session, renderSummary(report, templates.summary));
-  const [placed] = await placing;
+  const [placed] = (await placing) ?? [];
+  const comment = placed?.status === 'fulfilled' ? placed.value.comment : undefined;
+  const comments = existing !== undefined && 'value' in existing ? existing.value : [];
+  const question = { ...publication, sources: gathered, identity: name, commentUrl: comment?.url, comments };
+  // What GitHub did not answer it would not answer now either.
+  const isLost = placed?.status === 'rejected' && !isRefused(placed.reason);
+  const stated = isLost ? undefined : await settle(publishStatus(report, question));
   const outputs = composeOutputs(report);
-  if (placed.status === 'rejected') {
+  if (placed?.status === 'rejected') {
     // Later steps get the verdict even without the comment.
     await writeOutputs(session, outputs);
     if (isSummed && session.env.GITHUB_STEP_SUMMARY !== undefined)
       session.voice.say('The report is in the job summary');
+    if (stated !== undefined && 'failure' in stated) session.voice.say(stated.failure.message);
     throw placed.reason;
   }
-  const { comment } = placed.value;
-  tellPlacement(placed.value, publication);
-  await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id), ...outputs });
-  tell(comment.url);
+  if (placed !== undefined) tellPlacement(placed.value, publication);
+  const posted = comment && { 'comment-url': comment.url, 'comment-id': String(comment.id) };
+  await writeOutputs(session, { ...posted, ...outputs });
+  tell(comment?.url ?? '');
+  if (stated !== undefined) takeSettled(stated);
   return exitCode;
+}
+
+function isRefused(reason: unknown): boolean {
+  return reason instanceof Failure && reason.exitCode === EXIT_CODES.refused;
 }
 
 /**
@@ -179,6 +193,7 @@ function writeReport(
     gate,
     settings,
     pullRequest: target.pullRequest,
+    repository: target.repository,
     isClosed: github.closedBase !== undefined,
     githubUrl: github.serverUrl,
     runId: github.runId,

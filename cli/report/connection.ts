@@ -2,6 +2,7 @@ import { type ClearmlClient, createClearmlClient } from '../clearml/client.ts';
 import { type CodeHost, createGithubClient } from '../github/client.ts';
 import type { CommentBoard } from '../github/comments.ts';
 import type { GithubRun } from '../github/event.ts';
+import type { StatusBoard } from '../github/statuses.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
@@ -20,6 +21,8 @@ export interface Connection {
   readonly clearml: ClearmlClient;
   /** The pull request's comments; undefined if nothing is posted. */
   readonly board: Promise<CommentBoard> | undefined;
+  /** Opens the statuses of a context, for the job's own token. */
+  openStatuses(context: string): Promise<StatusBoard>;
   /** Aborted by an interruption or by `close`. */
   readonly signal: AbortSignal;
   /** The deadline for posting, in ms since 1970. */
@@ -29,8 +32,9 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** After a merge the base branch holds the pull request's code: that would be compared with itself. */
-function readAsOfMerge(host: CodeHost, base: GithubRun['closedBase']): CodeHost {
+/** After a merge or a push the branch holds the code itself: that would be compared with itself. */
+function readAsOfMerge(host: CodeHost, { closedBase, push }: GithubRun, isPullRequest: boolean): CodeHost {
+  const base = isPullRequest ? closedBase : push && { branch: push.branch, commit: push.previous };
   const find = (ref: string) => (ref === base?.branch ? (base.commit ?? ref) : ref);
   return {
     ...host,
@@ -43,7 +47,8 @@ function readAsOfMerge(host: CodeHost, base: GithubRun['closedBase']): CodeHost 
 /** Opens the connections to ClearML and, with a token, to GitHub. */
 export function connect({ access, flags, github, target }: Options, session: Session): Connection {
   const { clock, interruption, random, redact, voice } = session;
-  const { pullRequest, token } = target;
+  const { jobToken, pullRequest, repository, token } = target;
+  const isDry = flags.dryRun === true;
   const end = new AbortController();
   const signal = AbortSignal.any([interruption, end.signal]);
   const beganAtMs = clock.now();
@@ -60,28 +65,35 @@ export function connect({ access, flags, github, target }: Options, session: Ses
     onRetry: (retry: Retry) => voice.say(formatRetry(retry)),
   };
   const clearml = createClearmlClient({ ...shared, access });
+  const openClient = (of: string, as: string) =>
+    createGithubClient({
+      ...shared,
+      apiUrl: github.apiUrl,
+      token: as,
+      repository: of,
+      version: readPackageVersion(),
+      commentAuthor: flags.commentAuthor,
+      signal,
+    });
   const client =
-    token === undefined || pullRequest === undefined
+    token === undefined || repository === undefined || (isDry && pullRequest === undefined)
       ? undefined
-      : createGithubClient({
-          ...shared,
-          apiUrl: github.apiUrl,
-          token,
-          repository: pullRequest.repository,
-          version: readPackageVersion(),
-          commentAuthor: flags.commentAuthor,
-          signal,
-        });
+      : openClient(repository, token);
   return {
     servers: {
       clearml: createReportServer(clearml, signal),
-      github: client?.then((host) => readAsOfMerge(host, github.closedBase)),
+      github: client?.then((host) => readAsOfMerge(host, github, pullRequest !== undefined)),
     },
     clearml,
     board:
-      flags.dryRun === true || pullRequest === undefined
+      isDry || pullRequest === undefined
         ? undefined
         : client?.then((opened) => opened.openBoard(pullRequest.number)),
+    async openStatuses(context) {
+      if (client === undefined || jobToken === undefined || repository === undefined)
+        throw new Error('there is no repository to write a commit status in');
+      return (await (jobToken === token ? client : openClient(repository, jobToken))).openStatuses(context);
+    },
     signal,
     get postUntilMs() {
       return beganAtMs + POST_MS + limitWait.waitedMs;

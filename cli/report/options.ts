@@ -6,7 +6,7 @@ import {
   readEventFile,
   readGithubRun,
 } from '../github/event.ts';
-import type { Config } from '../shell/config.ts';
+import { type Config, isStatusContext, STATUS_CONTEXT_WORDS } from '../shell/config.ts';
 import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
 import {
   type ClearmlAccess,
@@ -14,8 +14,9 @@ import {
   isActions,
   readClearmlAccess,
   readGithubToken,
+  readJobToken,
 } from '../shell/environment.ts';
-import { checkAll, EXIT_CODES, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, EXIT_CODES, Failure, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
@@ -32,6 +33,7 @@ interface Flags {
   readonly template?: string;
   readonly commentKey?: string;
   readonly commentAuthor?: string;
+  readonly status?: string;
   readonly gate: boolean;
   readonly summary: boolean;
   readonly dryRun?: boolean;
@@ -52,6 +54,11 @@ export interface Options {
 /** Where to post the comment. */
 interface Target {
   readonly token: string | undefined;
+  /** For the commit status. */
+  readonly jobToken: string | undefined;
+  readonly repository: string | undefined;
+  /** The one that a run by hand names: PR_COMMIT. */
+  readonly commit: string | undefined;
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
 }
 
@@ -76,6 +83,10 @@ export function createCommand(): Command {
     .option(
       '--comment-author <login>',
       'login that the token comments as, such as my-app[bot] (default: what GitHub says, else github-actions[bot])',
+    )
+    .option(
+      '--status <context>',
+      'also set the commit status with this context (default: the setting `status` of the base branch)',
     )
     .optionsGroup('Comparison:')
     .option(
@@ -123,7 +134,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
   const [access, github, , baseline, config] = checkAll(
     () => readClearmlAccess(env),
     () => readGithubRun(env, takeSettled(event)),
-    () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value)),
+    () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value), settings),
     () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
     () => takeSettled(settings),
   );
@@ -146,11 +157,15 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
       taskIds,
       baselineRules,
       seedParam: resolveSeedParam(config).name,
-      expected: readExpectedCode(github, target.pullRequest),
+      expected: target.pullRequest ? readExpectedCode(github, target.pullRequest) : readPushedCode(github),
       pullRequest: target.pullRequest?.number,
       hasPaths: config.paths !== undefined,
       rules: config.metrics ?? [],
-      settingsPath: locateConfigFile(cwd, flags.config),
+      // A push has the branch's own settings.
+      settingsPath:
+        target.pullRequest === undefined && github.push !== undefined
+          ? undefined
+          : locateConfigFile(cwd, flags.config),
     },
   };
 }
@@ -160,6 +175,9 @@ function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
   const repository = flags.repo ?? github.repository;
   return {
     token: readGithubToken(env),
+    jobToken: readJobToken(env),
+    repository,
+    commit: env.PR_COMMIT?.trim().toLowerCase(),
     pullRequest: repository === undefined || number === undefined ? undefined : { repository, number },
   };
 }
@@ -169,8 +187,17 @@ function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
  *
  * @throws Failure (usage) that lists everything missing or malformed, except malformed variables
  */
-function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean): void {
+function checkTarget(
+  flags: Flags,
+  env: Environment,
+  isPullRequestNamed: boolean,
+  settings: Settled<Config>,
+): void {
   checkAll(
+    () => {
+      if (flags.status === undefined || isStatusContext(flags.status)) return;
+      throw failUsage(`--status ${STATUS_CONTEXT_WORDS}`, 'Give it as in --status ClearML.');
+    },
     () => {
       if (flags.pr === undefined || parsePullRequestNumber(flags.pr) !== undefined) return;
       throw failUsage('--pr is not the number of a pull request', 'Give a whole number, as in --pr 7.');
@@ -185,13 +212,27 @@ function checkTarget(flags: Flags, env: Environment, isPullRequestNamed: boolean
       if (!hasToken) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
       if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)
         missing.push('GITHUB_REPOSITORY is not set (or give --repo)');
-      if (flags.pr === undefined && !isPullRequestNamed)
+      if (flags.pr === undefined && !isPullRequestNamed && !isAskedWithout(flags, env, settings))
         missing.push('PR_NUMBER is not set (or give --pr), and no event names a pull request');
       if (missing.length === 0 || flags.dryRun === true) return;
       const remedy = `${explainSetting(env, missing.length, !hasToken)} Or add --dry-run, which posts nothing.`;
       throw failUsage(missing.join('; '), remedy);
     },
   );
+}
+
+/** Whether there is something to write without a pull request: a commit status, or the summary of a run that never has one. */
+function isAskedWithout({ status, summary }: Flags, env: Environment, settings: Settled<Config>): boolean {
+  const isSummed = summary && env.GITHUB_STEP_SUMMARY !== undefined;
+  return (
+    (status ?? ('value' in settings ? settings.value.status : undefined)) !== undefined ||
+    (isSummed && isBranchEvent(env.GITHUB_EVENT_NAME))
+  );
+}
+
+/** An event about a branch that no pull request belongs to. */
+function isBranchEvent(eventName: string | undefined): boolean {
+  return eventName === 'push' || eventName === 'merge_group';
 }
 
 function failUsage(message: string, remedy: string): Failure {
@@ -205,6 +246,13 @@ function explainSetting(env: Environment, missing: number, lacksToken: boolean):
   return lacksToken
     ? 'In a workflow, pass the job’s own token to this step: GH_TOKEN under `env`.'
     : `In a workflow, pass ${what} to this step under \`env\`.`;
+}
+
+/** The commit that a push or a merge queue made, and its branch. */
+function readPushedCode({ baseBranch, code, eventName, push }: GithubRun): ExpectedCode | undefined {
+  if (baseBranch === undefined || code === undefined || code instanceof Failure) return undefined;
+  if (!isBranchEvent(eventName) || (eventName === 'push' && push === undefined)) return undefined;
+  return { baseBranch, headCommit: code.commit, headBranch: undefined };
 }
 
 /** Base branch and head from the event, if it is about the same pull request. */

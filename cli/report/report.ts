@@ -1,5 +1,6 @@
 import type { GateResult } from '../gate/data.ts';
 import { formatRunUrl } from '../github/event.ts';
+import { EXIT_CODES } from '../shell/failure.ts';
 import { replaceBroken } from '../text/quotation.ts';
 import { findAttemptStart } from '../training/attempt.ts';
 import { type Cause, explainEnd, isAgentShutDown } from '../training/cause/cause.ts';
@@ -219,6 +220,8 @@ export interface ReportBaseline {
   readonly reason: MissingBaseline['reason'] | null;
   /** GitHub's refusal, if that is the reason. */
   readonly problem: string | null;
+  /** GitHub refuses the token. */
+  readonly isRefused: boolean;
   /** Branch or tag. */
   readonly name: string | null;
   readonly commit: string | null;
@@ -257,6 +260,8 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   readonly gate: (GateResult & ReportGate) | undefined;
   readonly settings: ReportSettings | undefined;
   readonly pullRequest: { readonly repository: string; readonly number: number } | undefined;
+  /** Default: the pull request's. */
+  readonly repository?: string | undefined;
   readonly isClosed?: boolean;
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
@@ -315,7 +320,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     runUrl:
       formatRunUrl({
         runId,
-        repository: context.pullRequest?.repository,
+        repository: readRepository(context),
         serverUrl: context.githubUrl,
       }) ?? null,
     reportedAtMs: context.nowMs,
@@ -409,8 +414,13 @@ function describeCommit({ tasks, isCurrent }: ReportSources, context: ReportCont
 }
 
 /** A page of the repository; null if nothing names the repository. */
-function formatGithubUrl(path: string, { githubUrl, pullRequest }: ReportContext): string | null {
-  return pullRequest === undefined ? null : `${githubUrl}/${pullRequest.repository}/${path}`;
+function formatGithubUrl(path: string, context: ReportContext): string | null {
+  const repository = readRepository(context);
+  return repository === undefined ? null : `${context.githubUrl}/${repository}/${path}`;
+}
+
+function readRepository({ repository, pullRequest }: ReportContext): string | undefined {
+  return repository ?? pullRequest?.repository;
 }
 
 /** Whether this is certainly a commit id: nothing else becomes part of an address. */
@@ -599,6 +609,7 @@ function describeBaseline(
     by: found?.by ?? null,
     reason: missing?.reason ?? null,
     problem: missing?.failure?.message ?? null,
+    isRefused: missing?.failure?.exitCode === EXIT_CODES.refused,
     name: found?.name ?? missing?.branch ?? null,
     commit: found?.commit ?? null,
     commitUrl: formatCommitUrl(found?.commit, context),

@@ -5,6 +5,7 @@ import { type Failure, type Settled, settle } from '../shell/failure.ts';
 import type { Metric } from '../training/metrics.ts';
 import { isEnded, isSuccess, tagPullRequest } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
+import { listUses } from '../training/uses.ts';
 import { type Baseline, listBaselineTasks, listCodeIds } from './baseline/baseline.ts';
 import { type BaselineQuestion, findBaseline } from './baseline/find-baseline.ts';
 import { type Histories, openHistories } from './baseline/histories.ts';
@@ -36,7 +37,7 @@ export interface ReportSources {
   readonly pullRequest: PullRequest | undefined;
   /** Why GitHub did not answer: then it will not take a comment either. */
   readonly failure: Failure | undefined;
-  /** The pull request's newest commit holds the code that was trained; undefined if unknown. */
+  /** The pull request's newest commit, or the pushed one, holds the code that was trained; undefined if unknown. */
   readonly isCurrent: boolean | undefined;
   /** What the report compares with: the first baseline of the settings. */
   readonly baseline: Baseline;
@@ -77,7 +78,7 @@ export interface SourceOptions {
   /** Only some files decide the result, so the commit's tree does not identify the code. */
   readonly hasPaths: boolean;
   readonly rules: readonly MetricRule[];
-  /** The settings file, relative to the repository's root; undefined if it lies outside. */
+  /** The settings file, relative to the repository's root; undefined if it lies outside, or is the branch's own. */
   readonly settingsPath: string | undefined;
 }
 
@@ -304,23 +305,32 @@ async function readDetails(tasks: readonly ReportedTask[], { clearml }: SourceSe
   return { ...NO_DETAILS, plots: await clearml.readPlots(first.id) };
 }
 
-/** Whether the pull request's newest commit holds the code that was trained: the same commit, or the same tree. */
+/** Whether the pull request's newest commit, or the pushed one, holds the code that was trained: the same commit, or tree. */
 async function decideCurrent(
   { tasks: [task], pullRequest, histories }: Subject,
   { expected, hasPaths, pullRequest: number }: SourceOptions,
   { github }: SourceServers,
 ): Promise<boolean | undefined> {
-  if (task === undefined || github === undefined || number === undefined) return undefined;
-  if (pullRequest === undefined) return undefined;
-  const head = pullRequest.headCommit;
+  const head = number === undefined ? expected?.headCommit : pullRequest?.headCommit;
+  if (task === undefined || github === undefined || head === undefined) return undefined;
   if (task.script.commit === head) return true;
   const codeIds = listCodeIds(task);
   // GitHub does not give the hash of `paths`, but the event's own launch found the task by it.
-  if (hasPaths && expected?.headCommit === head && task.tags.includes(tagPullRequest(number))) return true;
+  if (hasPaths && expected?.headCommit === head && isLaunchedBy(task, number, head)) return true;
   const known = await histories?.findTree(head);
   if (known !== undefined) return codeIds.includes(known);
   const tree = await settle(github.then((host) => host.readTree(head)));
   return 'value' in tree && tree.value !== undefined ? codeIds.includes(tree.value) : undefined;
+}
+
+function isLaunchedBy(
+  { runtime, tags }: ReportedTask,
+  pullRequest: number | undefined,
+  head: string,
+): boolean {
+  if (pullRequest !== undefined) return tags.includes(tagPullRequest(pullRequest));
+  const uses = listUses(runtime);
+  return [uses.get('branch'), uses.get('queue')].some((use) => use?.commit === head);
 }
 
 /** Tasks with numbers that only the console can tell from a NaN, those that the gate judges first. */

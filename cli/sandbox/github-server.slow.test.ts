@@ -487,13 +487,26 @@ describe('pull requests', () => {
     expect([combined.state, combined.total_count]).toEqual(['failure', 2]);
     const { data: all } = await client.repos.listCommitStatusesForRef({ ...here, ref: HEAD_SHA });
     expect(all.map((status) => status.state)).toEqual(['failure', 'success', 'pending']);
-    const long = client.repos.createCommitStatus({
-      ...here,
-      sha: HEAD_SHA,
-      state: 'success',
-      description: 'x'.repeat(141),
-    });
-    expect((await refusalOf(long)).status).toBe(422);
+    expect(sandbox.statuses(HEAD_SHA)).toMatchObject([
+      { context: 'train', state: 'pending' },
+      { context: 'train', state: 'success' },
+      { context: 'lint', state: 'failure' },
+    ]);
+  });
+
+  test('a status that GitHub would not take is refused, and contexts differ in more than case', async () => {
+    const sandbox = await start({ permissions: { statuses: 'write' } });
+    const client = clientOf(sandbox);
+    const status = { ...here, sha: HEAD_SHA, state: 'success' as const };
+    for (const fields of [
+      { description: 'x'.repeat(141) },
+      { context: 'x'.repeat(256) },
+      { target_url: 'javascript:alert(1)' },
+    ])
+      expect((await refusalOf(client.repos.createCommitStatus({ ...status, ...fields }))).status).toBe(422);
+    for (const context of ['train', 'Train']) await client.repos.createCommitStatus({ ...status, context });
+    const { data: combined } = await client.repos.getCombinedStatusForRef({ ...here, ref: HEAD_SHA });
+    expect(combined.total_count).toBe(1);
   });
 });
 

@@ -16,7 +16,7 @@ import { loadGithubDescription, type Operation } from './github-description.ts';
 import { renderPage } from './github-pages.ts';
 import { createPullStore, type SandboxPull } from './github-pulls.ts';
 import { archived, notFound, Refusal, type SecondaryLimit, secondaryLimitRefusal } from './github-refusal.ts';
-import { createStatusHandlers } from './github-statuses.ts';
+import { createStatusHandlers, type KeptStatus } from './github-statuses.ts';
 import {
   checkPermission,
   createTokenBook,
@@ -73,6 +73,14 @@ export interface SandboxComment {
   readonly updatedAt: string;
 }
 
+export interface SandboxStatus {
+  readonly context: string;
+  readonly state: string;
+  readonly description: string;
+  readonly targetUrl: string;
+  readonly creator: string;
+}
+
 /** The payload of a `pull_request` event, as the runner writes it to GITHUB_EVENT_PATH (the parts that programs read). */
 export interface PullRequestEvent {
   readonly action: string;
@@ -93,6 +101,8 @@ export interface GithubSandbox {
   /** GITHUB_API_URL, GITHUB_SERVER_URL, GITHUB_REPOSITORY, GH_TOKEN. */
   readonly env: Readonly<Record<string, string>>;
   readonly comments: (pull: number) => readonly SandboxComment[];
+  /** The statuses of a commit, oldest first. */
+  readonly statuses: (sha: string) => readonly SandboxStatus[];
   /**
    * A personal token of a user; with role `read`, an outsider who may comment on a public repository, no more. `scopes` are
    * told, not enforced; default: `repo`.
@@ -140,6 +150,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
   const comments = listEarlierComments(options.comments ?? [], now());
   const time = (): string => formatGithubTime(now());
 
+  const statuses: KeptStatus[] = [];
   const permissions = options.permissions ?? { contents: 'read', 'pull-requests': 'write' };
   const token = tokens.add('ghs', { kind: 'job', login: JOB_LOGIN, permissions });
   const readOnlyToken = tokens.add('ghs', {
@@ -168,7 +179,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
     ...createCommentHandlers(comments, pulls, answers, time),
     ...pulls.handlers,
     ...createCommitHandlers({ apiUrl, serverUrl, repository, defaultBranch, history, answers }),
-    ...createStatusHandlers({ apiUrl, repository, history, answers, time }),
+    ...createStatusHandlers({ apiUrl, repository, history, answers, time, statuses }),
     'users/get-authenticated': ({ holder }) => {
       if (holder.kind === 'job') throw new Refusal(403, 'Resource not accessible by integration');
       return { status: 200, body: answers.ownUser(holder.login) };
@@ -377,6 +388,16 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
       comments
         .filter((comment) => comment.pull === pull)
         .map(({ id, body, author, createdAt, updatedAt }) => ({ id, body, author, createdAt, updatedAt })),
+    statuses: (sha) =>
+      statuses
+        .filter((status) => status.sha === sha)
+        .map(({ document: { context, state, description, target_url: targetUrl, creator } }) => ({
+          context,
+          state,
+          description: description ?? '',
+          targetUrl: targetUrl ?? '',
+          creator: creator?.login ?? '',
+        })),
     addUser: (login, role = 'read', scopes = ['repo']) =>
       scopes === 'fine-grained'
         ? tokens.add('github_pat', { kind: 'user', login, role, scopes: undefined })

@@ -4,6 +4,8 @@ import { answerPage, type Handlers, linkHeader, pageOf } from './github-call.ts'
 import { notFound, Refusal } from './github-refusal.ts';
 
 const DESCRIPTION_MAX_CHARACTERS = 140;
+/** Of a context and of an address, as the columns of GitHub's database. */
+const TEXT_MAX_CHARACTERS = 255;
 /** Of a commit and context. */
 const STATUSES_MAX = 1000;
 
@@ -13,18 +15,30 @@ function refuseStatus(error: Record<string, string>): Refusal {
   });
 }
 
+/** GitHub's description: "This field is case-insensitive." */
+function isSame(context: string, other: string): boolean {
+  return context.toLowerCase() === other.toLowerCase();
+}
+
 export interface StatusHandlersOptions {
   readonly apiUrl: string;
   readonly repository: string;
   readonly history: GitHistory | undefined;
   readonly answers: AnswerBuilder;
   readonly time: () => string;
+  /** What was written so far, oldest first; filled here. */
+  readonly statuses?: KeptStatus[];
+}
+
+/** A status and the commit that it belongs to. */
+export interface KeptStatus {
+  readonly sha: string;
+  readonly document: StatusDocument;
 }
 
 /** The operations on commit statuses. */
 export function createStatusHandlers(options: StatusHandlersOptions): Handlers {
-  const { apiUrl, repository, history, answers, time } = options;
-  const statuses: Array<{ sha: string; document: StatusDocument }> = [];
+  const { apiUrl, repository, history, answers, time, statuses = [] } = options;
 
   const statusesOf = (sha: string): StatusDocument[] =>
     statuses
@@ -49,7 +63,16 @@ export function createStatusHandlers(options: StatusHandlersOptions): Handlers {
         throw refuseStatus({ field: 'description', message });
       }
       const context = typeof body.context === 'string' ? body.context : 'default';
-      const earlier = statusesOf(sha ?? String(values.sha)).filter((status) => status.context === context);
+      if ([...context].length > TEXT_MAX_CHARACTERS) {
+        const message = `context is too long (maximum is ${TEXT_MAX_CHARACTERS} characters)`;
+        throw refuseStatus({ field: 'context', message });
+      }
+      if (typeof body.target_url === 'string' && !/^https?:\/\//.test(body.target_url)) {
+        throw refuseStatus({ field: 'target_url', message: 'target_url must use http(s) scheme' });
+      }
+      const earlier = statusesOf(sha ?? String(values.sha)).filter((status) =>
+        isSame(status.context, context),
+      );
       if (earlier.length >= STATUSES_MAX) {
         throw refuseStatus({ message: 'This SHA and context has reached the maximum number of statuses.' });
       }
@@ -75,8 +98,10 @@ export function createStatusHandlers(options: StatusHandlersOptions): Handlers {
     'repos/get-combined-status-for-ref': async (call) => {
       const sha = await resolveForStatus(String(call.values.ref));
       const newest = new Map<string, StatusDocument>();
-      for (const status of statusesOf(sha))
-        if (!newest.has(status.context)) newest.set(status.context, status);
+      for (const status of statusesOf(sha)) {
+        const name = status.context.toLowerCase();
+        if (!newest.has(name)) newest.set(name, status);
+      }
       const latest = [...newest.values()];
       const has = (...states: string[]): boolean => latest.some((status) => states.includes(status.state));
       const url = `${apiUrl}/repos/${repository}/commits/${sha}`;

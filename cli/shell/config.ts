@@ -147,6 +147,14 @@ const MinIterations = v.union(
   MIN_ITERATIONS_WORDS,
 );
 
+/** What a commit status may be called. */
+export const STATUS_CONTEXT_WORDS = 'must be one line of at most 255 characters';
+
+/** Whether GitHub takes it as the context of a commit status. */
+export function isStatusContext(text: string): boolean {
+  return text.trim() !== '' && [...text].length <= 255 && !/[\p{Cc}\u2028\u2029]/u.test(text);
+}
+
 export const MetricSchema = v.pipe(
   Mapping,
   mapping({
@@ -283,6 +291,10 @@ export const ConfigSchema = v.pipe(
     baseline: setting(
       BaselineSchema,
       'What to compare with. With several, a regression against one of them counts. Default: the base branch.',
+    ),
+    status: setting(
+      v.pipe(Text, v.check(isStatusContext, STATUS_CONTEXT_WORDS)),
+      "Context of the commit status for the verdict; the base branch's file decides. Default: none.",
     ),
     alpha: setting(
       v.pipe(AnyNumber, v.gtValue(0, 'must be greater than 0'), v.maxValue(0.5, 'must be at most 0.5')),

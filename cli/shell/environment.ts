@@ -136,6 +136,11 @@ export function readGithubToken(env: Environment): string | undefined {
   return (env.GH_TOKEN ?? env.GITHUB_TOKEN)?.trim();
 }
 
+/** The job's own token: `GITHUB_TOKEN`, where there is one. What it writes comes from GitHub Actions, which a rule can demand. */
+export function readJobToken(env: Environment): string | undefined {
+  return (env.GITHUB_TOKEN ?? env.GH_TOKEN)?.trim();
+}
+
 /**
  * The environment of a run, with what a `.env` file in the working directory adds. Actions runs ignore the file: a pull
  * request could commit one that sends the keys elsewhere.

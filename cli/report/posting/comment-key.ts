@@ -70,7 +70,7 @@ function readNames(options: Options): Names {
 }
 
 function resolveOwnNames({ config, target }: Options): Names {
-  return resolveNames({}, config, { repository: target.pullRequest?.repository }, undefined);
+  return resolveNames({}, config, { repository: target.repository }, undefined);
 }
 
 /**
@@ -83,6 +83,6 @@ export function hashOwnPipeline(options: Options): Promise<string> {
 }
 
 function hashNames(names: Names, { github, target }: Options): Promise<string> {
-  const repository = identifyPipelineRepository(target.pullRequest?.repository, github.serverUrl, undefined);
+  const repository = identifyPipelineRepository(target.repository, github.serverUrl, undefined);
   return hashPipeline({ repository, ...names });
 }

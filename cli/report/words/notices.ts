@@ -49,7 +49,8 @@ export function composeNotices(report: Report): Phrase[] {
     pullRequest?.isClosed === true &&
       isUnderWay &&
       phrase`${strong('The pull request is closed, so nothing updates this comment any more.')} The training has not ended: see its page in ClearML.`,
-    commit?.isCurrent === false &&
+    pullRequest !== null &&
+      commit?.isCurrent === false &&
       phrase`${strong('This report is about an older commit.')} The pull request is now at ${head.slice(0, 10)}.`,
     ...composeLostParams(report),
     explainSilence(report),
@@ -167,7 +168,7 @@ function explainMissingBaseline(report: Report): Phrase | undefined {
     case 'no-github':
       return baseline.problem === null
         ? words('The baseline is unknown: GitHub was not asked, because no token is set.')
-        : phrase`The baseline is unknown: ${baseline.problem}. The token needs the permission ${'contents: read'}.`;
+        : phrase`The baseline is unknown: ${baseline.problem}.${baseline.isRefused ? phrase` The token needs the permission ${'contents: read'}.` : []}`;
     case 'no-pipeline':
       return phrase`No baseline: ${'launch-training-task'} did not launch this task, so its pipeline is unknown. Name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`;
     case 'no-branch':

@@ -1,0 +1,149 @@
+import {
+  type CommentIdentity,
+  hasAnyMarker,
+  hasMarker,
+  type PullRequestComment,
+} from '../../github/comments.ts';
+import { type CommitStatus, type FoundStatus, MAX_DESCRIPTION_LENGTH } from '../../github/statuses.ts';
+import { EXIT_CODES, failUsage } from '../../shell/failure.ts';
+import type { Session } from '../../shell/program.ts';
+import type { Redact } from '../../shell/redaction.ts';
+import { writePlain } from '../../text/phrase.ts';
+import { toSingleLine } from '../../text/single-line.ts';
+import { listUses } from '../../training/uses.ts';
+import { chooseStatusContext } from '../base-settings.ts';
+import { listCodeIds } from '../baseline/baseline.ts';
+import type { Connection } from '../connection.ts';
+import type { Options } from '../options.ts';
+import type { Report } from '../report.ts';
+import type { ReportedTask } from '../reported-task.ts';
+import type { ReportSources } from '../sources.ts';
+import { composeHeading } from '../words/heading.ts';
+
+/** What a status is written with. */
+interface StatusQuestion {
+  readonly sources: ReportSources;
+  readonly options: Options;
+  readonly connection: Connection;
+  readonly session: Session;
+  /** Where the report is; undefined if it is no comment. */
+  readonly commentUrl: string | undefined;
+  /** Tells our comment from those of other pipelines. */
+  readonly identity: CommentIdentity;
+  /** The pull request's comments. */
+  readonly comments: readonly PullRequestComment[];
+}
+
+/**
+ * Sets the commit status to the report's verdict, if the settings or `--status` ask for one. It is written once as pending,
+ * once as final, and again only if the verdict changes: GitHub keeps every status.
+ *
+ * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context
+ */
+export async function publishStatus(report: Report, question: StatusQuestion): Promise<void> {
+  const { sources, options, connection, session, commentUrl } = question;
+  const context = await chooseStatusContext(sources, options);
+  if (context === undefined) return;
+  const commit = findStatusCommit(sources, options);
+  if (commit === undefined) {
+    session.voice.warn(
+      `the commit status ${context} is not set: these tasks are not known to train the commit that it belongs to`,
+    );
+    return;
+  }
+  const status: CommitStatus = {
+    state: chooseState(report),
+    description: describeVerdict(report, session.redact),
+    targetUrl: session.redact(commentUrl ?? report.tasks[0]?.url ?? ''),
+  };
+  const board = await connection.openStatuses(context);
+  const found = await board.findNewest(commit);
+  checkOwner(found, context, question);
+  if (found !== undefined && isSameVerdict(found, status)) return;
+  await board.write(commit, status);
+  session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
+}
+
+/** Where the training could not show what the code is worth. */
+const INFRASTRUCTURE: ReadonlySet<string> = new Set(['worker-lost', 'never-started']);
+
+/** The state for a verdict. An objection that blocks nothing is a success, and its words say so. */
+export function chooseState({ verdict, gate, failure }: Report): CommitStatus['state'] {
+  switch (verdict) {
+    case 'pending':
+      return 'pending';
+    case 'failed':
+      return failure !== null && INFRASTRUCTURE.has(failure.kind) ? 'error' : 'failure';
+    case 'regression':
+    case 'undecided':
+      if (gate?.exitCode === EXIT_CODES.done) return 'success';
+      return verdict === 'regression' ? 'failure' : 'error';
+    case 'none':
+    case 'pass':
+      return 'success';
+  }
+}
+
+/** The comment's first line without Markdown, cut to what GitHub takes. Secrets go first: half of one is not recognised. */
+export function describeVerdict(report: Report, redact: Redact): string {
+  const line = toSingleLine(redact(writePlain(composeHeading(report))), Number.POSITIVE_INFINITY);
+  if (line.length <= MAX_DESCRIPTION_LENGTH) return line;
+  let cut = '';
+  for (const character of line) {
+    if (cut.length + character.length >= MAX_DESCRIPTION_LENGTH) break;
+    cut += character;
+  }
+  return `${cut.trimEnd()}…`;
+}
+
+/**
+ * The commit that the status belongs to: the event's own, or the one that a run by hand names, if the tasks were trained
+ * for it; else the pull request's newest. undefined if that is not what was trained.
+ */
+function findStatusCommit(
+  { tasks, isCurrent, pullRequest }: ReportSources,
+  { sources: { expected, pullRequest: number }, target }: Options,
+): string | undefined {
+  const [first, ...others] = tasks;
+  if (first === undefined || !others.every((task) => isSameTraining(task, first))) return undefined;
+  const newest = pullRequest?.headCommit;
+  const named = expected?.headCommit ?? (number === undefined ? undefined : target.commit);
+  if (named === undefined) {
+    if (number === undefined) return first.script.commit;
+    return isCurrent === true ? newest : undefined;
+  }
+  if (isCurrent === true && (number === undefined || newest === named)) return named;
+  const use = number === undefined ? undefined : listUses(first.runtime).get(number);
+  return first.script.commit === named || use?.commit === named ? named : undefined;
+}
+
+function isSameTraining(task: ReportedTask, other: ReportedTask): boolean {
+  const ids = listCodeIds(other);
+  return task.script.commit === other.script.commit || listCodeIds(task).some((id) => ids.includes(id));
+}
+
+/** The verdict's own word at the start of a description. */
+const VERDICT_WORD = /^(?:Regression|Undecided|Pass|Not judged)\b/;
+
+function isSameVerdict(found: FoundStatus, { state, description, targetUrl }: CommitStatus): boolean {
+  if (found.state !== state) return false;
+  if (state === 'pending') return true;
+  const [before, now] = [found.description, description].map((text) => VERDICT_WORD.exec(text)?.[0]);
+  return before === now && found.targetUrl === targetUrl;
+}
+
+/** A status that leads to the comment of another pipeline, or of another leg of a matrix, is not ours to replace. */
+function checkOwner(
+  found: FoundStatus | undefined,
+  context: string,
+  { commentUrl, comments, identity }: StatusQuestion,
+): void {
+  if (found === undefined || found.targetUrl === commentUrl) return;
+  const body = comments.find(({ url }) => url === found.targetUrl)?.body;
+  if (body === undefined || !hasAnyMarker(body)) return;
+  if (identity.markers.some((marker) => hasMarker(body, marker)) || identity.isKin(body)) return;
+  throw failUsage(
+    `the commit status ${context} carries the verdict of another comment: ${found.targetUrl}`,
+    'Each pipeline, and each leg of a matrix, needs a commit status of its own: name another context, by the setting status or by --status.',
+  );
+}
