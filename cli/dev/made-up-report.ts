@@ -6,6 +6,7 @@ import { buildReport, type Report } from '../report/report.ts';
 import type { ReportedTask } from '../report/reported-task.ts';
 import type { ReportSources } from '../report/sources.ts';
 import type { Metric } from '../training/metrics.ts';
+import { formatCompareUrl } from '../training/task.ts';
 
 /** A metric that was reported at every iteration from 0 to 10. */
 export function makeMetric(title: string, series: string, fields: Partial<Metric> = {}): Metric {
@@ -124,6 +125,7 @@ export function makeReport(
       seedParam: 'Args/seed',
       webHost: 'https://app.clear.ml',
       urlOf: ({ id, projectId }) => `https://app.clear.ml/projects/${projectId}/tasks/${id}/output/log`,
+      compareUrlOf: (own, others) => formatCompareUrl('https://app.clear.ml', own, others, undefined),
       nowMs: Date.UTC(2026, 0, 1, 0, 3),
     },
   );

@@ -24,6 +24,8 @@ function makeCurve(length: number, valueAt: (at: number) => unknown): Curve {
   return cleanCurve(x, x.map(valueAt));
 }
 
+const draw = (curve: Curve, name = 'this PR') => ({ curve, name, color: '#0969DA' });
+
 const NASTY: ReadonlyArray<readonly [string, Curve]> = [
   ['not a number among others', makeCurve(50, (at) => (at % 7 === 0 ? Number.NaN : at))],
   [
@@ -47,9 +49,9 @@ const NASTY: ReadonlyArray<readonly [string, Curve]> = [
 ];
 
 test('mermaid draws every series that a training may report, beside a baseline too', async () => {
-  const baseline = { curve: makeCurve(40, (at) => at / 3), color: '#9A6700' };
+  const baseline = { curve: makeCurve(40, (at) => at / 3), name: 'main', color: '#9A6700' };
   const charts = NASTY.flatMap(([name, curve]) =>
-    [[{ curve, color: '#0969DA' }], [baseline, { curve, color: '#0969DA' }]].map((lines) => ({
+    [[draw(curve)], [baseline, draw(curve)]].map((lines) => ({
       name,
       text: drawChart(lines)?.mermaid ?? '',
     })),
@@ -67,6 +69,18 @@ test('mermaid draws every series that a training may report, beside a baseline t
     return isBroken ? [`${name}: ${paths.join(' ') || 'no line'}`] : [];
   });
   expect(problems).toEqual([]);
+});
+
+test.each([
+  ['a short name', 'main', 'main'],
+  ['a name that is long and wide', 'W'.repeat(300), `${'W'.repeat(23)}…`],
+  ['a hostile name', '"] \n<b>', 'baseline'],
+])('mermaid draws a legend with the lines’ names: a branch of %s', async (_, name, shown) => {
+  const curve = makeCurve(50, (at) => at * 123_456.789);
+  const chart = drawChart([draw(curve, name), draw(curve)]);
+  const [drawing] = await drawMermaid(page, [chart?.mermaid ?? '']);
+  const labels = [...JSON.stringify(drawing).matchAll(/>([^<>]+)<\/text>/g)].map(([, text]) => text);
+  expect(labels).toEqual(expect.arrayContaining([shown, 'this PR']));
 });
 
 test.each([

@@ -15,6 +15,7 @@ import {
   run,
   setUpComments,
   startProxy,
+  writeSettings,
 } from './comment-setup.ts';
 
 setUpComments();
@@ -93,6 +94,12 @@ describe('compared with the base', () => {
     const file = join(directory, 'event.json');
     writeFileSync(file, JSON.stringify(await github.pullRequestEvent(7, 'synchronize')));
     return file;
+  }
+
+  async function startCommit(commit: string): Promise<string> {
+    const id = await launchTask(commit);
+    await driver.startTask(id);
+    return id;
   }
 
   const textOf = () => github.comments(7)[0]?.body ?? '';
@@ -260,11 +267,66 @@ describe('compared with the base', () => {
     expect((await run([task, '--baseline', 'main'])).exitCode).toBe(2);
   });
 
-  test('no baseline is said, with the way to get one; the code under test is never its own', async () => {
+  test('the first result is told as that; the code under test is never its own baseline', async () => {
     await trainCommit(head, { event: 'pull_request', params: { lr: '7' } });
-    await run([await trainCommit(head, { event: 'pull_request' })]);
-    expect(textOf()).toContain('No baseline: none of the 2 commits of `main`');
+    const { exitCode } = await run([await trainCommit(head, { event: 'pull_request' })]);
+    expect(exitCode).toBe(0);
+    expect(textOf()).toContain(
+      '**This is the first result:** no earlier training of `main` was found. Merging this pull request gives the next one its baseline.',
+    );
+    expect(textOf()).not.toContain('No baseline');
   });
+
+  test.each([
+    ['the command line', ['--baseline', 'branch:mian']],
+    ['the settings', ['--config', 'settings.yml']],
+  ])(
+    'a branch that GitHub does not know, named by %s, is said in the comment and the log',
+    async (_, args) => {
+      writeSettings(
+        'baseline: { branch: mian }\nmetrics: [{ metric: test_accuracy/accuracy, goal: maximize, gate: fail }]\n',
+      );
+      for (const [train, exitCode] of [
+        [launchTask, 0],
+        [trainCommit, args.includes('--config') ? 6 : 0],
+      ] as const) {
+        const task = await train(head, { event: 'pull_request' });
+        const told = await run([task, ...args, ...(train === launchTask ? ['--no-gate'] : [])]);
+        expect(told).toMatchObject({
+          exitCode,
+          stderr: expect.stringContaining(
+            'warning: GitHub knows no branch mian in this repository. The pull request’s base branch is main.',
+          ),
+        });
+        expect(textOf()).toContain('No baseline: GitHub knows no branch `mian` in this repository.');
+      }
+    },
+  );
+
+  test('a branch that shares no commit is said as that, and no mistake', async () => {
+    repository.git('checkout', '--quiet', '--orphan', 'other');
+    repository.commit('Begin anew', { 'train.py': 'z' });
+    repository.git('checkout', '--quiet', 'topic');
+    const task = await trainCommit(head, { event: 'pull_request' });
+    const { stderr } = await run([task, '--baseline', 'branch:other']);
+    expect(stderr).not.toContain('warning');
+    expect(textOf()).toContain('GitHub knows no common ancestor of this commit and `other`');
+  });
+
+  test.each([
+    ['failed', async () => driver.failTask(await startCommit(base))],
+    ['was aborted', async () => driver.call('tasks.stopped', { task: await startCommit(base) })],
+    ['was a trial', () => trainCommit(base, { event: 'workflow_dispatch' })],
+  ])(
+    'no baseline is said, with the way to get one, where the training of the base %s',
+    async (_, trainBase) => {
+      await trainBase();
+      await run([await trainCommit(head, { event: 'pull_request' })]);
+      expect(textOf()).toContain('No baseline: none of the 2 commits of `main`');
+      expect(textOf()).toContain('launch it there once');
+      expect(textOf()).not.toContain('first result');
+    },
+  );
 
   test('a token that may not read the commits still posts, and says what it lacks', async () => {
     await replaceGithub({
@@ -311,11 +373,11 @@ describe('compared with the base', () => {
     await trainCommit(base);
     const task = await launchTask(head, { event: 'pull_request' });
     await run([task]);
-    expect(textOf()).toMatch(/### `train` is waiting in the queue `default`, number \d+ of \d+/);
+    expect(textOf()).toMatch(/### ⏳ `train` is waiting in the queue `default`, number \d+ of \d+/);
     await driver.startTask(task);
     await driver.reportScalars(task, 'loss', 'train', [2, 1]);
     await run([task]);
-    expect(textOf()).toContain('### `train` is running, iteration 1, about 33% of the baseline’s length');
+    expect(textOf()).toContain('### 🏃 `train` is running, iteration 1, about 33% of the baseline’s length');
     expect(textOf()).toContain('| Metric | So far | `main` | Curve |');
     expect(github.comments(7)).toHaveLength(1);
     await driver.call('tasks.stop', { task, force: true });
@@ -333,7 +395,7 @@ describe('compared with the base', () => {
     ]);
     await driver.failTask(task);
     await run([task]);
-    expect(textOf()).toContain('### `train` failed: `ValueError: no such thing`');
+    expect(textOf()).toContain('### 💥 `train` failed: `ValueError: no such thing`');
     expect(textOf()).toContain(`[\`train.py:3\`](${github.serverUrl}/acme/digits/blob/${head}/train.py#L3)`);
     expect(textOf()).toContain('    main()\nValueError: no such thing\n```');
   });

@@ -31,11 +31,15 @@ test('three seeds that are worse than the base’s three are a regression: exit 
     },
   ]);
   expect(body.split('\n')[1]).toBe(
-    '### **Regression**: `train`: `test/accuracy` **0.705**, -0.2 (worse) against `main`',
+    '### ❌ **Regression**: `train`: `test/accuracy` **0.705**, -0.2 (worse) against `main`',
   );
-  expect(body).toMatch(
-    /\| `test\/accuracy` \| \*\*regression\*\* \| 0\.705 \| 0\.905\u00a0±\u00a00\.0\d+ \| -0\.2 \| t-test, p\u00a0<\u00a00\.001, 3\u00a0runs\u00a0against\u00a03 \|/,
-  );
+  // One row tells the metric, with one ±; the words below say how it was judged.
+  expect(body.match(/^\| `test\/accuracy`.*$/gm)).toEqual([
+    expect.stringMatching(
+      /^\| `test\/accuracy` \| \*\*regression\*\* \| \*\*0\.705\*\* \| 0\.905 \| -0\.2 \(-22\.1%\) \*\*▼\u00a0worse\*\* \| ±\u00a00\.0\d+ \|/,
+    ),
+  ]);
+  expect(body).toContain('| Metric | Verdict | This pull request | `main` | Change | Noise |');
   expect(body).toContain(
     'Worse by 0.2. Chance alone makes fewer than 0.1% of unchanged pull requests look this bad.',
   );

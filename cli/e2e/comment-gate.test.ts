@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { startFaultProxy } from '../dev/fault-proxy.ts';
 import {
@@ -28,7 +30,41 @@ test('a metric that blocks is named before one that only warns', async () => {
   const warned = '{ metric: a/warned, goal: maximize, tolerance: 0.1, gate: warn }';
   const { exitCode, body } = await judge(tasks, GATED.replace('[', `[${warned}, `));
   expect(exitCode).toBe(5);
-  expect(body).toContain('### **Regression**: `train`: `test/accuracy` **0.705**');
+  expect(body).toContain('### ❌ **Regression**: `train`: `test/accuracy` **0.705**');
+});
+
+test('each gated metric has one row in the whole comment, however many there are', async () => {
+  const names = Array.from({ length: 25 }, (_, index) => `class_${index}`);
+  const tasks = { base: await train(base, []), head: await train(head, []) };
+  for (const name of names) {
+    await driver.reportScalars(tasks.base, 'recall', name, [0.9]);
+    await driver.reportScalars(tasks.head, 'recall', name, [name === 'class_7' ? 0.1 : 0.9]);
+  }
+  await driver.reportScalars(tasks.head, 'epoch', 'time', [3]);
+  const rules = 'metrics: [{ metric: recall/*, goal: maximize, tolerance: 0.1, gate: fail }]';
+  const { exitCode, body } = await judge(tasks.head, rules);
+  expect(exitCode).toBe(5);
+  const rows = [...body.matchAll(/^\| `(recall\/\w+)` \| (\S+) \|/gm)].map(([, name, verdict]) => [
+    name,
+    verdict,
+  ]);
+  expect(rows[0]).toEqual(['recall/class_7', '**regression**']);
+  expect(rows.map(([name]) => name).sort()).toEqual(names.map((name) => `recall/${name}`).sort());
+  expect(body).toContain(
+    '| `recall/class_7` | **regression** | **0.1** | 0.9 | -0.8 (-88.9%) **▼\u00a0worse** | unknown |',
+  );
+});
+
+test('a template of one’s own may show the gate’s table apart, or its words alone', async () => {
+  await trainSeeds(base, [0.9, 0.91, 0.905]);
+  const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
+  writeFileSync(join(directory, 'own.md'), '{{gate}}\n\n---\n\n{{judgement}}');
+  const { body } = await judge(tasks, GATED, ['--template', 'own.md']);
+  const [apart = '', alone = ''] = body.split('\n---\n');
+  expect(apart).toMatch(
+    /^\| Gated metric \| Verdict \|.*\n.*\n\| `test\/accuracy` \| \*\*regression\*\* \| 0\.705 \|.*t-test/m,
+  );
+  expect(alone.trim()).toMatch(/^- `test\/accuracy`: Worse by 0\.2\./);
 });
 
 test('a change within the noise passes, and says what it could have missed', async () => {
@@ -36,7 +72,7 @@ test('a change within the noise passes, and says what it could have missed', asy
   const { exitCode, verdict, body, metrics } = await judge(await trainSeeds(head, [0.899, 0.909, 0.921]));
   expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'pass' });
   expect(metrics[0].verdict).toBe('pass');
-  expect(body).toContain('### **Pass**: `train`');
+  expect(body).toContain('### ✅ **Pass**: `train`');
   expect(body).toMatch(/These runs detect a loss of 0\.0\d+ in 4 of 5 cases/);
 });
 
@@ -45,7 +81,7 @@ test('a gate that only warns, and --no-gate, say regression and exit 0', async (
   const tasks = await trainSeeds(head, [0.7, 0.71, 0.705]);
   const warned = await judge(tasks, GATED.replace('fail', 'warn'));
   expect(warned).toMatchObject({ exitCode: 0, verdict: 'regression' });
-  expect(warned.body).toContain('### **Regression** (a warning only): `train`');
+  expect(warned.body).toContain('### 🔔 **Regression** (a warning only): `train`');
   expect(await judge(tasks, GATED, ['--no-gate'])).toMatchObject({ exitCode: 0, verdict: 'regression' });
 });
 
@@ -66,12 +102,45 @@ test('what the base has not yet, blocks nothing; what it has elsewhere, is undec
   const tasks = await trainSeeds(head, [0.7, 0.71]);
   const first = await judge(tasks);
   expect(first).toMatchObject({ exitCode: 0, verdict: 'none' });
-  expect(first.body).toContain('### **Not judged**: `train`: `test/accuracy`');
+  expect(first.body).toContain('### 🏁 **Not judged**: `train`: `test/accuracy`');
   expect(first.body).toContain('The base branch has no history yet');
   await train(later, [0.9]);
   const second = await judge(tasks);
   expect(second).toMatchObject({ exitCode: 6, verdict: 'undecided' });
   expect(second.body).toContain('but at no commit that was searched');
+});
+
+test('the first day is said once for all gated metrics, without a row that tells nothing', async () => {
+  const rules =
+    'metrics: [{ metric: test/accuracy, goal: maximize, gate: fail }, { metric: test/loss, goal: minimize, gate: fail }]';
+  const task = await train(head, [0.7]);
+  await driver.reportScalars(task, 'test', 'loss', [0.5]);
+  const { exitCode, verdict, body } = await judge(task, rules);
+  expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'none' });
+  expect(body.match(/The base branch has no history yet/g)).toHaveLength(1);
+  expect(body).toContain(
+    '**This is the first result:** no earlier training of `main` was found. The base branch has no history yet, so there is nothing to compare with. A single run does not show how much runs differ by chance; several seeds would. Merging this pull request gives the next one its baseline.',
+  );
+  expect(body).toContain('| Metric | Value |\n| - | -: |\n| `test/accuracy` | **0.7** |');
+  expect(body).not.toMatch(/none of the|The gate|\| – \|/);
+});
+
+test('a problem of the first training itself is not lost', async () => {
+  const { verdict, body } = await judge(
+    await train(head, [0.7]),
+    GATED.replace('[', '[{ metric: no/such, goal: maximize, gate: fail }, '),
+  );
+  expect(verdict).toBe('undecided');
+  expect(body).toContain('This is the first result');
+  expect(body).toContain('| `no/such` | **undecided** |');
+  expect(body).toMatch(/^- `no\/such`: A task did not report it/m);
+});
+
+test.each(['failed', 'none'] as const)('a base commit whose training is %s is no first day', async (end) => {
+  await train(base, [0.9], { end });
+  const { body } = await judge(await train(head, [0.7]));
+  expect(body).not.toContain('first result');
+  expect(body).toContain(end === 'failed' ? 'none of the 2 commits' : 'is still being trained');
 });
 
 test('a branch that was trained only in pull requests is one with a history, for a pull request off an older commit', async () => {
@@ -155,7 +224,7 @@ test.each<[string, string, { readonly settings?: string; readonly training?: Tra
   await train(base, [0.9]);
   const { exitCode, verdict, body } = await judge(await train(head, [0.89], training), settings);
   expect({ exitCode, verdict }).toEqual({ exitCode: 6, verdict: 'undecided' });
-  expect(body).toContain('### **Undecided**: `train`');
+  expect(body).toContain('### ❓ **Undecided**: `train`');
   expect(body).toContain(words);
 });
 

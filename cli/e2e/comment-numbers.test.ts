@@ -50,7 +50,7 @@ describe('without a gate a number that is none', () => {
     );
     const shown = `not a number (reported as ${values.at(-1)})`;
     expect({ exitCode, verdict }).toEqual({ exitCode: 0, verdict: 'none' });
-    expect(body).toContain(`### \`train\`: \`test/loss\` was ${shown}\n`);
+    expect(body).toContain(`### 🏁 \`train\`: \`test/loss\` was ${shown}\n`);
     expect(body).toContain(`| \`test/loss\` | ${shown} | 0.5 | – |`);
     expect(body).not.toMatch(/better|worse/);
     expect(metrics[0]).toMatchObject({ metric: 'test/loss', value: null, baseline: 0.5, change: null });
@@ -170,7 +170,7 @@ test('a constant metric is drawn as constant', async () => {
   expect(new Set(json.curves[0].task.y).size).toBe(1);
   expect(new Set(json.curves[0].baseline.y).size).toBe(1);
   expect(json.metrics[0]).toMatchObject({ value: 0.9, change: 0, effect: 'same', sparkline: '▅'.repeat(12) });
-  const [line = ''] = body.match(/line \[.*\]/) ?? [];
+  const [, line = ''] = body.match(/line .*(\[.*\])/) ?? [];
   expect(new Set(line.match(/[\d.]+/g)).size).toBe(1);
 });
 
@@ -183,7 +183,7 @@ test('two processes that write one task, and a training that reports nothing, ar
   expect(body).toContain('> **The last writer won:** `test/loss` has 2 reports for each iteration');
   const silent = await report(await train(head, []));
   expect(silent.json.noMetrics).toEqual({ frameworks: [] });
-  expect(silent.body).toContain('### `train` completed without any metric');
+  expect(silent.body).toContain('### 🏁 `train` completed without any metric');
 });
 
 describe('an honest 0 is a number:', () => {

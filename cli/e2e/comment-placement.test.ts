@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { createPatientClock } from '../dev/patient-clock.ts';
 import {
   directory,
+  driver,
   github,
   makeEnv,
   replaceGithub,
@@ -30,6 +32,25 @@ describe('the one comment', () => {
     await run([task]);
     await run([task]);
     expect(github.comments(7).filter(({ author }) => author !== 'ada')).toHaveLength(1);
+  });
+
+  test('is not edited again where the time of the report is all that passed since it was posted', async () => {
+    const proxy = await startProxy(github.apiUrl);
+    // A single number: the draft lacks its curve, which shows nothing.
+    const task = await driver.createTask({ name: 'train digits' });
+    await driver.call('tasks.enqueue', { task, queue_name: 'default' });
+    await driver.startTask(task);
+    await driver.reportScalars(task, 'test_accuracy', 'accuracy', [0.97]);
+    await driver.completeTask(task);
+    const clock = createPatientClock();
+    let passedMs = 0;
+    const now = () => {
+      passedMs += 1000;
+      return clock.now() + passedMs;
+    };
+    await run([task], makeEnv({ GITHUB_API_URL: proxy.url }), { ...clock, now });
+    expect(github.comments(7)[0]?.body).toMatch(/Reported \d{4}-\d\d-\d\d [\d:]{8} UTC/);
+    expect(proxy.seen.filter(({ method }) => method === 'PATCH')).toEqual([]);
   });
 
   test('is found at the end of 3,000 others, the first of which carries its marker too, in a request a page', async () => {

@@ -162,6 +162,7 @@ describe('launch', () => {
           [[], [], { HTTP_PROXY: 'proxy.local:3128' }, true],
           [[], [], { HTTP_PROXY: 'http://[bad' }, true],
           [[['--param', '__proto__=x']], [], {}, true],
+          [[], [], { GITHUB_SERVER_URL: 'github' }, true],
         ],
       },
     );

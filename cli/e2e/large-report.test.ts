@@ -91,7 +91,7 @@ test('the curves of more tasks than ClearML takes in one request, or answers soo
   const watched = await startFaultProxy(sandbox.clearml.apiHost);
   const text = await printComment(tasks, { CLEARML_API_HOST: watched.url });
   await watched.close();
-  expect(text).toContain('line [4, 2, 1, 0.5]');
+  expect(text).toContain('line "this PR" [4, 2, 1, 0.5]');
   expect(text).not.toContain('did not answer');
   const asked = watched.seen.filter(({ path }) =>
     path.endsWith('events.multi_task_scalar_metrics_iter_histogram'),
@@ -102,5 +102,5 @@ test('the curves of more tasks than ClearML takes in one request, or answers soo
 
 test.each(['__proto__', 'constructor', 'prototype'])('a metric titled %s has its curve', async (title) => {
   const text = await printComment([await reportCurves(title)]);
-  expect(text).toContain('line [4, 2, 1, 0.5]');
+  expect(text).toContain('line "this PR" [4, 2, 1, 0.5]');
 });

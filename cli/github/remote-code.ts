@@ -64,7 +64,9 @@ export async function askForTokenRights(
 /** `owner/name`; undefined where the clone URL leads elsewhere. */
 function identifyOnGithub(cloneUrl: string, { serverUrl }: GithubRun): string | undefined {
   const [host, ...path] = identifyRepository(cloneUrl).split('/');
-  return host === new URL(serverUrl).hostname && path.length === 2 ? path.join('/') : undefined;
+  return URL.canParse(serverUrl) && host === new URL(serverUrl).hostname && path.length === 2
+    ? path.join('/')
+    : undefined;
 }
 
 async function askGithub<T>(

@@ -6,7 +6,7 @@ import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, type Settled, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { writePlain } from '../text/phrase.ts';
-import { formatTaskUrl } from '../training/task.ts';
+import { formatCompareUrl, formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
 import type { Connection } from './connection.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
@@ -23,6 +23,7 @@ import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
+import { explainUnknownBranch } from './words/notices.ts';
 
 export { readTemplates } from './template.ts';
 
@@ -53,7 +54,9 @@ export async function publishReport(
 ): Promise<ExitCode> {
   const { options, session, connection, templates } = publication;
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
-  const name = await nameComment(gathered.tasks, options, session.redact);
+  // One time for both texts: a draft that lacks nothing needs no update.
+  const nowMs = session.clock.now();
+  const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
   const written = Promise.all([whole, settings]).then(([sources, compared]) => {
@@ -73,6 +76,7 @@ export async function publishReport(
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
   const { report, text, exitCode } = await written;
+  warnOfBranches(report, session);
 
   // With thousands of metrics the document has several MB.
   const tell = (short: string) => {
@@ -161,7 +165,7 @@ export async function publishGone(
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
-  { key }: CommentName,
+  { key, nowMs }: CommentName & { readonly nowMs: number },
   { options, session, connection, templates }: Publication,
 ): Written {
   const { access, config, flags, github, target } = options;
@@ -181,7 +185,9 @@ function writeReport(
     seedParam,
     webHost: access.webHost,
     urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
-    nowMs: session.clock.now(),
+    compareUrlOf: (own, others) =>
+      formatCompareUrl(access.webHost, own, others, connection.clearml.apiVersion),
+    nowMs,
   });
   const shown = config.comment === 'recreate' ? formatShown(report.verdict) : undefined;
   const text = renderComment(report, key, templates.comment, shown);
@@ -213,6 +219,14 @@ async function placeReport(
     giveUpAtMs: connection.postUntilMs,
     signal: connection.signal,
   });
+}
+
+/** Of a mistake in `--baseline` or the settings, which the comment shows to others only. */
+function warnOfBranches({ baseline, anchors, pullRequest }: Report, { voice }: Session): void {
+  for (const { reason, name } of [baseline, ...anchors]) {
+    if (reason === 'no-such-branch')
+      voice.warn(writePlain(explainUnknownBranch(name ?? '', pullRequest?.baseBranch ?? null)));
+  }
 }
 
 /** Further metrics are in the comment. */

@@ -26,6 +26,29 @@ export function listGateRows({ gate, phase }: Pick<Report, 'gate' | 'phase'>): G
     .sort((a, b) => ORDER.indexOf(verdictOf(a)) - ORDER.indexOf(verdictOf(b)));
 }
 
+/**
+ * The gate's rows with words of their own. On the first day the others all say the same: that is told once.
+ *
+ * @returns `same` with the sentences that the rows left out have in common
+ */
+export function splitFirstRows(report: Pick<Report, 'baseline' | 'gate' | 'phase'>): {
+  readonly rows: readonly GateRow[];
+  readonly same: readonly string[];
+} {
+  const all = listGateRows(report);
+  const isAlike = ({ metric, comparison }: GateRow) =>
+    report.baseline.isFirst &&
+    metric.reasons.length === 0 &&
+    comparison !== undefined &&
+    comparison.reasons.length === 0 &&
+    comparison.notes.every(({ kind }) => kind === 'no-history');
+  const [first] = all.filter(isAlike);
+  return {
+    rows: all.filter((row) => !isAlike(row)),
+    same: first?.comparison === undefined ? [] : explainComparison(first.metric, first.comparison),
+  };
+}
+
 function verdictOf({ metric, comparison }: GateRow): MetricVerdict {
   return metric.reasons.length > 0 ? 'undecided' : (comparison?.verdict ?? metric.verdict);
 }
@@ -68,10 +91,19 @@ export function composeGateRow(row: GateRow): Phrase[] {
 }
 
 /** The metric, with the baseline if there are several. */
-function nameRow({ metric, comparison }: GateRow): Phrase {
+export function nameRow({ metric, comparison }: GateRow): Phrase {
   return comparison === undefined || metric.comparisons.length === 1
     ? phrase`${metric.metric}`
     : phrase`${metric.metric} against ${comparison.baseline}`;
+}
+
+/** How far chance alone moves the metric; empty where nothing was compared. */
+export function composeNoise({ comparison }: GateRow): Phrase {
+  if (comparison === undefined || comparison.base === null) return NOTHING;
+  const { interval, rule } = comparison;
+  if (interval !== null) return words(`\u00b1\u00a0${formatNumber(interval, 2)}`);
+  if (rule === 'deterministic') return words('none\u00a0seen');
+  return rule === 'same-training' ? words('same\u00a0code') : words('unknown');
 }
 
 /** `t-test, p = 0.16, 3 runs against 3`: here and on the base; with non-breaking spaces. */
@@ -86,7 +118,8 @@ function describeRule({ verdict, tolerance, correctedPValue, runs }: Comparison,
   return parts.map((part) => part.replaceAll(/(?<!,) /g, '\u00a0')).join(', ');
 }
 
-function composeVerdict(row: GateRow): Phrase {
+/** The verdict as a word, and whether it only warns. */
+export function composeVerdict(row: GateRow): Phrase {
   const verdict = verdictOf(row);
   const text = verdict === 'none' ? 'not compared' : verdict;
   const force = row.metric.gate === 'warn' ? ' (warns only)' : '';

@@ -2,11 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from '@jest/globals';
 import { readFailureConsoles } from '../dev/failure-consoles.ts';
 import { makeMetric, makeReport, makeReportedTask } from '../dev/made-up-report.ts';
+import { writePlain } from '../text/phrase.ts';
 import type { QueueState } from '../training/task-life.ts';
 import type { Plot } from './drawing/plot.ts';
 import { COMMENT_MAX_LENGTH, renderComment, renderSummary, SUMMARY_MAX_BYTES } from './markdown.ts';
 import type { Report } from './report.ts';
 import { compileTemplate, readTemplates } from './template.ts';
+import { composeHeading } from './words/heading.ts';
 
 const { comment, summary } = await readTemplates('.', undefined);
 
@@ -199,6 +201,41 @@ test('several tasks are listed by their seeds, in order, else by number, and not
   expect(leadOf(['1', '1'])).toMatch(/: \[task 1\], \[task 2\] · /);
   expect(leadOf(['1', undefined])).toMatch(/: \[task 1\], \[task 2\] · /);
   expect(leadOf(Array.from({ length: 12 }, (_, index) => String(index)))).toMatch(/\[`9`\], 2 more · /);
+});
+
+test('the lead says when and by which run it was reported, and leads to both sides’ tasks together', () => {
+  const base = makeReportedTask({ id: '6'.repeat(32) });
+  const render = (baselines: Parameters<typeof makeReport>[1]) =>
+    renderComment(makeReport([makeReportedTask()], baselines), 'key', comment);
+  expect(render([base])).toContain(
+    'Reported 2026-01-01 00:03:00 UTC by this [workflow run](https://github.com/acme/digits/actions/runs/42)\\\n',
+  );
+  const page = `projects/${'2'.repeat(32)}/compare-tasks;ids=${'1'.repeat(32)},${'6'.repeat(32)}/scalars/graph`;
+  expect(render([base])).toContain(` · [side by side in ClearML](https://app.clear.ml/${page})\n`);
+  expect(render([])).not.toContain('side by side');
+  // The same task on both sides.
+  expect(render([makeReportedTask()])).not.toContain('side by side');
+});
+
+test('a chart names its lines and their colours, and says of how many runs a line is the mean', () => {
+  const metrics = [makeMetric('loss', 'train')];
+  const taskOf = (id: string, own = metrics) => makeReportedTask({ id: id.repeat(32), metrics: own });
+  const render = (...args: Parameters<typeof makeReport>) =>
+    renderComment(makeReport(...args), 'key', comment);
+  const seeds = render([taskOf('1'), taskOf('3'), taskOf('5', [])], [taskOf('6')]);
+  expect(seeds).toContain(
+    '**`loss/train`** · blue: this pull request, mean of 2 runs · brown: `main`\n\n```mermaid',
+  );
+  expect(seeds).toMatch(/^ {2}line "main" \[.*\n {2}line "this PR" \[/m);
+  expect(seeds.replaceAll(/^ *plotColorPalette.*$/gm, '')).not.toMatch(/#[0-9A-F]{6}/i);
+  expect(render([taskOf('1')])).toContain('**`loss/train`** · blue: this pull request\n');
+});
+
+test('the heading begins with the state, the text for a log does not', () => {
+  const report = makeReport([makeReportedTask({ status: 'queued' })]);
+  expect(renderComment(report, 'key', comment).split('\n')[1]).toMatch(/^### ⏳ `train` is waiting/);
+  expect(renderSummary(report, summary)).toMatch(/^### ⏳ `train` is waiting/);
+  expect(writePlain(composeHeading(report))).toMatch(/^train is waiting/);
 });
 
 test('a template of one’s own shows no NaN as a number either', () => {

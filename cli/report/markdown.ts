@@ -13,16 +13,30 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/p
 import { EXECUTION_STARTS } from '../training/attempt.ts';
 import { chooseExcerpt } from '../training/console-log.ts';
 import { drawChart } from './drawing/chart.ts';
-import { composeGateRow, composeGateWords, GATE_COLUMNS, type GateRow, listGateRows } from './gate-table.ts';
+import {
+  composeGateRow,
+  composeGateWords,
+  GATE_COLUMNS,
+  type GateRow,
+  splitFirstRows,
+} from './gate-table.ts';
 import type { DoubtedValue, ReportCurve, ReportMetric } from './metrics.ts';
 import { type MetricParts, partMetrics } from './ranking/families.ts';
 import type { Report, ReportFailure } from './report.ts';
-import { writeDetails, writeEnvironment, writeMetrics, writeParams, writePlot } from './tables.ts';
+import {
+  listLeadingRows,
+  writeDetails,
+  writeEnvironment,
+  writeMetrics,
+  writeParams,
+  writePlot,
+} from './tables.ts';
 import type { RenderTemplate, TemplateFunctions, TemplateView } from './template.ts';
 import { composeChange, composeLegend, explainDoubt } from './words/cells.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { composeLead, nameBaseline, STATUS_WORDS } from './words/lead.ts';
 import { composeNotices, composeSettingsWarning } from './words/notices.ts';
+import { markState } from './words/state-mark.ts';
 
 /** GitHub's limit for a comment, in characters. Counted here in UTF-16 units, of which a character may have two. */
 export const COMMENT_MAX_LENGTH = 65_536;
@@ -165,13 +179,17 @@ function createTableCutter(
   report: Report,
   room: Room,
 ): (metrics: readonly ReportMetric[], count: number) => string {
-  const written = new Map<readonly ReportMetric[], readonly string[]>();
+  const written = new Map<string, readonly string[]>();
   return (metrics, count) => {
     if (count === 0) return '';
+    const key = JSON.stringify([metrics.length, metrics[0]?.metric]);
     const lines =
-      written.get(metrics) ??
-      writeMetrics(metrics.slice(0, room.moreMetrics), { ...report, families: [] }).split('\n');
-    written.set(metrics, lines);
+      written.get(key) ??
+      writeMetrics(
+        metrics.slice(0, room.moreMetrics).map((metric) => ({ metric })),
+        report,
+      ).split('\n');
+    written.set(key, lines);
     // The first two lines are the table's head.
     return lines.slice(0, count + 2).join('\n');
   };
@@ -191,10 +209,12 @@ function createView({
   writeOthers: ReturnType<typeof createTableCutter>;
 }): TemplateView {
   const { params, failure } = report;
-  const leading = parts.leading.slice(0, room.leading);
-  const others = Math.min(parts.others.length, room.moreMetrics);
+  const leading = listLeadingRows(report, room);
+  const rest = listRest(parts, leading);
+  const others = Math.min(rest.length, room.moreMetrics);
   const training = Math.min(parts.training.length, room.moreMetrics);
-  const gateRows = listGateRows(report);
+  const { rows: gateRows } = splitFirstRows(report);
+  const judgement = writeList(gateRows.slice(0, room.gateRows).map(composeGateWords));
   const curves = report.curves
     .slice(0, room.curves)
     .map((curve) => writeCurve(curve, report))
@@ -205,7 +225,7 @@ function createView({
     .slice(0, room.plots);
   const leftOut = [
     ...countLeftOut('judged metric', gateRows.length, room.gateRows),
-    ...countLeftOut('metric', countHidden(parts, leading.length, others, training), 0),
+    ...countLeftOut('metric', countUntold(rest.slice(others), leading) + parts.training.length, training),
     ...countLeftOut('chart', report.curves.length, room.curves),
     ...countLeftOut('param', params.length, room.params),
     ...countLeftOut('table', report.plots.length, plots.length),
@@ -213,14 +233,15 @@ function createView({
   ];
   return {
     ...viewNames(report),
-    heading: writeHeading(3, composeHeading(report)),
+    heading: writeHeading(3, phrase`${words(`${markState(report)} `)}${composeHeading(report)}`),
     lead: composeLead(report).map(writeLine).join('\\\n'),
     notices: writeNotices(report, room.settings),
     cause: writeLine(composeCause(report)),
     log: failure === null ? '' : writeLog(failure, room.logLines),
-    gate: writeGate(gateRows.slice(0, room.gateRows)),
-    metrics: writeMetrics(leading.flat(), report),
-    'more-metrics': writeOthers(parts.others, others),
+    gate: writeGate(gateRows.slice(0, room.gateRows), judgement),
+    judgement,
+    metrics: writeMetrics(leading, report),
+    'more-metrics': writeOthers(rest, others),
     'more-metrics-count': formatCount(others),
     training: writeOthers(parts.training, training),
     'training-count': formatCount(training),
@@ -278,12 +299,17 @@ function createFunctions(report: Report): TemplateFunctions {
   };
 }
 
-/** The metrics that stand nowhere; the worst of a row that leads stands there. */
-function countHidden(parts: MetricParts, leading: number, others: number, training: number): number {
-  const isTold = new Set(parts.leading.slice(0, leading).map(([metric]) => metric));
-  const cut = parts.leading.slice(leading).filter(({ length }) => length === 1);
-  const hidden = parts.others.slice(others).filter((metric) => !isTold.has(metric));
-  return cut.length + hidden.length + parts.training.length - training;
+/** What no leading row tells: each series of a family is one of them. */
+function listRest(parts: MetricParts, leading: ReturnType<typeof listLeadingRows>): ReportMetric[] {
+  const told = new Set(leading.flatMap(({ metric, family }) => (family === undefined ? metric.metric : [])));
+  const cut = parts.leading.flatMap((row) => (row.length === 1 ? row : []));
+  return [...cut, ...parts.others].filter(({ metric }) => !told.has(metric));
+}
+
+/** The worst of a family stands in its row. */
+function countUntold(metrics: readonly ReportMetric[], leading: ReturnType<typeof listLeadingRows>): number {
+  const told = new Set(leading.map(({ metric }) => metric.metric));
+  return metrics.filter(({ metric }) => !told.has(metric)).length;
 }
 
 function formatCount(count: number): string {
@@ -333,27 +359,29 @@ function writeAlert(kind: 'NOTE' | 'WARNING', text: string): string {
   return `[!${kind}]\n${text}`.replace(/^(?=.)/gm, '> ').replace(/^$/gm, '>');
 }
 
-/** The judgement in numbers, then in words. */
-function writeGate(rows: readonly GateRow[]): string {
-  if (rows.length === 0) return '';
-  return `${writeTable(GATE_COLUMNS, rows.map(composeGateRow))}\n\n${writeList(rows.map(composeGateWords))}`;
+/** The judgement in numbers, then in words: for a template that shows it apart from the metrics. */
+function writeGate(rows: readonly GateRow[], judgement: string): string {
+  return rows.length === 0 ? '' : `${writeTable(GATE_COLUMNS, rows.map(composeGateRow))}\n\n${judgement}`;
 }
 
-const FRONT_COLOR = '#0969DA';
-const BACK_COLOR = '#9A6700';
+/** The lines of a chart, with the colours in words: `#0969DA` tells a reader nothing. */
+const FRONT = { color: '#0969DA', shade: 'blue', name: 'this PR' };
+const BACK = { color: '#9A6700', shade: 'brown' };
 
-function writeCurve({ metric, task, baseline, leftOut }: ReportCurve, report: Report): string {
-  const back = baseline === null ? [] : [{ curve: baseline, color: BACK_COLOR }];
-  const chart = drawChart([...back, { curve: task, color: FRONT_COLOR }]);
+function writeCurve({ metric, task, baseline, leftOut, runs }: ReportCurve, report: Report): string {
+  const base = report.baseline.by === 'task' ? null : report.baseline.name;
+  const back = baseline === null ? [] : [{ ...BACK, curve: baseline, name: base ?? 'baseline' }];
+  const chart = drawChart([...back, { ...FRONT, curve: task }]);
   if (chart === undefined) return '';
   const isBaselineDrawn = baseline !== null && !chart.omitted.includes(0);
   const ownEnd = task.x.at(-1) ?? chart.to;
   const caption = joinPhrases(
     [
       strong(phrase`${metric}`),
-      // GitHub draws a dot of the colour beside it.
-      phrase`${FRONT_COLOR} this pull request`,
-      isBaselineDrawn ? phrase`${BACK_COLOR} ${nameBaseline(report.baseline)}` : [],
+      words(`${FRONT.shade}: this pull request${describeMean(runs.task)}`),
+      isBaselineDrawn
+        ? phrase`${words(`${BACK.shade}: `)}${nameBaseline(report.baseline)}${words(describeMean(runs.baseline))}`
+        : [],
       chart.exponent === 0 ? [] : words(`values × 1e${chart.exponent}`),
       chart.to < ownEnd
         ? words(`to iteration ${formatNumber(chart.to)} of ${formatNumber(ownEnd)}, where the baseline ends`)
@@ -364,4 +392,9 @@ function writeCurve({ metric, task, baseline, leftOut }: ReportCurve, report: Re
     ' \u00b7 ',
   );
   return `${writeLine(caption)}\n\n${writeCodeBlock('mermaid', chart.mermaid)}`;
+}
+
+/** A mean curve hides how much its runs differ. */
+function describeMean(runs: number): string {
+  return runs > 1 ? `, mean of ${runs} runs` : '';
 }

@@ -78,6 +78,8 @@ export interface ReportCurve {
   readonly baseline: Curve | null;
   /** How many points of both sides were left out. */
   readonly leftOut: number;
+  /** How many runs each curve is the mean of. */
+  readonly runs: { readonly task: number; readonly baseline: number };
 }
 
 /** How many metrics a comment leads with if no rule names any. */
@@ -278,6 +280,7 @@ function describeMetric(
       task: task.curve,
       baseline: other?.curve ?? null,
       leftOut: task.leftOut + (other?.leftOut ?? 0),
+      runs: { task: task.runs, baseline: other?.runs ?? 0 },
     },
     isNoiseKnown: range !== undefined || isSameTraining,
     isOfTraining,
@@ -305,7 +308,7 @@ function joinCurves(
   runs: readonly Run[],
   doubts: readonly DoubtedValue[],
   { sources: { curves, consoles }, findDoubt }: Pick<Sides, 'sources' | 'findDoubt'>,
-): { readonly curve: Curve; readonly leftOut: number } | undefined {
+): { readonly curve: Curve; readonly leftOut: number; readonly runs: number } | undefined {
   // A NaN in the middle of the course is the best number of all.
   const best = goal === undefined ? undefined : goal === 'minimize' ? 'min' : 'max';
   const found = runs.flatMap(({ task, metrics }) => {
@@ -325,7 +328,7 @@ function joinCurves(
   const leftOut = found.reduce((sum, run) => sum + run.leftOut, 0);
   const sound = found.filter(({ isDoubted }) => !isDoubted);
   const drawn = (sound.length > 0 ? sound : found).flatMap(({ curve }) => (curve.x.length > 0 ? curve : []));
-  return drawn.length === 0 ? undefined : { curve: averageCurves(drawn), leftOut };
+  return drawn.length === 0 ? undefined : { curve: averageCurves(drawn), leftOut, runs: drawn.length };
 }
 
 /** What tells a change for better or worse from one that means nothing. */

@@ -98,6 +98,8 @@ export interface Report {
   readonly unread: ReportSources['unread'];
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
+  /** When the report was made. */
+  readonly reportedAtMs: number;
 }
 
 /** Reports that replaced others of the same iteration. */
@@ -158,6 +160,8 @@ export interface ReportTask
   readonly endedAtMs: number | null;
   /** From start to end, or to now. */
   readonly durationSeconds: number | null;
+  /** The same times the GPUs that it could use; 0 without one. Null also where a lost worker took time of its own. */
+  readonly gpuHours: number | null;
   readonly artifacts: readonly Artifact[];
   readonly artifactsUrl: string;
   readonly outputModels: ReadonlyArray<Model & { readonly url: string | null }>;
@@ -223,9 +227,13 @@ export interface ReportBaseline {
   readonly event: string | null;
   readonly commitsBehind: number | null;
   readonly commitsSearched: number | null;
+  /** There is none because nothing was ever trained there, as far as was searched. */
+  readonly isFirst: boolean;
   readonly passedOver: number;
   /** The code and settings under test are this commit's own. */
   readonly isSameTraining: boolean;
+  /** ClearML's page that shows its tasks and those under test together. */
+  readonly compareUrl: string | null;
   /** A nearer commit that is still being trained, or this commit if some of its runs are. */
   readonly unfinished: {
     readonly commit: string;
@@ -254,6 +262,11 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
+  /** ClearML's page that compares tasks of two sides; undefined if one has none. */
+  readonly compareUrlOf: (
+    own: readonly ReportedTask[],
+    others: readonly ReportedTask[],
+  ) => string | undefined;
   /** ClearML's web page. */
   readonly webHost: string;
   readonly nowMs: number;
@@ -284,8 +297,11 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
       })),
     })),
     failure: describeFailure(sources, context),
-    baseline: describeBaseline(sources.baseline, context),
-    anchors: sources.anchors.map((anchor) => ({ ...describeBaseline(anchor, context), problem: null })),
+    baseline: describeBaseline(sources.baseline, sources, context),
+    anchors: sources.anchors.map((anchor) => ({
+      ...describeBaseline(anchor, sources, context),
+      problem: null,
+    })),
     ...described,
     gate: gate === undefined ? null : { alpha: gate.alpha, exitCode: gate.exitCode, metrics: gate.metrics },
     settings: context.settings ?? null,
@@ -302,6 +318,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
         repository: context.pullRequest?.repository,
         serverUrl: context.githubUrl,
       }) ?? null,
+    reportedAtMs: context.nowMs,
   };
 }
 
@@ -431,6 +448,7 @@ function describeTask(
     startedAtMs: task.startedAtMs ?? null,
     endedAtMs: (isEnded(status) ? task.endedAtMs : null) ?? null,
     durationSeconds: measureSeconds(task, context.nowMs),
+    gpuHours: measureGpuHours(task, context.nowMs),
     hyperparams: task.params,
     artifacts: task.artifacts,
     artifactsUrl: url.replace(/\/output\/log$/, '/artifacts'),
@@ -449,6 +467,14 @@ function measureSeconds(task: ReportedTask, nowMs: number): number | null {
   if (startedAtMs === undefined || untilMs === undefined || status === 'queued' || status === 'created')
     return null;
   return Math.max(0, (untilMs - startedAtMs) / 1000);
+}
+
+/** The SDK tells the number of GPUs when the training begins; the start is that of the last attempt. */
+function measureGpuHours(task: ReportedTask, nowMs: number): number | null {
+  const { gpu_count: gpus = '' } = task.runtime;
+  const seconds = measureSeconds(task, nowMs);
+  if (seconds === null || !/^\d{1,4}$/.test(gpus) || readRetries(task.runtime) > 0) return null;
+  return (Number(gpus) * seconds) / 3600;
 }
 
 /** The SDK's figure (`set_progress`), else the share of the baseline's iterations. */
@@ -560,7 +586,11 @@ function describeUnfinished({ unfinished }: Baseline, context: ReportContext): R
   };
 }
 
-function describeBaseline(baseline: Baseline, context: ReportContext): ReportBaseline {
+function describeBaseline(
+  baseline: Baseline,
+  sources: ReportSources,
+  context: ReportContext,
+): ReportBaseline {
   const found = baseline.kind === 'found' ? baseline : undefined;
   const missing = baseline.kind === 'missing' ? baseline : undefined;
   const tasks = listBaselineTasks(baseline);
@@ -575,8 +605,10 @@ function describeBaseline(baseline: Baseline, context: ReportContext): ReportBas
     event: tasks[0]?.runtime[RUNTIME_KEYS.event] ?? null,
     commitsBehind: found?.commitsBehind ?? null,
     commitsSearched: missing?.commitsSearched ?? null,
+    isFirst: missing?.isFirst ?? false,
     passedOver: found?.passedOver ?? 0,
     isSameTraining: found?.isSameTraining ?? false,
+    compareUrl: context.compareUrlOf(sources.tasks, tasks) ?? null,
     unfinished: describeUnfinished(baseline, context),
     tasks: tasks.map((task) => ({
       id: task.id,

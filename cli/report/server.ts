@@ -76,6 +76,8 @@ const BRANCH_FIELDS = [
 
 const SUCCESSFUL = ['completed', 'published'];
 const UNDER_WAY = ['queued', 'in_progress', 'publishing'];
+/** They are no baseline, but show that a commit was trained. */
+const UNSUCCESSFUL = ['failed', 'stopped', 'closed'];
 /** The report compares with all seeds of the newest one and only counts the others. */
 const TAGGED_TASKS = 100;
 
@@ -209,7 +211,11 @@ async function findTasksByCode(
   if (codeIds.length === 0) return [];
   const conditions = branch === undefined ? matchCode(codeIds) : matchBranch(branch, codeIds);
   const fields = [...TASK_FIELDS, ...locateMetrics(metrics)];
-  return findNewest(ask, place, conditions, fields, PAGE_SIZE, [...SUCCESSFUL, ...UNDER_WAY]);
+  return findNewest(ask, place, conditions, fields, PAGE_SIZE, [
+    ...SUCCESSFUL,
+    ...UNDER_WAY,
+    ...UNSUCCESSFUL,
+  ]);
 }
 
 const CODE_FIELDS = [

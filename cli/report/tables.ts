@@ -1,49 +1,117 @@
-import { formatDuration } from '../text/duration.ts';
+import { isChance } from '../gate/comparison.ts';
+import { formatDuration, formatTime } from '../text/duration.ts';
 import { type Column, writeLine, writeTable } from '../text/markdown.ts';
 import { formatBytes, formatNumber } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import type { Plot } from './drawing/plot.ts';
-import type { ReportMetric } from './metrics.ts';
-import { listRows } from './ranking/families.ts';
+import { composeNoise, composeVerdict, type GateRow, listGateRows, nameRow } from './gate-table.ts';
+import { judgeEffect, type ReportMetric } from './metrics.ts';
+import { listRows, type MetricRow } from './ranking/families.ts';
 import type { Report, ReportTask } from './report.ts';
 import { composeBaseline, composeChange, composeFamily, composeValue } from './words/cells.ts';
 import { composeSetting, nameBaseline } from './words/lead.ts';
 
-/** Metrics with their baseline and their curve, if any metric has one. */
-export function writeMetrics(
-  metrics: readonly ReportMetric[],
-  { baseline, phase, families }: Pick<Report, 'baseline' | 'phase' | 'families'>,
-): string {
-  const hasBaseline = baseline.kind === 'found';
+const NOTHING = words('\u2013');
+
+/** A row of metrics; `judged` where the gate compared it, with that baseline. */
+interface TableRow extends MetricRow {
+  readonly judged?: GateRow;
+}
+
+/** The rows that a report leads with: what was judged, worst first, then the others that lead. */
+export function listLeadingRows(
+  report: Report,
+  room: { readonly leading: number; readonly gateRows: number },
+): TableRow[] {
+  const byName = new Map(report.metrics.map((metric) => [metric.metric, metric]));
+  const judged = listGateRows(report)
+    .slice(0, room.gateRows)
+    .flatMap((row) => {
+      const metric = byName.get(row.metric.metric);
+      return metric === undefined ? [] : [{ metric: showComparison(metric, row), judged: row }];
+    });
+  const isJudged = new Set(judged.map(({ metric }) => metric.metric));
+  const others = listRows(report.metrics.slice(0, report.leadingMetrics), report.families)
+    .slice(0, room.leading)
+    .filter(({ metric }) => !isJudged.has(metric.metric));
+  return [...judged, ...others];
+}
+
+/** The numbers of one comparison: a metric has those of the first baseline. One row has one \u00b1, that of the noise. */
+function showComparison(metric: ReportMetric, { metric: judgement, comparison }: GateRow): ReportMetric {
+  if (comparison === undefined) return metric;
+  const isFirst = comparison === judgement.comparisons[0];
+  const spreads = comparison.interval === null ? {} : { spread: null, baselineSpread: null };
+  if (isFirst) return { ...metric, ...spreads };
+  const { base, change } = comparison;
+  return {
+    ...metric,
+    ...spreads,
+    baseline: base,
+    change,
+    effect: judgeEffect(change, judgement.goal, isChance(comparison) === true),
+    baselineValues: [],
+    baselineDoubts: [],
+    baselineSpread: null,
+    sparkline: '',
+  };
+}
+
+/** Metrics in one table: value, base, change, noise, verdict and curve, as far as they say something. */
+export function writeMetrics(rows: readonly TableRow[], { baseline, phase }: Report): string {
   // An unfinished training is not compared: it would look worse than it is.
   const isFinal = phase === 'completed';
   const hasOwn = phase !== 'queued' && phase !== 'draft';
+  const hasBaseline = baseline.kind === 'found' || rows.some(({ metric }) => metric.baseline !== null);
   if (!hasOwn && !hasBaseline) return '';
   const own = isFinal ? (hasBaseline ? 'This pull request' : 'Value') : 'So far';
-  const columns: ReadonlyArray<Column & { readonly isShown: boolean; of(metric: ReportMetric): Phrase }> = [
+  const compared = rows.flatMap(({ judged }) => judged?.comparison ?? []);
+  const hasFurther = new Set(compared.map((comparison) => comparison.baseline)).size > 1;
+  const judge = (compose: (row: GateRow) => Phrase) => (row: TableRow) =>
+    row.judged === undefined ? NOTHING : compose(row.judged);
+  const columns: ReadonlyArray<Column & { readonly isShown: boolean; of(row: TableRow): Phrase }> = [
     { title: words('Metric'), isShown: true, of: nameWithPick },
-    { title: words(own), align: 'right', isShown: hasOwn, of: composeValue },
-    { title: nameBaseline(baseline), align: 'right', isShown: hasBaseline, of: composeBaseline },
-    { title: words('Change'), isShown: hasBaseline && isFinal, of: composeChange },
+    {
+      title: words('Verdict'),
+      isShown: compared.some(({ verdict }) => verdict !== 'none') || rows.some(isUndecided),
+      of: judge(composeVerdict),
+    },
+    { title: words(own), align: 'right', isShown: hasOwn, of: ({ metric }) => composeValue(metric) },
+    {
+      title: hasFurther ? words('Base') : nameBaseline(baseline),
+      align: 'right',
+      isShown: hasBaseline,
+      of: ({ metric }) => composeBaseline(metric),
+    },
+    { title: words('Change'), isShown: hasBaseline && isFinal, of: ({ metric }) => composeChange(metric) },
+    {
+      title: words('Noise'),
+      align: 'right',
+      isShown: compared.some(({ base }) => base !== null),
+      of: judge(composeNoise),
+    },
     {
       title: words('Curve'),
-      isShown: metrics.some(({ sparkline }) => sparkline !== ''),
-      of: ({ sparkline }) => phrase`${sparkline || null}`,
+      isShown: rows.some(({ metric }) => metric.sparkline !== ''),
+      of: ({ metric }) => phrase`${metric.sparkline || null}`,
     },
   ];
   const shown = columns.filter(({ isShown }) => isShown);
   return writeTable(
     shown,
-    listRows(metrics, families).map(({ metric, family }) =>
-      shown.map(({ of }) =>
-        of === nameWithPick && family !== undefined ? composeFamily(family, metric) : of(metric),
-      ),
-    ),
+    rows.map((row) => shown.map(({ of }) => of(row))),
   );
 }
 
-function nameWithPick({ metric, pick }: ReportMetric): Phrase {
-  return pick === 'last' ? phrase`${metric}` : phrase`${metric} (${words(pick)})`;
+function isUndecided({ judged }: TableRow): boolean {
+  return judged !== undefined && judged.metric.reasons.length > 0;
+}
+
+function nameWithPick({ metric: shown, judged, family }: TableRow): Phrase {
+  if (family !== undefined) return composeFamily(family, shown);
+  const { metric, pick } = shown;
+  const name = judged === undefined ? phrase`${metric}` : nameRow(judged);
+  return pick === 'last' ? name : phrase`${name} (${words(pick)})`;
 }
 
 /** The first `count` params that differ from the baseline's. */
@@ -109,8 +177,8 @@ function describeRun(task: ReportTask): ReadonlyArray<readonly [label: string, v
   const seed = task.seed === null ? [] : phrase` (seed ${task.seed})`;
   return [
     ['Task', phrase`${link(task.url, phrase`${task.id}`)}${seed}`],
-    ['Started', describeTime(task.startedAtMs)],
-    ['Ended', describeTime(task.endedAtMs)],
+    ['Started', task.startedAtMs === null ? [] : words(formatTime(task.startedAtMs))],
+    ['Ended', task.endedAtMs === null ? [] : words(formatTime(task.endedAtMs))],
     ['Duration', durationSeconds === null ? [] : words(formatDuration(durationSeconds * 1000))],
     ['Iterations', task.iteration > 0 ? words(String(task.iteration)) : []],
     ['Worker', phrase`${task.worker}`],
@@ -139,12 +207,6 @@ function describeRun(task: ReportTask): ReadonlyArray<readonly [label: string, v
       ),
     ],
   ];
-}
-
-function describeTime(ms: number | null): Phrase {
-  if (ms === null) return [];
-  const text = new Date(ms).toISOString().replace('T', ' ');
-  return words(text.replace(/\.\d+Z$/, ' UTC'));
 }
 
 function describeGpuUse({ gpu, gpuPercent, gpuMemoryGb }: ReportTask['machine']): Phrase {

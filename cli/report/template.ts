@@ -10,6 +10,7 @@ export const PLACEHOLDERS = [
   'cause',
   'log',
   'gate',
+  'judgement',
   'metrics',
   'more-metrics',
   'more-metrics-count',

@@ -42,7 +42,7 @@ export interface Voice {
   annotate(...annotation: Parameters<typeof formatAnnotation>): void;
   /** stderr is a terminal: what changes may be drawn over. */
   readonly isTerminal: boolean;
-  /** Colours are welcome: a terminal, and no NO_COLOR. */
+  /** Colours are welcome: a terminal, and the variables do not say otherwise. */
   readonly isColored: boolean;
   readonly columns: number;
   /** Text drawn as it is, without a line end: for live lines on a terminal. Secrets are taken out. */
@@ -89,7 +89,8 @@ export async function runProgram(
     // The runner sends SIGTERM 7.5 s after SIGINT; that is the same interruption.
     else if (signal === 'SIGINT' || first.signal === 'SIGTERM') endAtOnce(first.exitCode);
   });
-  let voice = createVoice(world, {}, (text) => text);
+  // Whether colours are wanted may stand in the .env file.
+  let voice = createVoice(world, { NO_COLOR: '1' }, (text) => text);
   try {
     const { env, warnings } = await readEnvironment(world.env, world.cwd);
     const redact = createRedactor(listSecrets(env));
@@ -184,24 +185,41 @@ function createVoice(world: World, env: Environment, redact: Redact): Voice {
   const inActions = isActions(env);
   const clean = (text: string) => (inActions ? neutralizeCommands(redact(text)) : redact(text));
   const isTerminal = world.stderr.isTTY === true && !inActions;
+  const isColored = isTerminal && wantsColors(env);
+  const paint = (text: string) => (isColored ? paintFirstWord(text) : text);
   const annotate: Voice['annotate'] = (level, message, place) => {
     if (inActions) world.stderr.write(`${formatAnnotation(level, redact(message), place)}\n`);
   };
   return {
     result: (text) => void world.stdout.write(`${clean(text)}\n`),
-    say: (text) => void world.stderr.write(`${clean(text)}\n`),
+    say: (text) => void world.stderr.write(`${paint(clean(text))}\n`),
     warn: (text) => {
       if (inActions) annotate('warning', text);
-      else world.stderr.write(`${clean(`warning: ${text}`)}\n`);
+      else world.stderr.write(`${paint(clean(`warning: ${text}`))}\n`);
     },
     annotate,
     isTerminal,
-    // Any value of NO_COLOR counts (no-color.org), the empty one not.
-    isColored: isTerminal && env.NO_COLOR === undefined,
+    isColored,
     // A terminal that does not know its width says 0.
     columns: world.stderr.columns || 80,
     draw: (text) => void world.stderr.write(redact(text)),
   };
+}
+
+/** Whether a terminal is to show colours: FORCE_COLOR and TERM as Node reads them, but NO_COLOR (no-color.org) wins. */
+function wantsColors({ FORCE_COLOR, NO_COLOR, TERM }: Environment): boolean {
+  if (NO_COLOR !== undefined) return false;
+  return FORCE_COLOR === undefined ? TERM !== 'dumb' : ['1', '2', '3', 'true'].includes(FORCE_COLOR);
+}
+
+const COLORS = { error: 31, warning: 33 } as const;
+
+/** Only the word is coloured, so that the message is copied as it is. */
+function paintFirstWord(text: string): string {
+  return text.replace(
+    /^(error|warning):/,
+    (word, level: keyof typeof COLORS) => `\u001b[${COLORS[level]}m${word}\u001b[39m`,
+  );
 }
 
 /**

@@ -37,3 +37,8 @@ export function formatRest(ms: number): string {
   const unitMs = ms > 60_000 ? 60_000 : 1000;
   return formatDuration(Math.max(1, Math.ceil(ms / unitMs)) * unitMs);
 }
+
+/** `2026-01-31 13:05:09 UTC`, of ms since 1970. */
+export function formatTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}

@@ -115,9 +115,44 @@ export function formatTaskUrl(
   task: { readonly id: string; readonly projectId: string | undefined },
   apiVersion: string | undefined,
 ): string {
-  const [major = 0, minor = 0] = (apiVersion ?? '2.31').split('.').map(Number);
-  const page = major > 2 || (major === 2 && minor >= 31) ? 'tasks' : 'experiments';
+  const page = isAtLeast(apiVersion, 31) ? 'tasks' : 'experiments';
   return `${webHost}/projects/${task.projectId ?? '*'}/${page}/${task.id}/output/log`;
+}
+
+/**
+ * Where ClearML's web app shows the curves of tasks of two sides together. The sides take turns, because other tabs of the
+ * page show only its first ten tasks.
+ *
+ * The address is in clearml-web's app.routes.ts and experiments-compare.routes.ts: the path changed with 2.31, and its
+ * redirect loses the ids. The page compares at most 100 tasks, before its version 1.10 at most 10 (compare-footer-item.ts).
+ *
+ * @param apiVersion the server's; unknown counts as new
+ * @returns undefined unless both sides have a task
+ */
+export function formatCompareUrl(
+  webHost: string,
+  own: ReadonlyArray<{ readonly id: string; readonly projectId: string | undefined }>,
+  others: ReadonlyArray<{ readonly id: string }>,
+  apiVersion: string | undefined,
+): string | undefined {
+  const [first] = own;
+  if (first === undefined || others.length === 0) return undefined;
+  const turns = Array.from({ length: Math.max(own.length, others.length) }, (_, index) => [
+    own[index],
+    others[index],
+  ]);
+  // A training that was reused may be on both sides.
+  const ids = [...new Set(turns.flat().flatMap((task) => task?.id ?? []))];
+  if (ids.length < 2) return undefined;
+  const page = isAtLeast(apiVersion, 31) ? 'compare-tasks' : 'compare-experiments';
+  const shown = ids.slice(0, isAtLeast(apiVersion, 24) ? 100 : 10);
+  return `${webHost}/projects/${first.projectId ?? '*'}/${page};ids=${shown.join(',')}/scalars/graph`;
+}
+
+/** Whether the server's API has version 2.`minor` or later. */
+function isAtLeast(apiVersion: string | undefined, minor: number): boolean {
+  const [major = 0, own = 0] = (apiVersion ?? `2.${minor}`).split('.').map(Number);
+  return major > 2 || (major === 2 && own >= minor);
 }
 
 /** A ClearML id: 32 hexadecimal digits. */

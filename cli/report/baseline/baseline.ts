@@ -3,7 +3,14 @@ import type { BaselineRule, Config } from '../../shell/config.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { listMarkedCommits, listMarks } from '../../training/history-mark.ts';
 import { isUsedByPullRequest } from '../../training/ownership.ts';
-import { isHistoryEvent, isSuccess, isTaskId, isUnderWay, RUNTIME_KEYS } from '../../training/task.ts';
+import {
+  isEnded,
+  isHistoryEvent,
+  isSuccess,
+  isTaskId,
+  isUnderWay,
+  RUNTIME_KEYS,
+} from '../../training/task.ts';
 import type { ReportedTask } from '../reported-task.ts';
 
 type ConfiguredBaseline = NonNullable<Config['baseline']>;
@@ -65,6 +72,8 @@ export interface MissingBaseline {
     | 'no-github'
     /** Neither the pull request nor the event names a base branch. */
     | 'no-branch'
+    /** GitHub lists no commits of it: it does not exist, or the token may not see it. */
+    | 'no-such-branch'
     /** launch-training-task did not launch the task, so its pipeline is unknown. */
     | 'no-pipeline'
     /** The commits have no common ancestor, or GitHub does not know the commit. */
@@ -77,6 +86,8 @@ export interface MissingBaseline {
     | 'unreached';
   readonly branch: string | undefined;
   readonly commitsSearched: number;
+  /** Nothing was found that any of these commits was ever trained, nor the branch elsewhere, as far as that was looked for. */
+  readonly isFirst?: boolean;
   /** Only with the reason `unfinished`. */
   readonly unfinished?: CommitTasks;
   /** GitHub's refusal, if that is the reason. */
@@ -309,8 +320,8 @@ export function areOfOwnTraining(tasks: readonly ReportedTask[], { own, seedPara
 
 /** Whether a task belongs to the branch's history once it completes. */
 function mayCount(task: ReportedTask, { pipeline, branch }: BaselineSearch): boolean {
-  const { runtime, script } = task;
-  if (task.isArchived || script.hasDiff) return false;
+  const { runtime, script, status } = task;
+  if (task.isArchived || script.hasDiff || (isEnded(status) && !isSuccess(status))) return false;
   if (runtime[RUNTIME_KEYS.pipeline] !== pipeline || runtime[RUNTIME_KEYS.key] === undefined) return false;
   const event = runtime[RUNTIME_KEYS.event];
   return (
@@ -344,6 +355,21 @@ export function isBranchTrained(
       listCodeIds(task).some((id) => ids.has(id))
     );
   });
+}
+
+/** Whether any task but those under test trained one of these commits, whatever came of it, or carries its mark. */
+export function isAnyTrained(
+  ancestors: readonly Ancestor[],
+  candidates: readonly ReportedTask[],
+  { own, branch }: BaselineSearch,
+): boolean {
+  const isUnderTest = new Set(own.map(({ id }) => id));
+  const ids = new Set(listIds(ancestors));
+  return candidates.some(
+    (task) =>
+      !isUnderTest.has(task.id) &&
+      [...listCodeIds(task), ...listMarkedCommits(task, branch)].some((id) => ids.has(id)),
+  );
 }
 
 /** The ids of these commits and of their trees. */

@@ -6,6 +6,7 @@ import type { ReportedTask } from '../reported-task.ts';
 import {
   type Baseline,
   findUnfinished,
+  isAnyTrained,
   isBranchTrained,
   listIds,
   MAX_ANCESTORS,
@@ -40,7 +41,7 @@ export async function findBranchBaseline(
   const history = await histories.search(branch, head);
   if ('failure' in history) return missing('no-github', { failure: history.failure });
   const { comparison, listed } = history.value;
-  if (comparison === undefined) return missing('no-ancestor');
+  if (comparison === undefined) return missing(listed.size === 0 ? 'no-such-branch' : 'no-ancestor');
 
   const { mergeBase } = comparison;
   const search = { ...question, pipeline, branch, head: comparison.head.commit };
@@ -76,7 +77,8 @@ export async function findBranchBaseline(
   const unfinished = findUnfinished(chain, candidates, search);
   if (unfinished !== undefined) return missing('unfinished', { commitsSearched, unfinished });
   const isTrained = isGated && isBranchTrained(later, candidates, search);
-  return missing(isTrained ? 'unreached' : 'no-task', { commitsSearched });
+  const isFirst = !isTrained && chain.length > 0 && !isAnyTrained(chain, candidates, search);
+  return missing(isTrained ? 'unreached' : 'no-task', { commitsSearched, isFirst });
 }
 
 /** Lists further pages from the last known first parent, until there are enough commits or no pages are left. */

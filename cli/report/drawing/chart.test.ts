@@ -8,11 +8,13 @@ function makeCurve(from: number, to: number, valueAt = (at: number) => at): Curv
 }
 
 function draw(...curves: readonly Curve[]) {
-  return drawChart(curves.map((curve) => ({ curve, color: '#000000' })));
+  return drawChart(curves.map((curve) => ({ curve, name: 'main', color: '#000000' })));
 }
 
 function linesOf(mermaid: string): number[][] {
-  return [...mermaid.matchAll(/^ {2}line \[(.*)\]$/gm)].map(([, list = '']) => list.split(',').map(Number));
+  return [...mermaid.matchAll(/^ {2}line "main" \[(.*)\]$/gm)].map(([, list = '']) =>
+    list.split(',').map(Number),
+  );
 }
 
 describe('the axis', () => {
@@ -72,6 +74,7 @@ test('a chart holds nothing but numbers and words of ours', () => {
       'xyChart:',
       'width:',
       'height:',
+      'legendFontSize:',
       'xAxis:{labelFontSize:titleFontSize:}',
       'yAxis:{labelFontSize:}',
       'themeVariables:',
@@ -81,8 +84,25 @@ test('a chart holds nothing but numbers and words of ours', () => {
       'xychartbeta',
       'xaxis"iteration">',
       'yaxis>',
-      'line[]',
-      'line[]',
+      'line"main"[]',
+      'line"main"[]',
     ].join('\n'),
   );
+});
+
+test.each([
+  ['main', 'main'],
+  ['release/2026_11-a', 'release/2026_11-a'],
+  ['übung', 'übung'],
+  ['a'.repeat(40), `${'a'.repeat(23)}…`],
+  ['', 'baseline'],
+  ['a" [1, 2]\n  line "b', 'baseline'],
+  ['%%{init: {"theme":"dark"}}%%', 'baseline'],
+  ['a#quot;b', 'baseline'],
+  ['<b>', 'baseline'],
+  ['a\u202eb', 'baseline'],
+])('a line’s name %j is %j in the legend', (name, shown) => {
+  const chart = drawChart([{ curve: makeCurve(0, 3), name, color: '#000000' }]);
+  expect(chart?.mermaid).toContain(`\n  line "${shown}" [0, 1, 2, 3]`);
+  expect(chart?.mermaid.match(/^ *line/gm)).toHaveLength(1);
 });

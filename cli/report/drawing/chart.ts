@@ -4,12 +4,14 @@ import { resampleCurve } from './resample.ts';
 /** A curve of a chart; the last one is in front. */
 export interface ChartLine {
   readonly curve: Curve;
+  /** For the chart's legend; one that a legend can't hold is replaced. */
+  readonly name: string;
   /** `#rrggbb` */
   readonly color: string;
 }
 
 export interface Chart {
-  /** Text of a `mermaid` block. It contains only numbers and our own words. */
+  /** Text of a `mermaid` block. It contains only numbers, our own words and plain names. */
   readonly mermaid: string;
   /** Values are drawn multiplied by this power of ten: mermaid reads no exponents. */
   readonly exponent: number;
@@ -58,9 +60,8 @@ export function drawChart(lines: readonly ChartLine[]): Chart | undefined {
   const series = drawn.map(({ curve }) => resampleCurve(curve, { from, to }, count));
   const exponent = chooseExponent(series.flat());
   const scaled = series.map((values) => values.map((value) => scale(value, exponent)));
-  const colors = drawn.map(({ color }) => color);
   return {
-    mermaid: writeMermaid(scaled, colors, { from, to }),
+    mermaid: writeMermaid(drawn, scaled, { from, to }),
     exponent,
     from,
     to,
@@ -69,17 +70,19 @@ export function drawChart(lines: readonly ChartLine[]): Chart | undefined {
 }
 
 function writeMermaid(
+  lines: readonly ChartLine[],
   series: ReadonlyArray<readonly number[]>,
-  colors: readonly string[],
   { from, to }: { readonly from: number; readonly to: number },
 ): string {
   const { low, high } = chooseRange(series.flat());
+  const colors = lines.map(({ color }) => color);
   return [
     '---',
     'config:',
     '  xyChart:',
     `    width: ${WIDTH}`,
     `    height: ${HEIGHT}`,
+    '    legendFontSize: 12',
     '    xAxis: { labelFontSize: 12, titleFontSize: 12 }',
     '    yAxis: { labelFontSize: 12 }',
     '  themeVariables:',
@@ -89,8 +92,23 @@ function writeMermaid(
     'xychart-beta',
     `  x-axis "iteration" ${formatPlain(from)} --> ${formatPlain(to)}`,
     `  y-axis ${formatPlain(low)} --> ${formatPlain(high)}`,
-    ...series.map((values) => `  line [${values.map(formatPlain).join(', ')}]`),
+    ...series.map(
+      (values, index) =>
+        `  line "${nameInLegend(lines[index]?.name ?? '')}" [${values.map(formatPlain).join(', ')}]`,
+    ),
   ].join('\n');
+}
+
+/** Mermaid draws no legend at all if a name is longer than the chart has room for. */
+const LEGEND_LENGTH = 24;
+
+/** A branch may have any name: in a chart it is shown only if it holds nothing that mermaid, or a reader, could mistake. */
+function nameInLegend(name: string): string {
+  if (!/^[\p{L}\p{N} ._/-]+$/u.test(name)) return 'baseline';
+  const characters = [...name];
+  return characters.length <= LEGEND_LENGTH
+    ? name
+    : `${characters.slice(0, LEGEND_LENGTH - 1).join('')}\u2026`;
 }
 
 function spanOf(ends: readonly [number, number] | undefined): number {

@@ -5,9 +5,9 @@ import type { Metric } from '../../training/metrics.ts';
 import type { FoundBaseline } from '../baseline/baseline.ts';
 import type { Report } from '../report.ts';
 import type { ReportedTask } from '../reported-task.ts';
-import { writeMetrics } from '../tables.ts';
+import { listLeadingRows, writeMetrics } from '../tables.ts';
 import { composeHeading } from '../words/heading.ts';
-import { partMetrics } from './families.ts';
+import { listRows, partMetrics } from './families.ts';
 
 type Numbers = Readonly<Record<string, number>>;
 
@@ -89,7 +89,7 @@ describe('one collapsed class of sixty', () => {
         baseline: { extreme: 0.9 },
       },
     ]);
-    const table = writeMetrics(leading.flat(), report);
+    const table = writeMetrics(listLeadingRows(report, { leading: 20, gateRows: 20 }), report);
     expect(table).toMatch(
       /\*\*`recall`\*\* \(60 series\): worst `class_17`, minimum 0\.9.→.0\.1, mean 0\.9.→.0\.8875 \|.*\*\*0\.1\*\*.*0\.9.*worse/,
     );
@@ -203,7 +203,7 @@ describe('a metric of one side only', () => {
     expect(find(report, 'test/new_f1')).toMatchObject({ value: 0.8, baseline: null, presence: 'new' });
     expect(find(report, 'test/accuracy')).toMatchObject({ presence: 'both' });
     expect(headingOf(report)).toMatch(/^`train`: 1 metric unchanged, 1 no longer reported, 1 new: /);
-    const table = writeMetrics(report.metrics, report);
+    const table = writeMetrics(listRows(report.metrics, []), report);
     expect(table).toMatch(/`test\/auc` \| no longer reported \| 0\.7/);
     expect(table).toMatch(/`test\/new_f1` \| \*\*0\.8\*\* \| – \| new/);
     // Bookkeeping that is gone is folded.

@@ -116,7 +116,13 @@ export function composeLegend(report: Report): Phrase {
     why.length === 0
       ? []
       : words('ClearML’s SDK reports NaN and infinities as 0, or as a number that the training sets.');
-  return joinPhrases([guess, note, ...why], ' ');
+  return joinPhrases([guess, explainNoise(report), note, ...why], ' ');
+}
+
+/** The gate's range is told as one number, so its meaning is told too. */
+function explainNoise({ gate, phase }: Report): Phrase {
+  const isShown = gate?.metrics.some(({ comparisons }) => comparisons.some(({ base }) => base !== null));
+  return phase === 'completed' && isShown ? words('Noise is the change that chance alone explains.') : [];
 }
 
 const DOUBT_WORDS = [

@@ -1,7 +1,8 @@
-import { formatDuration } from '../../text/duration.ts';
+import { formatDuration, formatTime } from '../../text/duration.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
 import type { TaskStatus } from '../../training/task.ts';
 import type { Report, ReportBaseline, ReportTask } from '../report.ts';
+import { composeGpuHours } from './gpu-hours.ts';
 
 /** The statuses as words in a sentence. */
 export const STATUS_WORDS: Readonly<Record<TaskStatus, string>> = {
@@ -21,12 +22,13 @@ export const STATUS_WORDS: Readonly<Record<TaskStatus, string>> = {
 export function nameBaseline(baseline: ReportBaseline): Phrase {
   return baseline.by === 'task' || baseline.name === null ? words('the baseline') : phrase`${baseline.name}`;
 }
-/** The lines below the heading: state and commit, then what it is compared with. */
+/** The lines below the heading: state and commit, when and where that was reported, then what it is compared with. */
 export function composeLead(report: Report): Phrase[] {
   const { commit, tasks } = report;
   const trained = commit === null ? [] : phrase`commit ${nameCommit(commit.id, commit.url)}`;
   return [
-    joinPhrases([describeTasks(tasks), trained], ' \u00b7 '),
+    joinPhrases([describeTasks(tasks), trained, composeGpuHours(tasks)], ' \u00b7 '),
+    composeReportedBy(report),
     ...[report.baseline, ...report.anchors].map((baseline) => composeBaselineLine(report, baseline)),
     composeChangedParams(report),
   ].filter((line) => line.length > 0);
@@ -88,8 +90,23 @@ export function nameCommit(id: string, url: string | null): Phrase {
   return link(url, phrase`${id.slice(0, 10)}`);
 }
 
+/** How fresh the report is, and the run to look at. */
+function composeReportedBy({ reportedAtMs, runUrl }: Report): Phrase {
+  const run = runUrl === null ? [] : phrase` by this ${link(runUrl, 'workflow run')}`;
+  return phrase`${words(`Reported ${formatTime(reportedAtMs)}`)}${run}`;
+}
+
 /** What the result is compared with; empty without a baseline. */
-function composeBaselineLine({ commit, phase }: Report, baseline: ReportBaseline): Phrase {
+function composeBaselineLine(report: Report, baseline: ReportBaseline): Phrase {
+  const line = composeBaselineName(report, baseline);
+  const { compareUrl } = baseline;
+  return joinPhrases(
+    [line, line.length === 0 || compareUrl === null ? [] : link(compareUrl, 'side by side in ClearML')],
+    ' \u00b7 ',
+  );
+}
+
+function composeBaselineName({ commit, phase }: Report, baseline: ReportBaseline): Phrase {
   const [first] = baseline.tasks;
   if (baseline.kind === 'missing' || first === undefined) return [];
   const tasks = baseline.tasks.length === 1 ? link(first.url, 'its task') : listTasks(baseline.tasks);

@@ -2,6 +2,7 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../../tex
 import { composeLosses } from '../../training/params/arrival-words.ts';
 import type { SilentFramework } from '../../training/reporting.ts';
 import type { LostParam } from '../arrived.ts';
+import { splitFirstRows } from '../gate-table.ts';
 import type { Report, ReportBaseline } from '../report.ts';
 import { composeSetting, nameBaseline, nameCommit } from './lead.ts';
 
@@ -143,9 +144,22 @@ const ANY_REPORTING_LINE = phrase`Report one in the training, after ${'Task.init
 
 const UNREAD_WORDS = { curves: 'the curves', details: 'the log, queue or tables' } as const;
 
-function explainMissingBaseline({ baseline, phase }: Report): Phrase | undefined {
+/** The first day is no mistake of anybody's. */
+function explainFirst(report: Report, branch: string): Phrase {
+  const { pullRequest } = report;
+  const isOpen = pullRequest !== null && !pullRequest.isClosed;
+  const next = isOpen ? ['Merging this pull request gives the next one its baseline.'] : [];
+  const sentences = [...splitFirstRows(report).same, ...next].join(' ');
+  return phrase`${strong('This is the first result:')} no earlier training of ${branch} was found. ${words(sentences)}`;
+}
+
+function explainMissingBaseline(report: Report): Phrase | undefined {
+  const { baseline, phase, pullRequest } = report;
   const branch = baseline.name ?? 'the base branch';
-  switch (phase === 'completed' ? baseline.reason : null) {
+  if (baseline.isFirst && phase === 'completed') return explainFirst(report, branch);
+  switch (phase === 'completed' || baseline.reason === 'no-such-branch' ? baseline.reason : null) {
+    case 'no-such-branch':
+      return phrase`No baseline: ${explainUnknownBranch(branch, pullRequest?.baseBranch ?? null)}`;
     case 'no-task':
       return phrase`No baseline: ${describeSearch(baseline, branch)}. If ${branch} was trained since, merge it into the pull request or rebase. Otherwise run the workflow on pushes to ${branch} too, launch it there once, or name a task: ${'--baseline'} with a task id or ${'tag:NAME'}.`;
     case 'unreached':
@@ -163,6 +177,15 @@ function explainMissingBaseline({ baseline, phase }: Report): Phrase | undefined
     default:
       return undefined;
   }
+}
+
+/** A branch that the settings or `--baseline` name. */
+export function explainUnknownBranch(branch: string, baseBranch: string | null): Phrase {
+  const base =
+    baseBranch === null || baseBranch === branch
+      ? []
+      : phrase` The pull request’s base branch is ${baseBranch}.`;
+  return phrase`GitHub knows no branch ${branch} in this repository.${base}`;
 }
 
 function describeSearch({ commitsSearched }: ReportBaseline, branch: string): Phrase {
