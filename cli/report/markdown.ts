@@ -213,9 +213,6 @@ function createView({
   const rest = listRest(parts, leading);
   const others = Math.min(rest.length, room.moreMetrics);
   const training = Math.min(parts.training.length, room.moreMetrics);
-  // The worst series of a row that leads stands there.
-  const isTold = new Set(leading.map(({ metric }) => metric.metric));
-  const hidden = rest.slice(others).filter(({ metric }) => !isTold.has(metric));
   const { rows: gateRows } = splitFirstRows(report);
   const judgement = writeList(gateRows.slice(0, room.gateRows).map(composeGateWords));
   const curves = report.curves
@@ -228,7 +225,7 @@ function createView({
     .slice(0, room.plots);
   const leftOut = [
     ...countLeftOut('judged metric', gateRows.length, room.gateRows),
-    ...countLeftOut('metric', hidden.length + parts.training.length, training),
+    ...countLeftOut('metric', countUntold(rest.slice(others), leading) + parts.training.length, training),
     ...countLeftOut('chart', report.curves.length, room.curves),
     ...countLeftOut('param', params.length, room.params),
     ...countLeftOut('table', report.plots.length, plots.length),
@@ -307,6 +304,12 @@ function listRest(parts: MetricParts, leading: ReturnType<typeof listLeadingRows
   const told = new Set(leading.flatMap(({ metric, family }) => (family === undefined ? metric.metric : [])));
   const cut = parts.leading.flatMap((row) => (row.length === 1 ? row : []));
   return [...cut, ...parts.others].filter(({ metric }) => !told.has(metric));
+}
+
+/** The worst of a family stands in its row. */
+function countUntold(metrics: readonly ReportMetric[], leading: ReturnType<typeof listLeadingRows>): number {
+  const told = new Set(leading.map(({ metric }) => metric.metric));
+  return metrics.filter(({ metric }) => !told.has(metric)).length;
 }
 
 function formatCount(count: number): string {
