@@ -36,16 +36,18 @@ export function createCommand(): Command {
     )
     .option('--poll-interval <duration>', 'fixed pause between two looks (default: adaptive)')
     .addOption(
-      new Option(
+      createChoice(
         '--on-timeout <what>',
         'what happens to a task that times out (default: abort; a task of others is left running)',
-      ).choices(['abort', 'leave']),
+        ['abort', 'leave'],
+      ),
     )
     .addOption(
-      new Option(
+      createChoice(
         '--on-interrupt <what>',
         'what happens to the tasks on a signal (default: abort; leave for Ctrl-C at a terminal; tasks of others are left running)',
-      ).choices(['abort', 'leave']),
+        ['abort', 'leave'],
+      ),
     )
     .option(
       '--on-change <command>',
@@ -53,10 +55,11 @@ export function createCommand(): Command {
     )
     .optionsGroup('Console:')
     .addOption(
-      new Option(
+      createChoice(
         '--log <what>',
         "what is shown of the tasks' consoles (default: training, where set-up is one line unless it failed; none: only the last lines of a task that failed)",
-      ).choices(['training', 'all', 'none']),
+        ['training', 'all', 'none'],
+      ),
     )
     .option('--logs', 'the same as --log all')
     .option('--no-logs', 'the same as --log none')
@@ -90,6 +93,13 @@ export function createCommand(): Command {
         },
       }),
     );
+}
+
+/** An option that takes one of these words. Set to nothing, as by an empty variable, it counts as left out. */
+function createChoice(flags: string, description: string, choices: readonly string[]) {
+  const option = new Option(flags, description).choices(choices);
+  const { parseArg: parse } = option;
+  return option.argParser((value, earlier) => (value.trim() === '' ? '' : parse?.(value, earlier)));
 }
 
 async function run(command: Command, session: Session): Promise<ExitCode> {

@@ -123,8 +123,8 @@ test('what writes a comment is loaded while the answers are under way', async ()
   ).toEqual([]);
 });
 
-test('an install without development dependencies brings no compiler, and the types of GitHub only once', () => {
-  const lock = JSON.parse(readFileSync(new URL('../../package-lock.json', import.meta.url), 'utf8')) as {
+test('an install of the programs alone brings no compiler, and the types of GitHub only once', () => {
+  const lock = JSON.parse(readFileSync(new URL('../package-lock.json', import.meta.url), 'utf8')) as {
     packages: Record<string, { dev?: boolean; optional?: boolean }>;
   };
   const installed = Object.entries(lock.packages).flatMap(([path, { dev }]) => (dev ? [] : path));

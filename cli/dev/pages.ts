@@ -21,7 +21,7 @@ export function listPages(): string[] {
         normalize(join(folder, name)).replaceAll('\\', '/'),
       ),
     )
-    .filter((path) => path.endsWith('.md') && !TEMPLATES.includes(path));
+    .filter((path) => path.endsWith('.md') && !TEMPLATES.includes(path) && !path.includes('node_modules/'));
 }
 
 /** What is wrong with a page's links and pictures: one phrase each, which begins with the address. */

@@ -13,11 +13,18 @@ interface LockedPackage {
 }
 
 const ROOT = new URL('../../', import.meta.url);
-const { packages } = JSON.parse(readFileSync(new URL('package-lock.json', ROOT), 'utf8')) as {
-  packages: Record<string, LockedPackage>;
-};
-/** What `npm ci --omit=dev` installs. */
-const production = Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true);
+/** What a lock file installs but for development, by path. */
+function readLock(path: string): Array<[path: string, locked: LockedPackage]> {
+  const { packages } = JSON.parse(readFileSync(new URL(path, ROOT), 'utf8')) as {
+    packages: Record<string, LockedPackage>;
+  };
+  return Object.entries(packages).filter(([location, { dev }]) => location !== '' && dev !== true);
+}
+
+const nameOf = (path: string): string => path.replace(/^.*node_modules\//, '');
+
+/** What `npm ci --prefix cli` installs: in the shipped workflow, and in a copy. */
+const production = readLock('cli/package-lock.json');
 
 /** Licences that ask for no more than their text to be kept. */
 const PERMISSIVE = ['MIT', 'ISC', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD'];
@@ -35,6 +42,12 @@ describe('the production install', () => {
       expect(readFileSync(new URL(`${path}/LICENSE`, ROOT), 'utf8')).toContain(
         'Permission is hereby granted, free of charge',
       );
+  });
+
+  test('is the same by both lock files: npm install NAME, then npm install NAME --prefix cli', () => {
+    const list = (lock: typeof production): string[] =>
+      lock.map(([path, { version, integrity }]) => `${nameOf(path)}@${version} ${integrity}`).sort();
+    expect(list(production)).toEqual(list(readLock('package-lock.json')));
   });
 
   test('runs no script of a package', () => {
@@ -57,8 +70,8 @@ describe('the production install', () => {
     };
     expect(bill.bomFormat).toBe('CycloneDX');
     const listed = bill.components.map(({ name, version }) => `${name}@${version}`);
-    // All of it: npm's `--omit dev` leaves out what a development dependency needs too, valibot and yaml among it.
-    for (const [path, { version }] of production)
-      expect(listed).toContain(`${path.replace(/^.*node_modules\//, '')}@${version}`);
+    expect(listed.sort()).toEqual(
+      production.map(([path, { version }]) => `${nameOf(path)}@${version}`).sort(),
+    );
   });
 });

@@ -43,8 +43,8 @@ async function createRunning(): Promise<string> {
 }
 
 /** Runs the program; gives what it said, without addresses. */
-async function wait(args: readonly string[], env: Record<string, string> = {}) {
-  const run = await runProgramHere(main, { args, env: { ...sandbox.env, ...env }, clock });
+async function wait(args: readonly string[], env: Record<string, string> = {}, isTerminal = false) {
+  const run = await runProgramHere(main, { args, env: { ...sandbox.env, ...env }, clock, isTerminal });
   return { ...run, lines: run.stderr.split('\n'), still: run.stderr.match(/^Still .*$/gm) ?? [] };
 }
 
@@ -70,6 +70,12 @@ test('several tasks: each with its own', async () => {
   expect(still).toEqual([
     `Still waiting: ${running.slice(0, 8)} running, times out in 3m; ${queued.slice(0, 8)} queued in "default", number 1, which no worker serves, gives up in 4m`,
   ]);
+});
+
+test('on a terminal the live line has the time-out, and nothing is said beside it', async () => {
+  const { stderr, still } = await wait([await createRunning(), '--timeout', '7m'], {}, true);
+  expect(stderr).toContain('running for 5m; times out in 2m');
+  expect(still).toEqual([]);
 });
 
 test('nothing where there is news more often', async () => {

@@ -239,6 +239,25 @@ describe('a wait', () => {
     expect(Math.min(...pauses)).toBeGreaterThan(29_000);
   });
 
+  test('takes options that are set to nothing as not given', async () => {
+    const id = await createRunningTask();
+    await driver.completeTask(id);
+    const args = [
+      '--log',
+      '',
+      '--on-timeout',
+      ' ',
+      '--on-interrupt=',
+      '--timeout',
+      '',
+      '--on-change',
+      ' ',
+      id,
+    ];
+    const run = await runProgramHere(main, { args, env: sandbox.env, cwd: folder });
+    expect(run).toMatchObject({ exitCode: 0, stdout: 'completed\n' });
+  });
+
   test('for a task that stays a draft ends after a minute with 7', async () => {
     const id = await createTask();
     const clock = createPatientClock();

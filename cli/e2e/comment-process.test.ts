@@ -34,6 +34,8 @@ describe('the one comment', () => {
       'comment-id': String(id),
       verdict: 'none',
       metrics: expect.stringContaining('"metric":"test_accuracy/accuracy","value":0.9722'),
+      'model-id': '',
+      'model-url': '',
     });
     expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain('**0.9722**');
 

@@ -14,7 +14,7 @@ test('without its packages a program says which one is missing and how it gets t
   try {
     cpSync(CLI, join(folder, 'cli'), {
       recursive: true,
-      filter: (path) => !/\/(?:dev|sandbox|e2e|fixtures)$|\.test\.ts$/.test(path),
+      filter: (path) => !/\/(?:dev|sandbox|e2e|fixtures|node_modules)$|\.test\.ts$/.test(path),
     });
     const programs = ['launch-training-task', 'check-task-running', 'create-stats-comment'];
     const runs = await Promise.all(
@@ -29,7 +29,7 @@ test('without its packages a program says which one is missing and how it gets t
     );
     for (const run of runs) {
       expect(run?.output).toMatch(
-        /^error: the package \w+ is not installed\nRun npm ci in the folder [^\n]*\n$/,
+        /^error: the package \w+ is not installed\nRun npm ci --prefix cli in the folder [^\n]*\n$/,
       );
       expect(run?.exitCode).toBe(2);
     }

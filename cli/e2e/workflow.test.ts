@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { parse } from 'yaml';
 import { main as report } from '../create-stats-comment.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { runCommand } from '../dev/command-run.ts';
 import { findNodeDirectory } from '../dev/node-release.ts';
 import { runProgramHere } from '../dev/program-run.ts';
 import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
@@ -242,7 +243,7 @@ describe('clearml_ci_cd.yml', () => {
   });
 
   test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
-    const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('cli/'));
+    const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('node cli/'));
     expect(programs).toHaveLength(8);
     for (const run of programs) expect(run).toMatch(/^exec node cli\/[a-z-]+\.ts( |$)/);
   });
@@ -250,7 +251,7 @@ describe('clearml_ci_cd.yml', () => {
   test('hands ClearML secrets to the steps that run a program, and to no other', () => {
     for (const step of steps) {
       const hasSecrets = JSON.stringify(step.env ?? {}).includes('secrets.');
-      expect([step.name, hasSecrets]).toEqual([step.name, step.run?.includes('cli/') === true]);
+      expect([step.name, hasSecrets]).toEqual([step.name, step.run?.includes('node cli/') === true]);
     }
   });
 
@@ -263,7 +264,7 @@ describe('clearml_ci_cd.yml', () => {
   test('installs no development dependency and runs no script of a package', () => {
     const installs = steps.map((step) => step.run ?? '').filter((run) => run.includes('npm'));
     expect(installs.length).toBe(Object.keys(source.jobs).length);
-    for (const install of installs) expect(install).toMatch(/^npm ci --omit=dev --ignore-scripts/);
+    for (const install of installs) expect(install).toMatch(/^npm ci --prefix cli --ignore-scripts/);
   });
 });
 
@@ -274,7 +275,7 @@ describe('test.yml', () => {
     expect(source.jobs.test?.permissions).toEqual({ contents: 'read' });
     expect(steps.flatMap((step) => step.run ?? [])).toEqual([
       'npm ci',
-      'npm audit --omit=dev',
+      'npm audit --prefix cli',
       'npm run typecheck',
       'npm run lint',
       expect.stringMatching(/zizmor[\s\S]*actionlint/),
@@ -514,7 +515,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     expect(conclusionsOf(run)).toEqual({
       'Say why nothing is trained': 'skipped',
       "Check out the pull request's commit": 'success',
-      'Find the programs': 'success',
+      'Look for the programs': 'success',
       'Set up Node.js': 'success',
       'Install what the programs need': 'success',
       'Launch the training': 'success',
@@ -642,38 +643,6 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       expectConclusion(run, 'success');
       expect((await driver.getTask(unfinished)).status).toBe('created');
       expect((await driver.getTask(shared)).status).toBe('queued');
-    },
-  );
-
-  testOnNode24(
-    'say of a branch from before the pipeline to merge the base branch, and close it green',
-    async () => {
-      const repository = createScratchRepository();
-      repository.commit('Before the pipeline', { 'train.py': 'a', 'package-lock.json': '{}' });
-      repository.git('checkout', '--quiet', '-b', 'topic');
-      repository.commit('A change', { 'train.py': 'b' });
-      repository.git('checkout', '--quiet', 'main');
-      const path = '.github/workflows/clearml_ci_cd.yml';
-      repository.commit('Adopt the pipeline', { [path]: readFileSync(join(ROOT, path), 'utf8') });
-      try {
-        const sandbox = await startHere(undefined, undefined, repository);
-        const run = await runWorkflow(sandbox, { repository });
-        expectConclusion(run, 'failure');
-        const { stdout, conclusion } = stepOf(run, 'Find the programs');
-        expect(conclusion).toBe('failure');
-        expect(stdout).toMatch(
-          /^::error title=Nothing was trained::.*Merge the base branch into it and push\./,
-        );
-        expect(summaryOf(run)).toContain('Merge the base branch into it and push.');
-        expect(stepOf(run, 'Install what the programs need').conclusion).toBe('skipped');
-        const closed = await runWorkflow(sandbox, { repository, job: 'closed' });
-        expectConclusion(closed, 'success');
-        expect(closed.steps.filter((step) => step.conclusion === 'failure')).toEqual([]);
-        expect(stepOf(closed, "End the pull request's unfinished tasks").conclusion).toBe('skipped');
-        expect(stepOf(closed, 'Report what became of the pull request').conclusion).toBe('skipped');
-      } finally {
-        repository.remove();
-      }
     },
   );
 
@@ -836,6 +805,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
 
   const nothingRuns = {
     "Check out the pull request's commit": 'skipped',
+    'Look for the programs': 'skipped',
     'Set up Node.js': 'skipped',
     'Install what the programs need': 'skipped',
     'Launch the training': 'skipped',
@@ -889,6 +859,36 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
     expect(summary).toMatch(reason);
   });
 
+  test.each<[string, Record<string, string>]>([
+    ['the pipeline', { 'train.py': 'print(1)\n' }],
+    ['the lock file of the programs', { 'cli/launch-training-task.ts': '', 'package-lock.json': '{}' }],
+  ])(
+    'tell a branch from before %s to merge the base branch, and are green once it is closed',
+    async (_title, files) => {
+      const repository = createScratchRepository();
+      started.workspaces.push(repository.directory);
+      repository.commit('Before', files);
+      repository.git('branch', 'topic');
+      const workflow = readFileSync(join(ROOT, '.github/workflows/clearml_ci_cd.yml'), 'utf8');
+      repository.commit('The pipeline', { '.github/workflows/clearml_ci_cd.yml': workflow });
+      const sandbox = await startHere(undefined, undefined, repository);
+      for (const [job, conclusion, level, title] of [
+        ['train', 'failure', 'error', 'Merge the base branch into this one'],
+        ['closed', 'success', 'notice', 'Nothing was ended'],
+      ] as const) {
+        const run = await runWorkflow(sandbox, { job, repository });
+        expectConclusion(run, conclusion);
+        const ran = run.steps.filter((step) => step.conclusion !== 'skipped');
+        expect(ran.map(({ name }) => name)).toEqual([
+          "Check out the pull request's commit",
+          'Look for the programs',
+        ]);
+        const message = expect.stringContaining('no cli/package-lock.json');
+        expect(run.steps.flatMap(({ annotations }) => annotations)).toEqual([{ level, title, message }]);
+      }
+    },
+  );
+
   testOnNode24('train for Dependabot where it has secrets of its own', async () => {
     const sandbox = await startHere(undefined);
     const { run } = await runWithAgent(sandbox, { actor: 'dependabot[bot]' }, (agent, task) =>
@@ -920,7 +920,7 @@ function readCommands(heading: string): string[] {
 }
 
 describe('another repository, with the programs copied into it as .github/WORKFLOW.md says,', () => {
-  const [copy = '', addDependencies = ''] = readCommands('## Copy it into your repository');
+  const [copy = ''] = readCommands('## Copy it into your repository');
   const [addPipeline = ''] = readCommands('## Several pipelines in one repository');
   const settings = 'entry-point: train.py\nmetrics:\n  - metric: loss/test\n    goal: minimize\n';
   const reportLoss = (loss: number) => async (driver: ClearmlDriver, task: string) => {
@@ -965,79 +965,127 @@ describe('another repository, with the programs copied into it as .github/WORKFL
       [],
     );
     expect(files).toEqual(expect.arrayContaining(['templates/comment.md', 'cli/LICENSE']));
-    const manifest = JSON.parse(readFileSync(join(repository.directory, 'package.json'), 'utf8'));
-    expect(manifest).not.toHaveProperty('scripts');
-    const own = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-    expect([manifest.dependencies, manifest.overrides]).toEqual([own.dependencies, own.overrides]);
+    expect(files).not.toContain('package.json');
 
     const sandbox = await startHere(undefined, undefined, repository);
     const { run } = await runWithAgent(sandbox, { repository }, reportLoss(0.125));
     expectConclusion(run, 'success');
+    // What Node compiled is kept beside the packages.
+    const [workspace = ''] = started.workspaces.slice(-1);
+    expect(existsSync(join(workspace, 'cli/node_modules/.cache/clearml-ci-cd'))).toBe(true);
+    expect(existsSync(join(workspace, 'node_modules'))).toBe(false);
     expect(sandbox.github.comments(PULL)).toEqual([
       expect.objectContaining({ body: expect.stringContaining('0.125') }),
     ]);
   });
 
-  testOnNode24(
-    'keeps its own package.json, and has two pipelines that do not get in the way of each other',
-    async () => {
-      const { repository, runCommands } = makeRepository({
-        'package.json': '{ "name": "ours", "version": "9.9.9", "type": "commonjs" }',
-        'services/fraud/train.py': 'print(1)\n',
-      });
-      const lines = copy.split('\n').filter((line) => !/^(?:cp .*package|npm )/.test(line));
-      runCommands([...lines, addDependencies, addPipeline].join('\n'));
-      addPullRequest(repository, {
-        '.github/clearml-ci.yml': settings,
-        '.github/clearml-ci-fraud.yml': `working-dir: services/fraud\n${settings}`,
-      });
-      const manifest = JSON.parse(readFileSync(join(repository.directory, 'package.json'), 'utf8'));
-      expect(manifest).toMatchObject({ name: 'ours', version: '9.9.9', type: 'commonjs' });
-      // Single files of it are loaded, whose paths are not its API.
-      expect(manifest.dependencies.undici).toMatch(/^\d/);
+  testOnNode24.each<[string, object]>([
+    ['', {}],
+    [
+      ' that has workspaces and admits no npm',
+      {
+        workspaces: ['*', '!cli'],
+        devEngines: { packageManager: { name: 'pnpm', onFail: 'error' } },
+      },
+    ],
+  ])('keeps a package.json%s, and its own versions of what the programs need too', async (_title, more) => {
+    const manifest = { name: 'ours', version: '9.9.9', type: 'commonjs', ...more };
+    const { repository, runCommands } = makeRepository({
+      'package.json': JSON.stringify({ ...manifest, dependencies: { yaml: '^1.10.2', picomatch: '^2.3.1' } }),
+      'own.js': `const { dirname } = require('node:path');
+        for (const name of ['yaml', 'picomatch'])
+          console.log(name, require(dirname(require.resolve(name)) + '/package.json').version);`,
+      '.gitignore': '/node_modules',
+    });
+    runCommands('npm install --force --ignore-scripts --no-audit --no-fund');
+    const own = ['package.json', 'package-lock.json', 'node_modules/yaml/package.json'];
+    const read = () => own.map((path) => readFileSync(join(repository.directory, path), 'utf8'));
+    const before = read();
+    runCommands(copy);
+    const install = readSource('clearml_ci_cd.yml').steps.find(({ run }) => run?.startsWith('npm ci'))?.run;
+    runCommands(install ?? '');
+    runCommands('npm ci --force --ignore-scripts --no-audit --no-fund');
+    expect(read()).toEqual(before);
+    repository.commit('Train on ClearML', {
+      '.github/clearml-ci.yml': 'entry-point: train.py\npaths: ["*.py"]\n',
+    });
+    expect(
+      repository
+        .git('ls-files')
+        .split('\n')
+        .filter((path) => path.includes('node_modules')),
+    ).toEqual([]);
 
-      const sandbox = await startHere(undefined, undefined, repository);
-      const second = { repository, workflowFile: 'clearml_fraud.yml' };
-      const { run } = await runWithAgent(sandbox, { repository }, reportLoss(0.125));
-      expectConclusion(run, 'success');
-      const { run: other, id } = await runWithAgent(sandbox, second, reportLoss(0.375));
-      expectConclusion(other, 'success');
-      expect([run.name, other.name]).toEqual(['Train and report', 'Train and report fraud']);
-      expect((await createClearmlDriver(sandbox.clearml.env).getTask(id)).script).toMatchObject({
-        working_dir: 'services/fraud',
-      });
-      expect(sandbox.github.comments(PULL).map(({ body }) => body)).toEqual([
-        expect.stringContaining('0.125'),
-        expect.stringContaining('0.375'),
-      ]);
+    const sandbox = await startHere(undefined, undefined, repository);
+    const run = async (...args: string[]) => {
+      const env = { ...process.env, ...sandbox.env, ...describeMachine(), PR_NUMBER: String(PULL) };
+      const done = await runCommand(join(node24 ?? '', 'node'), args, { cwd: repository.directory, env });
+      expect(done).toEqual({ exitCode: 0, output: expect.any(String) });
+      return done?.output;
+    };
+    expect(await run('own.js')).toMatch(/^yaml 1\.[\d.]+\npicomatch 2\.[\d.]+\n$/);
+    const commit = repository.git('rev-parse', 'HEAD');
+    await run('cli/launch-training-task.ts', 'https://github.com/acme/digits.git', 'topic', commit);
+    const driver = createClearmlDriver(sandbox.clearml.env);
+    const [task] = await driver.listTasks();
+    await driver.startTask(task?.id ?? '');
+    await reportLoss(0.125)(driver, task?.id ?? '');
+    await run('cli/check-task-running.ts', task?.id ?? '');
+    await run('cli/create-stats-comment.ts', task?.id ?? '');
+    expect(sandbox.github.comments(PULL)).toEqual([
+      expect.objectContaining({ body: expect.stringContaining('0.125') }),
+    ]);
+  });
 
-      const groups = ['clearml_ci_cd.yml', 'clearml_fraud.yml'].map((name) => {
-        const text = readFileSync(join(repository.directory, '.github/workflows', name), 'utf8');
-        const { name: workflow, concurrency } = parse(text) as WorkflowSource & { name: string };
-        const [, expression = ''] = /^\$\{\{(.*?)\}\}-/.exec(concurrency.group) ?? [];
-        const github = { workflow };
-        return evaluateExpression(
-          expression,
-          { github },
-          { hasFailed: false, isCancelled: false },
-        ).coerceString();
-      });
-      expect(groups).toEqual(['ClearML CI/CD', 'ClearML fraud']);
+  testOnNode24('has two pipelines that do not get in the way of each other', async () => {
+    const { repository, runCommands } = makeRepository({ 'services/fraud/train.py': 'print(1)\n' });
+    runCommands([copy, addPipeline].join('\n'));
+    addPullRequest(repository, {
+      '.github/clearml-ci.yml': settings,
+      '.github/clearml-ci-fraud.yml': `working-dir: services/fraud\n${settings}`,
+    });
 
-      // Closing ends what either has unfinished, and only that.
-      const driver = createClearmlDriver(sandbox.clearml.env);
-      const launchFor = async (config: string): Promise<string> => {
-        const env = { ...sandbox.env, PR_NUMBER: String(PULL), GITHUB_RUN_ID: '4000' };
-        const args = ['https://github.com/acme/digits.git', 'topic', 'a'.repeat(40), '--config', config];
-        const launched = await runProgramHere(launch, { args, env, cwd: repository.directory });
-        expect(launched).toMatchObject({ exitCode: 0 });
-        return launched.stdout.trim();
-      };
-      const unfinished = await launchFor('.github/clearml-ci.yml');
-      const unfinishedOther = await launchFor('.github/clearml-ci-fraud.yml');
-      expectConclusion(await runWorkflow(sandbox, { ...second, job: 'closed' }), 'success');
-      expect((await driver.getTask(unfinishedOther)).status).toBe('created');
-      expect((await driver.getTask(unfinished)).status).toBe('queued');
-    },
-  );
+    const sandbox = await startHere(undefined, undefined, repository);
+    const second = { repository, workflowFile: 'clearml_fraud.yml' };
+    const { run } = await runWithAgent(sandbox, { repository }, reportLoss(0.125));
+    expectConclusion(run, 'success');
+    const { run: other, id } = await runWithAgent(sandbox, second, reportLoss(0.375));
+    expectConclusion(other, 'success');
+    expect([run.name, other.name]).toEqual(['Train and report', 'Train and report fraud']);
+    expect((await createClearmlDriver(sandbox.clearml.env).getTask(id)).script).toMatchObject({
+      working_dir: 'services/fraud',
+    });
+    expect(sandbox.github.comments(PULL).map(({ body }) => body)).toEqual([
+      expect.stringContaining('0.125'),
+      expect.stringContaining('0.375'),
+    ]);
+
+    const groups = ['clearml_ci_cd.yml', 'clearml_fraud.yml'].map((name) => {
+      const text = readFileSync(join(repository.directory, '.github/workflows', name), 'utf8');
+      const { name: workflow, concurrency } = parse(text) as WorkflowSource & { name: string };
+      const [, expression = ''] = /^\$\{\{(.*?)\}\}-/.exec(concurrency.group) ?? [];
+      const github = { workflow };
+      return evaluateExpression(
+        expression,
+        { github },
+        { hasFailed: false, isCancelled: false },
+      ).coerceString();
+    });
+    expect(groups).toEqual(['ClearML CI/CD', 'ClearML fraud']);
+
+    // Closing ends what either has unfinished, and only that.
+    const driver = createClearmlDriver(sandbox.clearml.env);
+    const launchFor = async (config: string): Promise<string> => {
+      const env = { ...sandbox.env, PR_NUMBER: String(PULL), GITHUB_RUN_ID: '4000' };
+      const args = ['https://github.com/acme/digits.git', 'topic', 'a'.repeat(40), '--config', config];
+      const launched = await runProgramHere(launch, { args, env, cwd: repository.directory });
+      expect(launched).toMatchObject({ exitCode: 0 });
+      return launched.stdout.trim();
+    };
+    const unfinished = await launchFor('.github/clearml-ci.yml');
+    const unfinishedOther = await launchFor('.github/clearml-ci-fraud.yml');
+    expectConclusion(await runWorkflow(sandbox, { ...second, job: 'closed' }), 'success');
+    expect((await driver.getTask(unfinishedOther)).status).toBe('created');
+    expect((await driver.getTask(unfinished)).status).toBe('queued');
+  });
 });

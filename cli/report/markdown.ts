@@ -213,6 +213,9 @@ function createView({
   const rest = listRest(parts, leading);
   const others = Math.min(rest.length, room.moreMetrics);
   const training = Math.min(parts.training.length, room.moreMetrics);
+  // The worst series of a row that leads stands there.
+  const isTold = new Set(leading.map(({ metric }) => metric.metric));
+  const hidden = rest.slice(others).filter(({ metric }) => !isTold.has(metric));
   const { rows: gateRows } = splitFirstRows(report);
   const judgement = writeList(gateRows.slice(0, room.gateRows).map(composeGateWords));
   const curves = report.curves
@@ -225,7 +228,7 @@ function createView({
     .slice(0, room.plots);
   const leftOut = [
     ...countLeftOut('judged metric', gateRows.length, room.gateRows),
-    ...countLeftOut('metric', rest.length + parts.training.length, others + training),
+    ...countLeftOut('metric', hidden.length + parts.training.length, training),
     ...countLeftOut('chart', report.curves.length, room.curves),
     ...countLeftOut('param', params.length, room.params),
     ...countLeftOut('table', report.plots.length, plots.length),

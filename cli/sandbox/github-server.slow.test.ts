@@ -101,6 +101,10 @@ describe('comments', () => {
     expect(deleted).toBe(204);
     expect(sandbox.comments(7)).toEqual([]);
     expect((await refusalOf(client.issues.getComment({ ...here, comment_id: created.id }))).status).toBe(404);
+    expect(await refusalOf(client.issues.deleteComment({ ...here, comment_id: created.id }))).toEqual({
+      status: 404,
+      message: 'Not Found',
+    });
   });
 
   test('come in pages of 30, at most 100, with links to the repository by its number', async () => {

@@ -26,13 +26,17 @@ export function isEntry(moduleUrl: string): boolean {
 
 /**
  * Caches the compiled code of all files loaded from here on: the next program on this runner starts twice as fast. The
- * cache is in node_modules, which is neither committed nor shared. Needs Node 22.8.
+ * cache is in node_modules, which is neither committed nor shared: that of `cli` in a copy, that of its parent in a clone.
+ * Needs Node 22.8.
  */
 function cacheCompiledCode(): void {
   // A bundle has neither this file nor node_modules.
   if (!import.meta.url.endsWith('/shell/entry.ts')) return;
-  const packages = fileURLToPath(new URL('../../node_modules', import.meta.url));
-  if (!('enableCompileCache' in nodeModule) || !existsSync(packages)) return;
+  if (!('enableCompileCache' in nodeModule)) return;
+  const packages = ['../node_modules', '../../node_modules']
+    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+    .find((path) => existsSync(path));
+  if (packages === undefined) return;
   const enable = nodeModule.enableCompileCache as (directory: string) => unknown;
   enable(`${packages}/.cache/clearml-ci-cd`);
 }

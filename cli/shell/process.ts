@@ -36,7 +36,7 @@ function explainMissingPackage(error: unknown): void {
   const [, name] = /^Cannot find (?:package|module) '([^']+)'/.exec(String((error as Error)?.message)) ?? [];
   if (name === undefined || /^[./]|^file:/.test(name)) throw error;
   process.stderr.write(
-    `error: the package ${name} is not installed\nRun npm ci in the folder that holds package.json, then this again.\n`,
+    `error: the package ${name} is not installed\nRun npm ci --prefix cli in the folder that holds cli, then this again.\n`,
   );
   process.exitCode = EXIT_CODES.usage;
 }

@@ -84,24 +84,25 @@ function createOriginal(environment: string, checkout: string, python: string): 
 function createSource(directory: string, node: string): Side {
   return {
     name: 'source',
-    title: 'copied (`npm ci --omit=dev`)',
+    title: 'copied (`npm ci --prefix cli`)',
     // The checkout brings the programs themselves.
     async prepare() {
       rmSync(directory, { recursive: true, force: true });
       mkdirSync(directory, { recursive: true });
-      for (const path of ['cli', 'templates', 'package.json', 'package-lock.json']) {
+      for (const path of ['cli', 'templates']) {
         cpSync(join(ROOT, path), join(directory, path), {
           recursive: true,
-          filter: (from) => !/[\\/]cli[\\/](?:dev|sandbox)$|\.test\.ts$/.test(from),
+          filter: (from) => !/[\\/]cli[\\/](?:dev|sandbox|node_modules)$|\.test\.ts$/.test(from),
         });
       }
-      cpSync(join(HERE, 'empty.ts'), join(directory, 'empty.ts'));
+      cpSync(join(HERE, 'empty.ts'), join(directory, 'cli', 'empty.ts'));
     },
     async install() {
       // As the shipped workflow does it.
       const npm = [
         'ci',
-        '--omit=dev',
+        '--prefix',
+        'cli',
         '--ignore-scripts',
         '--no-audit',
         '--no-fund',
@@ -110,12 +111,12 @@ function createSource(directory: string, node: string): Side {
       ];
       await run('npm', npm, directory, { PATH: `${dirname(node)}:${process.env.PATH}` });
     },
-    measureSize: () => measureSize(join(directory, 'node_modules')),
+    measureSize: () => measureSize(join(directory, 'cli', 'node_modules')),
     command: (step, taskId) => ({
       file: node,
       args: [join(directory, 'cli', `${PROGRAMS[step]}.ts`), ...(taskId === undefined ? [] : [taskId])],
     }),
-    empty: { file: node, args: [join(directory, 'empty.ts')] },
+    empty: { file: node, args: [join(directory, 'cli', 'empty.ts')] },
   };
 }
 

@@ -65,30 +65,18 @@ function nameTopic(name: string, left: RegExp): string {
 }
 
 function isCopy(name: string, other: string, runs: Runs): boolean {
-  const isSameTopic = nameTopic(name, ABOUT_PLACE) === nameTopic(other, ABOUT_PLACE);
   const both = runs.flatMap((run) => {
     const [one, two] = [run.get(name), run.get(other)];
     return one === undefined || two === undefined ? [] : [{ one, two }];
   });
-  return (
-    both.length > 0 &&
-    both.every(({ one, two }) => (isSameTopic ? isSameNumber(one, two) : isSameCurve(one, two)))
-  );
-}
-
-function isSameNumber(one: Metric, two: Metric): boolean {
-  return isEqual(one.last, two.last) && (!hasCurve(one) || !hasCurve(two) || haveSameExtremes(one, two));
-}
-
-/** Whether both moved, and did so alike. */
-function isSameCurve(one: Metric, two: Metric): boolean {
-  return (
-    hasCurve(one) &&
-    hasCurve(two) &&
-    one.min < one.max &&
-    isEqual(one.last, two.last) &&
-    haveSameExtremes(one, two)
-  );
+  if (both.length === 0 || !both.every(({ one, two }) => isEqual(one.last, two.last))) return false;
+  const isSameTopic = nameTopic(name, ABOUT_PLACE) === nameTopic(other, ABOUT_PLACE);
+  return both.every(({ one, two }) => {
+    const haveCurves = hasCurve(one) && hasCurve(two);
+    if (isSameTopic) return !haveCurves || haveSameExtremes(one, two);
+    // Both moved, and did so alike.
+    return haveCurves && one.min < one.max && haveSameExtremes(one, two);
+  });
 }
 
 function haveSameExtremes(one: Metric, two: Metric): boolean {

@@ -36,7 +36,9 @@ const LEAST_MEMBERS = 5;
 export function findFamilies(metrics: readonly ReportMetric[]): ReportFamily[] {
   const groups = new Map<string, ReportMetric[]>();
   for (const metric of metrics) {
-    const key = JSON.stringify([nameFamily(metric.metric), metric.goal, metric.presence === 'gone']);
+    // Without a known measure only a common title tells that they belong together.
+    const title = metric.goal === null ? titleOf(metric.metric) : '';
+    const key = JSON.stringify([nameFamily(metric.metric), title, metric.goal, metric.presence === 'gone']);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [metric]);
     else group.push(metric);
@@ -49,22 +51,32 @@ export function findFamilies(metrics: readonly ReportMetric[]): ReportFamily[] {
 }
 
 function titleOf(name: string): string {
-  return name.slice(0, name.indexOf('/'));
+  const [title = ''] = name.split('/', 1);
+  return title;
 }
 
 /** What members have in common: all but the numbers, or the measure that is their title. */
 function nameFamily(name: string): string {
-  const at = name.indexOf('/');
-  const [title, series] = [name.slice(0, at), name.slice(at + 1)];
+  const title = titleOf(name);
+  const series = name.slice(title.length + 1);
   const isMeasure = (part: string) => readName(part).goal !== undefined;
-  if (isMeasure(title) && !isLoss(title) && !isMeasure(series) && readName(series).data === undefined)
+  if (
+    series !== '' &&
+    isMeasure(title) &&
+    !isLoss(title) &&
+    !isMeasure(series) &&
+    readName(series).data === undefined
+  )
     return `${title}/*`;
-  // The number of `f1` is a part of the word.
-  const isWord = (letters: string, digits: string) => isMeasure(letters + digits) && !isMeasure(letters);
-  return name.replace(/([a-z]*)([0-9]+)/gi, (found, letters: string, digits: string) =>
-    isWord(letters, digits) ? found : `${letters}*`,
-  );
+  return name.replace(/[0-9]+/g, (digits, at: number) => {
+    const [letters = ''] = /[a-z]*$/i.exec(name.slice(Math.max(0, at - LONGEST_WORD), at)) ?? [];
+    // The number of `f1` is a part of the word.
+    return isMeasure(letters + digits) && !isMeasure(letters) ? digits : '*';
+  });
 }
+
+/** Longer words before a number are no measure's. */
+const LONGEST_WORD = 12;
 
 function describeFamily(found: readonly ReportMetric[], sizes: ReadonlyMap<string, number>): ReportFamily {
   const [first] = found as [ReportMetric, ...ReportMetric[]];

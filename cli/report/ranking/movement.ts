@@ -50,11 +50,9 @@ export function rankByMovement(
   const gone = [...collectMetrics(baseTasks).values()].filter(
     ({ name }) => isReportedSteadily(name, sides) && !oldNames.has(name),
   );
-  const own = collectMetrics(tasks);
-  const described = describeRanks(
-    new Map([...gone.map((metric) => [metric.name, metric] as const), ...own]).values(),
-    rules,
-  );
+  const isOwn = new Set(ranked.map(({ metric }) => metric.name));
+  const missed = gone.filter(({ name }) => !isOwn.has(name));
+  const described = [...ranked, ...describeRanks(missed, rules)];
   const copies = findCopies(described, sides.own, sides.base);
   const heldOut = new Set(
     described.filter(({ metric }) => readName(metric.name).data === 'held-out').map(nameMeasure),
@@ -65,7 +63,8 @@ export function rankByMovement(
     const moved = one.isBookkeeping || presence !== 'both' ? STILL : measureMovement(one, sides);
     const { data } = readName(name);
     const isOfTraining =
-      data === 'training' || (data === undefined && !one.metric.isSingle && heldOut.has(nameMeasure(one)));
+      data === 'training' ||
+      (data === undefined && heldOut.size > 0 && !one.metric.isSingle && heldOut.has(nameMeasure(one)));
     const copyOf = copies.get(name);
     return {
       ranked: { ...one, presence, copyOf, isOfTraining },
