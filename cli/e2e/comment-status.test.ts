@@ -117,6 +117,18 @@ describe('the commit status', () => {
     expect(statesOf()).toEqual([state]);
   });
 
+  test('that is pending ends as an error once its training is gone', async () => {
+    await replaceGithub(MAY_WRITE);
+    const task = await trainTask(0.9, 'in_progress');
+    const env = makeEnv({ PR_COMMIT: HEAD });
+    await run([task, ...STATUS], env);
+    await driver.call('tasks.delete', { task, force: true });
+    for (const _ of ['once', 'again'])
+      expect(await run([task, ...STATUS], env)).toMatchObject({ exitCode: 10 });
+    expect(statesOf()).toEqual(['pending', 'error']);
+    expect(latest()?.description).toBe(`ClearML has no task ${task}`);
+  });
+
   test('is one plain line of at most 140 characters, whatever the names say', async () => {
     await replaceGithub(MAY_WRITE);
     const secret = clearml.env.CLEARML_API_SECRET_KEY ?? '';

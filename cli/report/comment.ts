@@ -18,7 +18,7 @@ import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
-import { publishStatus } from './posting/status.ts';
+import { endPendingStatus, publishStatus } from './posting/status.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
@@ -170,6 +170,10 @@ export async function publishGone(
     });
     tellPlacement({ comment, ...placed }, { options, session });
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
+    const ending = endPendingStatus(failure.message, comment.url, { options, connection, session });
+    const stated = await settle(ending);
+    // That the tasks are gone decides the exit code.
+    if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
     if (flags.json !== true) voice.result(comment.url);
   }
   throw failure;

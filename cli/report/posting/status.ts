@@ -64,6 +64,27 @@ export async function publishStatus(report: Report, question: StatusQuestion): P
   session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
 }
 
+/**
+ * Ends a pending status whose tasks are gone: otherwise it would be waited for for ever. What was final was true.
+ *
+ * @param message what was found, for the description
+ */
+export async function endPendingStatus(
+  message: string,
+  commentUrl: string,
+  { options, connection, session }: Pick<StatusQuestion, 'options' | 'connection' | 'session'>,
+): Promise<void> {
+  const { config, flags, sources, target } = options;
+  const context = flags.status ?? config.status;
+  const commit = sources.expected?.headCommit ?? target.commit;
+  if (context === undefined || commit === undefined) return;
+  const board = await connection.openStatuses(context);
+  const found = await board.findNewest(commit);
+  if (found?.state !== 'pending' || found.targetUrl !== commentUrl) return;
+  const description = describe(message, session.redact);
+  await board.write(commit, { state: 'error', description, targetUrl: commentUrl });
+}
+
 /** Where the training could not show what the code is worth. */
 const INFRASTRUCTURE: ReadonlySet<string> = new Set(['worker-lost', 'never-started']);
 
@@ -84,9 +105,14 @@ export function chooseState({ verdict, gate, failure }: Report): CommitStatus['s
   }
 }
 
-/** The comment's first line without Markdown, cut to what GitHub takes. Secrets go first: half of one is not recognised. */
+/** The comment's first line without Markdown, cut to what GitHub takes. */
 export function describeVerdict(report: Report, redact: Redact): string {
-  const line = toSingleLine(redact(writePlain(composeHeading(report))), Number.POSITIVE_INFINITY);
+  return describe(writePlain(composeHeading(report)), redact);
+}
+
+/** Secrets go first: half of one is not recognised. */
+function describe(text: string, redact: Redact): string {
+  const line = toSingleLine(redact(text), Number.POSITIVE_INFINITY);
   if (line.length <= MAX_DESCRIPTION_LENGTH) return line;
   let cut = '';
   for (const character of line) {
