@@ -1,3 +1,5 @@
+import os
+
 from clearml import Task
 from squares import make_squares
 from ultralytics import YOLO
@@ -8,9 +10,10 @@ params = {"lr0": 0.1, "seed": 0, "epochs": 1}
 Task.init(project_name="digits", task_name="train").connect(params)
 tell("initialised")
 model = YOLO("yolov8n.yaml")
+# A relative project is a folder of the git checkout that the package is installed in, if there is one.
 # Without a named optimizer lr0 is ignored.
 model.train(
-    data=make_squares(), imgsz=64, batch=4, device="cpu", workers=0, plots=False, project="out", name="train", amp=False,
+    data=make_squares(), imgsz=64, batch=4, device="cpu", workers=0, plots=False, project=os.path.abspath("out"), name="train", amp=False,
     optimizer="SGD", **params
 )
 trained_with(lr0=model.trainer.args.lr0, seed=model.trainer.args.seed, epochs=model.trainer.args.epochs)
