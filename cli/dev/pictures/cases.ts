@@ -67,8 +67,8 @@ export const CASES: Readonly<Record<string, PictureCase>> = {
   lightning: {
     environment: 'torch',
     files: { 'train_model.py': readPage('Lightning') },
-    title: 'Lower the learning rate',
-    commits: [[edit(/"lr": 0\.1/, '"lr": 0.001')]],
+    title: 'Raise the learning rate',
+    commits: [[edit(/"lr": 0\.001/, '"lr": 0.01')]],
   },
   transformers: {
     environment: 'torch',
