@@ -33,6 +33,20 @@ test('a metric that blocks is named before one that only warns', async () => {
   expect(body).toContain('### ❌ **Regression**: `train`: `test/accuracy` **0.705**');
 });
 
+test('an undecided metric that blocks leads before a regression that only warns', async () => {
+  const baseTask = await train(base, [0.9], { end: 'none' });
+  const task = await train(head, [0.8], { end: 'none' });
+  await driver.reportScalars(baseTask, 'a', 'warned', [0.9]);
+  await driver.reportScalars(task, 'a', 'warned', [0.1]);
+  for (const id of [baseTask, task]) await driver.completeTask(id);
+  const warned = '{ metric: a/warned, goal: maximize, tolerance: 0.1, gate: warn }';
+  const { exitCode, verdict, body } = await judge(task, GATED.replace('[', `[${warned}, `));
+  expect({ exitCode, verdict }).toEqual({ exitCode: 6, verdict: 'regression' });
+  expect(body).toMatch(
+    /### ❓ \*\*Undecided\*\*: `train`: `test\/accuracy` .* against `main`; regression \(a warning only\): `a\/warned`$/m,
+  );
+});
+
 test('each gated metric has one row in the whole comment, however many there are', async () => {
   const names = Array.from({ length: 25 }, (_, index) => `class_${index}`);
   const tasks = { base: await train(base, []), head: await train(head, []) };

@@ -253,3 +253,11 @@ test('a template of one’s own shows no NaN as a number either', () => {
     'not a number (reported as 0) | `0.5` | n/a\n',
   );
 });
+
+test('a chart of very large values tells the unit of its axis', () => {
+  const task = makeReportedTask({ metrics: [makeMetric('val', 'loss', { last: 4e16, max: 4e16 })] });
+  const curves = new Map([[task.id, new Map([['val/loss', { x: [0, 1, 2], y: [1, 2e16, 4e16] }]])]]);
+  const text = renderComment(makeReport([task], [], { curves }), 'key', comment);
+  expect(text).toContain('y-axis 0 --> 42');
+  expect(text).toContain('in units of 1e15');
+});

@@ -382,7 +382,7 @@ function writeCurve({ metric, task, baseline, leftOut, runs }: ReportCurve, repo
       isBaselineDrawn
         ? phrase`${words(`${BACK.shade}: `)}${nameBaseline(report.baseline)}${words(describeMean(runs.baseline))}`
         : [],
-      chart.exponent === 0 ? [] : words(`values × 1e${chart.exponent}`),
+      chart.exponent === 0 ? [] : words(`in units of 1e${-chart.exponent}`),
       chart.to < ownEnd
         ? words(`to iteration ${formatNumber(chart.to)} of ${formatNumber(ownEnd)}, where the baseline ends`)
         : [],

@@ -98,7 +98,8 @@ export function chooseState({ verdict, gate, failure }: Report): CommitStatus['s
     case 'regression':
     case 'undecided':
       if (gate?.exitCode === EXIT_CODES.done) return 'success';
-      return verdict === 'regression' ? 'failure' : 'error';
+      // Beside a regression that only warns, an undecided metric may block.
+      return verdict === 'undecided' || gate?.exitCode === EXIT_CODES.undecided ? 'error' : 'failure';
     case 'none':
     case 'pass':
       return 'success';

@@ -38,7 +38,9 @@ export function findFamilies(metrics: readonly ReportMetric[]): ReportFamily[] {
   for (const metric of metrics) {
     // Without a known measure only a common title tells that they belong together.
     const title = metric.goal === null ? titleOf(metric.metric) : '';
-    const key = JSON.stringify([nameFamily(metric.metric), title, metric.goal, metric.presence === 'gone']);
+    // What one side alone has is compared with nothing: beside the others its number would contradict their minimum.
+    const side = metric.presence === 'both' ? null : metric.presence;
+    const key = JSON.stringify([nameFamily(metric.metric), title, metric.goal, side]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [metric]);
     else group.push(metric);

@@ -308,3 +308,20 @@ describe('one number by two names', () => {
     expect(copiesOf(names.map(([title, series]) => makeMetric(title, series, perfect)))).toEqual([]);
   });
 });
+
+test('a series that one side alone has is in no family of those that both have', () => {
+  const both = recalls(0.9);
+  const report = compare({ ...both, 'recall/new': 0.01 }, [{ ...both, 'recall/old': 0.9 }]);
+  expect(report.families).toMatchObject([{ metrics: Object.keys(both) }]);
+  expect(leadOf(report)).toEqual(expect.arrayContaining(['recall/new', 'recall/old']));
+});
+
+test('what only may be no number is not counted as none', () => {
+  const report = compare({ 'test/loss': 0, 'test/accuracy': 0.9 }, [
+    { 'test/loss': 0.4, 'test/accuracy': 0.9 },
+  ]);
+  expect(report.tally).toMatchObject({ notNumbers: 1, isDoubtCertain: false });
+  expect(headingOf(report)).toContain(
+    '1 of 2 metrics doubtful: `test/loss` was possibly not a number (reported as 0)',
+  );
+});

@@ -13,6 +13,8 @@ export interface Tally {
   readonly noise: number;
   /** What is no number, or may be none, although the base's is one. */
   readonly notNumbers: number;
+  /** None of those may be a number after all. */
+  readonly isDoubtCertain: boolean;
   /** Reported by the base only, or by the pull request only. */
   readonly gone: number;
   readonly new: number;
@@ -28,6 +30,9 @@ export function countEffects(
 ): Tally {
   const metrics = described.map(({ metric }) => metric);
   const count = (has: (metric: ReportMetric) => boolean) => metrics.filter(has).length;
+  const doubted = metrics.filter(
+    ({ value, baseline, doubts }) => value === null && baseline !== null && doubts.length > 0,
+  );
   const isJudged = ({ effect }: ReportMetric) => effect === 'better' || effect === 'worse';
   return {
     metrics: count(({ presence }) => presence === 'both'),
@@ -35,9 +40,8 @@ export function countEffects(
     better: count(({ effect }) => effect === 'better'),
     same: count(({ effect }) => effect === 'same'),
     noise: count(({ effect }) => effect === 'noise'),
-    notNumbers: count(
-      ({ value, baseline, doubts }) => value === null && baseline !== null && doubts.length > 0,
-    ),
+    notNumbers: doubted.length,
+    isDoubtCertain: doubted.every(({ doubts }) => doubts.every(({ isCertain }) => isCertain)),
     gone: count(({ presence }) => presence === 'gone'),
     new: count(({ presence }) => presence === 'new'),
     worst: metrics.find(isStruck)?.metric ?? null,

@@ -49,8 +49,14 @@ const VERDICT_WORDS: Partial<Record<Report['verdict'], string>> = {
 };
 
 /** The verdict as a word; gated metrics without a base to compare with were not judged. */
-function nameVerdict({ verdict, gate }: Report): string | undefined {
-  return verdict === 'none' && gate?.metrics.length ? 'Not judged' : VERDICT_WORDS[verdict];
+function nameVerdict(report: Report): string | undefined {
+  const verdict = findForce(report);
+  return verdict === 'none' && report.gate?.metrics.length ? 'Not judged' : VERDICT_WORDS[verdict];
+}
+
+/** The verdict that decides the exit code: beside a regression that only warns, an undecided metric may block. */
+function findForce({ verdict, gate }: Report): Report['verdict'] {
+  return verdict === 'regression' && gate?.exitCode === EXIT_CODES.undecided ? 'undecided' : verdict;
 }
 
 function isObjection(verdict: Report['verdict']): boolean {
@@ -63,7 +69,9 @@ function describeForce({ verdict, gate }: Report): Phrase {
 }
 
 /** The metric of the first line: the first with the report's verdict, one that blocks before one that only warns. */
-function pickLeading({ metrics, verdict, leadingMetrics, gate, tally }: Report): ReportMetric | undefined {
+function pickLeading(report: Report): ReportMetric | undefined {
+  const { metrics, leadingMetrics, gate, tally } = report;
+  const verdict = findForce(report);
   if (!isObjection(verdict) && verdict !== 'pass') {
     const [first] = metrics.slice(0, leadingMetrics);
     const worst = gate === null ? tally?.worst : undefined;
@@ -75,9 +83,13 @@ function pickLeading({ metrics, verdict, leadingMetrics, gate, tally }: Report):
   );
 }
 
-function countFurther({ gate, verdict }: Report): Phrase {
-  const judged = gate?.metrics.filter((metric) => metric.verdict === verdict) ?? [];
-  return isObjection(verdict) && judged.length > 1 ? words(`, and ${judged.length - 1} more`) : [];
+function countFurther(report: Report): Phrase {
+  const { gate, verdict } = report;
+  const force = findForce(report);
+  const judged = gate?.metrics.filter((metric) => metric.verdict === force) ?? [];
+  const further = isObjection(force) && judged.length > 1 ? words(`, and ${judged.length - 1} more`) : [];
+  const warned = force === verdict ? undefined : gate?.metrics.find((metric) => metric.verdict === verdict);
+  return warned === undefined ? further : phrase`${further}; regression (a warning only): ${warned.metric}`;
 }
 
 /** `1 of 60 metrics worse, 2 better: `, if no gate has judged and there are several. */
@@ -88,7 +100,7 @@ function composeCounts({ tally, gate }: Report): Phrase {
   const moved = [
     [worse, 'worse'],
     [better, 'better'],
-    [notNumbers, 'not a number'],
+    [notNumbers, tally.isDoubtCertain ? 'not a number' : 'doubtful'],
   ].filter(([count]) => count !== 0);
   const effects = moved.map(([count, what], index) =>
     index === 0 ? `${count} of ${all} ${what}` : `${count} ${what}`,

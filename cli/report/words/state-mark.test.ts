@@ -23,6 +23,13 @@ test.each(STATES)('the mark of %s is one character that is an emoji by itself', 
   expect(markState(state)).toMatch(/^\p{Emoji_Presentation}$/u);
 });
 
+test('an undecided metric that blocks decides the mark beside a regression that only warns', () => {
+  const gate = { ...blocking, exitCode: EXIT_CODES.undecided };
+  expect(markState({ phase: 'completed', verdict: 'regression', gate })).toBe(
+    markState({ phase: 'completed', verdict: 'undecided', gate }),
+  );
+});
+
 test('each state has its own mark', () => {
   expect(new Set(STATES.map(([, state]) => markState(state))).size).toBe(STATES.length);
 });

@@ -21,6 +21,10 @@ const MARKS = {
 /** The mark of a report's state. */
 export function markState({ phase, verdict, gate }: Pick<Report, 'phase' | 'verdict' | 'gate'>): string {
   if (phase !== 'completed') return MARKS[phase];
-  if (verdict === 'regression') return gate?.exitCode === EXIT_CODES.done ? MARKS.warning : MARKS.regression;
+  if (verdict === 'regression') {
+    // Beside a regression that only warns, an undecided metric may block.
+    if (gate?.exitCode === EXIT_CODES.undecided) return MARKS.undecided;
+    return gate?.exitCode === EXIT_CODES.done ? MARKS.warning : MARKS.regression;
+  }
   return verdict === 'pass' || verdict === 'undecided' ? MARKS[verdict] : MARKS.none;
 }
