@@ -256,7 +256,7 @@ function explainLeaving({ origin }: WatchedTask, isNamed: boolean): string {
 
 /**
  * Without ids it may be a closed pull request. A run's own tasks end because it is cancelled. Those of other runs it ends on
- * somebody's wish: `/abort` in a comment, a run by hand.
+ * somebody's wish: `/abort` in a comment.
  */
 function chooseEnding(
   tasks: ReadonlyArray<WatchedTask | undefined>,

@@ -236,6 +236,39 @@ describe('the commit of the status', () => {
     expect([statesOf(), statesOf(NEWER)]).toEqual([[], []]);
   });
 
+  test('is none where only an older commit was trained, whatever the setting paths says', async () => {
+    await replaceGithub({ ...MAY_WRITE, pulls: [{ ...PULL, headSha: NEWER }] });
+    writeSettings('paths: [train.py]\n');
+    const args = ['--config', 'settings.yml', ...STATUS];
+    const use = (commit: string) => ({ ci_use_7: `${commit} topic https://github.com/acme/digits.git` });
+    const older = await trainTask(0.97, 'completed', { tags: ['pr:7'], runtime: use(HEAD) });
+    const { stderr } = await run([older, ...args], makeEnv(inPullRequest(NEWER)));
+    expect(stderr).toContain('the commit status ClearML is not set');
+    expect([statesOf(), statesOf(NEWER)]).toEqual([[], []]);
+    const reused = await trainTask(0.97, 'completed', { tags: ['pr:7'], runtime: use(NEWER) });
+    await run([reused, ...args], makeEnv(inPullRequest(NEWER)));
+    expect([statesOf(), statesOf(NEWER)]).toEqual([[], ['success']]);
+  });
+
+  test('is none where uncommitted changes were trained', async () => {
+    await replaceGithub(MAY_WRITE);
+    const task = await driver.createTask({
+      name: 'train digits',
+      script: {
+        repository: 'https://github.com/acme/digits.git',
+        branch: 'topic',
+        version_num: HEAD,
+        diff: 'diff --git a/train.py b/train.py\n',
+      },
+      runtime: { ci_use_7: `${HEAD} topic https://github.com/acme/digits.git` },
+    });
+    for (const env of [makeEnv(), makeEnv(inPullRequest(HEAD)), makeEnv({ PR_COMMIT: HEAD })]) {
+      const { stderr } = await run([task, ...STATUS], env);
+      expect(stderr).toContain('the commit status ClearML is not set');
+    }
+    expect(statesOf()).toEqual([]);
+  });
+
   test('is the pushed one without a pull request: with the summary, and without a comment', async () => {
     await replaceGithub(MAY_WRITE);
     writeFileSync(
@@ -277,7 +310,7 @@ describe('in a merge queue', () => {
   const tree = repository.git('rev-parse', `${group}^{tree}`);
   afterAll(() => repository.remove());
 
-  const train = async (commit: string, accuracy: number, event: string, code?: string) => {
+  const train = async (commit: string, accuracy: number | undefined, event: string, code?: string) => {
     const runtime = { ci_key: commit, ci_pipeline: directory, ci_event: event, ci_run: '1' };
     const id = await driver.createTask({
       name: 'train',
@@ -286,15 +319,13 @@ describe('in a merge queue', () => {
     });
     await driver.call('tasks.enqueue', { task: id, queue_name: 'default' });
     await driver.startTask(id);
+    if (accuracy === undefined) return id;
     await driver.reportScalars(id, 'test_accuracy', 'accuracy', [accuracy]);
     await driver.completeTask(id);
     return id;
   };
 
-  test('the group’s commit has the status of the training of its tree, against the base branch', async () => {
-    await replaceGithub({ ...MAY_WRITE, pulls: [], gitDir: repository.directory });
-    await train(base, 0.9, 'push');
-    const task = await train(head, 0.95, 'pull_request', tree);
+  const inQueue = () => {
     const event = {
       merge_group: {
         head_sha: group,
@@ -304,14 +335,31 @@ describe('in a merge queue', () => {
       repository: { clone_url: 'https://github.com/acme/digits.git', default_branch: 'main' },
     };
     writeFileSync(join(directory, 'event.json'), JSON.stringify(event));
-    const env = makeEnv({
+    return makeEnv({
       PR_NUMBER: '',
       GITHUB_EVENT_NAME: 'merge_group',
       GITHUB_EVENT_PATH: join(directory, 'event.json'),
       GITHUB_REF: 'refs/heads/gh-readonly-queue/main/pr-7-x',
       GITHUB_SHA: group,
     });
-    const { exitCode, stdout } = await run([task, '--json'], env);
+  };
+
+  test('a pending status ends as an error once its training is gone, and the summary says so', async () => {
+    await replaceGithub({ ...MAY_WRITE, pulls: [], gitDir: repository.directory });
+    const env = inQueue();
+    const task = await train(group, undefined, 'merge_group');
+    await run([task, ...STATUS, '--no-gate', '--no-summary'], env);
+    await driver.call('tasks.delete', { task, force: true });
+    expect(await run([task, ...STATUS], env)).toMatchObject({ exitCode: 10, stdout: '' });
+    expect(statesOf(group)).toEqual(['pending', 'error']);
+    expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain(`ClearML has no task`);
+  });
+
+  test('the group’s commit has the status of the training of its tree, against the base branch', async () => {
+    await replaceGithub({ ...MAY_WRITE, pulls: [], gitDir: repository.directory });
+    await train(base, 0.9, 'push');
+    const task = await train(head, 0.95, 'pull_request', tree);
+    const { exitCode, stdout } = await run([task, '--json'], inQueue());
     expect(exitCode).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       pullRequest: null,

@@ -218,6 +218,16 @@ describe('what the token may do', () => {
     expect([found.Comment, found.Status]).toEqual([[comment], [status]]);
   });
 
+  test('the job’s own sets the status, whoever comments', async () => {
+    const env = { GH_TOKEN: github.addUser('ada', 'write'), GITHUB_TOKEN: github.token };
+    const { found } = await look([], env);
+    expect(found.Comment).toEqual(['allowed: the token has the scope repo']);
+    expect(found.Status).toEqual([expect.stringMatching(/^unknown: GitHub does not tell of an app's token/)]);
+    const wrong = await look([], { ...env, GITHUB_TOKEN: 'ghp_wrong' });
+    expect(wrong.found.Comment).toEqual(['allowed: the token has the scope repo']);
+    expect(wrong.found.Status).toEqual(['refused: GitHub refuses the token: Bad credentials']);
+  });
+
   test.each<[string, Record<string, string>, RegExp]>([
     ['no token', { GH_TOKEN: '' }, /^unknown: neither GH_TOKEN nor GITHUB_TOKEN is set$/],
     ['a wrong token', { GH_TOKEN: 'ghp_wrong' }, /^GitHub refuses the token: Bad credentials$/],

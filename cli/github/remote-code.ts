@@ -1,4 +1,5 @@
-import { readGithubToken } from '../shell/environment.ts';
+import { readGithubToken, readJobToken } from '../shell/environment.ts';
+import { EXIT_CODES, settle } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { createHttp } from '../shell/http.ts';
@@ -43,7 +44,8 @@ export async function askForTree(
 }
 
 /**
- * Asks GitHub, in one request that changes nothing, what the token may do in the repository.
+ * Asks GitHub, in one request a token that changes nothing, what the tokens may do in the repository: the one that
+ * comments, and the job's own, which sets the commit status.
  *
  * @param cloneUrl names the repository where the run does not
  * @returns undefined without a token, or where no repository on this GitHub is named
@@ -56,9 +58,15 @@ export async function askForTokenRights(
 ): Promise<TokenRights | undefined> {
   const repository = github.repository ?? identifyOnGithub(cloneUrl, github);
   if (repository === undefined) return undefined;
-  return askGithub(repository, github, session, async (client) =>
-    judgeTokenRights(await client.readAccess()),
-  );
+  const [token, jobToken] = [readGithubToken(session.env), readJobToken(session.env)];
+  const askFor = (as: string | undefined) =>
+    askGithub(repository, github, session, async (client) => judgeTokenRights(await client.readAccess()), as);
+  if (token === jobToken) return askFor(token);
+  const [rights, ofJob] = await Promise.all([askFor(token), settle(askFor(jobToken))]);
+  if (rights === undefined) return undefined;
+  if ('value' in ofJob) return { ...rights, statuses: ofJob.value?.statuses ?? rights.statuses };
+  const { exitCode, message: why } = ofJob.failure;
+  return { ...rights, statuses: { isGranted: exitCode === EXIT_CODES.refused ? false : undefined, why } };
 }
 
 /** `owner/name`; undefined where the clone URL leads elsewhere. */
@@ -74,9 +82,9 @@ async function askGithub<T>(
   { apiUrl }: GithubRun,
   session: Session,
   ask: (client: Awaited<ReturnType<typeof createGithubClient>>) => Promise<T>,
+  token = readGithubToken(session.env),
 ): Promise<T | undefined> {
   const { env, clock, interruption: signal } = session;
-  const token = readGithubToken(env);
   if (token === undefined) return undefined;
   const giveUpAtMs = clock.now() + GIVE_UP_MS;
   const limitWait = createLimitWait();

@@ -152,8 +152,19 @@ export async function publishGone(
   const listed = existing === undefined ? undefined : takeSettled(existing);
   const board = await connection.board;
   const comments = await findGoneComments(gone, listed, board, options, redact);
-  if (listed === undefined || board === undefined) {
+  const endStatus = async (commentUrl: string | undefined) => {
+    const where = { commentUrl, goneIds: gone.ids };
+    const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
+    // That the tasks are gone decides the exit code.
+    if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
+  };
+  if (flags.dryRun === true) {
     if (flags.json !== true) for (const { marker } of comments) voice.result(`${marker}\n${body}`);
+    throw failure;
+  }
+  if (listed === undefined || board === undefined) {
+    if (flags.summary) await writeSummary(session, text);
+    await endStatus(undefined);
     throw failure;
   }
   if (flags.summary && comments.length > 0) await writeSummary(session, text);
@@ -170,10 +181,7 @@ export async function publishGone(
     });
     tellPlacement({ comment, ...placed }, { options, session });
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
-    const ending = endPendingStatus(failure.message, comment.url, { options, connection, session });
-    const stated = await settle(ending);
-    // That the tasks are gone decides the exit code.
-    if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
+    await endStatus(comment.url);
     if (flags.json !== true) voice.result(comment.url);
   }
   throw failure;

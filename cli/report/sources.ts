@@ -328,9 +328,12 @@ function isLaunchedBy(
   pullRequest: number | undefined,
   head: string,
 ): boolean {
-  if (pullRequest !== undefined) return tags.includes(tagPullRequest(pullRequest));
   const uses = listUses(runtime);
-  return [uses.get('branch'), uses.get('queue')].some((use) => use?.commit === head);
+  if (pullRequest === undefined)
+    return [uses.get('branch'), uses.get('queue')].some((use) => use?.commit === head);
+  // The tag stays when the pull request gets newer commits. An older server can note nothing but the tag.
+  const use = uses.get(pullRequest);
+  return use === undefined ? tags.includes(tagPullRequest(pullRequest)) : use.commit === head;
 }
 
 /** Tasks with numbers that only the console can tell from a NaN, those that the gate judges first. */

@@ -10,6 +10,7 @@ import type { Session } from '../../shell/program.ts';
 import type { Redact } from '../../shell/redaction.ts';
 import { writePlain } from '../../text/phrase.ts';
 import { toSingleLine } from '../../text/single-line.ts';
+import { RUNTIME_KEYS } from '../../training/task.ts';
 import { listUses } from '../../training/uses.ts';
 import { chooseStatusContext } from '../base-settings.ts';
 import { listCodeIds } from '../baseline/baseline.ts';
@@ -68,10 +69,12 @@ export async function publishStatus(report: Report, question: StatusQuestion): P
  * Ends a pending status whose tasks are gone: otherwise it would be waited for for ever. What was final was true.
  *
  * @param message what was found, for the description
+ * @param commentUrl where that is told; undefined without a pull request
+ * @param goneIds ids of the tasks: without a comment, the status leads to one of them
  */
 export async function endPendingStatus(
   message: string,
-  commentUrl: string,
+  { commentUrl, goneIds }: { readonly commentUrl: string | undefined; readonly goneIds: readonly string[] },
   { options, connection, session }: Pick<StatusQuestion, 'options' | 'connection' | 'session'>,
 ): Promise<void> {
   const { config, flags, sources, target } = options;
@@ -80,9 +83,11 @@ export async function endPendingStatus(
   if (context === undefined || commit === undefined) return;
   const board = await connection.openStatuses(context);
   const found = await board.findNewest(commit);
-  if (found?.state !== 'pending' || found.targetUrl !== commentUrl) return;
+  if (found?.state !== 'pending') return;
+  const { targetUrl } = found;
+  if (targetUrl !== commentUrl && !goneIds.some((id) => targetUrl.includes(id))) return;
   const description = describe(message, session.redact);
-  await board.write(commit, { state: 'error', description, targetUrl: commentUrl });
+  await board.write(commit, { state: 'error', description, targetUrl: commentUrl ?? targetUrl });
 }
 
 /** Where the training could not show what the code is worth. */
@@ -133,6 +138,9 @@ function findStatusCommit(
 ): string | undefined {
   const [first, ...others] = tasks;
   if (first === undefined || !others.every((task) => isSameTraining(task, first))) return undefined;
+  // What a person trained with uncommitted changes is no commit's. What a workflow changes itself, it changes each time.
+  if (tasks.some(({ script, runtime }) => script.hasDiff && runtime[RUNTIME_KEYS.run] === undefined))
+    return undefined;
   const newest = pullRequest?.headCommit;
   const named = expected?.headCommit ?? (number === undefined ? undefined : target.commit);
   if (named === undefined) {
