@@ -10,7 +10,7 @@ import { listBaselineTasks, listHistory } from './baseline/baseline.ts';
 import { averageCurves, type Curve, drawSparkline, dropValues, restoreExtremes } from './drawing/curve.ts';
 import { createDoubter, type FindDoubt, type ShownDoubt } from './gate-input.ts';
 import { findFamilies, isStruck, listRows } from './ranking/families.ts';
-import { NOISE_COMMITS } from './ranking/movement.ts';
+import { NOISE_COMMITS, SLIGHT_SHARE } from './ranking/movement.ts';
 import { isPattern, type Presence, type RankedMetric } from './ranking/ranking.ts';
 import { countEffects } from './ranking/tally.ts';
 import type { Report } from './report.ts';
@@ -37,7 +37,7 @@ export interface ReportMetric {
   readonly isGoalGuessed: boolean;
   /**
    * What the change means for the goal; `noise` if chance explains it or both sides are the same training; null if the
-   * change or the goal is unknown, or a run has no number to trust.
+   * change or the goal is unknown, a run has no number to trust, or the change is slight and neither noise nor goal is certain.
    */
   readonly effect: Effect | null;
   /** Whether both sides report it, only the pull request, or only the base; null if unknown or not completed. */
@@ -257,6 +257,7 @@ function describeMetric(
       isSameTraining,
       range,
       isDoubted: doubts.length > 0 || baselineDoubts.length > 0,
+      isGoalGuessed: role.isGoalGuessed,
     }),
     verdict: 'none',
     goal: role.goal ?? null,
@@ -337,19 +338,21 @@ interface ChangeContext {
   /** The largest change that chance explains; undefined if unknown. */
   readonly range: number | undefined;
   readonly isDoubted: boolean;
+  readonly isGoalGuessed: boolean;
 }
 
 function compareValues(
   value: number | null,
   baseline: number | null,
   goal: Goal | undefined,
-  { isSameTraining, range, isDoubted }: ChangeContext,
+  { isSameTraining, range, isDoubted, isGoalGuessed }: ChangeContext,
 ) {
   const change = value === null || baseline === null ? null : value - baseline;
   const share = change === null || baseline === null ? Number.NaN : change / Math.abs(baseline);
   const isChance = isSameTraining || (range !== undefined && Math.abs(change ?? 0) <= range);
+  const isSlight = isGoalGuessed && range === undefined && Math.abs(share) < SLIGHT_SHARE;
   // Sums in another order differ slightly.
-  const effect = judgeEffect(isAlmost(value, baseline) ? 0 : change, goal, isChance);
+  const effect = judgeEffect(isAlmost(value, baseline) ? 0 : change, isSlight ? undefined : goal, isChance);
   return {
     value,
     baseline,
@@ -374,6 +377,7 @@ function showJudged(
     ...compareValues(value, base, goal, {
       isSameTraining: isSameTraining || isExplained === true,
       range: isExplained === undefined ? range : undefined,
+      isGoalGuessed: false,
       isDoubted: metric.doubts.length > 0 || (isKept && metric.baselineDoubts.length > 0),
     }),
     verdict,

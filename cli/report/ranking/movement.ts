@@ -16,6 +16,8 @@ export const NOISE_COMMITS = 10;
 
 /** A metric's change where nobody knows its noise counts as if runs differed by this share. */
 const ASSUMED_NOISE = 0.05;
+/** A smaller share that a metric moved by says nothing where neither its noise is known nor its goal set. */
+export const SLIGHT_SHARE = 0.001;
 /** Sums in another order differ by less than this share. */
 const ROUNDING = 1e-9;
 
@@ -126,7 +128,8 @@ function findPresence(
   return own.every((run) => run.has(name)) ? 'new' : undefined;
 }
 
-function measureMovement({ metric: { name }, role: { pick } }: RankedMetric, sides: Sides): Movement {
+function measureMovement({ metric: { name }, role }: RankedMetric, sides: Sides): Movement {
+  const { pick, isGoalGuessed } = role;
   const read = (runs: readonly MetricsByName[]) => runs.flatMap((run) => run.get(name)?.[pick] ?? []);
   const [values, baseValues] = [read(sides.own), read(sides.base)];
   const [value, base] = [findMean(values), findMean(baseValues)];
@@ -138,7 +141,8 @@ function measureMovement({ metric: { name }, role: { pick } }: RankedMetric, sid
     values,
     [baseValues, ...sides.older.map(read)].filter(({ length }) => length > 0),
   );
-  if (range === undefined) return { against: share / ASSUMED_NOISE, share };
+  if (range === undefined)
+    return isGoalGuessed && share < SLIGHT_SHARE ? STILL : { against: share / ASSUMED_NOISE, share };
   return change <= range ? STILL : { against: change / range, share };
 }
 

@@ -6,6 +6,7 @@ import type { FoundBaseline } from '../baseline/baseline.ts';
 import type { Report } from '../report.ts';
 import type { ReportedTask } from '../reported-task.ts';
 import { listLeadingRows, writeMetrics } from '../tables.ts';
+import { composeLegend } from '../words/cells.ts';
 import { composeHeading } from '../words/heading.ts';
 import { listRows, partMetrics } from './families.ts';
 
@@ -116,6 +117,23 @@ describe('what moved leads', () => {
     ]);
     expect(leadOf(report)).toEqual(['b/loss', 'a/accuracy', 'c/accuracy']);
     expect(headingOf(report)).toContain('2 of 3 metrics worse (noise unknown): `b/loss` 0.2 → **0.3**');
+  });
+
+  test('and nothing that moved by less than 0.1% where nobody knows the noise, nor set the goal', () => {
+    const report = compare({ 'val/dfl_loss': 4.15961, 'val/accuracy': 0.5, 'val/box_loss': 6.9 }, [
+      { 'val/dfl_loss': 4.15957, 'val/accuracy': 0.5, 'val/box_loss': 6.899 },
+    ]);
+    expect(report.metrics.map(({ effect }) => effect).sort()).toEqual([null, null, 'same']);
+    expect(headingOf(report)).toContain(
+      '3 metrics neither better nor worse, as far as known: `val/accuracy`',
+    );
+    expect(writeLine(composeLegend(report))).toMatch(/^A change of less than 0\.1% is called neither/);
+    // Where the noise is known, a smaller change may be one.
+    const known = compare(
+      { 'val/accuracy': 0.8997 },
+      [0, 1, 0, 1].map((at) => ({ 'val/accuracy': 0.9 + at / 1e6 })),
+    );
+    expect(find(known, 'val/accuracy')?.effect).toBe('worse');
   });
 
   test('the worst before what got better more', () => {

@@ -2,6 +2,7 @@ import { formatChange, formatNumber, formatPair, formatPercentChange } from '../
 import { joinPhrases, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
 import type { DoubtedValue, ReportMetric } from '../metrics.ts';
 import type { ReportFamily } from '../ranking/families.ts';
+import { SLIGHT_SHARE } from '../ranking/movement.ts';
 import type { Report } from '../report.ts';
 
 /** A number that was reported may still not be a measurement, such as a NaN that arrived as 0. */
@@ -108,6 +109,18 @@ export function composeLegend(report: Report): Phrase {
   const guess = isGuessed
     ? phrase`Better and worse are guessed from the metrics’ names; set ${'goal'} in the settings to be certain.`
     : [];
+  const isSlight = ({ goal, effect, change, isGoalGuessed, doubts, baselineDoubts }: ReportMetric) =>
+    isGoalGuessed &&
+    goal !== null &&
+    effect === null &&
+    change !== null &&
+    doubts.length + baselineDoubts.length === 0;
+  const slight =
+    report.phase === 'completed' && leading.some(isSlight)
+      ? words(
+          `A change of less than ${SLIGHT_SHARE * 100}% is called neither, because nothing shows how much runs differ by chance.`,
+        )
+      : [];
   const kinds = new Set(
     leading.flatMap(({ doubts, baselineDoubts }) => [...doubts, ...baselineDoubts]).map(({ kind }) => kind),
   );
@@ -116,7 +129,7 @@ export function composeLegend(report: Report): Phrase {
     why.length === 0
       ? []
       : words('ClearML’s SDK reports NaN and infinities as 0, or as a number that the training sets.');
-  return joinPhrases([guess, explainNoise(report), note, ...why], ' ');
+  return joinPhrases([guess, slight, explainNoise(report), note, ...why], ' ');
 }
 
 /** The gate's range is told as one number, so its meaning is told too. */
