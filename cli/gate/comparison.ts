@@ -1,8 +1,8 @@
 import type { MetricRule } from '../shell/config.ts';
 import type { Comparison, GateNote, GateReason, GateRule, MetricVerdict, RunCounts } from './data.ts';
 import type { Goal } from './metric-rules.ts';
-import { countAgreeing, type Noise } from './noise.ts';
-import { criticalT, findDetectableLoss, findMean, type HolmResult, tailOfF, tailOfT } from './statistics.ts';
+import { countAgreeing, findWidening, type Noise } from './noise.ts';
+import { criticalT, findDetectableLoss, findMean, type HolmResult, tailOfT } from './statistics.ts';
 
 /** The usual power of a test: it detects the loss in 4 of 5 cases (Cohen 1988). */
 const POWER = 0.8;
@@ -51,16 +51,6 @@ export interface Estimate {
 const ROUNDING = 1e-9;
 /** A standard deviation of this share of the numbers is rounding: sums in another order differ by as much. */
 const ZERO_SPREAD = 1e-12;
-/** Level of the F-test, over all tested metrics, that finds pull requests whose runs differ too much. */
-const SPREAD_LEVEL = 0.001;
-/**
- * A young base has too few runs for that level: the test would miss even a collapsed run. A ratio of 10 is enough there, at
- * a level of 0.03 in this metric alone. With two seeds against one base commit's two, a run that is worse by 40 standard
- * deviations then passes in a fifth of all cases (97% without this); with three against three in none (59%).
- */
-const PLAIN_RATIO = 10;
-const PLAIN_LEVEL = 0.03;
-
 /**
  * A pair in numbers, without its significance.
  *
@@ -270,15 +260,18 @@ function explainUnknown({ pair, base, runs, neededRuns }: Estimate): GateReason 
   };
 }
 
-/** An F-test of the spreads: one collapsed run widens the noise so much that the t-test misses its loss. */
+/** One collapsed run widens the noise so much that the t-test misses its loss. */
 function compareSpreads({ base, own }: Noise, metrics: number): GateReason[] {
-  if (own === undefined) return [];
-  const ratio = own.standardDeviation / base.standardDeviation;
-  const pValue = tailOfF(ratio ** 2, own.degreesOfFreedom, base.degreesOfFreedom);
-  const isPlain = ratio >= PLAIN_RATIO && pValue <= PLAIN_LEVEL;
-  if (!isPlain && pValue > SPREAD_LEVEL / metrics) return [];
-  const { standardDeviation: pullRequest } = own;
-  return [{ kind: 'uneven-spread', pValue, pullRequest, base: base.standardDeviation }];
+  const pValue = findWidening({ base, own }, metrics);
+  if (own === undefined || pValue === undefined) return [];
+  return [
+    {
+      kind: 'uneven-spread',
+      pValue,
+      pullRequest: own.standardDeviation,
+      base: base.standardDeviation,
+    },
+  ];
 }
 
 /** Skewed noise cancels out only between equal numbers of runs, and a single run shows no noise at all. */

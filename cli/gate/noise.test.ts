@@ -19,6 +19,7 @@ describe('what chance explains of a metric without a gate', () => {
   test.each<readonly [what: string, own: readonly number[], history: ReadonlyArray<readonly number[]>]>([
     ['one run on each side', [1], [[2]]],
     ['a few commits with one run each', [1], [[2], [3], [2], [1], [2]]],
+    ['a collapsed seed', [0.91, 0.1, 0.93], [[0.91, 0.92, 0.93]]],
     ['no base', [1, 2], []],
     ['no own run', [], [[1, 2]]],
   ])('is unknown with %s', (_, own, history) => {

@@ -72,7 +72,8 @@ const LEAST_FREEDOM = 3;
  * gated. A gated metric has its own, narrower question: see `Comparison.interval`.
  *
  * @param history values of each base commit, one per run, the commit compared with first
- * @returns undefined if the noise is unknown
+ * @returns undefined if the noise is unknown, or the pull request's runs differ far more than the base's: then a run may have
+ *   collapsed, and its own loss must not pass for chance
  */
 export function findChanceRange(
   pullRequest: readonly number[],
@@ -84,9 +85,36 @@ export function findChanceRange(
   const noise = (shared?.standardDeviation ? shared : estimateNoise([], [pullRequest])) ?? shared;
   if (noise === undefined || pullRequest.length === 0 || nearest.length === 0) return undefined;
   const { source, standardDeviation, degreesOfFreedom } = noise;
+  if (findWidening(noise, 1) !== undefined) return undefined;
   if (source === 'successive-differences' && degreesOfFreedom < LEAST_FREEDOM) return undefined;
   const standardError = standardDeviation * Math.sqrt(1 / pullRequest.length + 1 / nearest.length);
   return standardError * criticalT(DEFAULT_ALPHA / 2, degreesOfFreedom);
+}
+
+/** Level of the F-test, over all tested metrics, that finds pull requests whose runs differ too much. */
+const SPREAD_LEVEL = 0.001;
+/**
+ * A young base has too few runs for that level: the test would miss even a collapsed run. A ratio of 10 is enough there, at
+ * a level of 0.03 in this metric alone. With two seeds against one base commit's two, a run that is worse by 40 standard
+ * deviations then passes in a fifth of all cases (97% without this); with three against three in none (59%).
+ */
+const PLAIN_RATIO = 10;
+const PLAIN_LEVEL = 0.03;
+
+/**
+ * An F-test of the spreads: one collapsed run widens the noise so much that the t-test misses its loss.
+ *
+ * @returns its p-value where the pull request's runs differ too much
+ */
+export function findWidening(
+  { base, own }: Pick<Noise, 'base' | 'own'>,
+  metrics: number,
+): number | undefined {
+  if (own === undefined || base.standardDeviation === 0) return undefined;
+  const ratio = own.standardDeviation / base.standardDeviation;
+  const pValue = tailOfF(ratio ** 2, own.degreesOfFreedom, base.degreesOfFreedom);
+  const isPlain = ratio >= PLAIN_RATIO && pValue <= PLAIN_LEVEL;
+  return isPlain || pValue <= SPREAD_LEVEL / metrics ? pValue : undefined;
 }
 
 function toSpread(variance: number, degreesOfFreedom: number): Spread {

@@ -17,7 +17,7 @@ import { MANY_METRICS } from './ports.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
-import { formatShown, isNews } from './posting/shown.ts';
+import { formatShown, isNews, nameShown } from './posting/shown.ts';
 import { endPendingStatus, publishStatus } from './posting/status.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
@@ -216,7 +216,7 @@ function writeReport(
       formatCompareUrl(access.webHost, own, others, connection.clearml.apiVersion),
     nowMs,
   });
-  const shown = config.comment === 'recreate' ? formatShown(report.verdict) : undefined;
+  const shown = config.comment === 'recreate' ? formatShown(nameShown(report)) : undefined;
   const text = renderComment(report, key, templates.comment, shown);
   return {
     report,
@@ -239,7 +239,7 @@ async function placeReport(
     draft,
     isNews:
       options.config.comment === 'recreate'
-        ? async (body) => isNews(body, (await written).report.verdict, session.redact)
+        ? async (body) => isNews(body, nameShown((await written).report), session.redact)
         : undefined,
     existing,
     clock: session.clock,

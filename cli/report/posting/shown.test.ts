@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { formatShown, isNews } from './shown.ts';
+import { EXIT_CODES } from '../../shell/failure.ts';
+import { formatShown, isNews, nameShown } from './shown.ts';
 
 const VERDICTS = ['failed', 'pending', 'none', 'regression', 'undecided', 'pass', 'gone'] as const;
 const asIs = (text: string) => text;
@@ -35,4 +36,15 @@ test('a verdict that is somebody’s password is known without it', () => {
   const redact = (text: string) => text.replaceAll('pass', '***');
   expect(isNews(redact(write(formatShown('pass'))), 'pass', redact)).toBe(false);
   expect(isNews(redact(write(formatShown('pass'))), 'none', redact)).toBe(true);
+});
+
+test('a regression that only warns is news where it blocks, and the other way round', () => {
+  const show = (exit: 'done' | 'regression' | 'undecided') =>
+    nameShown({ verdict: 'regression', gate: { alpha: 0.05, exitCode: EXIT_CODES[exit], metrics: [] } });
+  const all = [show('done'), show('regression'), show('undecided')];
+  expect(new Set(all).size).toBe(3);
+  for (const before of all) {
+    const body = write(formatShown(before));
+    expect(all.filter((now) => isNews(body, now, asIs))).toEqual(all.filter((now) => now !== before));
+  }
 });
