@@ -218,15 +218,15 @@ async function resolvePipeline(
   }
 }
 
-/** Events whose runs launch the trainings of a pull request. */
-const TRAINING_EVENTS = ['pull_request', 'pull_request_target', 'workflow_dispatch'];
+/** The event of `/abort`. A run of any other event may have launched a training. */
+const COMMENT_EVENT = 'issue_comment';
 
 /**
  * Whether the run that trains a pull request was cancelled. It ends only what it has launched: another run of the same pull
  * request may go on, as one by hand. A closed pull request, a comment or a person ends all.
  */
-function isCancelledRun({ closedBase, eventName = '' }: GithubRun, { env }: Session): boolean {
-  return isActions(env) && closedBase === undefined && TRAINING_EVENTS.includes(eventName);
+function isCancelledRun({ closedBase, eventName = COMMENT_EVENT }: GithubRun, { env }: Session): boolean {
+  return isActions(env) && closedBase === undefined && eventName !== COMMENT_EVENT;
 }
 
 /** Ids of the tasks that a worker runs or will take: not of drafts in no queue. */

@@ -82,6 +82,8 @@ describe('--abort', () => {
   test.each([
     ['a cancelled run of a pull request ends what it has launched', 'pull_request', 'synchronize', false],
     ['a cancelled run by hand too', 'workflow_dispatch', undefined, false],
+    ['one that follows another workflow too', 'workflow_run', 'completed', false],
+    ['one that follows a review too', 'pull_request_review', 'submitted', false],
     ['a closed pull request ends all', 'pull_request', 'closed', true],
     ['a comment ends all', 'issue_comment', 'created', true],
   ] as const)('without ids %s', async (_, eventName, action, endsAll) => {

@@ -247,7 +247,10 @@ describe('the commit of the status', () => {
     expect([statesOf(), statesOf(NEWER)]).toEqual([[], []]);
     const reused = await trainTask(0.97, 'completed', { tags: ['pr:7'], runtime: use(NEWER) });
     await run([reused, ...args], makeEnv(inPullRequest(NEWER)));
-    expect([statesOf(), statesOf(NEWER)]).toEqual([[], ['success']]);
+    // A run by hand has no event of the pull request.
+    const other = [reused, '--config', 'settings.yml', '--status', 'By hand'];
+    await run(other, makeEnv({ GITHUB_EVENT_NAME: 'workflow_dispatch' }));
+    expect([statesOf(), statesOf(NEWER)]).toEqual([[], ['success', 'success']]);
   });
 
   test('is none where uncommitted changes were trained', async () => {
@@ -353,6 +356,15 @@ describe('in a merge queue', () => {
     expect(await run([task, ...STATUS], env)).toMatchObject({ exitCode: 10, stdout: '' });
     expect(statesOf(group)).toEqual(['pending', 'error']);
     expect(readFileSync(join(directory, 'summary.md'), 'utf8')).toContain(`ClearML has no task`);
+  });
+
+  test('groups that wait at the same time share a training, whatever the setting paths says', async () => {
+    await replaceGithub({ ...MAY_WRITE, pulls: [], gitDir: repository.directory });
+    writeSettings('paths: [train.py]\n');
+    const later = `${'2'.repeat(40)} main https://github.com/acme/digits.git`;
+    const task = await trainTask(0.9, 'completed', { runtime: { ci_use_queue: later } });
+    await run([task, '--config', 'settings.yml', ...STATUS], inQueue());
+    expect(statesOf(group)).toEqual(['success']);
   });
 
   test('the group’s commit has the status of the training of its tree, against the base branch', async () => {

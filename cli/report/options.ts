@@ -252,7 +252,8 @@ function explainSetting(env: Environment, missing: number, lacksToken: boolean):
 function readPushedCode({ baseBranch, code, eventName, push }: GithubRun): ExpectedCode | undefined {
   if (baseBranch === undefined || code === undefined || code instanceof Failure) return undefined;
   if (!isBranchEvent(eventName) || (eventName === 'push' && push === undefined)) return undefined;
-  return { baseBranch, headCommit: code.commit, headBranch: undefined };
+  const isQueued = eventName === 'merge_group';
+  return { baseBranch, headCommit: code.commit, headBranch: undefined, isQueued };
 }
 
 /** Base branch and head from the event, if it is about the same pull request. */

@@ -88,6 +88,8 @@ export interface ExpectedCode {
   readonly headCommit: string;
   /** undefined if the head is a fork's branch. */
   readonly headBranch: string | undefined;
+  /** The head is a merge queue's. */
+  readonly isQueued?: boolean;
 }
 
 /** What the first answers contain: the tasks and the pull request. */
@@ -315,25 +317,31 @@ async function decideCurrent(
   if (task === undefined || github === undefined || head === undefined) return undefined;
   if (task.script.commit === head) return true;
   const codeIds = listCodeIds(task);
-  // GitHub does not give the hash of `paths`, but the event's own launch found the task by it.
-  if (hasPaths && expected?.headCommit === head && isLaunchedBy(task, number, head)) return true;
+  // GitHub does not give the hash of `paths`, but a launch found the task by it.
+  if (hasPaths && isLaunchedFor(task, number, head, expected)) return true;
   const known = await histories?.findTree(head);
   if (known !== undefined) return codeIds.includes(known);
   const tree = await settle(github.then((host) => host.readTree(head)));
   return 'value' in tree && tree.value !== undefined ? codeIds.includes(tree.value) : undefined;
 }
 
-function isLaunchedBy(
+/** Whether a launch for this commit has made or reused the task, by what it noted. */
+function isLaunchedFor(
   { runtime, tags }: ReportedTask,
   pullRequest: number | undefined,
   head: string,
+  expected: ExpectedCode | undefined,
 ): boolean {
   const uses = listUses(runtime);
-  if (pullRequest === undefined)
+  if (pullRequest === undefined) {
+    // Groups that wait at the same time share a task, which names the last one. Their reports name the tasks themselves.
+    if (expected?.isQueued === true) return uses.has('queue');
     return [uses.get('branch'), uses.get('queue')].some((use) => use?.commit === head);
-  // The tag stays when the pull request gets newer commits. An older server can note nothing but the tag.
+  }
   const use = uses.get(pullRequest);
-  return use === undefined ? tags.includes(tagPullRequest(pullRequest)) : use.commit === head;
+  if (use !== undefined) return use.commit === head;
+  // An older server notes nothing but the tag, which stays when the pull request gets newer commits.
+  return expected?.headCommit === head && tags.includes(tagPullRequest(pullRequest));
 }
 
 /** Tasks with numbers that only the console can tell from a NaN, those that the gate judges first. */
