@@ -155,7 +155,7 @@ describe('comment: recreate, disturbed,', () => {
     [403, 'Resource not accessible by integration'],
     [404, 'GitHub does not find it'],
     [500, 'did not answer'],
-    [200, 'has another shape than expected'],
+    [200, 'has another shape'],
   ])('has its report posted though GitHub answers a deletion with %d, and says so', async (status, words) => {
     await report([await trainTask(0.9, 'failed')]);
     const proxy = await startProxy(github.apiUrl, ({ method }) =>

@@ -18,7 +18,7 @@ test.each(
   `valid/auc validation/AUC test/aucpr val/AP AP/AP50 val/map metrics/metrics/mAP50(B) metrics/metrics/mAP50-95(B)
   metrics/metrics/precision(B) metrics/metrics/recall(M) MultiClass/Accuracy val/iou val/mIoU MeanIoU/iou jaccard/val
   val/dice f1/f1 F1Score/val macro_f1/test val/f1-score eval/bleu eval/sacrebleu eval/rouge1 eval/rougeLsum r2/r2
-  r2_score/val ndcg@10/ndcg NDCG/top10 recall/class_17 Recall@5/test accuracy/top-1 test_accuracy/accuracy
+  r2_score/val ndcg@10/ndcg NDCG/top10 recall/class_17 Recall@5/test eval/pass@1 test/hits@10 accuracy/top-1 test_accuracy/accuracy
   balanced_accuracy/val eval/exact_match true_positive_rate/val rollout/ep_rew_mean val_accuracy/gpu_0 score/test
   time_series/accuracy`.split(/\s+/),
 )('%s is better the larger', (name) => {

@@ -28,7 +28,7 @@ const SMALLER_IS_BETTER = matchWords(
   'false_(?:positive|negative|alarm|discovery|accept(?:ance)?|reject(?:ion)?)s?(?:_rates?)?|rejections?',
 );
 const LARGER_IS_BETTER = matchWords(
-  'accuracy|acc|top_?[0-9]+|exact_match|(?:hit|win|success|pass)_rate|kappa|mcc|matthews',
+  'accuracy|acc|top_?[0-9]+|exact_match|(?:pass|hits?)@[0-9]+|(?:hit|win|success|pass)_rate|kappa|mcc|matthews',
   'g?auc(?:_?pr|_?roc)?|auroc|auprc|prauc|(?:aver[a-z]*_)?precision|recall|sensitivity|specificity|tpr|tnr|ppv|npv',
   'true_(?:positive|negative)s?(?:_rates?)?|f1(?:_?score)?|f2|f_?score|f_?beta|jaccard|dice|dsc|pq',
   'm?ap[sml]?|m_ap|[gdc]?iou|m_?iou|m_?io_u|io_u|psnr|ssim|si_?sdr|sdr|pesq|stoi|explained_variance|log_likelihood|elbo',
