@@ -51,6 +51,18 @@ describe('room', () => {
     expect(text).toContain('https://github.com/acme/digits/actions/runs/42');
   });
 
+  test('the title of further metrics says how many of them are worse', () => {
+    const make = (worse: readonly number[]) =>
+      makeReportedTask({
+        metrics: Array.from({ length: 9 }, (_, at) =>
+          makeMetric(`part ${'abcdefghi'[at]}`, 'accuracy', { last: worse.includes(at) ? 0.3 : 0.9 }),
+        ),
+      });
+    const report = makeReport([make([2])], [{ ...make([]), id: '6'.repeat(32) }]);
+    const folded = { ...report, leadingMetrics: 0, families: [] };
+    expect(renderComment(folded, 'key', comment)).toContain('<summary>More metrics (9, 1 worse)</summary>');
+  });
+
   test('the job summary holds all metrics, and fits too', () => {
     const text = renderSummary(makeLargeReport(), summary);
     expect(new TextEncoder().encode(text).length).toBeLessThanOrEqual(SUMMARY_MAX_BYTES);

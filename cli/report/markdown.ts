@@ -242,7 +242,7 @@ function createView({
     judgement,
     metrics: writeMetrics(leading, report),
     'more-metrics': writeOthers(rest, others),
-    'more-metrics-count': formatCount(others),
+    'more-metrics-count': countOthers(rest, others, leading),
     training: writeOthers(parts.training, training),
     'training-count': formatCount(training),
     legend: writeLine(composeLegend(report)),
@@ -310,6 +310,19 @@ function listRest(parts: MetricParts, leading: ReturnType<typeof listLeadingRows
 function countUntold(metrics: readonly ReportMetric[], leading: ReturnType<typeof listLeadingRows>): number {
   const told = new Set(leading.map(({ metric }) => metric.metric));
   return metrics.filter(({ metric }) => !told.has(metric)).length;
+}
+
+/** `40, 1 worse`: what is folded must not hide a collapse. */
+function countOthers(
+  rest: readonly ReportMetric[],
+  shown: number,
+  leading: ReturnType<typeof listLeadingRows>,
+): string {
+  const worse = countUntold(
+    rest.filter(({ effect }) => effect === 'worse'),
+    leading,
+  );
+  return shown > 0 && worse > 0 ? `${shown}, ${worse} worse` : formatCount(shown);
 }
 
 function formatCount(count: number): string {
