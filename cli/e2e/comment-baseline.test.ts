@@ -303,6 +303,18 @@ describe('compared with the base', () => {
     },
   );
 
+  test('a metric that the base has by its old name is compared and drawn with it, gated or not', async () => {
+    writeSettings('metrics: [{ metric: loss/val, was: loss/train, goal: minimize }]\n');
+    await trainCommit(base);
+    const task = await launchTask(head, { event: 'pull_request' });
+    await driver.startTask(task);
+    await driver.reportScalars(task, 'loss', 'val', [4, 3, 2, 1]);
+    await driver.completeTask(task);
+    await run([task, '--config', 'settings.yml']);
+    expect(textOf()).toContain('`loss/val` **1**, +0.75 (worse) against `main`');
+    expect(textOf()).toMatch(/line "main" \[2, 1, 0\.5, 0\.25\]/);
+  });
+
   test('a branch that shares no commit is said as that, and no mistake', async () => {
     repository.git('checkout', '--quiet', '--orphan', 'other');
     repository.commit('Begin anew', { 'train.py': 'z' });

@@ -106,7 +106,7 @@ export function describeMetrics(
   // A task that has not ended shows its own numbers so far.
   const judged = isCompleted(tasks) ? judgements : [];
   const judgementOf = new Map(judged.map((judgement) => [judgement.metric, judgement]));
-  const sides = indexSides(sources, createDoubter(sources, rules));
+  const sides = indexSides(sources, rules, createDoubter(sources, rules));
   const described = ranked.map((one) => describeMetric(one, sides, judgementOf.get(one.metric.name)));
   const isNamed = new Set(ranked.flatMap((one) => (one.isNamed ? one.metric.name : [])));
   // A metric that the settings name and no task reported keeps its place.
@@ -204,16 +204,26 @@ interface Sides {
   readonly findDoubt: FindDoubt;
 }
 
-function indexSides(sources: MetricSources, findDoubt: FindDoubt): Sides {
+function indexSides(sources: MetricSources, rules: readonly MetricRule[], findDoubt: FindDoubt): Sides {
   const { tasks, baseline } = sources;
   const index = (side: readonly ReportedTask[]) =>
     side.map((task) => ({ task, metrics: new Map(task.metrics.map((metric) => [metric.name, metric])) }));
-  const base = index(listBaselineTasks(baseline));
+  /** The base may have a metric by its old name only. */
+  const indexBase = (side: readonly ReportedTask[]) => {
+    const runs = index(side);
+    for (const { metrics } of runs)
+      for (const { metric, was = metric } of rules) {
+        const old = metrics.get(was);
+        if (old !== undefined && !metrics.has(metric)) metrics.set(metric, old);
+      }
+    return runs;
+  };
+  const base = indexBase(listBaselineTasks(baseline));
   const older = listHistory(baseline).slice(1, NOISE_COMMITS);
   return {
     own: index(tasks),
     base,
-    history: [base, ...older.map((commit) => index(commit.tasks))],
+    history: [base, ...older.map((commit) => indexBase(commit.tasks))],
     isSameTraining: baseline.kind === 'found' && baseline.isSameTraining,
     sources,
     findDoubt,
@@ -313,8 +323,8 @@ function joinCurves(
   // A NaN in the middle of the course is the best number of all.
   const best = goal === undefined ? undefined : goal === 'minimize' ? 'min' : 'max';
   const found = runs.flatMap(({ task, metrics }) => {
-    const curve = curves.get(task.id)?.get(name);
     const metric = metrics.get(name);
+    const curve = metric && curves.get(task.id)?.get(metric.name);
     if (curve === undefined || metric === undefined || curve.x.length === 0) return [];
     const whole = restoreExtremes(curve, metric);
     const doubt = doubts.find((one) => one.task === task.id);

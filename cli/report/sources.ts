@@ -196,7 +196,7 @@ export function completeSources(
   servers: SourceServers,
 ): { readonly lack: 'nothing' | 'curves' | 'judgement'; readonly whole: Promise<ReportSources> } {
   const { tasks, baseline } = gathered;
-  const metrics = listCurves(gathered);
+  const metrics = listCurves(gathered, rules);
   const consoles = listConsoles(gathered, rules, gathered.curves);
   const read = async (): Promise<ReportSources> => {
     const [curves, texts] = await Promise.all([
@@ -375,11 +375,10 @@ async function readConsoles(
 }
 
 /** The most important metrics that have a curve, and further ones whose curve must lead to a 0. */
-function listCurves({
-  tasks,
-  ranked,
-  baseline,
-}: Pick<ReportSources, 'tasks' | 'ranked' | 'baseline'>): MetricName[] {
+function listCurves(
+  { tasks, ranked, baseline }: Pick<ReportSources, 'tasks' | 'ranked' | 'baseline'>,
+  rules: readonly MetricRule[],
+): MetricName[] {
   const hasCurve = ({ count, isSingle }: Metric) => count > 1 && !isSingle;
   const withCurve = listNames(tasks, hasCurve);
   const metrics = ranked.map(({ metric }) => metric).filter(({ name }) => withCurve.has(name));
@@ -388,7 +387,17 @@ function listCurves({
     (metric) => hasCurve(metric) && metric.last === 0 && (metric.min < 0 || metric.max > 0),
   );
   const further = metrics.slice(MAX_CURVES).filter(({ name }) => withZero.has(name));
-  return [...metrics.slice(0, MAX_CURVES), ...further.slice(0, MAX_ZERO_CURVES)];
+  const shown = metrics.slice(0, MAX_CURVES);
+  const isShown = new Set(shown.map(({ name }) => name));
+  const oldNames = new Set(rules.flatMap(({ metric, was }) => (isShown.has(metric) ? (was ?? []) : [])));
+  const renamed = new Map(
+    listBaselineTasks(baseline).flatMap((task) =>
+      task.metrics
+        .filter((metric) => oldNames.has(metric.name) && hasCurve(metric))
+        .map((metric) => [metric.name, metric] as const),
+    ),
+  );
+  return [...shown, ...further.slice(0, MAX_ZERO_CURVES), ...renamed.values()];
 }
 
 function listNames(tasks: readonly ReportedTask[], has: (metric: Metric) => boolean): Set<string> {
