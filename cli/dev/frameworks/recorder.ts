@@ -43,7 +43,6 @@ export interface TrainingRecord {
 /** What several trainings import. */
 const SHARED = new URL('shared/', import.meta.url);
 
-const TRAINED_WITH = 'TRAINED WITH ';
 const LAST_LINES = 12;
 
 /**
@@ -161,10 +160,10 @@ function listDifferent(seen: ReadonlyMap<string, HyperParams>, end: HyperParams)
   return Object.fromEntries(different);
 }
 
-/** What a training says that it trained with, from its console. */
+/** What a training says that it trained with, from its console. A thread of the SDK may write into the same line. */
 export function readTrainedWith(output: string): { trainedWith?: unknown } {
-  const line = output.split('\n').find((text) => text.startsWith(TRAINED_WITH));
-  return line === undefined ? {} : { trainedWith: JSON.parse(line.slice(TRAINED_WITH.length)) };
+  const [, values] = /TRAINED WITH (\{.*\})/.exec(output) ?? [];
+  return values === undefined ? {} : { trainedWith: JSON.parse(values) };
 }
 
 /** What differs from run to run, or says nothing about the training. */
