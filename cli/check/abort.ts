@@ -218,15 +218,14 @@ async function resolvePipeline(
   }
 }
 
-/** The event of `/abort`. A run of any other event may have launched a training. */
-const COMMENT_EVENT = 'issue_comment';
-
 /**
  * Whether the run that trains a pull request was cancelled. It ends only what it has launched: another run of the same pull
- * request may go on, as one by hand. A closed pull request, a comment or a person ends all.
+ * request may go on, as one by hand. A closed pull request, a comment or a person ends all, and so does an event that does
+ * not say what happened.
  */
-function isCancelledRun({ closedBase, eventName = COMMENT_EVENT }: GithubRun, { env }: Session): boolean {
-  return isActions(env) && closedBase === undefined && eventName !== COMMENT_EVENT;
+function isCancelledRun({ closedBase, eventName, action }: GithubRun, { env }: Session): boolean {
+  if (!isActions(env) || closedBase !== undefined || eventName === 'issue_comment') return false;
+  return action !== undefined || eventName === 'workflow_dispatch';
 }
 
 /** Ids of the tasks that a worker runs or will take: not of drafts in no queue. */

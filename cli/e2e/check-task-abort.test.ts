@@ -101,7 +101,7 @@ describe('--abort', () => {
     const event = join(folder, `${eventName} ${action}.json`);
     await writeFile(
       event,
-      JSON.stringify(eventName === 'pull_request' ? { action, pull_request: pull } : {}),
+      JSON.stringify(eventName === 'pull_request' ? { action, pull_request: pull } : { action }),
     );
     const run = await runProgramHere(main, {
       args: ['--abort'],

@@ -21,6 +21,8 @@ export interface GithubRun {
     | { readonly branch: string; readonly commit: string; readonly previous: string | undefined }
     | undefined;
   readonly eventName: string | undefined;
+  /** Of the event: `synchronize`. */
+  readonly action: string | undefined;
   readonly runId: string | undefined;
   readonly runAttempt: string | undefined;
   readonly workflow: string | undefined;
@@ -101,6 +103,7 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
       readBranch(env),
     push: readPush(env, data),
     eventName: env.GITHUB_EVENT_NAME,
+    action: data?.action,
     runId: env.GITHUB_RUN_ID,
     runAttempt: env.GITHUB_RUN_ATTEMPT,
     workflow: env.GITHUB_WORKFLOW,
