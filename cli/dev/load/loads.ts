@@ -247,7 +247,7 @@ async function prepareCurve({ sandbox, driver }: Stage, size: number): Promise<P
       starts: [{ args: [id, '--comment-key', makeKey()], env: { ...sandbox.env, PR_NUMBER: String(PULL) } }],
       verify() {
         const text = sandbox.github.comments(PULL).at(-1)?.body ?? '';
-        const points = /^ {2}line \[(.*)\]$/m.exec(text)?.[1]?.split(', ').map(Number) ?? [];
+        const points = /^ {2}line (?:"[^"]*" )?\[(.*)\]$/m.exec(text)?.[1]?.split(', ').map(Number) ?? [];
         const last = 1 / size;
         hold(text.includes(`0 --> ${size - 1}\n`), 'the curve does not reach to its last iteration');
         hold(points[0] === 1 && Math.abs((points.at(-1) ?? 0) / last - 1) < 1e-3, 'the curve lost its ends');
