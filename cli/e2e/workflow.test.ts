@@ -264,7 +264,8 @@ describe('clearml_ci_cd.yml', () => {
   test('installs no development dependency and runs no script of a package', () => {
     const installs = steps.map((step) => step.run ?? '').filter((run) => run.includes('npm'));
     expect(installs.length).toBe(Object.keys(source.jobs).length);
-    for (const install of installs) expect(install).toMatch(/^npm ci --omit=dev --prefix cli --ignore-scripts/);
+    for (const install of installs)
+      expect(install).toMatch(/^npm ci --omit=dev --prefix cli --ignore-scripts/);
   });
 });
 
