@@ -12,6 +12,12 @@ export function splitWords(name: string): string {
     .replace(/[\s.:-]+/g, '_');
 }
 
+/** The words of a text without order, repetition and those that are left out. */
+export function sortWords(text: string, left: RegExp): string {
+  const words = text.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '' && !left.test(word));
+  return [...new Set(words)].sort().join(' ');
+}
+
 /** A test for whole words, between anything but letters. */
 function matchWords(...alternatives: readonly string[]): RegExp {
   return new RegExp(`(?:^|[^a-z])(?:${alternatives.join('|')})(?:$|[^a-z])`);

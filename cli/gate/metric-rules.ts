@@ -1,7 +1,7 @@
 import type { MetricRule } from '../shell/config.ts';
 import { matchesPattern } from '../text/pattern.ts';
 import type { MetricPick } from '../training/metrics.ts';
-import { isDistance, readName, splitWords } from './metric-names.ts';
+import { isDistance, readName, sortWords, splitWords } from './metric-names.ts';
 
 export type Goal = 'maximize' | 'minimize';
 
@@ -66,7 +66,5 @@ export function isRate(name: string): boolean {
  * as Transformers' `Summary/train_loss` and `train/loss`.
  */
 export function listTopic(name: string): string {
-  const words = splitWords(name).split(/[^\p{L}\p{N}]+/u);
-  const isTopic = (word: string) => word !== '' && !/^(?:summary|final|mean|avg|average)$/.test(word);
-  return [...new Set(words.filter(isTopic))].sort().join(' ');
+  return sortWords(splitWords(name), /^(?:summary|final|mean|avg|average)$/);
 }

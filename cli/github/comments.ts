@@ -1,4 +1,5 @@
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
+import { WRITE_ATTEMPTS, waitAfterLost } from '../shell/retry.ts';
 import type { Clock } from '../shell/world.ts';
 import { replaceBroken } from '../text/quotation.ts';
 
@@ -76,10 +77,8 @@ export interface Placement {
   readonly leftOver?: string | undefined;
 }
 
-const MAX_ATTEMPTS = 5;
 /** The most that GitHub puts on a page. With more comments, one may have moved between pages unseen. */
 const PAGE_SIZE = 100;
-const PAUSE_AFTER_LOST_MS = 1500;
 /** How far GitHub's clock and ours may differ. */
 const CLOCK_SKEW_MS = 10 * 60_000;
 
@@ -130,7 +129,7 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
   const isAnew = own[0] !== undefined && isNews !== undefined && (await isNews(own[0].body));
   if (isAnew) [search.old, own] = [own, []];
   let lost: Failure | undefined;
-  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+  for (let attempt = 1; attempt <= WRITE_ATTEMPTS; attempt += 1) {
     const updated = own.length === 0 ? undefined : await updateFirst(search, own, await text);
     if (updated !== undefined) return updated;
     const sinceMs = clock.now() - CLOCK_SKEW_MS;
@@ -144,7 +143,7 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
     } else {
       lost = created.lost;
       // Look before the next attempt: it may exist.
-      await clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
+      await waitAfterLost(attempt, { clock, signal });
       own = withoutThese(await selectOwn(search, await board.listComments()), search.old);
     }
     if (clock.now() >= giveUpAtMs) break;

@@ -1,14 +1,12 @@
 import type { Octokit } from '@octokit/rest';
 import * as v from 'valibot';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
-import { AnswerLost } from '../shell/retry.ts';
+import { AnswerLost, WRITE_ATTEMPTS, waitAfterLost } from '../shell/retry.ts';
 import { ask, GithubRefusal, type GithubWire } from './transport.ts';
 
 const PAGE_SIZE = 100;
 /** A commit with more statuses than these pages hold gets one more. */
 const MAX_PAGES = 10;
-const MAX_ATTEMPTS = 5;
-const PAUSE_AFTER_LOST_MS = 1500;
 
 /** The most that GitHub takes. */
 export const MAX_DESCRIPTION_LENGTH = 140;
@@ -89,11 +87,11 @@ export function openStatuses(
         try {
           return await create(commit, status);
         } catch (error) {
-          const isLast = attempt === MAX_ATTEMPTS || clock.now() >= giveUpAt();
+          const isLast = attempt === WRITE_ATTEMPTS || clock.now() >= giveUpAt();
           if (!(error instanceof AnswerLost) || isLast) throw explainRefusal(error, context);
         }
         // Look before the next attempt: it may have been written.
-        await clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
+        await waitAfterLost(attempt, { clock, signal });
         const found = await findNewest(commit);
         if (found?.state === status.state && found.description === status.description) return;
       }

@@ -17,12 +17,13 @@ import { MANY_METRICS } from './ports.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
-import { formatShown, isNews, nameShown } from './posting/shown.ts';
+import { formatShown, isNews } from './posting/shown.ts';
 import { endPendingStatus, publishStatus } from './posting/status.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
+import { findForce } from './words/force.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { explainUnknownBranch } from './words/notices.ts';
 
@@ -216,7 +217,7 @@ function writeReport(
       formatCompareUrl(access.webHost, own, others, connection.clearml.apiVersion),
     nowMs,
   });
-  const shown = config.comment === 'recreate' ? formatShown(nameShown(report)) : undefined;
+  const shown = config.comment === 'recreate' ? formatShown(findForce(report)) : undefined;
   const text = renderComment(report, key, templates.comment, shown);
   return {
     report,
@@ -239,7 +240,7 @@ async function placeReport(
     draft,
     isNews:
       options.config.comment === 'recreate'
-        ? async (body) => isNews(body, nameShown((await written).report), session.redact)
+        ? async (body) => isNews(body, findForce((await written).report), session.redact)
         : undefined,
     existing,
     clock: session.clock,

@@ -63,7 +63,8 @@ export const GATE_COLUMNS: readonly Column[] = [
   { title: words('Judged by') },
 ];
 
-const NOTHING = words('\u2013');
+/** A cell about which there is nothing to say. */
+export const NOTHING = words('\u2013');
 
 const RULE_WORDS = {
   pooled: 't-test',

@@ -9,7 +9,7 @@ import { isSuccess } from '../training/task.ts';
 import { listBaselineTasks, listHistory } from './baseline/baseline.ts';
 import { averageCurves, type Curve, drawSparkline, dropValues, restoreExtremes } from './drawing/curve.ts';
 import { createDoubter, type FindDoubt, type ShownDoubt } from './gate-input.ts';
-import { findFamilies, isStruck, listRows } from './ranking/families.ts';
+import { findFamilies, isStruck, listRowMembers } from './ranking/families.ts';
 import { NOISE_COMMITS, SLIGHT_SHARE } from './ranking/movement.ts';
 import { isPattern, type Presence, type RankedMetric } from './ranking/ranking.ts';
 import { countEffects } from './ranking/tally.ts';
@@ -152,10 +152,7 @@ function arrangeMetrics(
 ): Pick<Report, 'metrics' | 'leadingMetrics' | 'families'> {
   const shown = results.map(({ metric }) => metric);
   const families = findFamilies(shown);
-  const byName = new Map(shown.map((metric) => [metric.metric, metric]));
-  const rows = listRows(shown, families).map(({ metric, family }) =>
-    family === undefined ? [metric] : family.metrics.flatMap((name) => byName.get(name) ?? []),
-  );
+  const rows = listRowMembers(shown, families);
   const isShown = new Set(shown);
   const rest = others.flatMap(({ metric }) => (isShown.has(metric) ? [] : metric));
   const first = named.map(({ metric }) => metric);

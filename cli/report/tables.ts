@@ -4,14 +4,12 @@ import { type Column, writeLine, writeTable } from '../text/markdown.ts';
 import { formatBytes, formatNumber } from '../text/number-format.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../text/phrase.ts';
 import type { Plot } from './drawing/plot.ts';
-import { composeNoise, composeVerdict, type GateRow, listGateRows, nameRow } from './gate-table.ts';
+import { composeNoise, composeVerdict, type GateRow, listGateRows, NOTHING, nameRow } from './gate-table.ts';
 import { judgeEffect, type ReportMetric } from './metrics.ts';
 import { listRows, type MetricRow } from './ranking/families.ts';
 import type { Report, ReportTask } from './report.ts';
 import { composeBaseline, composeChange, composeFamily, composeValue } from './words/cells.ts';
 import { composeSetting, nameBaseline } from './words/lead.ts';
-
-const NOTHING = words('\u2013');
 
 /** A row of metrics; `judged` where the gate compared it, with that baseline. */
 interface TableRow extends MetricRow {

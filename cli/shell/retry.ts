@@ -97,6 +97,18 @@ export interface Question<T> {
 /** The answer got lost: the request may have been applied. */
 export class AnswerLost extends Failure {}
 
+/** How often a write is tried whose answers get lost. */
+export const WRITE_ATTEMPTS = 5;
+const PAUSE_AFTER_LOST_MS = 1500;
+
+/** What was written although its answer got lost may show late: waits before one looks for it. */
+export function waitAfterLost(
+  attempt: number,
+  { clock, signal }: { readonly clock: Clock; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  return clock.sleep(PAUSE_AFTER_LOST_MS * Math.min(attempt, 3), signal);
+}
+
 /** Each attempt gets at least this long, even near the end. */
 const SHORTEST_ATTEMPT_MS = 1000;
 

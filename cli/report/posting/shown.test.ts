@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { EXIT_CODES } from '../../shell/failure.ts';
-import { formatShown, isNews, nameShown } from './shown.ts';
+import { findForce } from '../words/force.ts';
+import { formatShown, isNews } from './shown.ts';
 
 const VERDICTS = ['failed', 'pending', 'none', 'regression', 'undecided', 'pass', 'gone'] as const;
 const asIs = (text: string) => text;
@@ -40,7 +41,7 @@ test('a verdict that is somebody’s password is known without it', () => {
 
 test('a regression that only warns is news where it blocks, and the other way round', () => {
   const show = (exit: 'done' | 'regression' | 'undecided') =>
-    nameShown({ verdict: 'regression', gate: { alpha: 0.05, exitCode: EXIT_CODES[exit], metrics: [] } });
+    findForce({ verdict: 'regression', gate: { alpha: 0.05, exitCode: EXIT_CODES[exit], metrics: [] } });
   const all = [show('done'), show('regression'), show('undecided')];
   expect(new Set(all).size).toBe(3);
   for (const before of all) {

@@ -1,16 +1,8 @@
-import { EXIT_CODES } from '../../shell/failure.ts';
 import type { Redact } from '../../shell/redaction.ts';
-import type { Report } from '../report.ts';
+import type { Force } from '../words/force.ts';
 
-/** What a comment shows: a verdict, or that its tasks are gone. */
-type Shown = Report['verdict'] | 'warning' | 'gone';
-
-/** A regression that begins to block, or no longer does, is another verdict to a reader. */
-export function nameShown({ verdict, gate }: Pick<Report, 'verdict' | 'gate'>): Shown {
-  if (verdict !== 'regression' && verdict !== 'undecided') return verdict;
-  if (gate?.exitCode === EXIT_CODES.done) return 'warning';
-  return gate?.exitCode === EXIT_CODES.undecided ? 'undecided' : verdict;
-}
+/** What a comment shows: a verdict (a regression that begins to block is another one to a reader), or that its tasks are gone. */
+type Shown = Force | 'gone';
 
 /** The hidden second line of a comment that may be posted anew. Code writes the line, so nothing of a training is in it. */
 export function formatShown(shown: Shown): string {

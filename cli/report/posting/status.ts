@@ -5,7 +5,7 @@ import {
   type PullRequestComment,
 } from '../../github/comments.ts';
 import { type CommitStatus, type FoundStatus, MAX_DESCRIPTION_LENGTH } from '../../github/statuses.ts';
-import { EXIT_CODES, failUsage } from '../../shell/failure.ts';
+import { failUsage } from '../../shell/failure.ts';
 import type { Session } from '../../shell/program.ts';
 import type { Redact } from '../../shell/redaction.ts';
 import { writePlain } from '../../text/phrase.ts';
@@ -19,6 +19,7 @@ import type { Options } from '../options.ts';
 import type { Report } from '../report.ts';
 import type { ReportedTask } from '../reported-task.ts';
 import type { ReportSources } from '../sources.ts';
+import { findForce } from '../words/force.ts';
 import { composeHeading } from '../words/heading.ts';
 
 /** What a status is written with. */
@@ -94,17 +95,18 @@ export async function endPendingStatus(
 const INFRASTRUCTURE: ReadonlySet<string> = new Set(['worker-lost', 'never-started']);
 
 /** The state for a verdict. An objection that blocks nothing is a success, and its words say so. */
-export function chooseState({ verdict, gate, failure }: Report): CommitStatus['state'] {
-  switch (verdict) {
+export function chooseState(report: Report): CommitStatus['state'] {
+  const { failure } = report;
+  switch (findForce(report)) {
     case 'pending':
       return 'pending';
     case 'failed':
       return failure !== null && INFRASTRUCTURE.has(failure.kind) ? 'error' : 'failure';
     case 'regression':
+      return 'failure';
     case 'undecided':
-      if (gate?.exitCode === EXIT_CODES.done) return 'success';
-      // Beside a regression that only warns, an undecided metric may block.
-      return verdict === 'undecided' || gate?.exitCode === EXIT_CODES.undecided ? 'error' : 'failure';
+      return 'error';
+    case 'warning':
     case 'none':
     case 'pass':
       return 'success';

@@ -1,4 +1,4 @@
-import { splitWords } from '../../gate/metric-names.ts';
+import { sortWords, splitWords } from '../../gate/metric-names.ts';
 import type { Metric } from '../../training/metrics.ts';
 import type { RankedMetric } from './ranking.ts';
 
@@ -58,10 +58,7 @@ const ABOUT_PLACE = /^(?:summary|metrics?|epoch)$/;
 const ABOUT_KIND = /^(?:summary|metrics?|epoch|mean|avg|average|smooth|final|val|valid|validation)$/;
 
 function nameTopic(name: string, left: RegExp): string {
-  const words = splitWords(name)
-    .replace(/\bmetrics_[0-9]+\//, '')
-    .split(/[^\p{L}\p{N}]+/u);
-  return [...new Set(words.filter((word) => word !== '' && !left.test(word)))].sort().join(' ');
+  return sortWords(splitWords(name).replace(/\bmetrics_[0-9]+\//, ''), left);
 }
 
 function isCopy(name: string, other: string, runs: Runs): boolean {

@@ -153,6 +153,17 @@ export function listRows(metrics: readonly ReportMetric[], families: readonly Re
   });
 }
 
+/** The same rows with all members of each family, the worst first. */
+export function listRowMembers(
+  metrics: readonly ReportMetric[],
+  families: readonly ReportFamily[],
+): ReportMetric[][] {
+  const byName = new Map(metrics.map((metric) => [metric.metric, metric]));
+  return listRows(metrics, families).map(({ metric, family }) =>
+    family === undefined ? [metric] : family.metrics.flatMap((name) => byName.get(name) ?? []),
+  );
+}
+
 /** Where the comment shows each metric; copies nowhere. */
 export interface MetricParts {
   /** One entry for each row that leads, with the members of a family. */
@@ -168,11 +179,7 @@ export function partMetrics({
   leadingMetrics,
   families,
 }: Pick<Report, 'metrics' | 'leadingMetrics' | 'families'>): MetricParts {
-  const leading = metrics.slice(0, leadingMetrics);
-  const byName = new Map(leading.map((metric) => [metric.metric, metric]));
-  const rows = listRows(leading, families).map(({ metric, family }) =>
-    family === undefined ? [metric] : family.metrics.flatMap((name) => byName.get(name) ?? []),
-  );
+  const rows = listRowMembers(metrics.slice(0, leadingMetrics), families);
   const rest = metrics.slice(leadingMetrics).filter(({ copyOf }) => copyOf === null);
   return {
     leading: rows,

@@ -46,7 +46,7 @@ export function describeRanks(metrics: Iterable<Metric>, rules: readonly MetricR
       metric,
       role,
       isNamed,
-      position: (isNamed && rule && positions.get(rule)) || (isNamed ? 0 : rules.length),
+      position: (isNamed && rule ? positions.get(rule) : undefined) ?? rules.length,
       isBookkeeping: hints.isBookkeeping && !isNamed,
       interest: hints.interest + (metric.isSingle ? 2 : 0),
     };

@@ -100,6 +100,7 @@ export function composeChange(metric: ReportMetric): Phrase {
   if (mark === '') return words(text);
   return phrase`${words(text)} ${metric.effect === 'worse' ? strong(mark) : words(mark)}`;
 }
+
 /** Says that better and worse are guesses, unless the settings have the goals, and why numbers are not trusted. */
 export function composeLegend(report: Report): Phrase {
   const leading = report.metrics.slice(0, report.leadingMetrics);

@@ -1,5 +1,4 @@
 import { isChance } from '../../gate/comparison.ts';
-import { EXIT_CODES } from '../../shell/failure.ts';
 import { formatNumber, formatPair } from '../../text/number-format.ts';
 import { link, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
 import { formatPlace } from '../../training/cause/cause.ts';
@@ -7,6 +6,7 @@ import { findDecisive, judgeEffect, type ReportMetric } from '../metrics.ts';
 import type { Tally } from '../ranking/tally.ts';
 import type { Report, ReportTask } from '../report.ts';
 import { countSound, explainNoValue } from './cells.ts';
+import { findForce } from './force.ts';
 import { nameBaseline } from './lead.ts';
 
 /** The first line: how far the training is, and the number or the cause that matters most. */
@@ -50,13 +50,14 @@ const VERDICT_WORDS: Partial<Record<Report['verdict'], string>> = {
 
 /** The verdict as a word; gated metrics without a base to compare with were not judged. */
 function nameVerdict(report: Report): string | undefined {
-  const verdict = findForce(report);
+  const verdict = findDecisiveVerdict(report);
   return verdict === 'none' && report.gate?.metrics.length ? 'Not judged' : VERDICT_WORDS[verdict];
 }
 
 /** The verdict that decides the exit code: beside a regression that only warns, an undecided metric may block. */
-function findForce({ verdict, gate }: Report): Report['verdict'] {
-  return verdict === 'regression' && gate?.exitCode === EXIT_CODES.undecided ? 'undecided' : verdict;
+function findDecisiveVerdict(report: Report): Report['verdict'] {
+  const force = findForce(report);
+  return force === 'warning' ? report.verdict : force;
 }
 
 function isObjection(verdict: Report['verdict']): boolean {
@@ -64,14 +65,14 @@ function isObjection(verdict: Report['verdict']): boolean {
 }
 
 /** An objection that blocks nothing says so. */
-function describeForce({ verdict, gate }: Report): Phrase {
-  return isObjection(verdict) && gate?.exitCode === EXIT_CODES.done ? words(' (a warning only)') : [];
+function describeForce(report: Report): Phrase {
+  return findForce(report) === 'warning' ? words(' (a warning only)') : [];
 }
 
 /** The metric of the first line: the first with the report's verdict, one that blocks before one that only warns. */
 function pickLeading(report: Report): ReportMetric | undefined {
   const { metrics, leadingMetrics, gate, tally } = report;
-  const verdict = findForce(report);
+  const verdict = findDecisiveVerdict(report);
   if (!isObjection(verdict) && verdict !== 'pass') {
     const [first] = metrics.slice(0, leadingMetrics);
     const worst = gate === null ? tally?.worst : undefined;
@@ -85,7 +86,7 @@ function pickLeading(report: Report): ReportMetric | undefined {
 
 function countFurther(report: Report): Phrase {
   const { gate, verdict } = report;
-  const force = findForce(report);
+  const force = findDecisiveVerdict(report);
   const judged = gate?.metrics.filter((metric) => metric.verdict === force) ?? [];
   const further = isObjection(force) && judged.length > 1 ? words(`, and ${judged.length - 1} more`) : [];
   const warned = force === verdict ? undefined : gate?.metrics.find((metric) => metric.verdict === verdict);
@@ -144,6 +145,7 @@ function composeResult(metric: ReportMetric, { baseline, gate }: Report, isOneOf
 }
 
 const EFFECT_WORDS = { better: 'better', worse: 'worse', noise: 'within noise' } as const;
+
 function describePlace(tasks: readonly ReportTask[]): Phrase {
   const [queue] = tasks.flatMap((task) => task.queue ?? []);
   if (queue === undefined) return words(' in the queue');
@@ -164,6 +166,7 @@ function describeProgress(tasks: readonly ReportTask[]): Phrase {
     progress.by === 'training' ? `: ${share} done${at}` : `${at}, about ${share} of the baseline’s length`,
   );
 }
+
 /** What the heading leaves out: where the failure happened, and what to do next. */
 export function composeCause({ failure }: Report): Phrase {
   if (failure === null) return [];

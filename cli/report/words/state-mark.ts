@@ -1,5 +1,5 @@
-import { EXIT_CODES } from '../../shell/failure.ts';
 import type { Report } from '../report.ts';
+import { findForce } from './force.ts';
 
 /**
  * One character before the heading, so that a reader sees the state without reading. Each is a single code point that every
@@ -21,10 +21,7 @@ const MARKS = {
 /** The mark of a report's state. */
 export function markState({ phase, verdict, gate }: Pick<Report, 'phase' | 'verdict' | 'gate'>): string {
   if (phase !== 'completed') return MARKS[phase];
-  if (verdict === 'regression') {
-    // Beside a regression that only warns, an undecided metric may block.
-    if (gate?.exitCode === EXIT_CODES.undecided) return MARKS.undecided;
-    return gate?.exitCode === EXIT_CODES.done ? MARKS.warning : MARKS.regression;
-  }
-  return verdict === 'pass' || verdict === 'undecided' ? MARKS[verdict] : MARKS.none;
+  if (verdict === 'undecided') return MARKS.undecided;
+  const force = findForce({ verdict, gate });
+  return force === 'pending' ? MARKS.none : MARKS[force];
 }
