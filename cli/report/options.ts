@@ -6,7 +6,7 @@ import {
   readEventFile,
   readGithubRun,
 } from '../github/event.ts';
-import { type Config, isStatusContext, STATUS_CONTEXT_WORDS } from '../shell/config.ts';
+import type { Config } from '../shell/config.ts';
 import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
 import {
   type ClearmlAccess,
@@ -21,6 +21,7 @@ import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
+import { isStatusContext, STATUS_CONTEXT_WORDS } from '../shell/status-context.ts';
 import { checkTags, resolveSeedParam } from '../training/names.ts';
 import { readTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';

@@ -3,6 +3,7 @@ import { DURATION, parseDurationMs } from '../text/duration.ts';
 import { PARAM_TYPE, splitParamName } from '../text/param-name.ts';
 import { coversPattern } from '../text/pattern.ts';
 import { isRecord } from './json.ts';
+import { isStatusContext, STATUS_CONTEXT_WORDS } from './status-context.ts';
 
 // The schema of the settings file `.github/clearml-ci.yml`. `npm run schema` writes templates/clearml-ci.schema.json from it.
 
@@ -146,14 +147,6 @@ const MinIterations = v.union(
   ],
   MIN_ITERATIONS_WORDS,
 );
-
-/** What a commit status may be called. */
-export const STATUS_CONTEXT_WORDS = 'must be one line of at most 255 characters';
-
-/** Whether GitHub takes it as the context of a commit status. */
-export function isStatusContext(text: string): boolean {
-  return text.trim() !== '' && [...text].length <= 255 && !/[\p{Cc}\u2028\u2029]/u.test(text);
-}
 
 export const MetricSchema = v.pipe(
   Mapping,

@@ -79,6 +79,10 @@ export const RUNTIME_KEYS = {
   given: 'ci_given',
   /** How often it was enqueued again because its worker was lost. */
   retries: 'ci_retries',
+  /** The repository, hashed, of a task that something is due of: one query finds all of them. */
+  due: 'ci_due',
+  /** How long it has waited although a worker was free, as the collecting workflow saw it, as JSON. */
+  waited: 'ci_waited',
 } as const;
 
 /** How often a task was enqueued again because its worker was lost, as its `runtime` says. */

@@ -1,0 +1,61 @@
+import * as v from 'valibot';
+import { type DueTo, listDues, listOpenDues, REPORTED_TAG, tagReported } from '../training/due.ts';
+import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
+import { type CallOptions, type ClearmlClient, isRefusal } from './client.ts';
+import { findTasks, type TaskField, type TaskOf } from './tasks.ts';
+
+type RequestOptions = Omit<CallOptions, 'isRepeatable'>;
+
+/**
+ * The tasks of a repository that something may be due of, oldest first: one request for every 500. It may be reported
+ * already where a task has not ended.
+ *
+ * @param repository hashed, as launches note it
+ */
+export async function findDueTasks<F extends TaskField>(
+  client: ClearmlClient,
+  repository: string,
+  fields: readonly F[],
+  options: RequestOptions,
+): Promise<Array<TaskOf<F | 'status' | 'tags' | 'runtime'>>> {
+  const filter = {
+    [`runtime.${RUNTIME_KEYS.due}`]: repository,
+    tags: ['__$not', REPORTED_TAG],
+    order_by: ['created'],
+  };
+  const needed = ['status', 'tags', 'runtime'] as const;
+  const found = await findTasks(client, filter, [...new Set([...needed, ...fields])], options);
+  // The server ignores a filter that it does not know, and then finds everything.
+  return found.filter(
+    ({ runtime, tags }: TaskOf<(typeof needed)[number]>) =>
+      runtime[RUNTIME_KEYS.due] === repository && !tags.includes(REPORTED_TAG),
+  );
+}
+
+/**
+ * Tags ended tasks: the final state of them was reported to these. A task of which nothing else is due is found no more.
+ *
+ * @param task as last seen; nothing is written where it says already that it was reported
+ */
+export async function markReported(
+  client: ClearmlClient,
+  task: Pick<TaskOf<'status' | 'tags' | 'runtime'>, 'id' | 'status' | 'tags' | 'runtime'>,
+  to: readonly DueTo[],
+  options: RequestOptions,
+): Promise<void> {
+  const { id, status, tags, runtime } = task;
+  if (!isEnded(status)) throw new Error(`task ${id} has not ended`);
+  const known = listDues(runtime).map((due) => due.to);
+  const add = to.filter((one) => known.includes(one)).map(tagReported);
+  const isOver = listOpenDues({ runtime, tags: [...tags, ...add] }).length === 0;
+  const isFound = runtime[RUNTIME_KEYS.due] !== undefined;
+  const missing = [...add, ...(isOver && isFound ? [REPORTED_TAG] : [])].filter((tag) => !tags.includes(tag));
+  if (missing.length === 0) return;
+  try {
+    const body = { ids: [id], add_tags: missing };
+    await client.call('tasks.update_tags', body, v.unknown(), { ...options, isRepeatable: true });
+  } catch (error) {
+    // It was deleted meanwhile: nothing is due of it any more.
+    if (!isRefusal(error, 'no such task')) throw error;
+  }
+}
