@@ -1,6 +1,7 @@
 import type { Config } from '../shell/config.ts';
 import { checkAll, failUsage } from '../shell/failure.ts';
 import { parseDurationMs } from '../text/duration.ts';
+import { resolveLimits } from '../training/limits.ts';
 
 /** The options of `check-task-running`, as they were given. */
 export interface CheckFlags {
@@ -42,8 +43,6 @@ export interface CheckOptions {
   readonly metrics: readonly string[];
 }
 
-const DEFAULT_TIMEOUT_MS = 60 * 60_000;
-const DEFAULT_QUEUE_TIMEOUT_MS = 30 * 60_000;
 const DEFAULT_OUTAGE_TIMEOUT_MS = 10 * 60_000;
 const MIN_POLL_INTERVAL_MS = 100;
 
@@ -56,15 +55,16 @@ export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOpt
     () => readDurationMs('--outage-timeout', flags.outageTimeout),
     () => chooseLog(flags),
   );
+  const limits = resolveLimits(config);
   return {
-    timeoutMs: timeoutMs ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
-    queueTimeoutMs: queueTimeoutMs ?? config['queue-timeout'] ?? DEFAULT_QUEUE_TIMEOUT_MS,
+    timeoutMs: timeoutMs ?? limits.timeoutMs,
+    queueTimeoutMs: queueTimeoutMs ?? limits.queueTimeoutMs,
     pollIntervalMs,
     outageTimeoutMs: outageTimeoutMs ?? DEFAULT_OUTAGE_TIMEOUT_MS,
     onTimeout: flags.onTimeout ?? 'abort',
     onInterrupt: flags.onInterrupt,
     log: log ?? 'training',
-    retries: config.retries ?? 0,
+    retries: limits.retries,
     metrics: (config.metrics ?? []).map(({ metric }) => metric),
   };
 }
