@@ -154,7 +154,7 @@ export async function publishGone(
   const board = await connection.board;
   const comments = await findGoneComments(gone, listed, board, options, redact);
   const endStatus = async (commentUrl: string | undefined) => {
-    const where = { commentUrl, goneIds: gone.ids };
+    const where = { commentUrl, gone };
     const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
     // That the tasks are gone decides the exit code.
     if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);

@@ -21,6 +21,7 @@ import type { ReportedTask } from '../reported-task.ts';
 import type { ReportSources } from '../sources.ts';
 import { findForce } from '../words/force.ts';
 import { composeHeading } from '../words/heading.ts';
+import type { Gone } from './gone.ts';
 
 /** What a status is written with. */
 interface StatusQuestion {
@@ -44,7 +45,7 @@ interface StatusQuestion {
  */
 export async function publishStatus(report: Report, question: StatusQuestion): Promise<void> {
   const { sources, options, connection, session, commentUrl } = question;
-  const context = await chooseStatusContext(sources, options);
+  const context = await chooseStatusContext(sources, options, session);
   if (context === undefined) return;
   const commit = findStatusCommit(sources, options);
   if (commit === undefined) {
@@ -71,22 +72,25 @@ export async function publishStatus(report: Report, question: StatusQuestion): P
  *
  * @param message what was found, for the description
  * @param commentUrl where that is told; undefined without a pull request
- * @param goneIds ids of the tasks: without a comment, the status leads to one of them
+ * @param gone the tasks: without a comment, the status leads to one of them
  */
 export async function endPendingStatus(
   message: string,
-  { commentUrl, goneIds }: { readonly commentUrl: string | undefined; readonly goneIds: readonly string[] },
+  {
+    commentUrl,
+    gone: { ids, baseSettings },
+  }: { readonly commentUrl: string | undefined; readonly gone: Pick<Gone, 'ids' | 'baseSettings'> },
   { options, connection, session }: Pick<StatusQuestion, 'options' | 'connection' | 'session'>,
 ): Promise<void> {
-  const { config, flags, sources, target } = options;
-  const context = flags.status ?? config.status;
-  const commit = sources.expected?.headCommit ?? target.commit;
-  if (context === undefined || commit === undefined) return;
+  const commit = options.sources.expected?.headCommit ?? options.target.commit;
+  if (commit === undefined) return;
+  const context = await chooseStatusContext({ baseSettings: await baseSettings }, options, session);
+  if (context === undefined) return;
   const board = await connection.openStatuses(context);
   const found = await board.findNewest(commit);
   if (found?.state !== 'pending') return;
   const { targetUrl } = found;
-  if (targetUrl !== commentUrl && !goneIds.some((id) => targetUrl.includes(id))) return;
+  if (targetUrl !== commentUrl && !ids.some((id) => targetUrl.includes(id))) return;
   const description = describe(message, session.redact);
   await board.write(commit, { state: 'error', description, targetUrl: commentUrl ?? targetUrl });
 }
