@@ -37,22 +37,28 @@ interface StatusQuestion {
   readonly comments: readonly PullRequestComment[];
 }
 
+/** Which commit has the status of the report's verdict now; undefined if the tasks are not known to train one. */
+export interface Stated {
+  readonly commit: string | undefined;
+}
+
 /**
  * Sets the commit status to the report's verdict, if the settings or `--status` ask for one. It is written once as pending,
  * once as final, and again only if the verdict changes: GitHub keeps every status.
  *
+ * @returns undefined if nobody asks for one
  * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context
  */
-export async function publishStatus(report: Report, question: StatusQuestion): Promise<void> {
+export async function publishStatus(report: Report, question: StatusQuestion): Promise<Stated | undefined> {
   const { sources, options, connection, session, commentUrl } = question;
   const context = await chooseStatusContext(sources, options, session);
-  if (context === undefined) return;
+  if (context === undefined) return undefined;
   const commit = findStatusCommit(sources, options);
   if (commit === undefined) {
     session.voice.warn(
       `the commit status ${context} is not set: these tasks are not known to train the commit that it belongs to`,
     );
-    return;
+    return { commit };
   }
   const status: CommitStatus = {
     state: chooseState(report),
@@ -62,9 +68,11 @@ export async function publishStatus(report: Report, question: StatusQuestion): P
   const board = await connection.openStatuses(context);
   const found = await board.findNewest(commit);
   checkOwner(found, context, question);
-  if (found !== undefined && isSameVerdict(found, status)) return;
-  await board.write(commit, status);
-  session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
+  if (found === undefined || !isSameVerdict(found, status)) {
+    await board.write(commit, status);
+    session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
+  }
+  return { commit };
 }
 
 /**
