@@ -107,6 +107,10 @@ export function readOutputs(): Record<string, string> {
   );
 }
 
+export function readSummary(): string {
+  return readFileSync(join(directory, 'summary.md'), 'utf8');
+}
+
 export function writeSettings(text: string): void {
   writeFileSync(join(directory, 'settings.yml'), text);
 }

@@ -13,6 +13,8 @@ import { judgeTokenRights, type TokenRights } from './token-rights.ts';
 
 const GIVE_UP_MS = 20_000;
 
+export type GithubClient = Awaited<ReturnType<typeof createGithubClient>>;
+
 /**
  * Asks GitHub for the code of the run's pull request. A run by hand (`workflow_dispatch` with PR_NUMBER) has only the
  * number.
@@ -152,11 +154,16 @@ function identifyOnGithub(cloneUrl: string, { serverUrl }: GithubRun): string | 
     : undefined;
 }
 
-async function askGithub<T>(
+/**
+ * Opens GitHub for one question.
+ *
+ * @returns undefined without a token
+ */
+export async function askGithub<T>(
   repository: string,
   { apiUrl }: GithubRun,
   session: Session,
-  ask: (client: Awaited<ReturnType<typeof createGithubClient>>) => Promise<T>,
+  ask: (client: GithubClient) => Promise<T>,
   token = readGithubToken(session.env),
 ): Promise<T | undefined> {
   const { env, clock, interruption: signal } = session;

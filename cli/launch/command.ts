@@ -3,13 +3,14 @@ import { type GithubRun, readEventFile, readGithubRun } from '../github/event.ts
 import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
 import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess, readGithubToken } from '../shell/environment.ts';
-import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, type ExitCode, Failure, failUsage, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, runProgram, type Session } from '../shell/program.ts';
 import { createLimitWait, formatRetry } from '../shell/retry.ts';
 import type { World } from '../shell/world.ts';
 import {
+  type CodeArguments,
   checkExpectedCommit,
   identifyCode,
   type LocatedCode,
@@ -27,6 +28,7 @@ interface Flags extends LaunchFlags {
   readonly config?: string;
   readonly diff?: boolean;
   readonly dryRun?: boolean;
+  readonly fromComment?: boolean;
   readonly json?: boolean;
 }
 
@@ -77,6 +79,7 @@ export function createCommand(): Command {
     )
     .option('--no-detach', 'a job waits for it, whatever the setting says')
     .option('--require-worker', 'exit 7 and create nothing when no worker serves the queue')
+    .option('--from-comment', "do what the event's comment asks for: /train, /abort or /accept")
     .option('--diff', 'send uncommitted changes of tracked files along (local checkout only)')
     .option(
       '--dry-run',
@@ -106,9 +109,25 @@ export function createCommand(): Command {
 }
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
-  const { env, cwd, voice } = session;
   const flags = readFlags<Flags>(command);
   const [cloneUrl, branch, commit] = command.args.map((argument) => argument.trim() || undefined);
+  const code = { cloneUrl, branch, commit };
+  if (flags.fromComment !== true) return launchCode(code, flags, session);
+  if (Object.values(code).some((argument) => argument !== undefined)) {
+    throw failUsage(
+      '--from-comment takes no arguments',
+      'The comment says what to train. Leave out repository URL, branch and commit.',
+    );
+  }
+  const { obeyComment } = await import('./from-comment.ts');
+  return obeyComment(flags, session, (order) =>
+    launchCode(order.code, { ...flags, seeds: order.seeds ?? flags.seeds }, session),
+  );
+}
+
+async function launchCode(given: CodeArguments, flags: Flags, session: Session): Promise<ExitCode> {
+  const { env, cwd, voice } = session;
+  const { cloneUrl, branch, commit } = given;
   const reader = createCheckoutReader(cwd, session.interruption);
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),
@@ -124,7 +143,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const isGiven = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
   const eventCode =
     github.code instanceof Failure && !isGiven ? await findHead(github, session) : github.code;
-  const located = await locateCode({ cloneUrl, branch, commit }, eventCode, reader, flags.diff === true);
+  const located = await locateCode(given, eventCode, reader, flags.diff === true);
   checkExpectedCommit(located.commit, expectedCommit);
   for (const warning of located.warnings) voice.warn(warning);
   const requirements = flags.requirements ?? config.requirements;

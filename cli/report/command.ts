@@ -7,7 +7,7 @@ import { type Connection, connect } from './connection.ts';
 import { createCommand, type Options, readOptions } from './options.ts';
 import { hashOwnPipeline } from './posting/comment-key.ts';
 import { findTasksOfPullRequest } from './server.ts';
-import { gatherSources, readSubject } from './sources.ts';
+import { gatherSources, readBaseSettings, readSubject } from './sources.ts';
 import type { Templates } from './template.ts';
 
 export { createCommand };
@@ -77,10 +77,14 @@ async function report(
 
 /** Gathers the sources, and loads the rendering while further answers are under way. */
 async function gather({ sources }: Options, { servers }: Connection) {
-  if (sources.taskIds.length === 0) return { gone: { ids: [], left: [] }, comment: await loadComment() };
+  if (sources.taskIds.length === 0) {
+    const baseSettings = readBaseSettings(sources, servers, sources.expected?.baseBranch);
+    return { gone: { ids: [], left: [], baseSettings }, comment: await loadComment() };
+  }
   const subject = await readSubject(sources, servers);
   if (subject.gone.length > 0) {
-    return { gone: { ids: subject.gone, left: subject.tasks }, comment: await loadComment() };
+    const { gone: ids, tasks: left, baseSettings } = subject;
+    return { gone: { ids, left, baseSettings }, comment: await loadComment() };
   }
   const [gathered, comment] = await Promise.all([gatherSources(subject, sources, servers), loadComment()]);
   return { gathered, comment };

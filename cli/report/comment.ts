@@ -1,3 +1,4 @@
+import { runInParallel } from '../clearml/tasks.ts';
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
 import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
@@ -9,6 +10,7 @@ import { writePlain } from '../text/phrase.ts';
 import { formatCompareUrl, formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
 import type { Connection } from './connection.ts';
+import { closeDue, findAwaited, findOwed, isOver } from './due/owed.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
 import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
@@ -18,9 +20,10 @@ import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
-import { endPendingStatus, publishStatus } from './posting/status.ts';
+import { endPendingStatus, publishStatus, type Stated } from './posting/status.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
+import type { ReportedTask } from './reported-task.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
 import { findForce } from './words/force.ts';
@@ -92,7 +95,7 @@ export async function publishReport(
     return exitCode;
   }
   // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
-  const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done;
+  const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done && !report.isDue;
   const isSummed = options.flags.summary && !isInterim;
   if (isSummed) await writeSummary(session, renderSummary(report, templates.summary));
   const [placed] = (await placing) ?? [];
@@ -115,8 +118,25 @@ export async function publishReport(
   const posted = comment && { 'comment-url': comment.url, 'comment-id': String(comment.id) };
   await writeOutputs(session, { ...posted, ...outputs });
   tell(comment?.url ?? '');
-  if (stated !== undefined) takeSettled(stated);
+  const status = stated === undefined ? undefined : takeSettled(stated);
+  if (report.isDue) session.voice.say('The collecting workflow reports how the training ends');
+  await closeDues(gathered.tasks, status, publication);
   return exitCode;
+}
+
+/** Once a final state was posted, no tick need post it. A tick that posts it again does no harm. */
+async function closeDues(
+  tasks: readonly ReportedTask[],
+  status: Stated | undefined,
+  { options, connection, session }: Publication,
+): Promise<void> {
+  if (!tasks.every(isOver)) return;
+  await runInParallel(tasks, async (task) => {
+    const due = findOwed(task, options);
+    if (due === undefined || (status !== undefined && status.commit !== due.commit)) return;
+    const closed = await settle(closeDue(task, due.to, connection.marked, connection));
+    if ('failure' in closed) session.voice.warn(`${closed.failure.message}\n${closed.failure.remedy}`);
+  });
 }
 
 function isRefused(reason: unknown): boolean {
@@ -154,7 +174,7 @@ export async function publishGone(
   const board = await connection.board;
   const comments = await findGoneComments(gone, listed, board, options, redact);
   const endStatus = async (commentUrl: string | undefined) => {
-    const where = { commentUrl, goneIds: gone.ids };
+    const where = { commentUrl, gone };
     const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
     // That the tasks are gone decides the exit code.
     if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
@@ -201,6 +221,7 @@ function writeReport(
   const gate = hasGate(rules)
     ? { alpha, ...judgeGate(prepareGateInput(sources, options.sources, alpha)) }
     : undefined;
+  const awaited = findAwaited(sources.tasks, options);
   const report = buildReport(sources, {
     rules,
     gate,
@@ -211,6 +232,7 @@ function writeReport(
     githubUrl: github.serverUrl,
     runId: github.runId,
     seedParam,
+    isDue: awaited !== undefined,
     webHost: access.webHost,
     urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
     compareUrlOf: (own, others) =>
@@ -219,10 +241,12 @@ function writeReport(
   });
   const shown = config.comment === 'recreate' ? formatShown(findForce(report)) : undefined;
   const text = renderComment(report, key, templates.comment, shown);
+  // Nobody waits for a detached training, so that it goes on is no objection.
+  const isDetached = report.verdict === 'pending' && awaited?.every((due) => due.isDetached) === true;
   return {
     report,
     text: session.redact(text),
-    exitCode: gate !== undefined && flags.gate ? gate.exitCode : EXIT_CODES.done,
+    exitCode: gate !== undefined && flags.gate && !isDetached ? gate.exitCode : EXIT_CODES.done,
   };
 }
 

@@ -23,6 +23,8 @@ export interface Connection {
   readonly board: Promise<CommentBoard> | undefined;
   /** Opens the statuses of a context, for the job's own token. */
   openStatuses(context: string): Promise<StatusBoard>;
+  /** Tags that say what was reported, added by this run, by task. */
+  readonly marked: Map<string, readonly string[]>;
   /** Aborted by an interruption or by `close`. */
   readonly signal: AbortSignal;
   /** The deadline for posting, in ms since 1970. */
@@ -94,6 +96,7 @@ export function connect({ access, flags, github, target }: Options, session: Ses
         throw new Error('there is no repository to write a commit status in');
       return (await (jobToken === token ? client : openClient(repository, jobToken))).openStatuses(context);
     },
+    marked: new Map(),
     signal,
     get postUntilMs() {
       return beganAtMs + POST_MS + limitWait.waitedMs;

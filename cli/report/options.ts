@@ -21,7 +21,7 @@ import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
-import { isStatusContext, STATUS_CONTEXT_WORDS } from '../shell/status-context.ts';
+import { isStatusContext, STATUS_CONTEXT_WORDS, statusContextOf } from '../shell/status-context.ts';
 import { checkTags, resolveSeedParam } from '../training/names.ts';
 import { readTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
@@ -226,7 +226,7 @@ function checkTarget(
 function isAskedWithout({ status, summary }: Flags, env: Environment, settings: Settled<Config>): boolean {
   const isSummed = summary && env.GITHUB_STEP_SUMMARY !== undefined;
   return (
-    (status ?? ('value' in settings ? settings.value.status : undefined)) !== undefined ||
+    (status ?? ('value' in settings ? statusContextOf(settings.value) : undefined)) !== undefined ||
     (isSummed && isBranchEvent(env.GITHUB_EVENT_NAME))
   );
 }

@@ -97,6 +97,8 @@ export interface Report {
   readonly overwritten: ReportOverwritten | null;
   /** What ClearML did not answer in time: `curves`, or `details` (log, queue, tables). */
   readonly unread: ReportSources['unread'];
+  /** No job waits for the tasks that have not ended: a run of the collecting workflow reports them. */
+  readonly isDue: boolean;
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
   /** When the report was made. */
@@ -263,6 +265,8 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   /** Default: the pull request's. */
   readonly repository?: string | undefined;
   readonly isClosed?: boolean;
+  /** Whether no job waits for the tasks that have not ended; default: no. */
+  readonly isDue?: boolean;
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
@@ -317,6 +321,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     noMetrics: describeSilence(tasks),
     overwritten: describeOverwritten(sources),
     unread: sources.unread,
+    isDue: context.isDue === true,
     runUrl:
       formatRunUrl({
         runId,
