@@ -398,3 +398,45 @@ test('a service that does not answer, or refuses, is the exit code', async () =>
   });
   expect((await tick([], () => ({ kind: 'answer', status: 401, body }))).exitCode).toBe(8);
 });
+
+test('a look that is killed at any of its requests is mended by the next one', async () => {
+  let cells = 0;
+  for (let at = 1, isOver = false; !isOver; at += 1) {
+    for (const isApplied of [false, true]) {
+      const late = await launchDetached(7);
+      const ended = await launchDetached(8, ['--param', 'a=1']);
+      const waiting = await launchDetached(9, ['--param', 'a=2']);
+      const reported = await launchDetached(10, ['--param', 'a=3']);
+      for (const { id } of [late, ended, reported]) await driver.startTask(id);
+      await tick();
+      for (const { id } of [ended, reported]) await driver.completeTask(id);
+      await driver.call('tasks.update_tags', { ids: [reported.id], add_tags: ['ci-reported:10'] });
+      await pass(HOUR_MS * 1.1);
+      // All that the program sends from here on is lost, as if it had been killed.
+      await tick([], (_endpoint, nth) =>
+        nth < at ? undefined : { kind: nth > at ? 'refuse' : isApplied ? 'cut-after' : 'cut-before' },
+      );
+      isOver = asked.length < at;
+      const { exitCode, entries } = await tick();
+      expect([at, isApplied, exitCode]).toEqual([at, isApplied, 0]);
+      expect(
+        new Map(entries.map(({ pullRequest, taskIds, state }) => [pullRequest, [taskIds, state]])),
+      ).toEqual(
+        new Map([
+          [7, [[late.id], 'timeout']],
+          [8, [[ended.id], 'ended']],
+          [9, [[waiting.id], 'timeout']],
+        ]),
+      );
+      const kindOf = async ({ id }: TaskDocument) =>
+        JSON.parse((await driver.getTask(id)).runtime.ci_ended).kind;
+      expect([await kindOf(late), await kindOf(waiting)]).toEqual(['timeout', 'queue-timeout']);
+      expect((await driver.getTask(reported.id)).tags).toContain('ci-reported');
+      for (const { id } of [late, ended, waiting, reported])
+        await driver.call('tasks.delete', { task: id, force: true });
+      cells += 1;
+      if (isOver) break;
+    }
+  }
+  expect(cells).toBeGreaterThan(20);
+}, 180_000);
