@@ -33,6 +33,10 @@ const OUTPUTS: Readonly<Record<ProgramName, Readonly<Record<string, string>>>> =
     'task-ids': 'all ids, separated by blanks',
     'task-url': "the first task's page in ClearML",
     reused: 'true only if no task was created',
+    command: 'with from-comment: train, abort, accept or none',
+    'pull-request': 'with from-comment: its number',
+    commit: 'with from-comment: the commit to train or to accept',
+    reason: 'with from-comment: why it is accepted',
   },
   'check-task-running': {
     status: "the tasks' status; mixed where they differ",

@@ -441,15 +441,21 @@ describe('a launch that a newer one of the same commit has replaced', () => {
   });
 });
 
-test('all seeds of a launch are reported, also those that had ended when they were reused', async () => {
+test('a seed that had ended when it was reused is reported with the others, without a note', async () => {
   await startGithub();
-  const seed = (accuracy: number, runtime: Record<string, string>) =>
-    train(head, accuracy, { runtime, tags: ['seeds:12345678'] });
-  const ended = await seed(0.9, {});
-  const own = [await seed(0.92, note({ count: 3 })), await seed(0.94, note({ count: 3 }))];
-  const { stdout } = await collect([entryOf(own)], ['--json']);
+  const ended = await train(head, 0.9);
+  const own = [
+    await train(head, 0.92, { runtime: note({ count: 3 }) }),
+    await train(head, 0.94, { runtime: note({ count: 3 }) }),
+  ];
+  const { stdout } = await collect([entryOf([ended, ...own])], ['--json']);
   const [report] = JSON.parse(stdout) as Array<{ tasks: Array<{ id: string }> }>;
   expect(report?.tasks.map(({ id }) => id)).toEqual([ended, ...own]);
+  expect(await Promise.all([ended, ...own].map(tagsOf))).toEqual([
+    [],
+    ['ci-reported', 'ci-reported:7'],
+    ['ci-reported', 'ci-reported:7'],
+  ]);
 });
 
 describe('a push', () => {
@@ -472,20 +478,27 @@ describe('a push', () => {
     expect(await tagsOf(task)).toEqual(['ci-reported', `ci-reported:${merged}`]);
   });
 
-  test('of a merge queue is compared with the commit that it was to be merged into', async () => {
-    await startGithub({ defaultBranch: 'group' });
-    await train(first, 0.9);
-    // The group was merged since: the branch holds its commit.
-    const base: Due['base'] = { event: 'merge_group', branch: 'group', previous: first };
-    const runtime = {
-      ci_event: 'merge_group',
-      ci_use_queue: use(group),
-      ...noteDue({ to: group, commit: group, base }),
-    };
-    const task = await train(group, 0.5, { runtime });
-    await collect([entryOf(task, { pullRequest: null, commit: group })]);
-    expect(statesOf(group)).toEqual(['ClearML failure']);
-  });
+  test.each([
+    ['by its note', 'group', first],
+    ['by the name of its branch', `gh-readonly-queue/group/pr-7-${first}`, undefined],
+  ])(
+    'of a merge queue is compared with what it was to be merged into, known %s',
+    async (_, branch, previous) => {
+      await startGithub({ defaultBranch: 'group' });
+      await train(first, 0.9);
+      // The group was merged since: the branch holds its commit.
+      const base: Due['base'] = { event: 'merge_group', branch, previous };
+      const runtime = {
+        ci_event: 'merge_group',
+        ci_use_queue: use(group),
+        ...noteDue({ to: group, commit: group, base }),
+      };
+      const task = await train(group, 0.5, { runtime });
+      await collect([entryOf(task, { pullRequest: null, commit: group })]);
+      expect(statesOf(group)).toEqual(['ClearML failure']);
+      expect(github.statuses(group)[0]?.description).toContain('against group');
+    },
+  );
 });
 
 test('comment: recreate posts the final verdict anew, once, and nothing for a training that goes on', async () => {

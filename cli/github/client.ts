@@ -1,8 +1,10 @@
 import type { Octokit } from '@octokit/rest';
 import * as v from 'valibot';
 import { openBoard } from './board.ts';
+import { type CommandHost, openCommandHost } from './command-host.ts';
 import type { CommentBoard } from './comments.ts';
 import { type CodeLocation, failDeletedHead } from './event.ts';
+import { type Place, readPull } from './pulls.ts';
 import { openStatuses, type StatusBoard } from './statuses.ts';
 import type { RepositoryAccess } from './token-rights.ts';
 import { ask, createFetch, GithubRefusal, type GithubWire } from './transport.ts';
@@ -57,7 +59,7 @@ export interface CommitComparison {
 }
 
 /** One repository on GitHub, read and written with one token. */
-export interface GithubClient extends CodeHost {
+export interface GithubClient extends CodeHost, CommandHost {
   readPullRequestState(number: number): Promise<PullRequestState>;
   /** What GitHub tells of the repository and of the token. */
   readAccess(): Promise<RepositoryAccess>;
@@ -88,16 +90,6 @@ const ComparisonSchema = v.object({ base_commit: CommitSchema, merge_base_commit
 /** GitHub gives no content for a folder, a submodule, a broken link and a file over 1 MB. */
 const FileSchema = v.object({ encoding: v.literal('base64'), content: v.string() });
 const GitCommitSchema = v.object({ tree: v.object({ sha: v.string() }) });
-const PullSchema = v.object({
-  head: v.object({
-    sha: v.string(),
-    ref: v.string(),
-    repo: v.nullish(v.object({ clone_url: v.string(), full_name: v.optional(v.string()) })),
-  }),
-  base: v.object({ ref: v.string(), sha: v.optional(v.string()) }),
-  state: v.optional(v.string()),
-});
-
 const RepositorySchema = v.object({
   private: v.boolean(),
   archived: v.optional(v.boolean(), false),
@@ -140,6 +132,7 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
         isFork: head.repo?.full_name?.toLowerCase() !== repository.toLowerCase(),
       };
     },
+    ...openCommandHost(octokit, place),
     readAccess: () => readAccess(octokit, place, token),
     async locateHead(number) {
       const { sha: commit, ref: branch, repo: source } = (await readPull(octokit, place, number)).head;
@@ -149,12 +142,6 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
     openBoard: (pullRequest) => openBoard({ octokit, ...place, pullRequest, token, commentAuthor }),
     openStatuses: (context) => openStatuses({ octokit, ...place, token }, context, options),
   };
-}
-
-/** A repository, by its parts. */
-interface Place {
-  readonly owner: string;
-  readonly repo: string;
 }
 
 function createCodeHost(octokit: Octokit, place: Place): CodeHost {
@@ -215,11 +202,6 @@ async function readAccess(octokit: Octokit, place: Place, token: string): Promis
     role: data.permissions,
     scopes: hasScopes ? scopes : undefined,
   };
-}
-
-async function readPull(octokit: Octokit, place: Place, number: number) {
-  const request = octokit.pulls.get({ ...place, pull_number: number });
-  return (await ask(request, PullSchema, `pull request ${number}`)).data;
 }
 
 /** undefined where GitHub does not know it (404), or has no commits (409, 422). */

@@ -31,9 +31,9 @@ export async function aimAt(
   const { entry, launched, pull } = subject;
   const { flags, github, target } = options;
   const { commit, pullRequest: number, taskIds } = entry;
-  const config = await readTrainedSettings(subject, host, options);
-  const base = launched?.base;
+  const base = launched?.base && (await locateBase(launched.base, commit, host));
   const baseBranch = pull?.baseBranch ?? base?.branch;
+  const config = await readTrainedSettings(subject, baseBranch, host, options);
   const { repository } = target;
   const isCommented = number !== undefined && repository !== undefined && !isPast(subject);
   return {
@@ -74,6 +74,21 @@ export async function aimAt(
   };
 }
 
+/** GitHub names a merge queue's branch after the one that it merges into (docs.github.com, "Managing a merge queue"). */
+const QUEUE_BRANCH = /^gh-readonly-queue\/(.+)\/pr-\d+(?:-[^/]*)?$/;
+
+/** The branch that a push was made to, or that a merge queue merges into, and its commit before that: the first parent. */
+async function locateBase(
+  base: NonNullable<Due['base']>,
+  commit: string,
+  host: GithubClient | undefined,
+): Promise<NonNullable<Due['base']>> {
+  if (base.event === 'push') return base;
+  const branch = QUEUE_BRANCH.exec(base.branch)?.[1] ?? base.branch;
+  const previous = base.previous ?? (await host?.listCommits(commit))?.[0]?.parents[0];
+  return { ...base, branch, previous };
+}
+
 /** Not as a training may have forged it: GitHub's API would follow `..` out of the repository. */
 function findSettingsPath({ launched, settingsPath }: DueSubject): string | undefined {
   const path = launched === undefined ? settingsPath : launched.settings;
@@ -87,13 +102,13 @@ function findSettingsPath({ launched, settingsPath }: DueSubject): string | unde
  */
 async function readTrainedSettings(
   subject: DueSubject,
+  branch: string | undefined,
   host: GithubClient | undefined,
   options: Options,
 ): Promise<Config> {
-  const { entry, launched, pull } = subject;
+  const { entry, pull } = subject;
   const path = findSettingsPath(subject);
   if (host === undefined || path === undefined) return options.config;
-  const branch = pull?.baseBranch ?? launched?.base?.branch;
   const read = async (ref: string): Promise<Config | undefined> => {
     const text = await host.readFile(path, ref);
     return text === undefined ? undefined : parseConfigText(`${path} of ${ref}`, text);

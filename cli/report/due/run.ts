@@ -92,14 +92,14 @@ async function reportEntry(
   };
   const group = findGroup(entry, run);
   const { launched, tasks } = group;
-  const { commit, pullRequest, taskIds } = entry;
+  const { commit, pullRequest } = entry;
   const others = entries.filter((other) => other !== entry).map((other) => findGroup(other, run));
-  if (launched !== undefined && tasks.every((task) => isReported(task, launched)))
-    return skip('it was reported already');
+  const owed = tasks.filter((task) => launched !== undefined && !isReported(task, launched));
+  if (launched !== undefined && owed.length === 0) return skip('it was reported already');
   if (isReplacedBy(group, others) || (await isReplacedOnServer(entry, group, wires))) {
     // What has not ended is found again.
     if (options.flags.dryRun !== true && tasks.every(isOver))
-      await runInParallel(tasks, (task) => closeDue(task, pullRequest ?? commit, wires));
+      await runInParallel(owed, (task) => closeDue(task, pullRequest ?? commit, wires));
     return skip('a newer launch of this commit has taken its place');
   }
   const host = await wires.github;
@@ -107,8 +107,7 @@ async function reportEntry(
   const subject = { entry, launched, pull, settingsPath: run.settingsPath };
   if (isPast(subject) && !tasks.every(isOver)) return skip('the pull request has a newer commit');
   if (isPast(subject) && tasks.length === 0) return skip('its tasks are gone');
-  const whole = await addEndedSeeds(taskIds, group, run);
-  const own = await aimAt({ ...subject, entry: { ...entry, taskIds: whole } }, host, options);
+  const own = await aimAt(subject, host, options);
   const connection = connect(own, { ...wires, servers: shareReads(run, pull) });
   return { published: await run.report(own, connection, muteOutputs(session, options)) };
 }
@@ -137,37 +136,6 @@ async function isReplacedOnServer(
   if (pullRequest === undefined || pipeline === undefined) return false;
   const candidates = await findTasksOfPullRequest(clearml, { pipeline, pullRequest }, signal);
   return isReplacedAmong(group, candidates, { pullRequest, commit });
-}
-
-/**
- * The ids of all tasks of the launch. One that had ended when it was reused takes no note, but it has the tag that all
- * seeds of a training share.
- */
-async function addEndedSeeds(
-  ids: readonly string[],
-  { launched, tasks }: DueGroup,
-  { session, wires }: DueRun,
-): Promise<readonly string[]> {
-  const missing = (launched?.count ?? 0) - ids.length;
-  const [first] = tasks;
-  if (missing <= 0 || first === undefined) return ids;
-  const tag = first.tags.find((one) => one.startsWith('seeds:'));
-  const { projectId } = first;
-  const tagged =
-    tag === undefined || projectId === undefined
-      ? []
-      : await wires.servers.clearml.findTasksByTag({ tag, projectId, metrics: [] });
-  const keys = new Set(tasks.map(({ runtime }) => runtime[RUNTIME_KEYS.key]));
-  const further = tagged.filter(({ runtime }) => {
-    const key = runtime[RUNTIME_KEYS.key];
-    const isNew = key !== undefined && !keys.has(key);
-    keys.add(key);
-    return isNew && runtime[RUNTIME_KEYS.pipeline] === first.runtime[RUNTIME_KEYS.pipeline];
-  });
-  const found = further.slice(0, missing);
-  if (found.length < missing)
-    session.voice.warn(`${missing - found.length} of the ${launched?.count} tasks of a launch are not found`);
-  return [...found.map(({ id }) => id), ...ids];
 }
 
 /** The answers that this run has already are not asked for again. */
