@@ -15,6 +15,8 @@ export interface CheckFlags {
   readonly logs?: boolean;
   readonly outageTimeout?: string;
   readonly abort?: boolean;
+  readonly detach?: boolean;
+  readonly due?: boolean;
   readonly project?: string;
   readonly taskName?: string;
   readonly json?: boolean;
@@ -101,7 +103,7 @@ function readDurationMs(option: string, text: string | undefined): number | unde
 
 /** The options that say how to wait, as far as they were given: `--abort` does not wait. */
 export function listWaitingOptions(flags: CheckFlags): string[] {
-  return Object.entries({
+  return listGiven({
     '--timeout': flags.timeout,
     '--queue-timeout': flags.queueTimeout,
     '--poll-interval': flags.pollInterval,
@@ -111,11 +113,40 @@ export function listWaitingOptions(flags: CheckFlags): string[] {
     '--on-change': flags.onChange,
     '--log': flags.log,
     [flags.logs === false ? '--no-logs' : '--logs']: flags.logs,
-  }).flatMap(([option, value]) => (value === undefined ? [] : [option]));
+  });
+}
+
+/** The same for `--due`, which takes one look, and reads no settings. */
+export function listIdleForDue(flags: CheckFlags): string[] {
+  const isIdle = (option: string) => option !== '--outage-timeout';
+  return [...listWaitingOptions(flags).filter(isIdle), ...listGiven({ '--config': flags.config })];
+}
+
+/** The same for `--detach`, which reports what has ended by its first look. */
+export function listIdleForDetach(flags: CheckFlags): string[] {
+  const isIdle = (option: string) => !/^--(?:outage-timeout|(?:no-)?logs?)$/.test(option);
+  return listWaitingOptions(flags).filter(isIdle);
+}
+
+function listGiven(options: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(options).flatMap(([option, value]) => (value === undefined ? [] : [option]));
 }
 
 /** @throws Failure (usage) where an option would have no effect */
 export function rejectIdleOptions(flags: CheckFlags, ids: readonly string[]): void {
+  const wait = flags.detach === undefined ? [] : [flags.detach ? '--detach' : '--no-detach'];
+  const [first, second] = [
+    ...wait,
+    ...(flags.abort === true ? ['--abort'] : []),
+    ...(flags.due === true ? ['--due'] : []),
+  ];
+  if (first !== undefined && second !== undefined)
+    throw failUsage(`${first} and ${second} contradict each other`, 'Give one of them.');
+  if (flags.due === true && ids.length > 0)
+    throw failUsage(
+      '--due takes no task ids',
+      'It finds all trainings of the repository that nobody waits for. Without --due the program waits for the tasks.',
+    );
   const findsTasks = flags.abort === true && ids.length === 0;
   const idle = flags.project !== undefined ? '--project' : flags.taskName !== undefined ? '--task-name' : '';
   if (idle === '' || findsTasks) return;

@@ -12,7 +12,7 @@ import { formatAgentCommand } from '../training/task.ts';
 import { findEnding, type TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
 import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
-import { retryLost } from './lost-worker.ts';
+import { isLost, retryLost } from './lost-worker.ts';
 import { describeLimit, describeProgress, describeValues, labelTask } from './progress.ts';
 import { type CheckedTask, describeChecked, formatDetails, formatHeadline, judgeParams } from './result.ts';
 import type { Watch } from './watch.ts';
@@ -198,11 +198,6 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   if (life.end === undefined) return;
   causes.set(life.id, left);
   tellOutcome(describeTask(life, output), follower, output);
-}
-
-/** A task that the server stopped at once was stopped by somebody, whatever its console says. */
-function isLost({ task }: TaskLife, { kind }: Cause): boolean {
-  return kind === 'worker-lost' && !/^Stopped by /.test(task?.statusMessage ?? '');
 }
 
 /** Enqueues the task again, if it may be. Then it has no end. */

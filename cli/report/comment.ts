@@ -30,6 +30,7 @@ import { findForce } from './words/force.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { explainUnknownBranch } from './words/notices.ts';
 
+export { renderDueSummary } from './due/summary.ts';
 export { readTemplates } from './template.ts';
 
 /** What a report is published with. */
@@ -38,6 +39,13 @@ interface Publication {
   readonly session: Session;
   readonly connection: Connection;
   readonly templates: Templates;
+}
+
+/** A report that was published. */
+export interface Published {
+  readonly report: Report;
+  readonly exitCode: ExitCode;
+  readonly commentUrl: string | undefined;
 }
 
 interface Written {
@@ -56,7 +64,7 @@ export async function publishReport(
   unordered: ReportSources,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   publication: Publication,
-): Promise<ExitCode> {
+): Promise<Published> {
   const { options, session, connection, templates } = publication;
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   // One time for both texts: a draft that lacks nothing needs no update.
@@ -65,7 +73,7 @@ export async function publishReport(
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
   const written = Promise.all([whole, settings]).then(([sources, compared]) => {
-    connection.beginPosting();
+    connection.wires.beginPosting();
     return writeReport(sources, compared, name, publication);
   });
   // A new comment is posted without the curves; an update adds them.
@@ -92,7 +100,7 @@ export async function publishReport(
   if (options.flags.dryRun === true) {
     tell(text);
     if (gathered.failure !== undefined) throw gathered.failure;
-    return exitCode;
+    return { report, exitCode, commentUrl: undefined };
   }
   // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
   const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done && !report.isDue;
@@ -121,7 +129,7 @@ export async function publishReport(
   const status = stated === undefined ? undefined : takeSettled(stated);
   if (report.isDue) session.voice.say('The collecting workflow reports how the training ends');
   await closeDues(gathered.tasks, status, publication);
-  return exitCode;
+  return { report, exitCode, commentUrl: comment?.url };
 }
 
 /** Once a final state was posted, no tick need post it. A tick that posts it again does no harm. */
@@ -133,9 +141,13 @@ async function closeDues(
   if (!tasks.every(isOver)) return;
   await runInParallel(tasks, async (task) => {
     const due = findOwed(task, options);
-    if (due === undefined || (status !== undefined && status.commit !== due.commit)) return;
-    const closed = await settle(closeDue(task, due.to, connection.marked, connection));
-    if ('failure' in closed) session.voice.warn(`${closed.failure.message}\n${closed.failure.remedy}`);
+    // A tick that knows no commit for the status finds out no more next time. A job may know less than a tick.
+    const isStated = status === undefined || status.commit === due?.commit;
+    const isLast = options.launched !== undefined && status?.commit === undefined;
+    if (due === undefined || !(isStated || isLast)) return;
+    const closed = await settle(closeDue(task, due.to, connection.wires));
+    if (options.launched !== undefined) takeSettled(closed);
+    else if ('failure' in closed) session.voice.warn(`${closed.failure.message}\n${closed.failure.remedy}`);
   });
 }
 
@@ -157,13 +169,13 @@ export async function publishGone(
 ): Promise<never> {
   const { access, flags, github, target } = options;
   const { voice, redact } = session;
-  connection.beginPosting();
+  connection.wires.beginPosting();
   const failure = failGone(gone, target.pullRequest?.number);
   const isRecreated = options.config.comment === 'recreate';
   const text = redact(
     renderGone(gone, {
       webHost: access.webHost,
-      apiVersion: connection.clearml.apiVersion,
+      apiVersion: connection.wires.clearml.apiVersion,
       runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
     }),
   );
@@ -197,8 +209,8 @@ export async function publishGone(
       isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
       existing: listed,
       clock: session.clock,
-      giveUpAtMs: connection.postUntilMs,
-      signal: connection.signal,
+      giveUpAtMs: connection.wires.postUntilMs,
+      signal: connection.wires.signal,
     });
     tellPlacement({ comment, ...placed }, { options, session });
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
@@ -233,10 +245,11 @@ function writeReport(
     runId: github.runId,
     seedParam,
     isDue: awaited !== undefined,
+    launchRunId: options.launched?.runId,
     webHost: access.webHost,
-    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
+    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.wires.clearml.apiVersion),
     compareUrlOf: (own, others) =>
-      formatCompareUrl(access.webHost, own, others, connection.clearml.apiVersion),
+      formatCompareUrl(access.webHost, own, others, connection.wires.clearml.apiVersion),
     nowMs,
   });
   const shown = config.comment === 'recreate' ? formatShown(findForce(report)) : undefined;
@@ -268,8 +281,8 @@ async function placeReport(
         : undefined,
     existing,
     clock: session.clock,
-    giveUpAtMs: connection.postUntilMs,
-    signal: connection.signal,
+    giveUpAtMs: connection.wires.postUntilMs,
+    signal: connection.wires.signal,
   });
 }
 

@@ -22,9 +22,11 @@ import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
 import { isStatusContext, STATUS_CONTEXT_WORDS, statusContextOf } from '../shell/status-context.ts';
+import type { Due } from '../training/due.ts';
 import { checkTags, resolveSeedParam } from '../training/names.ts';
 import { readTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
+import { type DueEntry, parseDueEntries } from './due/entries.ts';
 import type { ExpectedCode, SourceOptions } from './sources.ts';
 
 interface Flags {
@@ -35,6 +37,7 @@ interface Flags {
   readonly commentKey?: string;
   readonly commentAuthor?: string;
   readonly status?: string;
+  readonly due?: string;
   readonly gate: boolean;
   readonly summary: boolean;
   readonly dryRun?: boolean;
@@ -50,6 +53,10 @@ export interface Options {
   readonly config: Config;
   readonly target: Target;
   readonly sources: SourceOptions;
+  /** `--due`: what to report instead. */
+  readonly due: readonly DueEntry[] | undefined;
+  /** The launch whose training this is, if a run of the collecting workflow reports it. */
+  readonly launched: Due | undefined;
 }
 
 /** Where to post the comment. */
@@ -88,6 +95,10 @@ export function createCommand(): Command {
     .option(
       '--status <context>',
       'also set the commit status with this context (default: the setting `status` of the base branch)',
+    )
+    .option(
+      '--due <json>',
+      'report each of these instead: what check-task-running --due prints; 0 unless a service fails',
     )
     .optionsGroup('Comparison:')
     .option(
@@ -132,43 +143,72 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     settle(readConfigFile(cwd, flags.config, voice.say)),
     settle(readEventFile(env)),
   ]);
-  const [access, github, , baseline, config] = checkAll(
+  const [access, github, , baseline, config, due] = checkAll(
     () => readClearmlAccess(env),
     () => readGithubRun(env, takeSettled(event)),
     () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value), settings),
     () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
     () => takeSettled(settings),
+    () => readDueEntries(flags, taskIds),
   );
   const target = readTarget(flags, github, env);
-  if (target.pullRequest === undefined && taskIds.length === 0) {
+  if (due === undefined && target.pullRequest === undefined && taskIds.length === 0) {
     throw failUsage(
       'neither a task nor a pull request is given',
       'Give the ids that launch-training-task prints (its output task-ids), or set PR_NUMBER to report the newest tasks of that pull request.',
     );
   }
-  const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
-  checkTags(baselineRules.flatMap((rule) => ('tag' in rule ? rule.tag : [])));
   return {
     flags,
     access,
     github,
     config,
     target,
-    sources: {
+    sources: chooseSources(config, baseline, {
       taskIds,
-      baselineRules,
-      seedParam: resolveSeedParam(config).name,
       expected: target.pullRequest ? readExpectedCode(github, target.pullRequest) : readPushedCode(github),
       pullRequest: target.pullRequest?.number,
-      hasPaths: config.paths !== undefined,
-      rules: config.metrics ?? [],
       // A push has the branch's own settings.
       settingsPath:
         target.pullRequest === undefined && github.push !== undefined
           ? undefined
           : locateConfigFile(cwd, flags.config),
-    },
+    }),
+    due,
+    launched: undefined,
   };
+}
+
+/**
+ * What to gather by these settings.
+ *
+ * @param baseline overrides theirs
+ * @throws Failure (usage) if a baseline's tag is none that ClearML takes
+ */
+export function chooseSources(
+  config: Config,
+  baseline: Config['baseline'],
+  of: Pick<SourceOptions, 'taskIds' | 'expected' | 'pullRequest' | 'settingsPath'>,
+): SourceOptions {
+  const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
+  checkTags(baselineRules.flatMap((rule) => ('tag' in rule ? rule.tag : [])));
+  return {
+    ...of,
+    baselineRules,
+    seedParam: resolveSeedParam(config).name,
+    hasPaths: config.paths !== undefined,
+    rules: config.metrics ?? [],
+  };
+}
+
+/** @throws Failure (usage) if they are malformed, or if something else is to be reported too */
+function readDueEntries({ due, pr }: Flags, taskIds: readonly string[]): DueEntry[] | undefined {
+  if (due === undefined) return undefined;
+  if (pr === undefined && taskIds.length === 0) return parseDueEntries(due);
+  throw failUsage(
+    `--due names what to report, and ${pr === undefined ? 'task ids do' : '--pr does'} too`,
+    'Leave one of them out.',
+  );
 }
 
 function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
@@ -213,7 +253,8 @@ function checkTarget(
       if (!hasToken) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
       if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)
         missing.push('GITHUB_REPOSITORY is not set (or give --repo)');
-      if (flags.pr === undefined && !isPullRequestNamed && !isAskedWithout(flags, env, settings))
+      const isNamed = flags.pr !== undefined || flags.due !== undefined || isPullRequestNamed;
+      if (!isNamed && !isAskedWithout(flags, env, settings))
         missing.push('PR_NUMBER is not set (or give --pr), and no event names a pull request');
       if (missing.length === 0 || flags.dryRun === true) return;
       const remedy = `${explainSetting(env, missing.length, !hasToken)} Or add --dry-run, which posts nothing.`;

@@ -270,6 +270,8 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
+  /** That of the run that launched the tasks, if it is another. */
+  readonly launchRunId?: string | undefined;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
   /** ClearML's page that compares tasks of two sides; undefined if one has none. */
   readonly compareUrlOf: (
@@ -445,6 +447,7 @@ function describeTask(
   const { status } = task;
   const url = context.urlOf(task);
   const run = task.runtime[RUNTIME_KEYS.run];
+  const launchRun = context.launchRunId ?? context.runId;
   return {
     id: task.id,
     url,
@@ -453,7 +456,7 @@ function describeTask(
     statusMessage: task.statusMessage,
     seed: task.params[context.seedParam] ?? null,
     retries: readRetries(task.runtime),
-    isReused: context.runId !== undefined && run !== undefined && run !== context.runId,
+    isReused: launchRun !== undefined && run !== undefined && run !== launchRun,
     iteration: task.iteration,
     progress: measureProgress(task, sources.baseline),
     queue: describeQueue(task, sources),

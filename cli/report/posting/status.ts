@@ -65,7 +65,7 @@ export async function publishStatus(report: Report, question: StatusQuestion): P
     description: describeVerdict(report, session.redact),
     targetUrl: session.redact(commentUrl ?? report.tasks[0]?.url ?? ''),
   };
-  const board = await connection.openStatuses(context);
+  const board = await connection.wires.openStatuses(context);
   const found = await board.findNewest(commit);
   checkOwner(found, context, question);
   if (found === undefined || !isSameVerdict(found, status)) {
@@ -94,7 +94,7 @@ export async function endPendingStatus(
   if (commit === undefined) return;
   const context = await chooseStatusContext({ baseSettings: await baseSettings }, options, session);
   if (context === undefined) return;
-  const board = await connection.openStatuses(context);
+  const board = await connection.wires.openStatuses(context);
   const found = await board.findNewest(commit);
   if (found?.state !== 'pending') return;
   const { targetUrl } = found;
