@@ -37,6 +37,8 @@ interface Flags {
   readonly status?: string;
   readonly gate: boolean;
   readonly summary: boolean;
+  readonly project?: string;
+  readonly taskName?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly config?: string;
@@ -95,6 +97,9 @@ export function createCommand(): Command {
       'what to compare with (default: the pull request’s base branch)',
     )
     .option('--no-gate', 'judge the metrics, but never fail: exit 0')
+    .optionsGroup('Without ids:')
+    .option('--project <name>', 'project of the pipeline whose newest tasks are reported')
+    .option('--task-name <name>', 'its task name')
     .optionsGroup('Output and settings:')
     .option('--no-summary', 'write no job summary, for a step that a later one reports again')
     .option('--dry-run', 'print the comment; post nothing, and write no outputs and no summary')
@@ -138,6 +143,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value), settings),
     () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
     () => takeSettled(settings),
+    () => rejectIdleNames(flags, taskIds),
   );
   const target = readTarget(flags, github, env);
   if (target.pullRequest === undefined && taskIds.length === 0) {
@@ -169,6 +175,16 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
           : locateConfigFile(cwd, flags.config),
     },
   };
+}
+
+/** @throws Failure (usage) where a name would have no effect */
+function rejectIdleNames({ project, taskName }: Flags, taskIds: readonly string[]): void {
+  const idle = project !== undefined ? '--project' : taskName !== undefined ? '--task-name' : '';
+  if (idle === '' || taskIds.length === 0) return;
+  throw failUsage(
+    `${idle} has no effect here`,
+    'It names the pipeline whose newest tasks are reported when no task ids are given.',
+  );
 }
 
 function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
