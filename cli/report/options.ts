@@ -40,6 +40,8 @@ interface Flags {
   readonly due?: string;
   readonly gate: boolean;
   readonly summary: boolean;
+  readonly project?: string;
+  readonly taskName?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly config?: string;
@@ -106,6 +108,9 @@ export function createCommand(): Command {
       'what to compare with (default: the pull request’s base branch)',
     )
     .option('--no-gate', 'judge the metrics, but never fail: exit 0')
+    .optionsGroup('Without ids:')
+    .option('--project <name>', 'project of the pipeline whose newest tasks are reported')
+    .option('--task-name <name>', 'its task name')
     .optionsGroup('Output and settings:')
     .option('--no-summary', 'write no job summary, for a step that a later one reports again')
     .option('--dry-run', 'print the comment; post nothing, and write no outputs and no summary')
@@ -150,6 +155,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
     () => takeSettled(settings),
     () => readDueEntries(flags, taskIds),
+    () => rejectIdleNames(flags, taskIds),
   );
   const target = readTarget(flags, github, env);
   if (due === undefined && target.pullRequest === undefined && taskIds.length === 0) {
@@ -208,6 +214,16 @@ function readDueEntries({ due, pr }: Flags, taskIds: readonly string[]): DueEntr
   throw failUsage(
     `--due names what to report, and ${pr === undefined ? 'task ids do' : '--pr does'} too`,
     'Leave one of them out.',
+  );
+}
+
+/** @throws Failure (usage) where a name would have no effect */
+function rejectIdleNames({ project, taskName }: Flags, taskIds: readonly string[]): void {
+  const idle = project !== undefined ? '--project' : taskName !== undefined ? '--task-name' : '';
+  if (idle === '' || taskIds.length === 0) return;
+  throw failUsage(
+    `${idle} has no effect here`,
+    'It names the pipeline whose newest tasks are reported when no task ids are given.',
   );
 }
 
