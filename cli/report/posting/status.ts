@@ -68,7 +68,9 @@ export async function publishStatus(report: Report, question: StatusQuestion): P
   const board = await connection.wires.openStatuses(context);
   const found = await board.findNewest(commit);
   checkOwner(found, context, question);
-  if (found === undefined || !isSameVerdict(found, status)) {
+  // The launching job has written that it is pending; what is final since, another job has written.
+  const isInterim = options.launched !== undefined && status.state === 'pending';
+  if (found === undefined || !(isInterim || isSameVerdict(found, status))) {
     await board.write(commit, status);
     session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
   }
