@@ -22,6 +22,14 @@ export async function main(world: World): Promise<ExitCode> {
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const options = await readOptions(command, session);
+  const ending = await settle(reportAll(options, session));
+  const { accept, dryRun } = options.flags;
+  if ('failure' in ending && accept !== undefined && dryRun !== true)
+    await (await loadComment()).replyWithFailure(ending.failure, options.github, session);
+  return takeSettled(ending);
+}
+
+async function reportAll(options: Options, session: Session): Promise<ExitCode> {
   const { template } = options.flags;
   // A mistake in a user's template is reported before any request.
   const ownTemplates =

@@ -14,11 +14,13 @@ import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
 import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
+import type { Acceptance } from './posting/accept.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
-import { endPendingStatus, publishStatus } from './posting/status.ts';
+import { endPendingStatus, publishStatus, readStatus, type Stated } from './posting/status.ts';
+import { publishAcceptance } from './posting/untrained.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
@@ -27,6 +29,7 @@ import { findForce } from './words/force.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { explainUnknownBranch } from './words/notices.ts';
 
+export { replyWithFailure } from '../github/reply.ts';
 export { readTemplates } from './template.ts';
 
 /** What a report is published with. */
@@ -58,22 +61,28 @@ export async function publishReport(
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   // One time for both texts: a draft that lacks nothing needs no update.
   const nowMs = session.clock.now();
+  const reading = settle(readStatus(gathered, publication));
+  // An acceptance that can't be is posted nowhere.
+  if (options.flags.accept !== undefined) takeSettled(await reading);
+  const accepting = reading.then((read) => ('value' in read ? read.value?.accepted : undefined));
   const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
-  const written = Promise.all([whole, settings]).then(([sources, compared]) => {
+  const written = Promise.all([whole, settings, accepting]).then(([sources, compared, accepted]) => {
     connection.beginPosting();
-    return writeReport(sources, compared, name, publication);
+    return writeReport(sources, compared, { ...name, accepted }, publication);
   });
   // A new comment is posted without the curves; an update adds them.
   const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
   const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
     const listed = takeSettled(comments);
     if (gathered.failure !== undefined) throw gathered.failure;
-    const compared = await settings;
+    const [compared, accepted] = await Promise.all([settings, accepting]);
     return placeReport(listed, written, publication, {
       name,
-      draft: hasDraft ? () => writeReport(gathered, compared, name, publication).text : undefined,
+      draft: hasDraft
+        ? () => writeReport(gathered, compared, { ...name, accepted }, publication).text
+        : undefined,
     });
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
@@ -98,10 +107,11 @@ export async function publishReport(
   const [placed] = (await placing) ?? [];
   const comment = placed?.status === 'fulfilled' ? placed.value.comment : undefined;
   const comments = existing !== undefined && 'value' in existing ? existing.value : [];
-  const question = { ...publication, sources: gathered, identity: name, commentUrl: comment?.url, comments };
+  const question = { ...publication, identity: name, commentUrl: comment?.url, comments };
   // What GitHub did not answer it would not answer now either.
   const isLost = placed?.status === 'rejected' && !isRefused(placed.reason);
-  const stated = isLost ? undefined : await settle(publishStatus(report, question));
+  const state = async (read: Stated | undefined) => read && publishStatus(report, read, question);
+  const stated = isLost ? undefined : await settle(reading.then(takeSettled).then(state));
   const outputs = composeOutputs(report);
   if (placed?.status === 'rejected') {
     // Later steps get the verdict even without the comment.
@@ -134,9 +144,10 @@ export async function publishGone(
   gone: Gone,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   { options, session, connection }: Publication,
-): Promise<never> {
+): Promise<ExitCode> {
   const { access, flags, github, target } = options;
   const { voice, redact } = session;
+  if (flags.accept !== undefined) return publishAcceptance(existing, { options, session, connection });
   connection.beginPosting();
   const failure = failGone(gone, target.pullRequest?.number);
   const isRecreated = options.config.comment === 'recreate';
@@ -192,7 +203,11 @@ export async function publishGone(
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
-  { key, nowMs }: CommentName & { readonly nowMs: number },
+  {
+    accepted,
+    key,
+    nowMs,
+  }: CommentName & { readonly nowMs: number; readonly accepted: Acceptance | undefined },
   { options, session, connection, templates }: Publication,
 ): Written {
   const { access, config, flags, github, target } = options;
@@ -208,6 +223,7 @@ function writeReport(
     pullRequest: target.pullRequest,
     repository: target.repository,
     isClosed: github.closedBase !== undefined,
+    accepted,
     githubUrl: github.serverUrl,
     runId: github.runId,
     seedParam,
@@ -222,7 +238,8 @@ function writeReport(
   return {
     report,
     text: session.redact(text),
-    exitCode: gate !== undefined && flags.gate ? gate.exitCode : EXIT_CODES.done,
+    exitCode:
+      gate !== undefined && flags.gate && flags.accept === undefined ? gate.exitCode : EXIT_CODES.done,
   };
 }
 

@@ -22,6 +22,7 @@ import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
 import { isStatusContext, STATUS_CONTEXT_WORDS } from '../shell/status-context.ts';
+import { toVisibleLine } from '../text/quotation.ts';
 import { checkTags, resolveSeedParam } from '../training/names.ts';
 import { readTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
@@ -35,6 +36,7 @@ interface Flags {
   readonly commentKey?: string;
   readonly commentAuthor?: string;
   readonly status?: string;
+  readonly accept?: string;
   readonly gate: boolean;
   readonly summary: boolean;
   readonly dryRun?: boolean;
@@ -94,6 +96,10 @@ export function createCommand(): Command {
       '--baseline <id|branch:NAME|tag:NAME|none>',
       'what to compare with (default: the pull request’s base branch)',
     )
+    .option(
+      '--accept <reason>',
+      'set the commit status of the pull request’s newest commit to success, and say who accepts it and why; exit 0',
+    )
     .option('--no-gate', 'judge the metrics, but never fail: exit 0')
     .optionsGroup('Output and settings:')
     .option('--no-summary', 'write no job summary, for a step that a later one reports again')
@@ -127,19 +133,23 @@ export function createCommand(): Command {
  */
 export async function readOptions(command: Command, { env, cwd, voice }: Session): Promise<Options> {
   const flags = readFlags<Flags>(command);
+  const { accept: reason } = command.opts<{ readonly accept?: string }>();
   const taskIds = readTaskIds(command.args);
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),
     settle(readEventFile(env)),
   ]);
-  const [access, github, , baseline, config] = checkAll(
+  const [access, github, , , baseline, config] = checkAll(
     () => readClearmlAccess(env),
     () => readGithubRun(env, takeSettled(event)),
+    () => checkAcceptance(reason),
     () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value), settings),
     () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
     () => takeSettled(settings),
   );
   const target = readTarget(flags, github, env);
+  if (reason !== undefined && target.pullRequest === undefined)
+    throw failUsage('--accept needs a pull request', 'Set PR_NUMBER, or give --pr and --repo.');
   if (target.pullRequest === undefined && taskIds.length === 0) {
     throw failUsage(
       'neither a task nor a pull request is given',
@@ -169,6 +179,12 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
           : locateConfigFile(cwd, flags.config),
     },
   };
+}
+
+function checkAcceptance(reason: string | undefined): void {
+  // An option that is set to nothing counts as left out, but this one must not turn into a mere report.
+  if (reason === undefined || toVisibleLine(reason) !== '') return;
+  throw failUsage('--accept needs a reason', 'Say in a few words why, as in --accept "the data changed".');
 }
 
 function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
