@@ -138,12 +138,6 @@ describe('--accept', () => {
     expect(github.comments(7)).toMatchObject([{ body: expect.stringContaining(pipeline ?? '') }]);
   });
 
-  test('of tasks that are gone accepts all the same', async () => {
-    await replaceGithub(MAY_WRITE);
-    expect(await run(['5'.repeat(32), ...ACCEPT], inActions())).toMatchObject({ exitCode: 0 });
-    expect(statuses()).toEqual(['success: Accepted by ada: the data changed']);
-  });
-
   test('writes nothing in a dry run', async () => {
     await replaceGithub(MAY_WRITE);
     const { exitCode, stdout } = await run([await trainTask(), ...ACCEPT, '--dry-run'], inActions());
@@ -239,6 +233,7 @@ describe('--accept is refused, and nothing is written', () => {
       { PR_NUMBER: '', GITHUB_EVENT_NAME: 'push' },
       '--accept needs a pull request',
     ],
+    ['for what is due', ['--accept', 'x', '--due', '[]'], {}, '--due names what to report'],
   ] as const)('%s', async (_, args, env, words) => {
     await replaceGithub(MAY_WRITE);
     const { exitCode, stderr } = await run(['5'.repeat(32), '--status', 'ClearML', ...args], inActions(env));

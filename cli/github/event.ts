@@ -16,6 +16,8 @@ export interface GithubRun {
   readonly code: CodeLocation | Failure | undefined;
   /** The pull request's target branch; on a push the branch itself. */
   readonly baseBranch: string | undefined;
+  /** The repository's, as the event names it. */
+  readonly defaultBranch: string | undefined;
   /** A push to a branch, with the branch's commit before it; undefined for any other event. */
   readonly push:
     | { readonly branch: string; readonly commit: string; readonly previous: string | undefined }
@@ -126,6 +128,7 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
       data?.pull_request?.base.ref ??
       data?.merge_group?.base_ref.replace(/^refs\/heads\//, '') ??
       readBranch(env),
+    defaultBranch: data?.repository?.default_branch,
     push: readPush(env, data),
     eventName: env.GITHUB_EVENT_NAME,
     comment: readComment(env, data),

@@ -1,7 +1,7 @@
 import { createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
 import { type GithubRun, readEventFile, readGithubRun } from '../github/event.ts';
 import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
-import { readConfigFile } from '../shell/config-file.ts';
+import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess, readGithubToken } from '../shell/environment.ts';
 import { checkAll, type ExitCode, Failure, failUsage, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
@@ -17,6 +17,7 @@ import {
   locateCode,
   readExpectedCommit,
 } from './code.ts';
+import { rejectUnreportable } from './due.ts';
 import { type LaunchFlags, type LaunchOptions, resolveLaunchOptions } from './options.ts';
 import { findProject, findQueue } from './server.ts';
 
@@ -72,6 +73,11 @@ export function createCommand(): Command {
     .option('--supersede', "end this pull request's unfinished tasks of older commits (default)")
     .option('--no-supersede', 'leave them running')
     .optionsGroup('Run:')
+    .option(
+      '--detach',
+      'no job waits for the training: the collecting workflow reports it (default: the setting detach, in Actions only)',
+    )
+    .option('--no-detach', 'a job waits for it, whatever the setting says')
     .option('--require-worker', 'exit 7 and create nothing when no worker serves the queue')
     .option('--from-comment', "do what the event's comment asks for: /train, /abort or /accept")
     .option('--diff', 'send uncommitted changes of tracked files along (local checkout only)')
@@ -132,6 +138,7 @@ async function launchCode(given: CodeArguments, flags: Flags, session: Session):
     () => readGithubRun(env, takeSettled(event)),
     () => readExpectedCommit(env),
     () => takeSettled(settings),
+    () => rejectUnreportable(flags),
   );
   const isGiven = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
   const eventCode =
@@ -187,7 +194,9 @@ async function beginToLaunch(
   const { launchTasks } = await import('./launch.ts');
   const askForRights = async (limited: Session) =>
     (await loadRemoteCode()).askForTokenRights(options.code.cloneUrl, options.run, limited);
-  const input = { options, flags, destination, reader, reach, server, deadlineMs, askForRights };
+  const settingsPath = locateConfigFile(session.cwd, flags.config);
+  const remote = { askForRights, settingsPath, loadRemoteCode };
+  const input = { options, flags, destination, reader, reach, server, deadlineMs, ...remote };
   return launchTasks(input, session);
 }
 

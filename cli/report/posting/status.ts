@@ -27,6 +27,7 @@ import type { ReportSources } from '../sources.ts';
 import { findForce } from '../words/force.ts';
 import { composeHeading } from '../words/heading.ts';
 import { type Acceptance, failWithoutStatus, makeAcceptance, readAcceptance } from './accept.ts';
+import type { Gone } from './gone.ts';
 
 /** What a status is written with. */
 interface StatusQuestion {
@@ -44,8 +45,9 @@ interface StatusQuestion {
 /** A commit status before the report is posted. */
 export interface Stated {
   readonly context: string;
-  readonly commit: string;
-  /** undefined in a dry run. */
+  /** undefined if the tasks are not known to train one. */
+  readonly commit: string | undefined;
+  /** undefined in a dry run, and without a commit. */
   readonly board: StatusBoard | undefined;
   /** What it says now. */
   readonly found: FoundStatus | undefined;
@@ -59,7 +61,7 @@ type StatusSources = Pick<ReportSources, 'tasks' | 'isCurrent' | 'pullRequest' |
 /**
  * Reads the commit status that the settings or `--status` ask for.
  *
- * @returns undefined if nobody asks for one, or the tasks belong to another commit
+ * @returns undefined if nobody asks for one
  * @throws Failure (refused) naming the permission, or (usage) if `--accept` can't be obeyed
  */
 export async function readStatus(
@@ -70,7 +72,7 @@ export async function readStatus(
   const isDry = options.flags.dryRun === true;
   if (isDry && options.flags.accept === undefined) return undefined;
   const accepted = await makeAcceptance(sources, question);
-  const context = await chooseStatusContext(sources, options);
+  const context = await chooseStatusContext(sources, options, session);
   if (context === undefined && accepted !== undefined) throw failWithoutStatus();
   if (context === undefined) return undefined;
   const commit = accepted?.commit ?? findStatusCommit(sources, options);
@@ -78,10 +80,9 @@ export async function readStatus(
     session.voice.warn(
       `the commit status ${context} is not set: these tasks are not known to train the commit that it belongs to`,
     );
-    return undefined;
   }
-  if (isDry) return { context, commit, board: undefined, found: undefined, accepted };
-  const board = await connection.openStatuses(context);
+  if (isDry || commit === undefined) return { context, commit, board: undefined, found: undefined, accepted };
+  const board = await connection.wires.openStatuses(context);
   const found = await board.findNewest(commit);
   return { context, commit, board, found, accepted: accepted ?? readAcceptance(found, commit) };
 }
@@ -108,7 +109,7 @@ export async function publishStatus(
           targetUrl,
         }
       : { state: 'success' as const, description: describeAcceptance(accepted, session.redact), targetUrl };
-  if (board === undefined || status === undefined) return;
+  if (board === undefined || commit === undefined || status === undefined) return;
   if (accepted !== undefined) {
     const isKept = options.flags.accept === undefined || found?.description === status.description;
     if (isKept && found?.state === 'success') return;
@@ -124,22 +125,25 @@ export async function publishStatus(
  *
  * @param message what was found, for the description
  * @param commentUrl where that is told; undefined without a pull request
- * @param goneIds ids of the tasks: without a comment, the status leads to one of them
+ * @param gone the tasks: without a comment, the status leads to one of them
  */
 export async function endPendingStatus(
   message: string,
-  { commentUrl, goneIds }: { readonly commentUrl: string | undefined; readonly goneIds: readonly string[] },
+  {
+    commentUrl,
+    gone: { ids, baseSettings },
+  }: { readonly commentUrl: string | undefined; readonly gone: Pick<Gone, 'ids' | 'baseSettings'> },
   { options, connection, session }: Pick<StatusQuestion, 'options' | 'connection' | 'session'>,
 ): Promise<void> {
-  const { config, flags, sources, target } = options;
-  const context = flags.status ?? config.status;
-  const commit = sources.expected?.headCommit ?? target.commit;
-  if (context === undefined || commit === undefined) return;
-  const board = await connection.openStatuses(context);
+  const commit = options.sources.expected?.headCommit ?? options.target.commit;
+  if (commit === undefined) return;
+  const context = await chooseStatusContext({ baseSettings: await baseSettings }, options, session);
+  if (context === undefined) return;
+  const board = await connection.wires.openStatuses(context);
   const found = await board.findNewest(commit);
   if (found?.state !== 'pending') return;
   const { targetUrl } = found;
-  if (targetUrl !== commentUrl && !goneIds.some((id) => targetUrl.includes(id))) return;
+  if (targetUrl !== commentUrl && !ids.some((id) => targetUrl.includes(id))) return;
   const description = describe(message, session.redact);
   await board.write(commit, { state: 'error', description, targetUrl: commentUrl ?? targetUrl });
 }

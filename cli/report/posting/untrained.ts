@@ -1,16 +1,10 @@
 import { formatMarker, type PullRequestComment, placeComment } from '../../github/comments.ts';
 import { formatRunUrl } from '../../github/event.ts';
 import { writeOutputs } from '../../github/runner-files.ts';
-import {
-  EXIT_CODES,
-  type ExitCode,
-  failUsage,
-  type Settled,
-  settle,
-  takeSettled,
-} from '../../shell/failure.ts';
+import { EXIT_CODES, type ExitCode, failUsage, type Settled, takeSettled } from '../../shell/failure.ts';
 import { writeHeading, writeLine } from '../../text/markdown.ts';
 import { joinPhrases, link, phrase, words } from '../../text/phrase.ts';
+import { readBaseSettings } from '../sources.ts';
 import { composeAcceptance } from '../words/lead.ts';
 import { type AcceptanceQuestion, failWithoutStatus } from './accept.ts';
 import { nameComment } from './comment-key.ts';
@@ -25,7 +19,7 @@ export async function publishAcceptance(
   const sources = await readPullRequest(question);
   const stated = await readStatus(sources, question);
   if (stated?.accepted === undefined) throw failWithoutStatus();
-  connection.beginPosting();
+  connection.wires.beginPosting();
   const name = await nameComment([], options, session.redact);
   const runUrl = formatRunUrl({ ...options.github, repository: options.target.repository });
   const run = runUrl === undefined ? [] : phrase`Accepted in this ${link(runUrl, 'workflow run')}.`;
@@ -49,8 +43,8 @@ export async function publishAcceptance(
     draft: undefined,
     existing: comments,
     clock: session.clock,
-    giveUpAtMs: connection.postUntilMs,
-    signal: connection.signal,
+    giveUpAtMs: connection.wires.postUntilMs,
+    signal: connection.wires.signal,
   });
   await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
   session.voice.result(comment.url);
@@ -68,8 +62,6 @@ async function readPullRequest({ options: { sources, target }, connection }: Acc
     );
   }
   const pullRequest = await host.readPullRequest(number);
-  const path = sources.settingsPath;
-  const file = path === undefined ? undefined : await settle(host.readFile(path, pullRequest.baseBranch));
-  const baseSettings = file === undefined ? undefined : { branch: pullRequest.baseBranch, file };
+  const baseSettings = await readBaseSettings(sources, connection.servers, pullRequest.baseBranch);
   return { tasks: [], isCurrent: undefined, pullRequest, failure: undefined, baseSettings };
 }
