@@ -104,7 +104,8 @@ function findTaskId(stdout: string): string {
   return id;
 }
 
-async function train(id: string, driver: ClearmlDriver, accuracy: number): Promise<void> {
+/** Begins a training and reports what the measured ones do. */
+export async function train(id: string, driver: ClearmlDriver, accuracy: number): Promise<void> {
   await driver.startTask(id);
   await driver.reportScalars(id, 'test_accuracy', 'accuracy', [accuracy]);
   await driver.reportScalars(id, 'loss', 'train', [0.9, 0.5, 0.3, 0.2, 0.1]);
