@@ -1,3 +1,4 @@
+import { runInParallel } from '../clearml/tasks.ts';
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
 import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
@@ -9,6 +10,7 @@ import { writePlain } from '../text/phrase.ts';
 import { formatCompareUrl, formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
 import type { Connection } from './connection.ts';
+import { closeDue, findAwaited, findOwed, isOver } from './due/owed.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
 import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
@@ -18,15 +20,17 @@ import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
-import { endPendingStatus, publishStatus } from './posting/status.ts';
+import { endPendingStatus, publishStatus, type Stated } from './posting/status.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
+import type { ReportedTask } from './reported-task.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
 import { findForce } from './words/force.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { explainUnknownBranch } from './words/notices.ts';
 
+export { renderDueSummary } from './due/summary.ts';
 export { readTemplates } from './template.ts';
 
 /** What a report is published with. */
@@ -35,6 +39,13 @@ interface Publication {
   readonly session: Session;
   readonly connection: Connection;
   readonly templates: Templates;
+}
+
+/** A report that was published. */
+export interface Published {
+  readonly report: Report;
+  readonly exitCode: ExitCode;
+  readonly commentUrl: string | undefined;
 }
 
 interface Written {
@@ -53,7 +64,7 @@ export async function publishReport(
   unordered: ReportSources,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   publication: Publication,
-): Promise<ExitCode> {
+): Promise<Published> {
   const { options, session, connection, templates } = publication;
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   // One time for both texts: a draft that lacks nothing needs no update.
@@ -62,7 +73,7 @@ export async function publishReport(
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
   const written = Promise.all([whole, settings]).then(([sources, compared]) => {
-    connection.beginPosting();
+    connection.wires.beginPosting();
     return writeReport(sources, compared, name, publication);
   });
   // A new comment is posted without the curves; an update adds them.
@@ -89,10 +100,10 @@ export async function publishReport(
   if (options.flags.dryRun === true) {
     tell(text);
     if (gathered.failure !== undefined) throw gathered.failure;
-    return exitCode;
+    return { report, exitCode, commentUrl: undefined };
   }
   // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
-  const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done;
+  const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done && !report.isDue;
   const isSummed = options.flags.summary && !isInterim;
   if (isSummed) await writeSummary(session, renderSummary(report, templates.summary));
   const [placed] = (await placing) ?? [];
@@ -115,8 +126,29 @@ export async function publishReport(
   const posted = comment && { 'comment-url': comment.url, 'comment-id': String(comment.id) };
   await writeOutputs(session, { ...posted, ...outputs });
   tell(comment?.url ?? '');
-  if (stated !== undefined) takeSettled(stated);
-  return exitCode;
+  const status = stated === undefined ? undefined : takeSettled(stated);
+  if (report.isDue) session.voice.say('The collecting workflow reports how the training ends');
+  await closeDues(gathered.tasks, status, publication);
+  return { report, exitCode, commentUrl: comment?.url };
+}
+
+/** Once a final state was posted, no tick need post it. A tick that posts it again does no harm. */
+async function closeDues(
+  tasks: readonly ReportedTask[],
+  status: Stated | undefined,
+  { options, connection, session }: Publication,
+): Promise<void> {
+  if (!tasks.every(isOver)) return;
+  await runInParallel(tasks, async (task) => {
+    const due = findOwed(task, options);
+    // A tick that knows no commit for the status finds out no more next time. A job may know less than a tick.
+    const isStated = status === undefined || status.commit === due?.commit;
+    const isLast = options.launched !== undefined && status?.commit === undefined;
+    if (due === undefined || !(isStated || isLast)) return;
+    const closed = await settle(closeDue(task, due.to, connection.wires));
+    if (options.launched !== undefined) takeSettled(closed);
+    else if ('failure' in closed) session.voice.warn(`${closed.failure.message}\n${closed.failure.remedy}`);
+  });
 }
 
 function isRefused(reason: unknown): boolean {
@@ -137,13 +169,13 @@ export async function publishGone(
 ): Promise<never> {
   const { access, flags, github, target } = options;
   const { voice, redact } = session;
-  connection.beginPosting();
+  connection.wires.beginPosting();
   const failure = failGone(gone, target.pullRequest?.number);
   const isRecreated = options.config.comment === 'recreate';
   const text = redact(
     renderGone(gone, {
       webHost: access.webHost,
-      apiVersion: connection.clearml.apiVersion,
+      apiVersion: connection.wires.clearml.apiVersion,
       runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
     }),
   );
@@ -154,7 +186,7 @@ export async function publishGone(
   const board = await connection.board;
   const comments = await findGoneComments(gone, listed, board, options, redact);
   const endStatus = async (commentUrl: string | undefined) => {
-    const where = { commentUrl, goneIds: gone.ids };
+    const where = { commentUrl, gone };
     const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
     // That the tasks are gone decides the exit code.
     if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
@@ -177,8 +209,8 @@ export async function publishGone(
       isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
       existing: listed,
       clock: session.clock,
-      giveUpAtMs: connection.postUntilMs,
-      signal: connection.signal,
+      giveUpAtMs: connection.wires.postUntilMs,
+      signal: connection.wires.signal,
     });
     tellPlacement({ comment, ...placed }, { options, session });
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
@@ -201,6 +233,7 @@ function writeReport(
   const gate = hasGate(rules)
     ? { alpha, ...judgeGate(prepareGateInput(sources, options.sources, alpha)) }
     : undefined;
+  const awaited = findAwaited(sources.tasks, options);
   const report = buildReport(sources, {
     rules,
     gate,
@@ -211,18 +244,22 @@ function writeReport(
     githubUrl: github.serverUrl,
     runId: github.runId,
     seedParam,
+    isDue: awaited !== undefined,
+    launchRunId: options.launched?.runId,
     webHost: access.webHost,
-    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
+    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.wires.clearml.apiVersion),
     compareUrlOf: (own, others) =>
-      formatCompareUrl(access.webHost, own, others, connection.clearml.apiVersion),
+      formatCompareUrl(access.webHost, own, others, connection.wires.clearml.apiVersion),
     nowMs,
   });
   const shown = config.comment === 'recreate' ? formatShown(findForce(report)) : undefined;
   const text = renderComment(report, key, templates.comment, shown);
+  // Nobody waits for a detached training, so that it goes on is no objection.
+  const isDetached = report.verdict === 'pending' && awaited?.every((due) => due.isDetached) === true;
   return {
     report,
     text: session.redact(text),
-    exitCode: gate !== undefined && flags.gate ? gate.exitCode : EXIT_CODES.done,
+    exitCode: gate !== undefined && flags.gate && !isDetached ? gate.exitCode : EXIT_CODES.done,
   };
 }
 
@@ -244,8 +281,8 @@ async function placeReport(
         : undefined,
     existing,
     clock: session.clock,
-    giveUpAtMs: connection.postUntilMs,
-    signal: connection.signal,
+    giveUpAtMs: connection.wires.postUntilMs,
+    signal: connection.wires.signal,
   });
 }
 

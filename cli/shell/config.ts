@@ -289,6 +289,10 @@ export const ConfigSchema = v.pipe(
       v.pipe(Text, v.check(isStatusContext, STATUS_CONTEXT_WORDS)),
       "Context of the commit status for the verdict; the base branch's file decides. Default: none.",
     ),
+    detach: setting(
+      Flag,
+      "true: no job waits, the collecting workflow reports; implies status: ClearML. The base branch's file decides. Default: false.",
+    ),
     alpha: setting(
       v.pipe(AnyNumber, v.gtValue(0, 'must be greater than 0'), v.maxValue(0.5, 'must be at most 0.5')),
       'Share of harmless pull requests that the gate may block, over all metrics. Default: 0.05.',
