@@ -11,6 +11,8 @@ export interface StepFigures {
   /** From the process's start to its first request. */
   readonly startSeconds: number;
   readonly requests: number;
+  /** Those to ClearML. */
+  readonly ofClearml: number;
   readonly connections: number;
   readonly kilobytes: number;
   readonly peakMib: number;
@@ -72,7 +74,7 @@ export async function runStep(
   { file, args, env = {} }: Command,
   checkout: Checkout,
   { toClearml, toGithub }: Way,
-  event?: 'push',
+  event?: 'push' | 'schedule',
 ) {
   toClearml.take();
   toGithub.take();
@@ -91,6 +93,7 @@ export async function runStep(
     seconds: (run.endedAtMs - run.beganAtMs) / 1000,
     startSeconds: (firstAtMs - run.beganAtMs) / 1000,
     requests: sum(({ requests }) => requests),
+    ofClearml: traffic[0]?.requests ?? 0,
     connections: sum(({ connections }) => connections),
     kilobytes: sum(({ bytes }) => bytes) / 1000,
     peakMib: run.peakMib,

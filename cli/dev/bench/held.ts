@@ -5,7 +5,7 @@ import { createPatientClock } from '../patient-clock.ts';
 import { runProgramHere } from '../program-run.ts';
 import { runStep, train } from './chain.ts';
 import type { Checkout } from './checkout.ts';
-import type { Side } from './sides.ts';
+import type { Command, Side } from './sides.ts';
 
 /** How long a runner is held, and what ClearML is asked meanwhile. */
 export interface Held {
@@ -65,6 +65,36 @@ export async function measureWait(): Promise<Held> {
   }
 }
 
+/**
+ * What a detached training costs: the launching job's steps, which do not wait, and the tick that reports its end. Each job
+ * installs anew.
+ */
+export async function measureDetached(
+  side: Side,
+  checkout: Checkout,
+  installSeconds: () => Promise<number>,
+): Promise<Held> {
+  const { driver, near } = checkout;
+  await checkout.push();
+  const held = { seconds: await installSeconds(), requests: 0 };
+  const step = async (command: Command, event?: 'schedule') => {
+    const run = await runStep(command, checkout, near, event);
+    held.seconds += run.figures.seconds;
+    held.requests += run.figures.ofClearml;
+    return run.stdout.trim();
+  };
+  const id = await step(side.command('launch', undefined, { detach: 'true' }));
+  await step(side.command('check', id));
+  await step(side.command('comment', id));
+  await train(id, driver, 0.9);
+  await driver.completeTask(id);
+  held.seconds += await installSeconds();
+  const due = await step(side.command('check', undefined, { due: 'true' }), 'schedule');
+  await step(side.command('comment', undefined, { due }), 'schedule');
+  if (!due.includes(id)) throw new Error(`Nothing was due: ${due}`);
+  return held;
+}
+
 /** What it costs the original, whose pauses are a clock's too. */
 export async function measureOriginalWait(side: Side, checkout: Checkout): Promise<Held> {
   const { driver } = checkout;
@@ -75,5 +105,5 @@ export async function measureOriginalWait(side: Side, checkout: Checkout): Promi
   const command = { file, args, env: { ...env, BENCH_WAIT_SECONDS: String(TRAINING_SECONDS) } };
   const { figures, stdout } = await runStep(command, checkout, checkout.near);
   const waited = Number(/^waited (\d+)$/m.exec(stdout)?.[1]);
-  return { seconds: waited + figures.seconds, requests: figures.requests };
+  return { seconds: waited + figures.seconds, requests: figures.ofClearml };
 }
