@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { buildBundles } from '../bundle.ts';
 import { measureEmpty, runChain, type StepFigures, trainBase } from './chain.ts';
 import { type Checkout, createCheckout, FAR_MS } from './checkout.ts';
-import { measureDetached, measureWait, TRAINING_SECONDS } from './held.ts';
+import { measureDetached } from './held.ts';
 import { drawChainPicture } from './picture.ts';
 import { type Figures, formatSection, type Results } from './section.ts';
 import { createSides, packRelease, type Side, STEPS } from './sides.ts';
@@ -78,13 +78,6 @@ describe('a round of the release', () => {
     const held = await measureDetached(release, checkout, async () => 1);
     expect(held.seconds).toBeLessThan(60);
     expect(held.requests).toBeLessThan(40);
-  });
-
-  test('an hour of waiting costs an hour, and a request now and then', async () => {
-    const held = await measureWait();
-    expect(held.seconds).toBeGreaterThanOrEqual(TRAINING_SECONDS);
-    expect(held.seconds).toBeLessThan(TRAINING_SECONDS + 60);
-    expect(held.requests).toBeGreaterThan(60);
   });
 
   test('knows what the interpreter alone costs', async () => {
