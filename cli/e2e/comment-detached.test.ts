@@ -1,13 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { type Due, formatDue, keyOfDue } from '../training/due.ts';
 import {
   directory,
   driver,
   github,
   HEAD,
   makeEnv,
+  noteDue,
   readSummary,
   replaceGithub,
   run,
@@ -25,27 +25,6 @@ const MAY_WRITE = {
   permissions: { contents: 'read', 'pull-requests': 'write', statuses: 'write' },
 } as const;
 const GATED = 'metrics: [{ metric: test_accuracy/accuracy, goal: maximize, gate: fail }]\nbaseline: none\n';
-
-/** What a detached launch notes in a task that it creates. */
-function noteDue(fields: Partial<Due> = {}): Record<string, string> {
-  const due: Due = {
-    to: 7,
-    commit: HEAD,
-    launch: 'launch',
-    count: 1,
-    runId: '41',
-    base: undefined,
-    atMs: Date.UTC(2026, 0, 1),
-    timeoutMs: 3_600_000,
-    queueTimeoutMs: 1_800_000,
-    retries: 0,
-    settings: 'settings.yml',
-    context: 'ClearML',
-    isDetached: true,
-    ...fields,
-  };
-  return { ci_due: 'a'.repeat(32), [keyOfDue(due.to)]: formatDue(due) };
-}
 
 const tagsOf = async (task: string) => (await driver.getTask(task)).tags;
 

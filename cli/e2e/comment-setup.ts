@@ -14,6 +14,7 @@ import {
   startGithubSandbox,
 } from '../sandbox/github-server.ts';
 import type { Clock } from '../shell/world.ts';
+import { type Due, formatDue, keyOfDue } from '../training/due.ts';
 
 export const HEAD = '1'.repeat(40);
 const PULL = { number: 7, headSha: HEAD, headRef: 'topic', baseRef: 'main' };
@@ -83,6 +84,27 @@ export async function trainTask(
   if (end === 'completed') await driver.completeTask(id);
   if (end === 'failed') await driver.failTask(id);
   return id;
+}
+
+/** What a detached launch notes in a task that it creates. */
+export function noteDue(fields: Partial<Due> = {}): Record<string, string> {
+  const due: Due = {
+    to: 7,
+    commit: HEAD,
+    launch: 'launch',
+    count: 1,
+    runId: '41',
+    base: undefined,
+    atMs: Date.UTC(2026, 0, 1),
+    timeoutMs: 3_600_000,
+    queueTimeoutMs: 1_800_000,
+    retries: 0,
+    settings: '.github/clearml-ci.yml',
+    context: 'ClearML',
+    isDetached: true,
+    ...fields,
+  };
+  return { ci_due: 'a'.repeat(32), [keyOfDue(due.to)]: formatDue(due) };
 }
 
 export function makeEnv(extra: Readonly<Record<string, string>> = {}): Record<string, string> {

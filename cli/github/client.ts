@@ -29,6 +29,16 @@ export interface PullRequest {
   readonly baseBranch: string;
 }
 
+/** The same with what tells whether it is to be reported, and by whose settings. */
+export interface PullRequestState extends PullRequest {
+  /** The base branch's commit without it. After a merge the branch itself holds its code. */
+  readonly baseCommit: string | undefined;
+  /** Merged or not. */
+  readonly isClosed: boolean;
+  /** Its code is in another repository, or that was deleted. */
+  readonly isFork: boolean;
+}
+
 /** What a report needs from GitHub. */
 export interface CodeHost {
   readPullRequest(number: number): Promise<PullRequest>;
@@ -49,7 +59,8 @@ export interface CommitComparison {
 }
 
 /** One repository on GitHub, read and written with one token. */
-interface GithubClient extends CodeHost, CommandHost {
+export interface GithubClient extends CodeHost, CommandHost {
+  readPullRequestState(number: number): Promise<PullRequestState>;
   /** What GitHub tells of the repository and of the token. */
   readAccess(): Promise<RepositoryAccess>;
   /** @throws Failure (usage) where the repository with the pull request's code was deleted */
@@ -110,6 +121,17 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
   const place = { owner, repo };
   return {
     ...createCodeHost(octokit, place),
+    async readPullRequestState(number) {
+      const { head, base, state } = await readPull(octokit, place, number);
+      return {
+        headCommit: head.sha,
+        baseBranch: base.ref,
+        baseCommit: base.sha,
+        isClosed: state === 'closed',
+        // GitHub ignores case in names.
+        isFork: head.repo?.full_name?.toLowerCase() !== repository.toLowerCase(),
+      };
+    },
     ...openCommandHost(octokit, place),
     readAccess: () => readAccess(octokit, place, token),
     async locateHead(number) {

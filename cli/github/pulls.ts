@@ -14,9 +14,15 @@ const PullSchema = v.object({
   head: v.object({
     sha: v.string(),
     ref: v.string(),
-    repo: v.nullish(v.object({ clone_url: v.string(), pushed_at: v.nullish(v.string()) })),
+    repo: v.nullish(
+      v.object({
+        clone_url: v.string(),
+        full_name: v.optional(v.string()),
+        pushed_at: v.nullish(v.string()),
+      }),
+    ),
   }),
-  base: v.object({ ref: v.string() }),
+  base: v.object({ ref: v.string(), sha: v.optional(v.string()) }),
 });
 
 /** A pull request as GitHub has it now. */

@@ -96,7 +96,7 @@ export async function describeSettings(
  */
 export async function chooseStatusContext(
   { baseSettings }: Pick<ReportSources, 'baseSettings'>,
-  { config, flags, sources }: Options,
+  { config, flags, launched, sources }: Options,
   { voice }: Pick<Session, 'voice'>,
 ): Promise<string | undefined> {
   if (flags.status !== undefined) return flags.status.trim();
@@ -105,6 +105,8 @@ export async function chooseStatusContext(
   const name = `${sources.settingsPath} of ${baseSettings.branch}`;
   const found = await parseSettings(name, baseSettings.file);
   if ('value' in found) return found.value === undefined ? own : statusContextOf(found.value);
+  // The next tick may know more.
+  if (launched !== undefined) throw found.failure;
   const [problem = ''] = found.failure.message.split('\n');
   const what = own === undefined ? 'no commit status is set' : `the commit status is ${own}`;
   voice.warn(`${name} is unknown (${problem}), so ${what}, as the settings here say`);

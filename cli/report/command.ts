@@ -1,9 +1,14 @@
 import { type CommentBoard, hasAnyMarker, type PullRequestComment } from '../github/comments.ts';
+import { writeSummary } from '../github/runner-files.ts';
+import { locateConfigFile } from '../shell/config-file.ts';
 import { EXIT_CODES, type ExitCode, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import { type Command, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import { chooseNewestTasks } from '../training/newest-tasks.ts';
-import { type Connection, connect } from './connection.ts';
+import type { Published } from './comment.ts';
+import { type Connection, connect, openWires, type Wires } from './connection.ts';
+import type { DueEntry } from './due/entries.ts';
+import { reportDue } from './due/run.ts';
 import { createCommand, type Options, readOptions } from './options.ts';
 import { hashOwnPipeline } from './posting/comment-key.ts';
 import { findTasksOfPullRequest } from './server.ts';
@@ -22,37 +27,85 @@ export async function main(world: World): Promise<ExitCode> {
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const options = await readOptions(command, session);
+  const ending = await settle(reportAll(options, session));
+  const { accept, dryRun } = options.flags;
+  if ('failure' in ending && accept !== undefined && dryRun !== true)
+    await (await loadComment()).replyWithFailure(ending.failure, options.github, session);
+  return takeSettled(ending);
+}
+
+async function reportAll(options: Options, session: Session): Promise<ExitCode> {
   const { template } = options.flags;
   // A mistake in a user's template is reported before any request.
   const ownTemplates =
     template === undefined ? undefined : await (await loadComment()).readTemplates(session.cwd, template);
-  const connection = connect(options, session);
+  if (options.due !== undefined) return reportAllDue(options.due, options, session, ownTemplates);
+  const wires = openWires(options, session);
+  const connection = connect(options, wires);
   const { taskIds } = options.sources;
   const endings: Settled<ExitCode>[] = [];
   try {
-    const groups = taskIds.length > 0 ? [taskIds] : await findNewest(options, connection);
+    const groups = taskIds.length > 0 ? [taskIds] : await findNewest(options, wires);
     for (const ids of groups) {
       const own = { ...options, sources: { ...options.sources, taskIds: ids } };
-      const work = report(own, { connection, session, ownTemplates });
-      endings.push(await (groups.length > 1 ? settle(work) : work.then((value) => ({ value }))));
+      const isUntrained = ids.length === 0 && options.flags.accept !== undefined;
+      const exit = isUntrained
+        ? acceptUntrained(own, connection, session)
+        : report(own, { connection, session, ownTemplates }).then(({ exitCode }) => exitCode);
+      endings.push(await (groups.length > 1 ? settle(exit) : exit.then((value) => ({ value }))));
     }
   } finally {
-    await connection.close();
+    await wires.close();
   }
   const exitCodes = endings.map(takeSettled).filter((exitCode) => exitCode !== EXIT_CODES.done);
   return exitCodes.sort((one, other) => one - other)[0] ?? EXIT_CODES.done;
+}
+
+/** Reports what `--due` lists. Nothing is asked if that is nothing. */
+async function reportAllDue(
+  entries: readonly DueEntry[],
+  options: Options,
+  session: Session,
+  ownTemplates: Templates | undefined,
+): Promise<ExitCode> {
+  const { dryRun, json, summary, config } = options.flags;
+  if (entries.length === 0) {
+    session.voice.say('Nothing is due');
+    if (json === true) session.voice.result('[]');
+    return EXIT_CODES.done;
+  }
+  const { outcomes, exitCode } = await reportDue(entries, options, session, {
+    settingsPath: locateConfigFile(session.cwd, config),
+    report: (own, connection, muted) => report(own, { connection, session: muted, ownTemplates }),
+  });
+  const reports = outcomes.flatMap((outcome) => ('published' in outcome ? outcome.published.report : []));
+  if (json === true) session.voice.result(JSON.stringify(reports, undefined, 2));
+  if (summary && dryRun !== true)
+    await writeSummary(session, (await loadComment()).renderDueSummary(outcomes));
+  return exitCode;
 }
 
 /**
  * The newest tasks of the pull request and the settings' pipeline: one group for each leg of a matrix, or an empty one. A
  * JSON document can hold a single report, that of the newest.
  */
-async function findNewest(options: Options, { clearml, signal }: Connection): Promise<string[][]> {
+async function findNewest(options: Options, { clearml, signal }: Wires): Promise<string[][]> {
   const { expected, pullRequest = 0 } = options.sources;
   const of = { pipeline: await hashOwnPipeline(options), pullRequest };
   const found = await findTasksOfPullRequest(clearml, of, signal);
   const [newest = [], ...others] = chooseNewestTasks(found, of, expected?.headCommit);
   return options.flags.json === true ? [newest] : [newest, ...others];
+}
+
+/** `--accept` for a pull request without tasks. */
+async function acceptUntrained(
+  options: Options,
+  connection: Connection,
+  session: Session,
+): Promise<ExitCode> {
+  const existing = connection.board && settle(connection.board.then(listComments));
+  const { publishAcceptance } = await loadComment();
+  return publishAcceptance(await existing, { options, connection, session });
 }
 
 /** Reports one group of tasks. */
@@ -63,7 +116,7 @@ async function report(
     session,
     ownTemplates,
   }: { connection: Connection; session: Session; ownTemplates: Templates | undefined },
-): Promise<ExitCode> {
+): Promise<Published> {
   // A refusal of GitHub's is reported after the job summary is written.
   const [{ gone, gathered, comment }, existing] = await Promise.all([
     gather(options, connection),

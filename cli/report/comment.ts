@@ -16,11 +16,12 @@ import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
 import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
+import type { Acceptance } from './posting/accept.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
-import { endPendingStatus, publishStatus, type Stated } from './posting/status.ts';
+import { endPendingStatus, publishStatus, readStatus, type Stated } from './posting/status.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -30,6 +31,9 @@ import { findForce } from './words/force.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { explainUnknownBranch } from './words/notices.ts';
 
+export { replyWithFailure } from '../github/reply.ts';
+export { renderDueSummary } from './due/summary.ts';
+export { publishAcceptance } from './posting/untrained.ts';
 export { readTemplates } from './template.ts';
 
 /** What a report is published with. */
@@ -38,6 +42,13 @@ interface Publication {
   readonly session: Session;
   readonly connection: Connection;
   readonly templates: Templates;
+}
+
+/** A report that was published. */
+export interface Published {
+  readonly report: Report;
+  readonly exitCode: ExitCode;
+  readonly commentUrl: string | undefined;
 }
 
 interface Written {
@@ -56,27 +67,33 @@ export async function publishReport(
   unordered: ReportSources,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   publication: Publication,
-): Promise<ExitCode> {
+): Promise<Published> {
   const { options, session, connection, templates } = publication;
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   // One time for both texts: a draft that lacks nothing needs no update.
   const nowMs = session.clock.now();
+  const reading = settle(readStatus(gathered, publication));
+  // An acceptance that can't be is posted nowhere.
+  if (options.flags.accept !== undefined) takeSettled(await reading);
+  const accepting = reading.then((read) => ('value' in read ? read.value?.accepted : undefined));
   const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
-  const written = Promise.all([whole, settings]).then(([sources, compared]) => {
-    connection.beginPosting();
-    return writeReport(sources, compared, name, publication);
+  const written = Promise.all([whole, settings, accepting]).then(([sources, compared, accepted]) => {
+    connection.wires.beginPosting();
+    return writeReport(sources, compared, { ...name, accepted }, publication);
   });
   // A new comment is posted without the curves; an update adds them.
   const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
   const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
     const listed = takeSettled(comments);
     if (gathered.failure !== undefined) throw gathered.failure;
-    const compared = await settings;
+    const [compared, accepted] = await Promise.all([settings, accepting]);
     return placeReport(listed, written, publication, {
       name,
-      draft: hasDraft ? () => writeReport(gathered, compared, name, publication).text : undefined,
+      draft: hasDraft
+        ? () => writeReport(gathered, compared, { ...name, accepted }, publication).text
+        : undefined,
     });
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
@@ -92,7 +109,7 @@ export async function publishReport(
   if (options.flags.dryRun === true) {
     tell(text);
     if (gathered.failure !== undefined) throw gathered.failure;
-    return exitCode;
+    return { report, exitCode, commentUrl: undefined };
   }
   // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
   const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done && !report.isDue;
@@ -101,10 +118,14 @@ export async function publishReport(
   const [placed] = (await placing) ?? [];
   const comment = placed?.status === 'fulfilled' ? placed.value.comment : undefined;
   const comments = existing !== undefined && 'value' in existing ? existing.value : [];
-  const question = { ...publication, sources: gathered, identity: name, commentUrl: comment?.url, comments };
+  const question = { ...publication, identity: name, commentUrl: comment?.url, comments };
   // What GitHub did not answer it would not answer now either.
   const isLost = placed?.status === 'rejected' && !isRefused(placed.reason);
-  const stated = isLost ? undefined : await settle(publishStatus(report, question));
+  const state = async (read: Stated | undefined) => {
+    if (read !== undefined) await publishStatus(report, read, question);
+    return read;
+  };
+  const stated = isLost ? undefined : await settle(reading.then(takeSettled).then(state));
   const outputs = composeOutputs(report);
   if (placed?.status === 'rejected') {
     // Later steps get the verdict even without the comment.
@@ -121,7 +142,7 @@ export async function publishReport(
   const status = stated === undefined ? undefined : takeSettled(stated);
   if (report.isDue) session.voice.say('The collecting workflow reports how the training ends');
   await closeDues(gathered.tasks, status, publication);
-  return exitCode;
+  return { report, exitCode, commentUrl: comment?.url };
 }
 
 /** Once a final state was posted, no tick need post it. A tick that posts it again does no harm. */
@@ -133,9 +154,13 @@ async function closeDues(
   if (!tasks.every(isOver)) return;
   await runInParallel(tasks, async (task) => {
     const due = findOwed(task, options);
-    if (due === undefined || (status !== undefined && status.commit !== due.commit)) return;
-    const closed = await settle(closeDue(task, due.to, connection.marked, connection));
-    if ('failure' in closed) session.voice.warn(`${closed.failure.message}\n${closed.failure.remedy}`);
+    // A tick that knows no commit for the status finds out no more next time. A job may know less than a tick.
+    const isStated = status === undefined || status.commit === due?.commit;
+    const isLast = options.launched !== undefined && status?.commit === undefined;
+    if (due === undefined || !(isStated || isLast)) return;
+    const closed = await settle(closeDue(task, due.to, connection.wires));
+    if (options.launched !== undefined) takeSettled(closed);
+    else if ('failure' in closed) session.voice.warn(`${closed.failure.message}\n${closed.failure.remedy}`);
   });
 }
 
@@ -157,13 +182,13 @@ export async function publishGone(
 ): Promise<never> {
   const { access, flags, github, target } = options;
   const { voice, redact } = session;
-  connection.beginPosting();
+  connection.wires.beginPosting();
   const failure = failGone(gone, target.pullRequest?.number);
   const isRecreated = options.config.comment === 'recreate';
   const text = redact(
     renderGone(gone, {
       webHost: access.webHost,
-      apiVersion: connection.clearml.apiVersion,
+      apiVersion: connection.wires.clearml.apiVersion,
       runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
     }),
   );
@@ -197,8 +222,8 @@ export async function publishGone(
       isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
       existing: listed,
       clock: session.clock,
-      giveUpAtMs: connection.postUntilMs,
-      signal: connection.signal,
+      giveUpAtMs: connection.wires.postUntilMs,
+      signal: connection.wires.signal,
     });
     tellPlacement({ comment, ...placed }, { options, session });
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
@@ -212,7 +237,11 @@ export async function publishGone(
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
-  { key, nowMs }: CommentName & { readonly nowMs: number },
+  {
+    accepted,
+    key,
+    nowMs,
+  }: CommentName & { readonly nowMs: number; readonly accepted: Acceptance | undefined },
   { options, session, connection, templates }: Publication,
 ): Written {
   const { access, config, flags, github, target } = options;
@@ -229,14 +258,16 @@ function writeReport(
     pullRequest: target.pullRequest,
     repository: target.repository,
     isClosed: github.closedBase !== undefined,
+    accepted,
     githubUrl: github.serverUrl,
     runId: github.runId,
     seedParam,
     isDue: awaited !== undefined,
+    launchRunId: options.launched?.runId,
     webHost: access.webHost,
-    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
+    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.wires.clearml.apiVersion),
     compareUrlOf: (own, others) =>
-      formatCompareUrl(access.webHost, own, others, connection.clearml.apiVersion),
+      formatCompareUrl(access.webHost, own, others, connection.wires.clearml.apiVersion),
     nowMs,
   });
   const shown = config.comment === 'recreate' ? formatShown(findForce(report)) : undefined;
@@ -246,7 +277,10 @@ function writeReport(
   return {
     report,
     text: session.redact(text),
-    exitCode: gate !== undefined && flags.gate && !isDetached ? gate.exitCode : EXIT_CODES.done,
+    exitCode:
+      gate !== undefined && flags.gate && !isDetached && flags.accept === undefined
+        ? gate.exitCode
+        : EXIT_CODES.done,
   };
 }
 
@@ -268,8 +302,8 @@ async function placeReport(
         : undefined,
     existing,
     clock: session.clock,
-    giveUpAtMs: connection.postUntilMs,
-    signal: connection.signal,
+    giveUpAtMs: connection.wires.postUntilMs,
+    signal: connection.wires.signal,
   });
 }
 

@@ -41,6 +41,7 @@ import {
 import { countReportsPerPoint } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
+import type { Acceptance } from './posting/accept.ts';
 import type { ReportFamily } from './ranking/families.ts';
 import type { Tally } from './ranking/tally.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
@@ -97,6 +98,8 @@ export interface Report {
   readonly overwritten: ReportOverwritten | null;
   /** What ClearML did not answer in time: `curves`, or `details` (log, queue, tables). */
   readonly unread: ReportSources['unread'];
+  /** Somebody accepted the pull request's newest commit, whatever the verdict; null if the commit status says nothing of it. */
+  readonly accepted: Acceptance | null;
   /** No job waits for the tasks that have not ended: a run of the collecting workflow reports them. */
   readonly isDue: boolean;
   /** Page of the workflow run, with its job summary. */
@@ -265,11 +268,14 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   /** Default: the pull request's. */
   readonly repository?: string | undefined;
   readonly isClosed?: boolean;
+  readonly accepted?: Acceptance | undefined;
   /** Whether no job waits for the tasks that have not ended; default: no. */
   readonly isDue?: boolean;
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
+  /** That of the run that launched the tasks, if it is another. */
+  readonly launchRunId?: string | undefined;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
   /** ClearML's page that compares tasks of two sides; undefined if one has none. */
   readonly compareUrlOf: (
@@ -321,6 +327,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     noMetrics: describeSilence(tasks),
     overwritten: describeOverwritten(sources),
     unread: sources.unread,
+    accepted: context.accepted ?? null,
     isDue: context.isDue === true,
     runUrl:
       formatRunUrl({
@@ -445,6 +452,7 @@ function describeTask(
   const { status } = task;
   const url = context.urlOf(task);
   const run = task.runtime[RUNTIME_KEYS.run];
+  const launchRun = context.launchRunId ?? context.runId;
   return {
     id: task.id,
     url,
@@ -453,7 +461,7 @@ function describeTask(
     statusMessage: task.statusMessage,
     seed: task.params[context.seedParam] ?? null,
     retries: readRetries(task.runtime),
-    isReused: context.runId !== undefined && run !== undefined && run !== context.runId,
+    isReused: launchRun !== undefined && run !== undefined && run !== launchRun,
     iteration: task.iteration,
     progress: measureProgress(task, sources.baseline),
     queue: describeQueue(task, sources),

@@ -1,8 +1,8 @@
-import type { ClearmlClient } from '../../clearml/client.ts';
 import { markReported } from '../../clearml/due.ts';
 import { editRuntime } from '../../clearml/notes.ts';
 import { type Due, type DueTo, keyOfDue, listDues, listOpenDues, tagReported } from '../../training/due.ts';
 import { isEnded, RUNTIME_KEYS, wasTakenBack } from '../../training/task.ts';
+import type { Wires } from '../connection.ts';
 import type { Options } from '../options.ts';
 import type { ReportedTask } from '../reported-task.ts';
 
@@ -31,14 +31,11 @@ export function findAwaited(tasks: readonly DueTask[], options: Options): readon
 /**
  * Notes that the final state of a task was reported there, so that no tick reports it again. An ended task gets a tag; of
  * one that was taken out of its queue, and may be launched again, the note is removed.
- *
- * @param marked tags that this run has added so far, by task: other groups may share it
  */
 export async function closeDue(
   task: DueTask,
   to: DueTo,
-  marked: Map<string, readonly string[]>,
-  { clearml, signal }: { readonly clearml: ClearmlClient; readonly signal: AbortSignal },
+  { clearml, marked, signal }: Pick<Wires, 'clearml' | 'marked' | 'signal'>,
 ): Promise<void> {
   if (!isEnded(task.status)) {
     const isLast = listDues(task.runtime).every((due) => due.to === to);
@@ -50,7 +47,6 @@ export async function closeDue(
     );
     return;
   }
-  const tags = [...task.tags, ...(marked.get(task.id) ?? [])];
-  await markReported(clearml, { ...task, tags }, [to], { signal });
+  await markReported(clearml, { ...task, tags: [...task.tags] }, [to], { signal });
   marked.set(task.id, [...(marked.get(task.id) ?? []), tagReported(to)]);
 }
