@@ -1,10 +1,15 @@
 import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openGitHistory } from '../sandbox/git-history.ts';
+import { identifyRepository } from '../shell/git-url.ts';
 import type { World } from '../shell/world.ts';
-import { hashText } from '../training/pipeline.ts';
+import { type Due, formatDue, keyOfDue, listOpenDues } from '../training/due.ts';
+import { hashPipeline, hashText } from '../training/pipeline.ts';
 import type { ClearmlDriver } from './clearml-driver.ts';
 import type { MatrixRequest, Outcome, Scenario, Stage } from './fault-matrix.ts';
+import { createPatientClock } from './patient-clock.ts';
+import { runProgramHere } from './program-run.ts';
 import { rememberHistory } from './remembered-history.ts';
 import type { ScratchRepository } from './scratch-repository.ts';
 
@@ -106,6 +111,53 @@ function judgeRecreated(expected: string, outcome: Outcome): string | undefined 
 }
 
 type Main = (world: World) => Promise<number>;
+
+/** The variables of a tick. */
+const TICK = { GITHUB_ACTIONS: 'true', GITHUB_EVENT_NAME: 'schedule', GITHUB_RUN_ID: '9000' };
+
+/** What a detached launch notes on its task, for a pull request that nobody waits for. */
+async function noteDetached(
+  { sandbox }: Pick<Stage, 'sandbox'>,
+  commit: string,
+  due: Partial<Due> = {},
+): Promise<Record<string, string>> {
+  const repository = identifyRepository(`${sandbox.github.serverUrl}/acme/digits`);
+  const note: Due = {
+    to: 7,
+    commit,
+    launch: commit,
+    count: 1,
+    runId: RUN_ID,
+    base: undefined,
+    atMs: 1,
+    timeoutMs: 3_600_000,
+    queueTimeoutMs: 60_000,
+    retries: 0,
+    settings: undefined,
+    context: 'ClearML',
+    isDetached: true,
+    ...due,
+  };
+  return {
+    ci_due: await hashText(repository),
+    ci_pipeline: await hashPipeline({ repository, project: 'digits', taskName: 'train' }),
+    ci_run: RUN_ID,
+    ci_launch: commit,
+    ci_pull_request: '7',
+    ci_use_7: `${commit} feature ${CLONE_URL}`,
+    [keyOfDue(7)]: formatDue(note),
+  };
+}
+
+/** Another tick, that nothing disturbs. */
+async function tickAgain(
+  main: Main,
+  { sandbox }: Outcome,
+  args: readonly string[],
+  clock = createPatientClock(),
+) {
+  return runProgramHere(main, { args, env: { ...sandbox.env, ...TICK }, cwd: tmpdir(), clock });
+}
 
 /** Launch, in each of the ways that make other requests. */
 export function createLaunchScenarios(launch: Main): readonly Scenario[] {
@@ -254,46 +306,44 @@ export function createCheckScenarios(check: Main): readonly Scenario[] {
     },
     {
       ...CHECK,
-      name: 'check: what is due is told',
-      async prepare({ driver }) {
-        await enqueueTask(driver, { runtime: await noteDue(7) });
-        await driver.completeTask(await runTask(driver, { runtime: await noteDue(8) }));
-        const tags = ['ci-reported:9'];
-        await driver.completeTask(await runTask(driver, { runtime: await noteDue(9), tags }));
-        const env = { GITHUB_REPOSITORY: 'acme/digits' };
-        return { args: ['--due', '--outage-timeout', '30s'], env };
+      name: 'check: one look at what is due, where one has ended and one waits for too long',
+      // An outage's two minutes, and the two that ending may take.
+      limitMs: 390_000,
+      async prepare(stage) {
+        const ended = await runTask(stage.driver, { runtime: await noteDetached(stage, COMMIT) });
+        await stage.driver.completeTask(ended);
+        const waiting = await enqueueTask(stage.driver, {
+          runtime: await noteDetached(stage, OLDER_COMMIT, { queueTimeoutMs: 1 }),
+        });
+        // As the last tick left it.
+        const queuedAtMs = Date.parse((await stage.driver.getTask(waiting)).status_changed);
+        const waited = { atMs: queuedAtMs, isOpen: true, waitMs: 5, queuedAtMs };
+        const set = { ci_waited: JSON.stringify(waited) };
+        await stage.driver.call('tasks.edit_runtime', { task: waiting, add_or_update: set });
+        return { args: ['--due', '--outage-timeout', '2m'], env: TICK };
       },
-      async judge({ driver, exitCode, stdout, stderr }) {
-        if (exitCode !== 0 && exitCode !== 9) return `exit code ${exitCode}`;
-        if (exitCode === 9 && !/^error: /m.test(stderr)) return 'nothing said';
-        if (stdout === '') return exitCode === 9 ? undefined : 'nothing told';
-        const entries: ReadonlyArray<{ readonly pullRequest: number; readonly state: string }> =
-          JSON.parse(stdout);
-        const told = entries.map(({ pullRequest, state }) => `${pullRequest} ${state}`).sort();
-        if (told.join() !== '7 running,8 ended') return `told ${told.join()}`;
-        const tasks = await driver.listTasks();
-        const isNoted = tasks.some(({ runtime }) => runtime.ci_waited !== undefined);
-        const isTagged = tasks.some(({ tags }) => tags.includes('ci-reported'));
-        return exitCode === 9 || (isNoted && isTagged) ? undefined : 'not noted for the next look';
+      // Whatever went wrong, the next tick finds both over, and the one that waited is in no queue any more. Where ClearML took
+      // no note, nobody knows why it was ended.
+      async judge(outcome) {
+        if (outcome.exitCode !== 0 && outcome.exitCode !== 9) return `exit code ${outcome.exitCode}`;
+        const runs = [outcome, await tickAgain(check, outcome, ['--due'])];
+        const told = runs.map(({ exitCode, stdout }) =>
+          exitCode === 0
+            ? (JSON.parse(stdout) as Array<{ state: string }>)
+                .map(({ state }) => state)
+                .sort()
+                .join()
+            : 'failed',
+        );
+        const { queued } = await readTasks(outcome);
+        const isNoted = outcome.exitCode === 0;
+        const isRight = isNoted
+          ? told.join(' ') === 'ended,timeout ended,timeout'
+          : /^ended,(?:ended|timeout)$/.test(told[1] ?? '');
+        return isRight && queued.length === 0 ? undefined : `ticks told ${told.join(' and ')}`;
       },
     },
   ];
-}
-
-/** What a launch that no job waits for leaves on its task. */
-async function noteDue(pullRequest: number): Promise<Readonly<Record<string, string>>> {
-  const limits = { timeoutMs: 3_600_000, queueTimeoutMs: 3_600_000, retries: 0 };
-  const launch = {
-    commit: COMMIT,
-    launch: `l-${pullRequest}`,
-    count: 1,
-    atMs: pullRequest,
-    isDetached: true,
-  };
-  return {
-    ci_due: await hashText('127.0.0.1/acme/digits'),
-    [`ci_due_${pullRequest}`]: JSON.stringify({ ...launch, ...limits }),
-  };
 }
 
 /**
@@ -338,6 +388,42 @@ export function createCommentScenarios(comment: Main, repository: ScratchReposit
         if (statuses.length > 1) return `${statuses.length} statuses`;
         if (outcome.exitCode === 0 && statuses[0]?.state !== 'success') return 'no status';
         return judgeComment('0.75', outcome);
+      },
+    },
+    {
+      ...COMMENT,
+      name: 'comment: what is due is reported, and due no more',
+      github: {
+        pulls: [{ number: 7, headRef: 'feature', headSha: head, baseRef: 'main' }],
+        history,
+        permissions: { contents: 'read', 'pull-requests': 'write', statuses: 'write' },
+      },
+      async prepare(stage) {
+        const project = (await stage.driver.call('projects.create', { name: 'digits', description: '' })).id;
+        const script = { repository: CLONE_URL, branch: 'feature', version_num: head };
+        const runtime = await noteDetached(stage, head, { settings: '.github/clearml-ci.yml' });
+        const id = await trainTask(stage.driver, [0.5, 0.75], { name: 'train', project, script, runtime });
+        const due = [{ pullRequest: 7, commit: head, taskIds: [id], state: 'ended' }];
+        return { args: ['--due', JSON.stringify(due), '--status', 'ClearML'], env: TICK };
+      },
+      // Whatever went wrong, the next tick mends it: one comment, one status, and nothing is due.
+      async judge(outcome) {
+        if (outcome.exitCode !== 0 && outcome.exitCode !== 9) return `exit code ${outcome.exitCode}`;
+        const [task] = await outcome.driver.listTasks();
+        const open = () =>
+          readTasks(outcome).then(({ all }) => all.flatMap((of) => listOpenDues(of as never)));
+        if (outcome.exitCode === 0 && (await open()).length > 0) return 'it is due, and nothing said';
+        const due = [{ pullRequest: 7, commit: head, taskIds: [task?.id], state: 'ended' }];
+        const args = ['--due', JSON.stringify(due), '--status', 'ClearML'];
+        const again = await tickAgain(comment, outcome, args);
+        if (again.exitCode !== 0) return `the next tick ended with ${again.exitCode}: ${again.stderr}`;
+        if ((await open()).length > 0) return 'it is due after the next tick';
+        const states = outcome.sandbox.github.statuses(head).map(({ state }) => state);
+        if (states.join() !== 'success') return `the statuses are ${states.join()}`;
+        const comments = outcome.sandbox.github.comments(7);
+        return comments.length === 1 && comments[0]?.body.includes('0.75')
+          ? undefined
+          : `${comments.length} comments: ${comments[0]?.body}`;
       },
     },
     {
