@@ -173,6 +173,9 @@ async function lookAtQueues(found: readonly DueTask[], tick: Tick): Promise<void
   });
 }
 
+/** How long ClearML may take to note why a task is ended, before it is ended without. */
+const NOTE_TIMEOUT_MS = 60_000;
+
 /** Ends a task that is past the time-outs of all who use it. */
 async function endIfOverdue(one: DueTask, tick: Tick): Promise<void> {
   const { task, life, dues } = one;
@@ -191,7 +194,9 @@ async function endIfOverdue(one: DueTask, tick: Tick): Promise<void> {
   const what = timeout.kind === 'timeout' ? 'run time-out' : 'queue time-out';
   const limit = formatDuration(timeout.limitMs);
   voice.say(`the ${what} of ${limit} has passed for task ${task.id}: ending it`);
-  const outcome = await abortTasks(createAbortServer(createHastyClient(reach)), [task.id], {
+  // Only the note tells the report why it has ended, and a minute more or less is nothing to a tick.
+  const { note } = createAbortServer(createHastyClient(reach, NOTE_TIMEOUT_MS));
+  const outcome = await abortTasks({ ...createAbortServer(createHastyClient(reach)), note }, [task.id], {
     clock,
     reason: `${what} of CI`,
     ending: { kind: timeout.kind, by: limit },

@@ -154,8 +154,8 @@ async function lookFresh(
 }
 
 /** A client for requests that end something: they give up early, and we repeat them after a new look. */
-export function createHastyClient(reach: Reach): ClearmlClient {
-  return createClearmlClient({ ...reach, giveUpAt: (beganAtMs) => beganAtMs + END_REQUEST_TIMEOUT_MS });
+export function createHastyClient(reach: Reach, timeoutMs = END_REQUEST_TIMEOUT_MS): ClearmlClient {
+  return createClearmlClient({ ...reach, giveUpAt: (beganAtMs) => beganAtMs + timeoutMs });
 }
 
 function isOver({ status }: WatchedTask): boolean {

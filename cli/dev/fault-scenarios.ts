@@ -336,10 +336,9 @@ export function createCheckScenarios(check: Main): readonly Scenario[] {
             : 'failed',
         );
         const { queued } = await readTasks(outcome);
-        const isNoted = outcome.exitCode === 0;
-        const isRight = isNoted
-          ? told.join(' ') === 'ended,timeout ended,timeout'
-          : /^ended,(?:ended|timeout)$/.test(told[1] ?? '');
+        const isRight =
+          /^ended,(?:ended|timeout)$/.test(told[1] ?? '') &&
+          ['failed', 'ended,timeout'].includes(told[0] ?? '');
         return isRight && queued.length === 0 ? undefined : `ticks told ${told.join(' and ')}`;
       },
     },

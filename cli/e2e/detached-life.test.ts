@@ -152,6 +152,18 @@ async function runOnMain(
   return stage.run({ event, sha: tipOf('main'), ref: 'refs/heads/main', runId: nextRun(), ...call });
 }
 
+/** Somebody comments. */
+async function say(pull: number, author: string, body: string): Promise<WorkflowRun> {
+  const event = await sandbox.github.commentEvent({ pull, author, body });
+  return runOnMain({
+    file: 'clearml_commands.yml',
+    job: 'obey',
+    eventName: 'issue_comment',
+    event,
+    actor: author,
+  });
+}
+
 const push = () => runOnMain({ file: 'clearml_ci_cd.yml', job: 'base', eventName: 'push' });
 const tick = (extra: Pick<Parameters<WorkflowStage['run']>[0], 'cancel' | 'onStep'> = {}) =>
   runOnMain({ file: 'clearml_collect.yml', job: 'collect', eventName: 'schedule', ...extra });
@@ -174,7 +186,12 @@ const statesOf = (commit: string) =>
     .statuses(commit)
     .filter(({ context }) => context === 'ClearML')
     .map(({ state }) => state);
-const commentsOf = (pull: number) => sandbox.github.comments(pull).map(({ body }) => body);
+/** The reports. What people say and what they are answered is left out. */
+const commentsOf = (pull: number) =>
+  sandbox.github
+    .comments(pull)
+    .map(({ body }) => body)
+    .filter((body) => /^### /m.test(body));
 const headingOf = (pull: number) => /^### .*$/m.exec(commentsOf(pull)[0] ?? '')?.[0] ?? '';
 
 async function waitFor(id: string, ...statuses: readonly string[]): Promise<void> {
@@ -257,6 +274,14 @@ describe('a detached pull request', () => {
     expect(statesOf(second)).toEqual(['pending', 'failure']);
     expect(headingOf(8)).toMatch(/[Rr]egression/);
     expect(commentsOf(8)).toHaveLength(1);
+
+    // The author may not accept it. Somebody else who may push does, and a tick leaves it so.
+    sandbox.github.addUser('ada', 'write');
+    sandbox.github.addUser('bob', 'write');
+    expectConclusion(await say(8, 'ada', '/accept it is faster'), 'failure');
+    expectConclusion(await say(8, 'bob', '/accept it is faster'), 'success');
+    expect(statesOf(second)).toEqual(['pending', 'failure', 'success']);
+    expect(commentsOf(8)[0]).toContain('it is faster');
 
     const before = { ...requests };
     expect(dueOf(await collect())).toEqual([]);

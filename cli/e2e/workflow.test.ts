@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
@@ -16,6 +16,7 @@ import { evaluateExpression } from '../dev/workflow-expression.ts';
 import { readWorkflow, runWorkflowJob, type StepRun, type WorkflowRun } from '../dev/workflow-runner.ts';
 import { main as launch } from '../launch-training-task.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
+import { copyProject, expectConclusion, transcriptOf } from './workflow-stage.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -378,25 +379,16 @@ const started: { sandbox?: Sandbox; repository?: ScratchRepository; workspaces: 
   workspaces: [],
 };
 
-/** This project, committed in a repository of its own on `main`, with one more commit on `topic`. */
-function copyProject(): ScratchRepository {
-  const repository = createScratchRepository();
-  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  });
-  for (const path of listed.split('\0').filter((name) => name !== '' && existsSync(join(ROOT, name)))) {
-    mkdirSync(dirname(join(repository.directory, path)), { recursive: true });
-    cpSync(join(ROOT, path), join(repository.directory, path));
-  }
-  repository.commit('The project', {});
+/** This project on `main`, with one more commit on `topic`. */
+function copyWithTopic(): ScratchRepository {
+  const repository = copyProject();
   repository.git('checkout', '--quiet', '-b', 'topic');
   repository.commit('A change', { 'change.txt': 'to be trained\n' });
   return repository;
 }
 
 beforeAll(() => {
-  started.repository = copyProject();
+  started.repository = copyWithTopic();
 });
 afterAll(() => started.repository?.remove());
 afterEach(async () => {
@@ -577,16 +569,6 @@ function stepOf(run: WorkflowRun, name: string): StepRun {
 
 /** The job summary as GitHub shows it: that of each step, in order. */
 const summaryOf = (run: WorkflowRun): string => run.steps.map(({ summary }) => summary).join('\n');
-
-/** Everything the steps said. */
-const transcriptOf = (run: WorkflowRun): string =>
-  run.steps.map((step) => `== ${step.name}: ${step.conclusion}\n${step.stdout}${step.stderr}`).join('\n');
-
-/** An expectation whose failure shows what happened. */
-function expectConclusion(run: WorkflowRun, conclusion: WorkflowRun['conclusion']): void {
-  if (run.conclusion !== conclusion)
-    throw new Error(`The run ended as ${run.conclusion}:\n${transcriptOf(run)}`);
-}
 
 describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
   testOnNode24('train a pull request at each push, and keep one comment', async () => {
@@ -849,7 +831,7 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
   testOnNode24(
     'with detach hold no runner: the collecting workflow reports how the training ends',
     async () => {
-      const repository = copyProject();
+      const repository = copyWithTopic();
       started.workspaces.push(repository.directory);
       const settings =
         'detach: true\nmetrics:\n  - { metric: loss/test, goal: minimize, gate: fail, tolerance: 0.1 }\n';
