@@ -179,6 +179,16 @@ describe('a look at all that is due', () => {
     expect(run.stderr).toContain(message);
   });
 
+  // `create-stats-comment --due` takes no such pull request, and would report nothing at all.
+  test('leaves out notes that no launch writes: a training can write into its runtime too', async () => {
+    const { id } = await launchDetached(7);
+    const forged = (await driver.getTask(id)).runtime.ci_due_7 as string;
+    const notes = { ci_due_0: forged, ci_due_07: forged, ci_due_00: forged };
+    await driver.call('tasks.edit_runtime', { task: id, add_or_update: notes });
+    const { entries } = await tick();
+    expect(entries).toEqual([{ pullRequest: 7, commit: head(), taskIds: [id], state: 'running' }]);
+  });
+
   test('says which options have no effect', async () => {
     const { stderr, exitCode } = await tick(['--timeout', '1h', '--log', 'all']);
     expect(exitCode).toBe(0);
