@@ -47,6 +47,26 @@ export function describeGroup(
   };
 }
 
+/** Linux gives a program no longer variable and no longer argument: 128 KiB, with its name and all that a shell adds. */
+const MAX_TOLD_BYTES = 120_000;
+
+/**
+ * The entries that the next step can take as one text, first those that are over: GitHub takes only so many requests an
+ * hour. What is left out is due still.
+ */
+export function chooseTold(entries: readonly DueEntry[]): DueEntry[] {
+  const isRunning = ({ state }: DueEntry) => state === 'running';
+  const told: DueEntry[] = [];
+  let bytes = 2;
+  for (const entry of [...entries.filter((one) => !isRunning(one)), ...entries.filter(isRunning)]) {
+    bytes += JSON.stringify(entry).length + 1;
+    // One launch of very many seeds is told all the same.
+    if (bytes > MAX_TOLD_BYTES && told.length > 0) break;
+    told.push(entry);
+  }
+  return told;
+}
+
 function hasTimedOut({ task, life }: DueTask): boolean {
   const ends = [life.end, findEnding(task)?.kind];
   return ends.includes('timeout') || ends.includes('queue-timeout');

@@ -31,7 +31,14 @@ import { hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import { formatTaskUrl, isEnded, RUNTIME_KEYS, readRetries } from '../training/task.ts';
 import { findEnding, observeQueue, type WatchedTask } from '../training/task-life.ts';
 import { beginDue, type DueTask, findDueTimeout, listOverdue, noteWait } from './due-clock.ts';
-import { completeSeeds, type DueEntry, type DueGroup, describeGroup, groupDues } from './due-groups.ts';
+import {
+  chooseTold,
+  completeSeeds,
+  type DueEntry,
+  type DueGroup,
+  describeGroup,
+  groupDues,
+} from './due-groups.ts';
 import { createHastyClient, END_TIMEOUT_MS, TAKEN_MEANWHILE, tellEnding } from './early-end.ts';
 import { isLost, retryLost } from './lost-worker.ts';
 import { type CheckFlags, listIdleForDue, resolveCheckOptions } from './options.ts';
@@ -87,7 +94,12 @@ export async function collectDue(flags: CheckFlags, session: Session): Promise<E
     const found = await patience.run(async () => findDue(client, await hashText(repository), signal), signal);
     const entries = await lookAtDue(found, tick);
     if (entries.length === 0) voice.say(`Nothing is due in ${repository}`);
-    const json = JSON.stringify(entries);
+    const told = chooseTold(entries);
+    if (told.length < entries.length)
+      voice.warn(
+        `telling ${told.length} of ${entries.length} trainings: a step takes no longer list. The others stay due`,
+      );
+    const json = JSON.stringify(told);
     voice.result(json);
     await writeOutputs(session, { due: json });
     const [failure] = tick.failures;

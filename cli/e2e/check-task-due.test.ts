@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from '@jest/globals';
 import { main as check } from '../check-task-running.ts';
@@ -177,6 +178,35 @@ describe('a look at all that is due', () => {
     const run = await tick(args);
     expect(run.exitCode).toBe(2);
     expect(run.stderr).toContain(message);
+  });
+
+  // `create-stats-comment --due` takes no such pull request, and would report nothing at all.
+  test('leaves out notes that no launch writes: a training can write into its runtime too', async () => {
+    const { id } = await launchDetached(7);
+    const forged = (await driver.getTask(id)).runtime.ci_due_7 as string;
+    const notes = { ci_due_0: forged, ci_due_07: forged, ci_due_00: forged };
+    await driver.call('tasks.edit_runtime', { task: id, add_or_update: notes });
+    const { entries } = await tick();
+    expect(entries).toEqual([{ pullRequest: 7, commit: head(), taskIds: [id], state: 'running' }]);
+  });
+
+  test('tells no more than the next step takes, and first what has ended', async () => {
+    const running = await launchDetached(7);
+    const note = (await driver.getTask(running.id)).runtime.ci_due_7 as string;
+    const numbers = Array.from({ length: 1500 }, (_, index) => 1000 + index);
+    const notes = Object.fromEntries(numbers.map((number) => [`ci_due_${number}`, note]));
+    await driver.call('tasks.edit_runtime', { task: running.id, add_or_update: notes });
+    await pass(1000);
+    const ended = await launchDetached(8, ['--param', 'a=1']);
+    await driver.startTask(ended.id);
+    await driver.completeTask(ended.id);
+    const { entries, stdout, stderr, outputs, exitCode } = await tick();
+    expect([exitCode, entries[0]?.taskIds]).toEqual([0, [ended.id]]);
+    expect(
+      execFileSync('printenv', ['DUE'], { env: { DUE: stdout.trim(), PATH: '/usr/bin:/bin' } }),
+    ).toBeDefined();
+    expect(outputs).toContain(`\n${stdout}`);
+    expect(stderr).toContain(`telling ${entries.length} of 1502 trainings: a step takes no longer list`);
   });
 
   test('says which options have no effect', async () => {

@@ -569,6 +569,23 @@ describe('a note that a training has forged', () => {
     await collect([entryOf(await train(group, 0.5, { runtime }), { pullRequest: null, commit: group })]);
     expect(statesOf(group)).toEqual(['ClearML success']);
   });
+
+  // Octokit can't write half a character into an address.
+  test('and can’t be asked for keeps no other from being reported', async () => {
+    await startGithub();
+    const half = `half-a-character-\ud800`;
+    const base: Due['base'] = { event: 'push', branch: half, previous: half };
+    const pushed = await train(changed, 0.5, { runtime: noteDue({ to: changed, commit: changed, base }) });
+    const forged = await train(head, 0.5, { runtime: noteDue({ commit: older, settings: half }) });
+    const task = await train(head, 0.95, { runtime: note() });
+    const run = await collect([
+      entryOf(pushed, { pullRequest: null, commit: changed }),
+      entryOf(forged, { commit: older }),
+      entryOf(task),
+    ]);
+    expect(run.stderr).not.toContain('bug');
+    expect([run.exitCode, await tagsOf(task)]).toEqual([0, ['ci-reported', 'ci-reported:7']]);
+  });
 });
 
 test('comment: recreate posts the final verdict anew, once, and nothing for a training that goes on', async () => {

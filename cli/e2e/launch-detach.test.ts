@@ -279,6 +279,18 @@ describe('without a pull request', () => {
   });
 
   test.each([
+    ['status: ClearML\n', 'its commit status stays pending: main has no'],
+    ['detach: true\n', 'nothing reports this training: main has no'],
+    ['seeds: 1\n', ''],
+  ])('a push with %j warns where the default branch has no collecting workflow', async (settings, words) => {
+    await setSettings(settings);
+    const env = await describeEvent('push', repository.git('rev-parse', 'HEAD'));
+    const { stderr } = await launch([], { env });
+    expect(stderr).toContain(words);
+    expect(stderr.includes(COLLECT)).toBe(words !== '');
+  });
+
+  test.each([
     ['push', 'seeds: 1\n'],
     ['merge_group', 'status: ClearML\n'],
   ] as const)('a %s with %j is due to nobody: its job waits', async (name, settings) => {

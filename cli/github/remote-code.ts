@@ -126,11 +126,16 @@ async function readDecidingSettings({ config, path, run }: Question, session: Se
 }
 
 /**
- * What is wrong with a detached launch in Actions: nobody will report it. One request to GitHub.
+ * What is wrong with a launch in Actions that something is due of: nobody will report it. One request to GitHub.
  *
+ * @param due `isDetached`: no job waits, else a push's may
  * @returns undefined where nothing is wrong, or where it can't be found out
  */
-export async function findCollectingProblem(run: GithubRun, session: Session): Promise<string | undefined> {
+export async function findCollectingProblem(
+  run: GithubRun,
+  { isDetached }: { readonly isDetached: boolean },
+  session: Session,
+): Promise<string | undefined> {
   const { repository, defaultBranch } = run;
   if (!isActions(session.env) || repository === undefined || defaultBranch === undefined) return undefined;
   try {
@@ -138,7 +143,10 @@ export async function findCollectingProblem(run: GithubRun, session: Session): P
       text: await client.readFile(COLLECTING_WORKFLOW, defaultBranch),
     }));
     if (file === undefined || file.text !== undefined) return undefined;
-    return `nothing reports this training: ${defaultBranch} has no ${COLLECTING_WORKFLOW}. Copy it there, or switch detach off`;
+    const lack = `${defaultBranch} has no ${COLLECTING_WORKFLOW}. Copy it there, or switch`;
+    return isDetached
+      ? `nothing reports this training: ${lack} detach off`
+      : `unless a job waits for this training, its commit status stays pending: ${lack} status off`;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     const [problem = ''] = error.message.split('\n');

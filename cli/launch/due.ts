@@ -43,14 +43,14 @@ export async function chooseDetachment(
   return choose({ flag: flags.detach, config, path, run }, session);
 }
 
-/** What is wrong with a launch that no job waits for: in Actions a workflow reports it. Never throws a Failure. */
+/** What is wrong with a launch that something is due of: in Actions a workflow reports it. Never throws a Failure. */
 export async function findCollectingProblem(
   { due, run }: LaunchPlan,
   { loadRemoteCode }: LaunchInput,
   session: Session,
 ): Promise<string | undefined> {
-  if (due?.isDetached !== true || !isActions(session.env)) return undefined;
-  return (await loadRemoteCode()).findCollectingProblem(run, session);
+  if (due === undefined || !isActions(session.env)) return undefined;
+  return (await loadRemoteCode()).findCollectingProblem(run, due, session);
 }
 
 /**

@@ -70,6 +70,9 @@ describe('what is due', () => {
     const key = keyOfDue(COMMIT);
     expect(listDues({ [key]: JSON.stringify({ ...own, commit: 'c'.repeat(40) }) })).toEqual([]);
     expect(listDues({ [key]: JSON.stringify({ ...own, base: undefined }) })).toEqual([]);
+    const half = { ...own.base, branch: '\ud800' };
+    expect(listDues({ [key]: JSON.stringify({ ...own, base: half }) })).toEqual([]);
+    expect(listDues({ ci_due_0: formatDue(due), ci_due_07: formatDue(due) })).toEqual([]);
     expect(listDues({ [key]: JSON.stringify({ ...own, context: 'a\nb' }) })).toMatchObject([
       { context: undefined },
     ]);

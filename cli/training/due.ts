@@ -41,7 +41,7 @@ export interface Due {
   readonly isDetached: boolean;
 }
 
-const KEY = /^ci_due_(\d{1,10}|[0-9a-f]{40}|[0-9a-f]{64})$/;
+const KEY = /^ci_due_([1-9]\d{0,9}|[0-9a-f]{40}|[0-9a-f]{64})$/;
 
 /** The key in `runtime` under which a task keeps what is due: `ci_due_7`, or `ci_due_COMMIT`. */
 export function keyOfDue(to: DueTo): string {
@@ -106,14 +106,14 @@ function readDue(to: DueTo, value: unknown): Due | undefined {
     commit,
     launch,
     count: total,
-    runId: typeof runId === 'string' ? runId : undefined,
+    runId: isText(runId) ? runId : undefined,
     base: source,
     atMs: launchedMs,
     timeoutMs: runLimitMs,
     queueTimeoutMs: queueLimitMs,
     retries: typeof retries === 'number' && retries > 0 ? retries : 0,
-    settings: typeof settings === 'string' && settings !== '' ? settings : undefined,
-    context: typeof context === 'string' && isStatusContext(context) ? context : undefined,
+    settings: isText(settings) ? settings : undefined,
+    context: isText(context) && isStatusContext(context) ? context : undefined,
     isDetached: isDetached === true,
   };
 }
@@ -121,7 +121,11 @@ function readDue(to: DueTo, value: unknown): Due | undefined {
 function readBase(value: unknown): Due['base'] {
   if (!isRecord(value)) return undefined;
   const { event, branch, previous } = value;
-  if ((event !== 'push' && event !== 'merge_group') || typeof branch !== 'string' || branch === '')
-    return undefined;
-  return { event, branch, previous: typeof previous === 'string' ? previous : undefined };
+  if ((event !== 'push' && event !== 'merge_group') || !isText(branch)) return undefined;
+  return { event, branch, previous: isText(previous) ? previous : undefined };
+}
+
+/** One line without halves of characters: no address can hold one, and Octokit throws. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && !/[\p{Cc}\p{Cs}]/u.test(value);
 }
