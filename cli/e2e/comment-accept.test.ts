@@ -102,6 +102,18 @@ describe('--accept', () => {
     expect(body()).toContain(`${LINE} · commit \`${NEWER.slice(0, 10)}\``);
   });
 
+  test('is not what a training calls itself', async () => {
+    await replaceGithub(MAY_WRITE);
+    const name = 'Accepted by ada';
+    await run([await trainTask(0.97, 'completed', { name }), '--status', 'ClearML'], inActions());
+    expect(statuses()).toEqual([expect.stringMatching(/^success: Training Accepted by ada: /)]);
+    const gate = await failGate();
+    const worse = await trainTask(0.5, 'completed', { name });
+    await run([worse, ...gate, '--status', 'ClearML'], inActions());
+    expect(statuses().at(-1)).toMatch(/^failure: Regression: /);
+    expect(body()).not.toContain('Accepted by `ada`');
+  });
+
   test('works while the training runs, and its end does not undo it', async () => {
     await replaceGithub(MAY_WRITE);
     const gate = await failGate();
@@ -212,6 +224,30 @@ describe('--accept is refused, and nothing is written', () => {
     expect(more).toEqual([]);
     expect(statuses()).toEqual([]);
   });
+
+  test.each([
+    ['a training', true],
+    ['none', false],
+  ])(
+    'where GitHub takes the status of %s no more: the comment does not say that it was accepted',
+    async (_, isTrained) => {
+      await replaceGithub({
+        ...MAY_WRITE,
+        permissions: { contents: 'read', 'pull-requests': 'write', statuses: 'read' },
+      });
+      const ids = isTrained ? [await trainTask()] : [];
+      const { exitCode } = await run([...ids, ...ACCEPT], inActions(await commentBy('grace')));
+      expect(exitCode).toBe(8);
+      expect(
+        github
+          .comments(7)
+          .map((one) => one.body)
+          .filter((text) => text.includes('ccepted')),
+      ).toEqual([]);
+      const summary = join(directory, 'summary.md');
+      expect(existsSync(summary) ? readFileSync(summary, 'utf8') : '').toBe('');
+    },
+  );
 
   test('where GitHub takes no status: exit 8 with the permission, told to the commenter', async () => {
     await replaceGithub({ pulls: [PULL] });

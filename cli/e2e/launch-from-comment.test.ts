@@ -320,6 +320,22 @@ describe('/abort and /accept', () => {
     expect((await comment('/accept fine')).outputs.commit).toBe('3'.repeat(40));
   });
 
+  test('/accept counts for nothing where it is unknown whether somebody has pushed since', async () => {
+    const words = 'it is unknown whether somebody has pushed since the comment was written';
+    const undated = (event: CommentEvent) => ({
+      ...event,
+      comment: { ...event.comment, created_at: undefined },
+    });
+    // A fork that was deleted tells of no push: one may have come between the comment and the deletion.
+    for (const run of [
+      await comment('/accept fine', { pull: 9 }),
+      await comment('/accept fine', { edit: undated }),
+    ]) {
+      expect(run).toMatchObject({ exitCode: 2, outputs: { command: 'none' } });
+      expect(run.answers).toEqual([expect.stringContaining(words)]);
+    }
+  });
+
   test('a stranger gives neither', async () => {
     for (const body of ['/abort', '/accept fine'])
       expect(await comment(body, { author: 'mallory' })).toMatchObject({

@@ -202,12 +202,19 @@ async function decideOrder(
 }
 
 /** @throws Failure (refused) for the author, (usage) if the commenter may not have seen the newest commit */
-function checkAcceptance({ author, pushedAtMs = 0 }: CommandedPull, comment: EventComment): void {
+function checkAcceptance({ author, pushedAtMs }: CommandedPull, comment: EventComment): void {
   if (author?.toLowerCase() === comment.author?.toLowerCase()) {
     throw new Failure('the author of a pull request may not accept its result', {
       exitCode: EXIT_CODES.refused,
       remedy: 'Somebody else with write access may.',
     });
+  }
+  // A run may be repeated weeks later, and a fork be deleted after a push: what is unknown may be a push.
+  if (pushedAtMs === undefined || Number.isNaN(pushedAtMs) || Number.isNaN(comment.createdAtMs)) {
+    throw failUsage(
+      'it is unknown whether somebody has pushed since the comment was written',
+      'GitHub does not tell when the repository with the branch was last pushed to, most likely because it was deleted. Push the commit to a branch here, and open a pull request from that.',
+    );
   }
   if (pushedAtMs >= comment.createdAtMs) {
     throw failUsage(

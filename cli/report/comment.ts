@@ -16,7 +16,7 @@ import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
 import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
-import type { Acceptance } from './posting/accept.ts';
+import { type Acceptance, retract } from './posting/accept.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
@@ -79,10 +79,12 @@ export async function publishReport(
   const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
-  const written = Promise.all([whole, settings, accepting]).then(([sources, compared, accepted]) => {
+  const write = async (accepted: Acceptance | undefined) => {
+    const [sources, compared] = await Promise.all([whole, settings]);
     connection.wires.beginPosting();
     return writeReport(sources, compared, { ...name, accepted }, publication);
-  });
+  };
+  const written = accepting.then(write);
   // A new comment is posted without the curves; an update adds them.
   const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
   const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
@@ -114,7 +116,9 @@ export async function publishReport(
   // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
   const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done && !report.isDue;
   const isSummed = options.flags.summary && !isInterim;
-  if (isSummed) await writeSummary(session, renderSummary(report, templates.summary));
+  const sum = () => (isSummed ? writeSummary(session, renderSummary(report, templates.summary)) : undefined);
+  // What is accepted is told once it is.
+  if (options.flags.accept === undefined) await sum();
   const [placed] = (await placing) ?? [];
   const comment = placed?.status === 'fulfilled' ? placed.value.comment : undefined;
   const comments = existing !== undefined && 'value' in existing ? existing.value : [];
@@ -126,6 +130,13 @@ export async function publishReport(
     return read;
   };
   const stated = isLost ? undefined : await settle(reading.then(takeSettled).then(state));
+  if (options.flags.accept !== undefined && stated !== undefined) {
+    if ('value' in stated) await sum();
+    else if (comment !== undefined)
+      await retract(connection.board, session, (listed) =>
+        placeReport(listed, write(undefined), publication, { name, draft: undefined }),
+      );
+  }
   const outputs = composeOutputs(report);
   if (placed?.status === 'rejected') {
     // Later steps get the verdict even without the comment.

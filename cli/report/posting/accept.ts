@@ -1,6 +1,7 @@
+import type { CommentBoard, PullRequestComment } from '../../github/comments.ts';
 import type { FoundStatus } from '../../github/statuses.ts';
 import { isActions } from '../../shell/environment.ts';
-import { type Failure, failUsage } from '../../shell/failure.ts';
+import { type Failure, failUsage, settle } from '../../shell/failure.ts';
 import type { Session } from '../../shell/program.ts';
 import { toVisibleLine } from '../../text/quotation.ts';
 import type { Connection } from '../connection.ts';
@@ -52,6 +53,21 @@ export async function makeAcceptance(
   const by = github.comment?.author ?? actor ?? (await (await connection.board)?.readAuthor());
   const commit = head ?? target.commit ?? tasks[0]?.script.commit ?? '';
   return { by: toVisibleLine(by ?? 'unknown'), reason: toVisibleLine(flags.accept), commit };
+}
+
+/**
+ * Takes an acceptance out of the comment again: GitHub did not take the status. That it did not decides the exit code.
+ *
+ * @param place writes the comment without it
+ */
+export async function retract(
+  board: Promise<CommentBoard> | undefined,
+  { voice }: Session,
+  place: (listed: readonly PullRequestComment[]) => Promise<unknown>,
+): Promise<void> {
+  const placed = await settle((async () => place((await (await board)?.listComments()) ?? []))());
+  if ('failure' in placed)
+    voice.warn(`the comment still says that the commit is accepted: ${placed.failure.message}`);
 }
 
 /** What `--accept` says where the settings name no commit status. */

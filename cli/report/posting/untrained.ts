@@ -1,12 +1,19 @@
 import { formatMarker, type PullRequestComment, placeComment } from '../../github/comments.ts';
 import { formatRunUrl } from '../../github/event.ts';
 import { writeOutputs } from '../../github/runner-files.ts';
-import { EXIT_CODES, type ExitCode, failUsage, type Settled, takeSettled } from '../../shell/failure.ts';
+import {
+  EXIT_CODES,
+  type ExitCode,
+  failUsage,
+  type Settled,
+  settle,
+  takeSettled,
+} from '../../shell/failure.ts';
 import { writeHeading, writeLine } from '../../text/markdown.ts';
 import { joinPhrases, link, phrase, words } from '../../text/phrase.ts';
 import { readBaseSettings } from '../sources.ts';
 import { composeAcceptance } from '../words/lead.ts';
-import { type AcceptanceQuestion, failWithoutStatus } from './accept.ts';
+import { type Acceptance, type AcceptanceQuestion, failWithoutStatus, retract } from './accept.ts';
 import { nameComment } from './comment-key.ts';
 import { publishStatus, readStatus } from './status.ts';
 
@@ -24,31 +31,37 @@ export async function publishAcceptance(
   const runUrl = formatRunUrl({ ...options.github, repository: options.target.repository });
   const run = runUrl === undefined ? [] : phrase`Accepted in this ${link(runUrl, 'workflow run')}.`;
   const why = words('This pull request has no task in ClearML, so there is nothing to report.');
-  const body = [
-    writeHeading(3, words('Accepted without a training')),
-    writeLine(composeAcceptance(stated.accepted, undefined)),
-    writeLine(joinPhrases([why, run], ' ')),
-  ].join('\n\n');
+  const write = (accepted: Acceptance | undefined) =>
+    [
+      writeHeading(3, words(accepted === undefined ? 'No training' : 'Accepted without a training')),
+      ...(accepted === undefined ? [] : [writeLine(composeAcceptance(accepted, undefined))]),
+      writeLine(joinPhrases([why, accepted === undefined ? [] : run], ' ')),
+    ].join('\n\n');
   if (options.flags.dryRun === true) {
-    session.voice.result(session.redact(body));
+    session.voice.result(session.redact(write(stated.accepted)));
     return EXIT_CODES.done;
   }
   const board = await connection.board;
   if (existing === undefined || board === undefined)
     throw new Error('there is no pull request to comment on');
+  const place = (listed: readonly PullRequestComment[], accepted: Acceptance | undefined) =>
+    placeComment(board, {
+      identity: name,
+      text: Promise.resolve(session.redact(`${formatMarker(name.key)}\n${write(accepted)}\n`)),
+      draft: undefined,
+      existing: listed,
+      clock: session.clock,
+      giveUpAtMs: connection.wires.postUntilMs,
+      signal: connection.wires.signal,
+    });
   const comments = takeSettled(existing);
-  const { comment } = await placeComment(board, {
-    identity: name,
-    text: Promise.resolve(session.redact(`${formatMarker(name.key)}\n${body}\n`)),
-    draft: undefined,
-    existing: comments,
-    clock: session.clock,
-    giveUpAtMs: connection.wires.postUntilMs,
-    signal: connection.wires.signal,
-  });
+  const { comment } = await place(comments, stated.accepted);
   await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
   session.voice.result(comment.url);
-  await publishStatus(undefined, stated, { ...question, commentUrl: comment.url, identity: name, comments });
+  const where = { ...question, commentUrl: comment.url, identity: name, comments };
+  const written = await settle(publishStatus(undefined, stated, where));
+  if ('failure' in written) await retract(connection.board, session, (listed) => place(listed, undefined));
+  takeSettled(written);
   return EXIT_CODES.done;
 }
 
