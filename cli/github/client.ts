@@ -47,11 +47,13 @@ export interface CommitComparison {
 }
 
 /** One repository on GitHub, read and written with one token. */
-interface GithubClient extends CodeHost {
+export interface GithubClient extends CodeHost {
   /** What GitHub tells of the repository and of the token. */
   readAccess(): Promise<RepositoryAccess>;
   /** @throws Failure (usage) where the repository with the pull request's code was deleted */
   locateHead(pullRequest: number): Promise<CodeLocation>;
+  /** The merged pull requests that brought a commit into a branch of this repository, newest first. */
+  findMergedPulls(commit: string, branch: string): Promise<readonly number[]>;
   openBoard(pullRequest: number): CommentBoard;
   openStatuses(context: string): StatusBoard;
 }
@@ -85,6 +87,14 @@ const PullSchema = v.object({
   }),
   base: v.object({ ref: v.string() }),
 });
+
+const PullsSchema = v.array(
+  v.object({
+    number: v.number(),
+    merged_at: v.nullish(v.string()),
+    base: v.object({ ref: v.string(), repo: v.nullish(v.object({ full_name: v.string() })) }),
+  }),
+);
 
 const RepositorySchema = v.object({
   private: v.boolean(),
@@ -122,6 +132,22 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
       const { sha: commit, ref: branch, repo: source } = (await readPull(octokit, place, number)).head;
       if (!source) throw failDeletedHead();
       return { cloneUrl: source.clone_url, branch, commit };
+    },
+    async findMergedPulls(commit, branch) {
+      const query = { ...place, commit_sha: commit, per_page: PAGE_SIZE };
+      const subject = `the pull requests of commit ${commit}`;
+      const found = await unlessUnknown(() =>
+        ask(octokit.repos.listPullRequestsAssociatedWithCommit(query), PullsSchema, subject),
+      );
+      return (found?.data ?? [])
+        .filter(
+          ({ merged_at: mergedAt, base }) =>
+            typeof mergedAt === 'string' &&
+            base.ref === branch &&
+            (base.repo?.full_name ?? repository).toLowerCase() === repository.toLowerCase(),
+        )
+        .map(({ number }) => number)
+        .sort((a, b) => b - a);
     },
     openBoard: (pullRequest) => openBoard({ octokit, ...place, pullRequest, token, commentAuthor }),
     openStatuses: (context) => openStatuses({ octokit, ...place, token }, context, options),

@@ -30,7 +30,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const { taskIds } = options.sources;
   const endings: Settled<ExitCode>[] = [];
   try {
-    const groups = taskIds.length > 0 ? [taskIds] : await findNewest(options, connection);
+    const groups = taskIds.length > 0 ? [taskIds] : await findGroups(options, connection);
     for (const ids of groups) {
       const own = { ...options, sources: { ...options.sources, taskIds: ids } };
       const work = report(own, { connection, session, ownTemplates });
@@ -41,6 +41,14 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   }
   const exitCodes = endings.map(takeSettled).filter((exitCode) => exitCode !== EXIT_CODES.done);
   return exitCodes.sort((one, other) => one - other)[0] ?? EXIT_CODES.done;
+}
+
+/** The tasks to report where none are named. */
+async function findGroups(options: Options, connection: Connection): Promise<string[][]> {
+  const pushed = options.flags.promote === true ? options.github.push : undefined;
+  if (pushed === undefined) return findNewest(options, connection);
+  const { findPushedTasks } = await import('./promotion/find-tasks.ts');
+  return [await findPushedTasks(pushed, options, connection)];
 }
 
 /**

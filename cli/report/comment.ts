@@ -19,6 +19,8 @@ import { failGone, findGoneComments, type Gone, renderGone } from './posting/gon
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
 import { endPendingStatus, publishStatus } from './posting/status.ts';
+import { carryLine } from './promotion/comment-line.ts';
+import { publishPromotion } from './promotion/publish.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import { completeSources, type ReportSources } from './sources.ts';
@@ -77,8 +79,9 @@ export async function publishReport(
     });
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
-  const { report, text, exitCode } = await written;
-  warnOfBranches(report, session);
+  const { report: judged, text, exitCode } = await written;
+  warnOfBranches(judged, session);
+  let report = judged;
 
   // With thousands of metrics the document has several MB.
   const tell = (short: string) => {
@@ -86,8 +89,18 @@ export async function publishReport(
     else if (short !== '') session.voice.result(short);
     if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
   };
+  const promote = async () => {
+    if (options.flags.promote !== true) return undefined;
+    const pushed = options.github.push;
+    const done = await settle(publishPromotion(judged, gathered, { ...publication, pushed, name }));
+    if ('failure' in done) return done.failure;
+    report = { ...judged, promotion: done.value.promotion };
+    return done.value.problem;
+  };
   if (options.flags.dryRun === true) {
+    const problem = await promote();
     tell(text);
+    if (problem !== undefined) throw problem;
     if (gathered.failure !== undefined) throw gathered.failure;
     return exitCode;
   }
@@ -102,6 +115,7 @@ export async function publishReport(
   // What GitHub did not answer it would not answer now either.
   const isLost = placed?.status === 'rejected' && !isRefused(placed.reason);
   const stated = isLost ? undefined : await settle(publishStatus(report, question));
+  const problem = await promote();
   const outputs = composeOutputs(report);
   if (placed?.status === 'rejected') {
     // Later steps get the verdict even without the comment.
@@ -109,6 +123,7 @@ export async function publishReport(
     if (isSummed && session.env.GITHUB_STEP_SUMMARY !== undefined)
       session.voice.say('The report is in the job summary');
     if (stated !== undefined && 'failure' in stated) session.voice.say(stated.failure.message);
+    if (problem !== undefined) session.voice.say(problem.message);
     throw placed.reason;
   }
   if (placed !== undefined) tellPlacement(placed.value, publication);
@@ -116,6 +131,7 @@ export async function publishReport(
   await writeOutputs(session, { ...posted, ...outputs });
   tell(comment?.url ?? '');
   if (stated !== undefined) takeSettled(stated);
+  if (problem !== undefined) throw problem;
   return exitCode;
 }
 
@@ -222,7 +238,7 @@ function writeReport(
   return {
     report,
     text: session.redact(text),
-    exitCode: gate !== undefined && flags.gate ? gate.exitCode : EXIT_CODES.done,
+    exitCode: gate !== undefined && flags.gate && flags.promote !== true ? gate.exitCode : EXIT_CODES.done,
   };
 }
 
@@ -242,6 +258,7 @@ async function placeReport(
       options.config.comment === 'recreate'
         ? async (body) => isNews(body, findForce((await written).report), session.redact)
         : undefined,
+    carry: carryLine,
     existing,
     clock: session.clock,
     giveUpAtMs: connection.postUntilMs,

@@ -1,5 +1,5 @@
 import { type ClearmlClient, createClearmlClient } from '../clearml/client.ts';
-import { type CodeHost, createGithubClient } from '../github/client.ts';
+import { type CodeHost, createGithubClient, type GithubClient } from '../github/client.ts';
 import type { CommentBoard } from '../github/comments.ts';
 import type { GithubRun } from '../github/event.ts';
 import type { StatusBoard } from '../github/statuses.ts';
@@ -19,6 +19,8 @@ const POST_MS = 47_000;
 export interface Connection {
   readonly servers: SourceServers;
   readonly clearml: ClearmlClient;
+  /** GitHub as it is now, also after a push; undefined without a token or a repository. */
+  readonly host: Promise<GithubClient> | undefined;
   /** The pull request's comments; undefined if nothing is posted. */
   readonly board: Promise<CommentBoard> | undefined;
   /** Opens the statuses of a context, for the job's own token. */
@@ -76,7 +78,9 @@ export function connect({ access, flags, github, target }: Options, session: Ses
       signal,
     });
   const client =
-    token === undefined || repository === undefined || (isDry && pullRequest === undefined)
+    token === undefined ||
+    repository === undefined ||
+    (isDry && pullRequest === undefined && flags.promote !== true)
       ? undefined
       : openClient(repository, token);
   return {
@@ -85,6 +89,7 @@ export function connect({ access, flags, github, target }: Options, session: Ses
       github: client?.then((host) => readAsOfMerge(host, github, pullRequest !== undefined)),
     },
     clearml,
+    host: client,
     board:
       isDry || pullRequest === undefined
         ? undefined

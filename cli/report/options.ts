@@ -37,6 +37,7 @@ interface Flags {
   readonly status?: string;
   readonly gate: boolean;
   readonly summary: boolean;
+  readonly promote?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly config?: string;
@@ -95,6 +96,10 @@ export function createCommand(): Command {
       'what to compare with (default: the pull request’s base branch)',
     )
     .option('--no-gate', 'judge the metrics, but never fail: exit 0')
+    .option(
+      '--promote',
+      'move the tag of the setting `promote` to the pushed commit’s model, if the gate finds it no worse; by hand, to the task’s',
+    )
     .optionsGroup('Output and settings:')
     .option('--no-summary', 'write no job summary, for a step that a later one reports again')
     .option('--dry-run', 'print the comment; post nothing, and write no outputs and no summary')
@@ -138,9 +143,11 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value), settings),
     () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
     () => takeSettled(settings),
+    () => checkPromote(flags, env),
   );
   const target = readTarget(flags, github, env);
-  if (target.pullRequest === undefined && taskIds.length === 0) {
+  const isPushed = flags.promote === true && github.push !== undefined;
+  if (target.pullRequest === undefined && taskIds.length === 0 && !isPushed) {
     throw failUsage(
       'neither a task nor a pull request is given',
       'Give the ids that launch-training-task prints (its output task-ids), or set PR_NUMBER to report the newest tasks of that pull request.',
@@ -169,6 +176,21 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
           : locateConfigFile(cwd, flags.config),
     },
   };
+}
+
+/**
+ * A pull request's run must not promote its own model before the merge.
+ *
+ * @throws Failure (usage)
+ */
+function checkPromote({ promote }: Flags, env: Environment): void {
+  const { GITHUB_EVENT_NAME: event = '', GITHUB_REF: ref = '' } = env;
+  const isOfTag = event === 'push' && !ref.startsWith('refs/heads/');
+  if (promote !== true || !(isOfTag || /^(?:pull_request|merge_group)/.test(event))) return;
+  throw failUsage(
+    `--promote does not go with the event ${event}${isOfTag ? ' of a tag' : ''}`,
+    'A model is promoted after the merge: on a push to the base branch, or by hand with the task’s id.',
+  );
 }
 
 function readTarget(flags: Flags, github: GithubRun, env: Environment): Target {
@@ -210,7 +232,9 @@ function checkTarget(
     () => {
       const hasToken = readGithubToken(env) !== undefined;
       const missing: string[] = [];
-      if (!hasToken) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
+      // By hand nothing of GitHub's is needed.
+      const isByHand = flags.promote === true && env.GITHUB_EVENT_NAME !== 'push' && !isPullRequestNamed;
+      if (!hasToken && !isByHand) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
       if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)
         missing.push('GITHUB_REPOSITORY is not set (or give --repo)');
       if (flags.pr === undefined && !isPullRequestNamed && !isAskedWithout(flags, env, settings))
@@ -222,8 +246,13 @@ function checkTarget(
   );
 }
 
-/** Whether there is something to write without a pull request: a commit status, or the summary of a run that never has one. */
-function isAskedWithout({ status, summary }: Flags, env: Environment, settings: Settled<Config>): boolean {
+/** Whether there is something to do without a pull request: a promotion, a commit status, or the summary of a run that never has one. */
+function isAskedWithout(
+  { status, summary, promote }: Flags,
+  env: Environment,
+  settings: Settled<Config>,
+): boolean {
+  if (promote === true) return true;
   const isSummed = summary && env.GITHUB_STEP_SUMMARY !== undefined;
   return (
     (status ?? ('value' in settings ? settings.value.status : undefined)) !== undefined ||

@@ -41,6 +41,7 @@ import {
 import { countReportsPerPoint } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
+import type { Promotion } from './promotion/promote.ts';
 import type { ReportFamily } from './ranking/families.ts';
 import type { Tally } from './ranking/tally.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
@@ -97,6 +98,8 @@ export interface Report {
   readonly overwritten: ReportOverwritten | null;
   /** What ClearML did not answer in time: `curves`, or `details` (log, queue, tables). */
   readonly unread: ReportSources['unread'];
+  /** What became of `--promote`; null without it, or where a service failed. */
+  readonly promotion: Promotion | null;
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
   /** When the report was made. */
@@ -317,6 +320,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     noMetrics: describeSilence(tasks),
     overwritten: describeOverwritten(sources),
     unread: sources.unread,
+    promotion: null,
     runUrl:
       formatRunUrl({
         runId,
