@@ -1,15 +1,22 @@
 import { describe, expect, test } from '@jest/globals';
+import { main } from '../create-stats-comment.ts';
 import { startFaultProxy } from '../dev/fault-proxy.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
+import { runProgramHere } from '../dev/program-run.ts';
 import {
   clearml,
   commits,
+  directory,
   driver,
   GATED,
+  github,
   hashOwn,
   lastModelOf,
+  mark,
   NEITHER,
   PREVIOUS,
   PRODUCTION,
+  prepare,
   promote,
   readOutput,
   replaceGithub,
@@ -302,15 +309,10 @@ describe('interrupted', () => {
   test('at any request there is a production model, and the next run of the step finishes it', async () => {
     let cells = 0;
     for (let at = 0; ; at += 1) {
-      await replaceGithub();
       const runtime = { ci_pipeline: await hashOwn(`train ${at}`) };
-      const [oldest, old, task] = [
-        await train(first, { runtime }),
-        await train(second, { runtime }),
-        await train(third, { runtime }),
-      ];
-      await promote(first, [oldest]);
-      await promote(second, [old]);
+      const oldest = await mark(await train(first, { runtime }), 'production-previous');
+      const old = await mark(await train(second, { runtime }));
+      const task = await train(third, { runtime });
       // Refused from there on, as good as killed.
       const proxy = await startFaultProxy(clearml.apiHost, (_, index) =>
         index < at ? undefined : { kind: 'answer', status: 403, body: '{}' },
@@ -354,7 +356,7 @@ describe('two pushes at once', () => {
       const tasks = new Map<string, string>();
       for (const commit of [first, second, third]) tasks.set(commit, await train(commit, { runtime }));
       const all = [...tasks.values()];
-      await promote(first, [tasks.get(first) ?? '']);
+      await mark(tasks.get(first) ?? '');
       let goOn: () => void = () => undefined;
       const until = new Promise<void>((resolve) => {
         goOn = resolve;
@@ -389,5 +391,94 @@ describe('two pushes at once', () => {
         others: false,
       });
     }
+  });
+});
+
+describe('the merged pull request’s comment', () => {
+  const bodyOf = () => github.comments(7).at(-1)?.body ?? '';
+  const linesOf = (body: string) => body.split('\n').filter((line) => /romoted/.test(line));
+
+  /** Reports a pull request's task as its own run does, and merges it. */
+  async function report(task: string): Promise<void> {
+    const { GITHUB_OUTPUT: _, GITHUB_STEP_SUMMARY: __, ...env } = prepare(undefined);
+    const args = [task, '--config', 'settings.yml', '--no-gate'];
+    const world = { args, env: { ...env, PR_NUMBER: '7' }, cwd: directory, clock: createPatientClock() };
+    expect(await runProgramHere(main, world)).toMatchObject({ exitCode: 0 });
+  }
+
+  test('gets one line about it, and nothing else of it changes', async () => {
+    const task = await train(second, { event: 'pull_request' });
+    await report(task);
+    const before = bodyOf();
+    github.mergePull(7, second);
+    const run = await promote(second, [task], { env: { GITHUB_RUN_ID: '99' } });
+    expect(run.stderr).toContain('Told it in the comment on pull request 7');
+    const [line = '', ...more] = linesOf(bodyOf());
+    expect(more).toEqual([]);
+    expect(line).toContain(`of task [\`${task}\`]`);
+    expect(line).toContain('actions/runs/99)');
+    expect(bodyOf().replace(`<!-- clearml-ci-cd promotion -->\n${line}\n\n`, '')).toBe(before);
+
+    await promote(second, [task]);
+    expect(linesOf(bodyOf())).toHaveLength(1);
+    // The job of the closed pull request reports at about the same time.
+    await report(task);
+    expect(linesOf(bodyOf())).toHaveLength(1);
+    expect(github.comments(7)).toHaveLength(1);
+  });
+
+  test('says why nothing moved, in place of what was said before', async () => {
+    const task = await train(second, { event: 'pull_request', accuracy: 0.1 });
+    await report(task);
+    github.mergePull(7, second);
+    await promote(second, [task]);
+    expect(linesOf(bodyOf())[0]).toMatch(/^\*\*Promoted\.\*\*/);
+    const better = await mark(await train(first));
+    await promote(second, [task]);
+    expect(linesOf(bodyOf())).toEqual([
+      expect.stringMatching(/^\*\*Not promoted\.\*\* The gate finds it worse/),
+    ]);
+    expect(linesOf(bodyOf())[0]).toContain(better);
+  });
+
+  test('of another pipeline, of somebody else, or where none was merged, is left alone', async () => {
+    const task = await train(second, { event: 'pull_request' });
+    await report(task);
+    const marker = bodyOf().split('\n')[0];
+    const before = bodyOf();
+    const run = await promote(second, [task]);
+    expect(run).toMatchObject({ exitCode: 0, promoted: 'true' });
+    expect(run.stderr).toContain('No comment of ours');
+    expect(bodyOf()).toBe(before);
+    await replaceGithub({ comments: [{ pull: 7, author: 'mallory', body: `${marker}\nmine` }] });
+    github.mergePull(7, second);
+    await promote(second, [task]);
+    expect(bodyOf()).toBe(`${marker}\nmine`);
+  });
+
+  test('without the permission is exit 8, and the model is promoted all the same', async () => {
+    const task = await train(second);
+    await report(task);
+    const [marker] = bodyOf().split('\n');
+    await replaceGithub({
+      comments: [{ pull: 7, author: 'github-actions[bot]', body: `${marker}\nours` }],
+      permissions: { contents: 'read' },
+    });
+    github.mergePull(7, second);
+    const run = await promote(second, [task]);
+    expect(run).toMatchObject({ exitCode: 8, promoted: 'true' });
+    expect(run.stderr).toContain('pull-requests: write');
+    expect(await tagsOf(task)).toEqual(PRODUCTION);
+  });
+
+  test('holds no Markdown of the tag’s', async () => {
+    const task = await train(second);
+    const settings = GATED;
+    const setting = '{ tag: "<img src=x> @team | `b`" }';
+    await report(task);
+    github.mergePull(7, second);
+    expect(await promote(second, [task], { settings, setting })).toMatchObject({ promoted: 'true' });
+    const [line = ''] = linesOf(bodyOf());
+    expect(line.replaceAll(/(`+) ?(?:(?!\1).)*? ?\1(?!`)/g, '')).not.toMatch(/[<|]|@team/);
   });
 });

@@ -123,6 +123,13 @@ export async function tagsOf(task: string) {
   return [(await driver.getTask(task)).tags.filter(isOurs), model.tags.filter(isOurs)];
 }
 
+/** Marks a task and its last model as a promotion leaves them. */
+export async function mark(task: string, tag = 'production'): Promise<string> {
+  await driver.call('tasks.update_tags', { ids: [task], add_tags: [tag] });
+  await driver.call('models.update_tags', { ids: [await lastModelOf(task)], add_tags: [tag] });
+  return task;
+}
+
 export const PRODUCTION = [['production'], ['production']];
 export const PREVIOUS = [['production-previous'], ['production-previous']];
 export const NEITHER = [[], []];
