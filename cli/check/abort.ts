@@ -18,6 +18,7 @@ import {
   takeSettled,
 } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
+import { parseCommentCommand } from '../text/comment-command.ts';
 import type { Ending } from '../training/ending.ts';
 import { resolveNames } from '../training/names.ts';
 import {
@@ -220,11 +221,12 @@ async function resolvePipeline(
 
 /**
  * Whether the run that trains a pull request was cancelled. It ends only what it has launched: another run of the same pull
- * request may go on, as one by hand. A closed pull request, a comment or a person ends all, and so does an event that does
- * not say what happened.
+ * request may go on, as one by hand. A closed pull request, the comment `/abort` or a person ends all, and so does an event
+ * that does not say what happened.
  */
-function isCancelledRun({ closedBase, eventName, action }: GithubRun, { env }: Session): boolean {
-  if (!isActions(env) || closedBase !== undefined || eventName === 'issue_comment') return false;
+function isCancelledRun({ closedBase, comment, eventName, action }: GithubRun, { env }: Session): boolean {
+  if (!isActions(env) || closedBase !== undefined) return false;
+  if (eventName === 'issue_comment') return parseCommentCommand(comment?.body ?? '')?.name === 'train';
   return action !== undefined || eventName === 'workflow_dispatch';
 }
 

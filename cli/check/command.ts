@@ -9,7 +9,7 @@ import type { Retry } from '../shell/retry.ts';
 import type { World } from '../shell/world.ts';
 import { readTaskIds, requireTaskIds } from '../training/task-ids.ts';
 import { createLiveConsole } from './live-console.ts';
-import { type CheckFlags, rejectIdleOptions, resolveCheckOptions } from './options.ts';
+import { type CheckFlags, listIdleForDetach, rejectIdleOptions, resolveCheckOptions } from './options.ts';
 import { createPatience } from './outage.ts';
 import { createWatchServer } from './server.ts';
 import { beginWatch } from './watch.ts';
@@ -63,6 +63,16 @@ export function createCommand(): Command {
     )
     .option('--logs', 'the same as --log all')
     .option('--no-logs', 'the same as --log none')
+    .optionsGroup('Nobody waits:')
+    .option(
+      '--detach',
+      'one look: prints the status and exits 0, as the collecting workflow reports (default: the setting detach, in Actions only)',
+    )
+    .option('--no-detach', 'wait, whatever the setting and the launch say')
+    .option(
+      '--due',
+      "one look at all of the repository's trainings that nobody waits for: ends those past their time-outs, prints what is to be reported",
+    )
     .optionsGroup('Abort:')
     .option(
       '--abort',
@@ -75,24 +85,27 @@ export function createCommand(): Command {
     .option('--config <file>', 'settings file (default: .github/clearml-ci.yml)')
     .version(readPackageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
-    .addHelpText('after', () =>
-      formatHelpEnd('check-task-running', {
-        examples: [
-          '0123456789abcdef0123456789abcdef',
-          '"$TASK_IDS" --timeout 2h --queue-timeout 1h',
-          '"$TASK_ID" --log none --json',
-          '--abort "$TASK_ID"',
-        ],
-        variables: ['NO_COLOR'],
-        exitCodes: {
-          0: 'every task is completed or published',
-          3: 'a task failed, or the server stopped it because its worker was lost',
-          4: 'a task was stopped, aborted, closed, dequeued or reset by someone',
-          7: 'a task never started: queue time-out',
-          124: 'a task ran into its time-out',
-        },
-      }),
-    );
+    .addHelpText('after', formatEnd);
+}
+
+function formatEnd(): string {
+  return formatHelpEnd('check-task-running', {
+    examples: [
+      '0123456789abcdef0123456789abcdef',
+      '"$TASK_IDS" --timeout 2h --queue-timeout 1h',
+      '"$TASK_ID" --log none --json',
+      '--abort "$TASK_ID"',
+      '--due',
+    ],
+    variables: ['NO_COLOR'],
+    exitCodes: {
+      0: 'every task is completed or published',
+      3: 'a task failed, or the server stopped it because its worker was lost',
+      4: 'a task was stopped, aborted, closed, dequeued or reset by someone',
+      7: 'a task never started: queue time-out',
+      124: 'a task ran into its time-out',
+    },
+  });
 }
 
 /** An option that takes one of these words. Set to nothing, as by an empty variable, it counts as left out. */
@@ -105,13 +118,17 @@ function createChoice(flags: string, description: string, choices: readonly stri
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const flags = readFlags<CheckFlags>(command);
   const ids = readTaskIds(command.args);
-  if (flags.abort !== true) requireTaskIds(ids);
+  if (flags.abort !== true && flags.due !== true) requireTaskIds(ids);
   rejectIdleOptions(flags, ids);
+  if (flags.due === true) return (await loadDue()).collectDue(flags, session);
   if (flags.abort !== true) return beginToWait(ids, flags, session);
   // A wait needs neither git nor the event.
   const { abort } = await import('./abort.ts');
   return abort(ids, flags, session);
 }
+
+/** Few waits need it. */
+const loadDue = () => import('./due.ts');
 
 async function beginToWait(ids: readonly string[], flags: CheckFlags, session: Session): Promise<ExitCode> {
   const { env, cwd, clock, random, interruption: signal } = session;
@@ -121,6 +138,10 @@ async function beginToWait(ids: readonly string[], flags: CheckFlags, session: S
     () => resolveCheckOptions(flags, 'value' in settings ? settings.value : {}),
     () => takeSettled(settings),
   );
+  const config = takeSettled(settings);
+  const askBase = async () => (await loadDue()).isDetachedByBase(flags, config, session);
+  const idle = flags.detach === true ? listIdleForDetach(flags) : [];
+  if (idle.length > 0) session.voice.say(`ignoring ${idle.join(', ')}: --detach does not wait`);
   return useClearml(access, session, async (reach) => {
     const out = createLiveConsole(session, ids.length);
     const patience = createPatience({
@@ -136,7 +157,7 @@ async function beginToWait(ids: readonly string[], flags: CheckFlags, session: S
     const watch = beginWatch(ids, options, { server, patience, clock, random, signal });
     // Loaded while the first answer is under way.
     const { waitForTasks } = await import('./wait.ts');
-    return waitForTasks(watch, { flags, options, reach, client, out, session });
+    return waitForTasks(watch, { flags, options, config, askBase, reach, client, out, session });
   });
 }
 

@@ -27,7 +27,7 @@ const FRESH_LOOK_TIMEOUT_MS = 3000;
 /** The last look at the tasks has the rest of the time, and at least this. */
 const LAST_LOOK_TIMEOUT_MS = 500;
 /** For tasks that timed out: there is no hurry. */
-const END_TIMEOUT_MS = 2 * 60_000;
+export const END_TIMEOUT_MS = 2 * 60_000;
 const END_REQUEST_TIMEOUT_MS = 3000;
 /** The least time that a request gets, however late it is. */
 const SHORTEST_ATTEMPT_MS = 1000;
@@ -213,10 +213,11 @@ function explainLeaving({ origin }: WatchedTask, runId: string | undefined): str
     : 'somebody else launched it';
 }
 
-function tellEnding(
+/** Says what came of an attempt to end tasks. */
+export function tellEnding(
   { ended, unconfirmed, children, clones, left, lastError }: EndingReport,
   lives: readonly TaskLife[],
-  { out, urlOf }: EndingTools,
+  { out, urlOf }: { readonly out: Pick<LiveConsole, 'say' | 'warn'> } & Pick<EndingTools, 'urlOf'>,
 ): void {
   const error = lastError === undefined ? '' : ` (${lastError.message})`;
   for (const id of ended) out.say(`Task ${id}${children.includes(id) ? ', a step of it,' : ''} has ended`);

@@ -22,8 +22,8 @@ const RACE_PAUSE_MS = 1000;
 
 export interface RetryTools {
   readonly client: ClearmlClient;
-  readonly watch: Watch;
-  readonly out: LiveConsole;
+  readonly watch: Pick<Watch, 'ports'>;
+  readonly out: Pick<LiveConsole, 'say' | 'warn'>;
   readonly options: { readonly retries: number };
 }
 
@@ -33,6 +33,11 @@ interface Loss {
   readonly task: WatchedTask;
   readonly used: number;
   readonly queue: QueueState;
+}
+
+/** A task that the server stopped at once was stopped by somebody, whatever its console says. */
+export function isLost({ task }: TaskLife, { kind }: Cause): boolean {
+  return kind === 'worker-lost' && !/^Stopped by /.test(task?.statusMessage ?? '');
 }
 
 /**

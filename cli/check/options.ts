@@ -1,6 +1,7 @@
 import type { Config } from '../shell/config.ts';
 import { checkAll, failUsage } from '../shell/failure.ts';
 import { parseDurationMs } from '../text/duration.ts';
+import { resolveLimits } from '../training/limits.ts';
 
 /** The options of `check-task-running`, as they were given. */
 export interface CheckFlags {
@@ -14,6 +15,8 @@ export interface CheckFlags {
   readonly logs?: boolean;
   readonly outageTimeout?: string;
   readonly abort?: boolean;
+  readonly detach?: boolean;
+  readonly due?: boolean;
   readonly project?: string;
   readonly taskName?: string;
   readonly json?: boolean;
@@ -42,8 +45,6 @@ export interface CheckOptions {
   readonly metrics: readonly string[];
 }
 
-const DEFAULT_TIMEOUT_MS = 60 * 60_000;
-const DEFAULT_QUEUE_TIMEOUT_MS = 30 * 60_000;
 const DEFAULT_OUTAGE_TIMEOUT_MS = 10 * 60_000;
 const MIN_POLL_INTERVAL_MS = 100;
 
@@ -56,15 +57,16 @@ export function resolveCheckOptions(flags: CheckFlags, config: Config): CheckOpt
     () => readDurationMs('--outage-timeout', flags.outageTimeout),
     () => chooseLog(flags),
   );
+  const limits = resolveLimits(config);
   return {
-    timeoutMs: timeoutMs ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
-    queueTimeoutMs: queueTimeoutMs ?? config['queue-timeout'] ?? DEFAULT_QUEUE_TIMEOUT_MS,
+    timeoutMs: timeoutMs ?? limits.timeoutMs,
+    queueTimeoutMs: queueTimeoutMs ?? limits.queueTimeoutMs,
     pollIntervalMs,
     outageTimeoutMs: outageTimeoutMs ?? DEFAULT_OUTAGE_TIMEOUT_MS,
     onTimeout: flags.onTimeout ?? 'abort',
     onInterrupt: flags.onInterrupt,
     log: log ?? 'training',
-    retries: config.retries ?? 0,
+    retries: limits.retries,
     metrics: (config.metrics ?? []).map(({ metric }) => metric),
   };
 }
@@ -101,7 +103,7 @@ function readDurationMs(option: string, text: string | undefined): number | unde
 
 /** The options that say how to wait, as far as they were given: `--abort` does not wait. */
 export function listWaitingOptions(flags: CheckFlags): string[] {
-  return Object.entries({
+  return listGiven({
     '--timeout': flags.timeout,
     '--queue-timeout': flags.queueTimeout,
     '--poll-interval': flags.pollInterval,
@@ -111,11 +113,40 @@ export function listWaitingOptions(flags: CheckFlags): string[] {
     '--on-change': flags.onChange,
     '--log': flags.log,
     [flags.logs === false ? '--no-logs' : '--logs']: flags.logs,
-  }).flatMap(([option, value]) => (value === undefined ? [] : [option]));
+  });
+}
+
+/** The same for `--due`, which takes one look, and reads no settings. */
+export function listIdleForDue(flags: CheckFlags): string[] {
+  const isIdle = (option: string) => option !== '--outage-timeout';
+  return [...listWaitingOptions(flags).filter(isIdle), ...listGiven({ '--config': flags.config })];
+}
+
+/** The same for `--detach`, which reports what has ended by its first look. */
+export function listIdleForDetach(flags: CheckFlags): string[] {
+  const isIdle = (option: string) => !/^--(?:outage-timeout|(?:no-)?logs?)$/.test(option);
+  return listWaitingOptions(flags).filter(isIdle);
+}
+
+function listGiven(options: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(options).flatMap(([option, value]) => (value === undefined ? [] : [option]));
 }
 
 /** @throws Failure (usage) where an option would have no effect */
 export function rejectIdleOptions(flags: CheckFlags, ids: readonly string[]): void {
+  const wait = flags.detach === undefined ? [] : [flags.detach ? '--detach' : '--no-detach'];
+  const [first, second] = [
+    ...wait,
+    ...(flags.abort === true ? ['--abort'] : []),
+    ...(flags.due === true ? ['--due'] : []),
+  ];
+  if (first !== undefined && second !== undefined)
+    throw failUsage(`${first} and ${second} contradict each other`, 'Give one of them.');
+  if (flags.due === true && ids.length > 0)
+    throw failUsage(
+      '--due takes no task ids',
+      'It finds all trainings of the repository that nobody waits for. Without --due the program waits for the tasks.',
+    );
   const findsTasks = flags.abort === true && ids.length === 0;
   const idle = flags.project !== undefined ? '--project' : flags.taskName !== undefined ? '--task-name' : '';
   if (idle === '' || findsTasks) return;

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import type { ClearmlClient } from '../clearml/client.ts';
+import { findDueTasks } from '../clearml/due.ts';
 import { mendDrafts } from '../clearml/enqueue.ts';
 import { readQueues } from '../clearml/queues.ts';
 import { listMetrics, PAGE_SIZE, readParams, readTasks, type TaskOf } from '../clearml/tasks.ts';
@@ -60,6 +61,15 @@ export function createWatchServer(client: ClearmlClient): WatchServer {
       return user.id;
     },
   };
+}
+
+/** The tasks of a repository that something may be due of, oldest first. */
+export async function findDue(
+  client: ClearmlClient,
+  repository: string,
+  signal: AbortSignal,
+): Promise<WatchedTask[]> {
+  return (await findDueTasks(client, repository, TASK_FIELDS, { signal })).map(toWatchedTask);
 }
 
 function toWatchedTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): WatchedTask {

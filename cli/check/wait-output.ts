@@ -12,7 +12,7 @@ import { formatAgentCommand } from '../training/task.ts';
 import { findEnding, type TaskLife } from '../training/task-life.ts';
 import type { EndingTools } from './early-end.ts';
 import { createLogFollower, createTailReader, isLongOver, type LogFollower } from './log-follower.ts';
-import { retryLost } from './lost-worker.ts';
+import { isLost, retryLost } from './lost-worker.ts';
 import { describeLimit, describeProgress, describeValues, labelTask } from './progress.ts';
 import { type CheckedTask, describeChecked, formatDetails, formatHeadline, judgeParams } from './result.ts';
 import type { Watch } from './watch.ts';
@@ -22,6 +22,8 @@ const VALUES_PAUSE_MS = 30_000;
 const LIVE_VALUES_PAUSE_MS = 5000;
 /** A page of a log may hold some MB. */
 const LOGS_AT_ONCE = 8;
+/** The logs of more tasks are shown one after the other, as they end: nobody could follow them, and each look would cost a request a task. */
+const MAX_LIVE_LOGS = 20;
 /** GitHub shows ten per step; one is kept for any other error. */
 const MAX_ANNOTATIONS = 9;
 /** Further tasks with the same warning are counted. */
@@ -109,8 +111,9 @@ function describeTask(life: TaskLife, { urlOf, causes, session }: WaitOutput): C
 }
 
 /** Whether there may be something to report of the task. */
-function isDue(life: TaskLife, { causes }: WaitOutput): boolean {
-  return life.end === undefined ? life.phase === 'running' : !causes.has(life.id);
+function isDue(life: TaskLife, { causes, watch }: WaitOutput): boolean {
+  if (life.end !== undefined) return !causes.has(life.id);
+  return life.phase === 'running' && watch.lives.length <= MAX_LIVE_LOGS;
 }
 
 /** Tasks are reported one after the other; the logs of several are requested at a time. */
@@ -195,11 +198,6 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   if (life.end === undefined) return;
   causes.set(life.id, left);
   tellOutcome(describeTask(life, output), follower, output);
-}
-
-/** A task that the server stopped at once was stopped by somebody, whatever its console says. */
-function isLost({ task }: TaskLife, { kind }: Cause): boolean {
-  return kind === 'worker-lost' && !/^Stopped by /.test(task?.statusMessage ?? '');
 }
 
 /** Enqueues the task again, if it may be. Then it has no end. */

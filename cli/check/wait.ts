@@ -1,13 +1,16 @@
 import type { ClearmlClient } from '../clearml/client.ts';
-import type { ExitCode } from '../shell/failure.ts';
+import type { Config } from '../shell/config.ts';
+import { isActions } from '../shell/environment.ts';
+import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
 import { Interruption } from '../shell/program.ts';
-import { formatTaskUrl } from '../training/task.ts';
-import type { TaskLife } from '../training/task-life.ts';
+import { listOpenDues } from '../training/due.ts';
+import { formatTaskUrl, isEnded } from '../training/task.ts';
+import { observeTask, type TaskLife, type WatchedTask } from '../training/task-life.ts';
 import { type EndingTools, endInterrupted, endOverdue, tellLeft } from './early-end.ts';
 import { createChangeCommand } from './on-change.ts';
 import type { CheckFlags } from './options.ts';
 import { describeStill, remind } from './reminder.ts';
-import { type CheckedTask, decideExitCode, tellResult } from './result.ts';
+import { type CheckedTask, decideExitCode, describeChecked, tellResult } from './result.ts';
 import { createWaitOutput, describeTasks, showProgress, tellLook } from './wait-output.ts';
 import { runWatch, type Watch } from './watch.ts';
 
@@ -17,13 +20,57 @@ export interface WaitTools extends Omit<EndingTools, 'urlOf'> {
   readonly flags: CheckFlags;
   /** Keeps trying during outages. */
   readonly client: ClearmlClient;
+  readonly config: Pick<Config, 'detach'>;
+  /** Whether the base branch's settings say that no job waits. */
+  readonly askBase: () => Promise<boolean>;
 }
 
-/** Waits until every task has ended, and reports what happens. On a signal ends what is ours. */
+/** Waits until every task has ended, and reports what happens. On a signal ends what is ours. Where no job waits: one look. */
 export async function waitForTasks(watch: Watch, tools: WaitTools): Promise<ExitCode> {
+  const look = await watch.firstLook;
+  if ('tasks' in look && (await isDetached(watch, look.tasks, tools))) {
+    tools.out.close();
+    await tellDetached(watch, look.tasks, tools);
+    return EXIT_CODES.done;
+  }
   const { tasks, exitCode } = await watchUntilEnd(watch, tools);
   await tellResult(tasks, tools.flags, tools.session);
   return exitCode;
+}
+
+/**
+ * Whether no job waits for the tasks: the flag says so, or in Actions this run's launch has noted it, or the settings do. A
+ * pull request's settings alone do not count. Once the last task has ended, this very job reports it all the same.
+ */
+async function isDetached(
+  { lives }: Watch,
+  tasks: ReadonlyMap<string, WatchedTask>,
+  { flags, config, askBase, session: { env } }: WaitTools,
+): Promise<boolean> {
+  const found = [...tasks.values()];
+  if (found.length < lives.length || found.every(({ status }) => isEnded(status))) return false;
+  if (flags.detach !== undefined || !isActions(env)) return flags.detach === true;
+  const dues = found.flatMap(({ origin }) => listOpenDues(origin));
+  if (dues.some((due) => due.isDetached && due.runId === env.GITHUB_RUN_ID)) return true;
+  return config.detach === true && (await askBase());
+}
+
+async function tellDetached(
+  { lives }: Watch,
+  seen: ReadonlyMap<string, WatchedTask>,
+  { flags, reach, client, session }: WaitTools,
+): Promise<void> {
+  const nowMs = session.clock.now();
+  const urlOf = (task: WatchedTask) => formatTaskUrl(reach.access.webHost, task, client.apiVersion);
+  const tasks = lives.flatMap((life): CheckedTask[] => {
+    const task = seen.get(life.id);
+    if (task === undefined) return [];
+    observeTask(life, task, nowMs);
+    return [describeChecked(life, urlOf(task), undefined, nowMs)];
+  });
+  for (const { id, status, url } of tasks) session.voice.say(`Task ${id}: ${status}\n  ${url}`);
+  session.voice.say('No job waits: the collecting workflow reports the end, and holds the time-outs');
+  await tellResult(tasks, flags, session);
 }
 
 async function watchUntilEnd(

@@ -1,8 +1,9 @@
 import * as v from 'valibot';
-import { type DueTo, listDues, listOpenDues, REPORTED_TAG, tagReported } from '../training/due.ts';
+import { type DueTo, keyOfDue, listDues, listOpenDues, REPORTED_TAG, tagReported } from '../training/due.ts';
 import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import { type CallOptions, type ClearmlClient, isRefusal } from './client.ts';
-import { findTasks, type TaskField, type TaskOf } from './tasks.ts';
+import { editRuntime } from './notes.ts';
+import { findTasks, readTasks, type TaskField, type TaskOf } from './tasks.ts';
 
 type RequestOptions = Omit<CallOptions, 'isRepeatable'>;
 
@@ -33,7 +34,8 @@ export async function findDueTasks<F extends TaskField>(
 }
 
 /**
- * Tags ended tasks: the final state of them was reported to these. A task of which nothing else is due is found no more.
+ * Notes on a task that is over that its final state was reported to these: a tag where it has ended. A draft, taken out of
+ * its queue, may be queued again, so the notes of what is due go. A task of which nothing else is due is found no more.
  *
  * @param task as last seen; nothing is written where it says already that it was reported
  */
@@ -44,6 +46,7 @@ export async function markReported(
   options: RequestOptions,
 ): Promise<void> {
   const { id, status, tags, runtime } = task;
+  if (status === 'created') return removeNotes(client, task, to, options);
   if (!isEnded(status)) throw new Error(`task ${id} has not ended`);
   const known = listDues(runtime).map((due) => due.to);
   const add = to.filter((one) => known.includes(one)).map(tagReported);
@@ -58,4 +61,20 @@ export async function markReported(
     // It was deleted meanwhile: nothing is due of it any more.
     if (!isRefusal(error, 'no such task')) throw error;
   }
+}
+
+async function removeNotes(
+  client: ClearmlClient,
+  { id, runtime }: Pick<TaskOf<'runtime'>, 'id' | 'runtime'>,
+  to: readonly DueTo[],
+  options: RequestOptions,
+): Promise<void> {
+  // A launch may take it just now, and note anew what is due of it.
+  const now = (await readTasks(client, [id], ['status', 'runtime'], options)).get(id);
+  if (now?.status !== 'created') return;
+  const gone = to.map(keyOfDue).filter((key) => now.runtime[key] !== undefined);
+  if (gone.some((key) => now.runtime[key] !== runtime[key])) return;
+  const left = Object.fromEntries(Object.entries(now.runtime).filter(([key]) => !gone.includes(key)));
+  const remove = [...gone, ...(listDues(left).length === 0 ? [RUNTIME_KEYS.due] : [])];
+  await editRuntime(client, id, { remove }, options);
 }

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { keyOfDue } from '../training/due.ts';
 import { isUsedByOthers } from '../training/ownership.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { chooseCode, isSameCode, keyOfUse } from '../training/uses.ts';
@@ -18,7 +19,7 @@ export interface Released {
 }
 
 /**
- * Gives up tasks that others use too: removes the pull request's note and tag. One that still waits is handed to a
+ * Gives up tasks that others use too: removes the pull request's notes and tag. One that still waits is handed to a
  * remaining user: the agent may not find our commit any more. The last one to release a task ends it.
  *
  * The tasks are read afterwards, so of two releases at the same time at least one sees that nobody uses it.
@@ -53,7 +54,7 @@ async function removeUse(
   pullRequest: number,
   signal: AbortSignal,
 ): Promise<void> {
-  await noteInRuntime(client, id, { remove: [keyOfUse(pullRequest)] }, { signal });
+  await noteInRuntime(client, id, { remove: [keyOfUse(pullRequest), keyOfDue(pullRequest)] }, { signal });
   try {
     const body = { ids: [id], remove_tags: [tagPullRequest(pullRequest)] };
     await client.call('tasks.update_tags', body, v.unknown(), { isRepeatable: true, signal });

@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { buildBundles, PROGRAM_NAMES } from './bundle.ts';
-import { locateBundle } from './program-run.ts';
+import { BUNDLES, locateBundle } from './program-run.ts';
 
 await buildBundles();
-for (const program of PROGRAM_NAMES) {
-  const file = locateBundle(program);
+for (const file of [...PROGRAM_NAMES.map((program) => locateBundle(program)), join(BUNDLES, 'index.mjs')]) {
   process.stdout.write(`${file} ${Math.round(statSync(file).size / 1024)} KiB\n`);
 }

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { build, type Plugin } from 'esbuild';
 import { stringify } from 'yaml';
 import { type ActionInput, COMMENT_INPUT, listActionInputs, TOKEN_INPUT } from '../github/action.ts';
+import { listOneActionInputs } from '../one-action.ts';
 import { OWN_FILES } from '../shell/files.ts';
 import { BUNDLES, COMMANDS, type ProgramName } from './program-run.ts';
 
@@ -33,6 +34,10 @@ const OUTPUTS: Readonly<Record<ProgramName, Readonly<Record<string, string>>>> =
     'task-ids': 'all ids, separated by blanks',
     'task-url': "the first task's page in ClearML",
     reused: 'true only if no task was created',
+    command: 'with from-comment: train, abort, accept or none',
+    'pull-request': 'with from-comment: its number',
+    commit: 'with from-comment: the commit to train or to accept',
+    reason: 'with from-comment: why it is accepted',
   },
   'check-task-running': {
     status: "the tasks' status; mixed where they differ",
@@ -49,9 +54,22 @@ const OUTPUTS: Readonly<Record<ProgramName, Readonly<Record<string, string>>>> =
   },
 };
 
+/** Of the three programs' outputs, those of the one action. */
+const ONE_ACTION_OUTPUTS = [
+  'task-ids',
+  'task-url',
+  'status',
+  'cause',
+  'comment-url',
+  'verdict',
+  'metrics',
+  'model-id',
+  'model-url',
+];
+
 /**
  * Makes each program one file, our own templates and every package included; the same again as a GitHub action in a
- * folder of its own; and beside them the licences of the packages that are in it.
+ * folder of its own; all three as one action; and beside them the licences of the packages that are in it.
  */
 export async function buildBundles(directory = BUNDLES): Promise<void> {
   mkdirSync(directory, { recursive: true });
@@ -69,6 +87,7 @@ export async function buildBundles(directory = BUNDLES): Promise<void> {
     entryPoints: [
       ...PROGRAM_NAMES.map((program) => ({ in: join(ROOT, 'cli', `${program}.ts`), out: program })),
       ...PROGRAM_NAMES.map((program) => ({ in: `action:${program}`, out: `${program}/index` })),
+      { in: 'action:all', out: 'index' },
     ],
     plugins: [actionEntries, bundledRequires, lateHttp2],
     outdir: directory,
@@ -95,11 +114,19 @@ export async function buildBundles(directory = BUNDLES): Promise<void> {
     const text = formatActionFile(program, listActionInputs(createCommand()));
     writeFileSync(join(directory, program, 'action.yml'), text);
   }
+  writeFileSync(join(directory, 'action.yml'), formatOneActionFile());
+  writeFileSync(join(directory, POST), "import './index.mjs';\n");
   const packages = listPackages(Object.keys(result.metafile.inputs));
   writeFileSync(join(directory, 'LICENSES.txt'), packages.map(readLicence).join('\n'));
 }
 
-/** `action:PROGRAM`: what a runner starts. */
+/**
+ * A file of its own, which only loads the other one, says that it is the job's end. State that `main` saves could not: a run
+ * that is cancelled while Node starts has saved none.
+ */
+const POST = 'post.mjs';
+
+/** `action:PROGRAM`: what a runner starts; `action:all`: the one action. */
 const actionEntries: Plugin = {
   name: 'action entries',
   setup({ onResolve, onLoad }) {
@@ -108,14 +135,24 @@ const actionEntries: Plugin = {
       namespace: 'action',
     }));
     onLoad({ filter: /.*/, namespace: 'action' }, ({ path }) => ({
-      contents: [
-        "import { fileURLToPath } from 'node:url';",
-        "import { runAsAction } from './github/action.ts';",
-        `import * as program from './${COMMANDS[path as ProgramName]}';`,
-        path === REPORTING
-          ? "await runAsAction(program, fileURLToPath(new URL('../create-stats-comment/index.mjs', import.meta.url)));"
-          : 'await runAsAction(program);',
-      ].join('\n'),
+      contents: (path === 'all'
+        ? [
+            "import { fileURLToPath } from 'node:url';",
+            "import { main, post } from './one-action.ts';",
+            "import { runAsProcess } from './shell/process.ts';",
+            `const isPost = process.argv[1]?.endsWith('${POST}');`,
+            'const file = fileURLToPath(import.meta.url);',
+            'await runAsProcess(async () => ({ main: (world) => isPost ? post(world) : main(world, file) }));',
+          ]
+        : [
+            "import { fileURLToPath } from 'node:url';",
+            "import { runAsAction } from './github/action.ts';",
+            `import * as program from './${COMMANDS[path as ProgramName]}';`,
+            path === REPORTING
+              ? "await runAsAction(program, fileURLToPath(new URL('../create-stats-comment/index.mjs', import.meta.url)));"
+              : 'await runAsAction(program);',
+          ]
+      ).join('\n'),
       resolveDir: join(ROOT, 'cli'),
       loader: 'ts',
     }));
@@ -152,34 +189,52 @@ const lateHttp2: Plugin = {
 
 /** The action's description for the runner. */
 export function formatActionFile(program: ProgramName, inputs: readonly ActionInput[]): string {
-  const described = Object.fromEntries(
-    inputs.map(({ name, description, isRequired }) => [name, { description, required: isRequired }]),
-  );
+  const commenting = {
+    [COMMENT_INPUT]: {
+      description: 'true: create-stats-comment, without its gate, is the command of on-change',
+      required: false,
+    },
+  };
   return stringify({
     name: `ClearML: ${program}`,
     description: DESCRIPTIONS[program],
-    inputs: {
-      ...described,
-      ...(program === REPORTING
-        ? {
-            [COMMENT_INPUT]: {
-              description: 'true: create-stats-comment, without its gate, is the command of on-change',
-              required: false,
-            },
-          }
-        : {}),
-      [TOKEN_INPUT]: {
-        description: 'token for GitHub, where GH_TOKEN is not set',
-        required: false,
-        // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of GitHub's.
-        default: '${{ github.token }}',
-      },
-    },
-    outputs: Object.fromEntries(
-      Object.entries(OUTPUTS[program]).map(([name, description]) => [name, { description }]),
-    ),
+    inputs: { ...describeInputs(inputs), ...(program === REPORTING ? commenting : {}), ...TOKEN },
+    outputs: describeOutputs(OUTPUTS[program]),
     runs: { using: 'node24', main: 'index.mjs' },
   });
+}
+
+/** The description of the one action. */
+function formatOneActionFile(): string {
+  const outputs = Object.assign({}, ...Object.values(OUTPUTS)) as Record<string, string>;
+  return stringify({
+    name: 'ClearML CI/CD',
+    description: "Trains a pull request's model on ClearML, waits for it and reports it as one comment.",
+    inputs: { ...describeInputs(listOneActionInputs()), ...TOKEN },
+    outputs: describeOutputs(
+      Object.fromEntries(ONE_ACTION_OUTPUTS.map((name) => [name, outputs[name] ?? ''])),
+    ),
+    runs: { using: 'node24', main: 'index.mjs', post: POST, 'post-if': 'cancelled()' },
+  });
+}
+
+const TOKEN = {
+  [TOKEN_INPUT]: {
+    description: 'token for GitHub, where GH_TOKEN is not set',
+    required: false,
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of GitHub's.
+    default: '${{ github.token }}',
+  },
+};
+
+function describeInputs(inputs: readonly ActionInput[]) {
+  return Object.fromEntries(
+    inputs.map(({ name, description, isRequired }) => [name, { description, required: isRequired }]),
+  );
+}
+
+function describeOutputs(outputs: Readonly<Record<string, string>>) {
+  return Object.fromEntries(Object.entries(outputs).map(([name, description]) => [name, { description }]));
 }
 
 /** The packages that files of node_modules belong to, as paths, sorted. */

@@ -86,6 +86,7 @@ const VALUES: Readonly<
   tags: { good: ['[]', '[a, b]'], bad: ['a', '[1]', '["__$all"]', '[" __$not"]', '[""]'] },
   paths: { good: ['[src/**]'], bad: ['[]', 'src'] },
   reuse: { good: ['true', 'false'], bad: ['yes', '"true"', '1'] },
+  detach: { good: ['true', 'false'], bad: ['yes', '"true"', '1'] },
   supersede: { good: ['false'], bad: ['no'] },
   seeds: {
     good: ['1', '100', '[0]', '[1, 5]', '3.0'],

@@ -9,6 +9,8 @@ import { type Contexts, evaluateText, iterate, type JobStatus } from './workflow
 export interface JavascriptAction {
   /** The file that the runner starts with Node. */
   readonly main: string;
+  /** The file that the runner starts when the job ends, and the condition for it. */
+  readonly post: { readonly file: string; readonly condition: string } | undefined;
   /** `node24` */
   readonly using: string;
   readonly root: MappingToken;
@@ -29,8 +31,13 @@ export function readJavascriptAction(directory: string): JavascriptAction {
   ) {
     throw new Error(`The action is invalid: ${errors.map((error) => error.message).join('; ') || 'no runs'}`);
   }
+  const post = runs.find('post')?.toString();
   return {
     main: join(directory, runs.find('main')?.toString() ?? ''),
+    post:
+      post === undefined
+        ? undefined
+        : { file: join(directory, post), condition: runs.find('post-if')?.toString() ?? 'always()' },
     using: runs.find('using')?.toString() ?? '',
     root: value,
   };

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -255,6 +255,41 @@ describe('cancelling', () => {
     );
     expect(stdoutOf(result)).toBe('INT\nTERM\n');
     expect([result.steps[0]?.conclusion, result.steps[0]?.exitCode]).toEqual(['cancelled', null]);
+  });
+});
+
+describe('the end of an action, `post`,', () => {
+  function makeAction(name: string, main: string, more = ''): string {
+    const action = join(directory.path, name);
+    mkdirSync(action);
+    const runs = `runs: { using: node24, main: main.mjs, post: post.mjs${more} }`;
+    writeFileSync(join(action, 'action.yml'), `name: ${name}\ndescription: one\n${runs}\n`);
+    writeFileSync(join(action, 'main.mjs'), main);
+    writeFileSync(
+      join(action, 'post.mjs'),
+      `console.log('${name} ends', process.env.STATE_key ?? 'no state');`,
+    );
+    return action;
+  }
+
+  test('runs after all steps, the last first, with what was saved, also after a failure', async () => {
+    const save =
+      "import { appendFileSync } from 'node:fs'; appendFileSync(process.env.GITHUB_STATE, 'key=kept\\n');";
+    const actions = {
+      'acme/first': makeAction('first', `${save} process.exit(1);`),
+      'acme/second': makeAction('second', '', ", post-if: 'failure()'"),
+      'acme/third': makeAction('third', '', ", post-if: 'success()'"),
+      'acme/never': makeAction('never', ''),
+    };
+    const steps = `
+- uses: acme/first@v1
+- { uses: acme/second@v1, if: always() }
+- { uses: acme/third@v1, if: always() }
+- uses: acme/never@v1
+- { run: echo last, if: always() }`;
+    const result = await run(steps, { actions });
+    expect(stdoutOf(result)).toBe('last\nsecond ends no state\nfirst ends kept\n');
+    expect(result.conclusion).toBe('failure');
   });
 });
 

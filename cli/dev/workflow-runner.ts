@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { truthy } from '@actions/expressions/result';
 import {
   convertWorkflowTemplate,
   isBasicExpression,
@@ -18,6 +19,7 @@ import { type Annotation, parseAnnotations, parseRunnerFile } from './runner-fil
 import {
   type Contexts,
   evaluateCondition,
+  evaluateExpression,
   evaluateMapping,
   evaluateText,
   iterate,
@@ -148,8 +150,8 @@ export async function readWorkflow(
 
 /**
  * Runs one job of a workflow on this machine, as GitHub's runner does: steps in order, `if:` conditions, `env:` of
- * workflow, job and step, the files GITHUB_OUTPUT, GITHUB_ENV and GITHUB_STEP_SUMMARY, outputs in the `steps` context,
- * and cancelling. What it does not know (a matrix, containers, a step's time-out, …) it refuses rather than ignores;
+ * workflow, job and step, the files GITHUB_OUTPUT, GITHUB_ENV, GITHUB_STATE and GITHUB_STEP_SUMMARY, outputs in the
+ * `steps` context, cancelling, and at the end the `post` of each JavaScript action that was started, the last one first. What it does not know (a matrix, containers, a step's time-out, …) it refuses rather than ignores;
  * `timeout-minutes`, `runs-on`, `permissions` and `concurrency` of the job are GitHub's business and are not enforced.
  */
 export async function runWorkflowJob(options: WorkflowRunOptions): Promise<WorkflowRun> {
@@ -204,6 +206,7 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
   });
 
   const runs: StepRun[] = [];
+  const posts: Array<() => Promise<StepRun | undefined>> = [];
   try {
     if (!evaluateCondition(job.if, base, status()))
       return { name: jobName.toString(), conclusion: 'success', steps: [], outputs: {} };
@@ -219,6 +222,12 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
         conclusion: stepRun.conclusion,
       };
       if (stepRun.conclusion === 'failure') state.hasFailed = true;
+    }
+    for (const runPost of posts.reverse()) {
+      const postRun = await runPost();
+      if (postRun === undefined) continue;
+      runs.push(postRun);
+      if (postRun.conclusion === 'failure') state.hasFailed = true;
     }
   } finally {
     rmSync(files, { recursive: true, force: true });
@@ -265,8 +274,22 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
       if (typeof double === 'string') {
         const javascript = readJavascriptAction(double);
         const inputEnv = makeInputEnv(javascript, inputs, contexts(), status());
+        const actionEnv = { ...stepEnv, ...inputEnv };
+        const { post } = javascript;
+        // What the action wrote to GITHUB_STATE. Its `post` runs if it was started at all, whatever became of it.
+        const saved: Record<string, string> = {};
+        if (post !== undefined) {
+          posts.push(async () => {
+            if (!truthy(evaluateExpression(post.condition, contexts(), status()))) return undefined;
+            options.onStep?.(`Post ${name}`);
+            const postEnv = { ...actionEnv, ...saved };
+            const signal = status().isCancelled ? undefined : options.cancel;
+            const postRun = await runProcess(['node', post.file], options.workspace, postEnv, signal);
+            return { ...postRun, id: `post-${step.id}`, name: `Post ${name}` };
+          });
+        }
         // The runner signals an action's own process, and there is no shell between.
-        return runProcess(['node', javascript.main], options.workspace, { ...stepEnv, ...inputEnv });
+        return runProcess(['node', javascript.main], options.workspace, actionEnv, cancel, saved);
       }
       try {
         return finish('success', { outputs: await double({ inputs, workspace: options.workspace }) });
@@ -285,25 +308,30 @@ export async function runWorkflowJob(options: WorkflowRunOptions): Promise<Workf
         : join(options.workspace, evaluateText(workingDirectory, contexts(), status()));
     const script = join(mkdtempSync(join(files, 'script-')), 'script.sh');
     writeFileSync(script, evaluateText(step.run, contexts(), status()));
-    return runProcess([...shell, script], cwd, stepEnv);
+    return runProcess([...shell, script], cwd, stepEnv, cancel);
 
     async function runProcess(
       command: readonly string[],
       directory: string,
       ownEnv: Readonly<Record<string, string>>,
+      signal: AbortSignal | undefined,
+      saved: Record<string, string> = {},
     ): Promise<StepRun> {
       const commandFiles = mkdtempSync(join(files, 'step-'));
       const paths = {
         GITHUB_OUTPUT: join(commandFiles, 'output'),
         GITHUB_ENV: join(commandFiles, 'env'),
+        GITHUB_STATE: join(commandFiles, 'state'),
         GITHUB_STEP_SUMMARY: join(commandFiles, 'summary'),
       };
       for (const path of Object.values(paths)) writeFileSync(path, '');
       mkdirSync(directory, { recursive: true });
       const env = { ...runner, ...workflowEnv, ...jobEnv, ...added, ...ownEnv, ...paths };
-      const result = await runShell(command, directory, env, cancel, options.cancelTimes ?? CANCEL_TIMES);
+      const result = await runShell(command, directory, env, signal, options.cancelTimes ?? CANCEL_TIMES);
 
       Object.assign(added, parseRunnerFile(readFileSync(paths.GITHUB_ENV, 'utf8')));
+      for (const [key, value] of Object.entries(parseRunnerFile(readFileSync(paths.GITHUB_STATE, 'utf8'))))
+        saved[`STATE_${key}`] = value;
       const outcome = result.isCancelled ? 'cancelled' : result.exitCode === 0 ? 'success' : 'failure';
       return finish(outcome, {
         exitCode: result.exitCode,

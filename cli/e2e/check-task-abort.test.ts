@@ -86,7 +86,15 @@ describe('--abort', () => {
     ['one that follows a review too', 'pull_request_review', 'submitted', false],
     ['a closed pull request ends all', 'pull_request', 'closed', true],
     ['a comment ends all', 'issue_comment', 'created', true],
-  ] as const)('without ids %s', async (_, eventName, action, endsAll) => {
+    ['the comment /abort does', 'issue_comment', 'created', true, '/abort'],
+    [
+      'a cancelled run of the comment /train ends what it has launched',
+      'issue_comment',
+      'created',
+      false,
+      '/train',
+    ],
+  ] as const)('without ids %s', async (_, eventName, action, endsAll, body: string | undefined = '') => {
     const repository = 'github.com/acme/digits';
     const pipeline = await hashPipeline({ repository, project: 'digits', taskName: 'train_model' });
     const runtime = { ci_pipeline: pipeline, ci_pull_request: '90', ci_launch: 'token' };
@@ -98,10 +106,14 @@ describe('--abort', () => {
       repo: { clone_url: 'https://github.com/acme/digits.git' },
     };
     const pull = { number: 90, head, base: { ref: 'main', sha: 'b'.repeat(40) } };
-    const event = join(folder, `${eventName} ${action}.json`);
+    const event = join(folder, `${eventName} ${action}${body.replace('/', ' ')}.json`);
     await writeFile(
       event,
-      JSON.stringify(eventName === 'pull_request' ? { action, pull_request: pull } : { action }),
+      JSON.stringify(
+        eventName === 'pull_request'
+          ? { action, pull_request: pull }
+          : { action, issue: { number: 90, pull_request: {} }, comment: { body } },
+      ),
     );
     const run = await runProgramHere(main, {
       args: ['--abort'],

@@ -156,6 +156,17 @@ describe('without task ids', () => {
     expect(readBodies()).toHaveLength(1);
   });
 
+  test('the pipeline may be named by its options, which ids leave without effect', async () => {
+    const env = await beginPull();
+    const task = await trainTask(0.5, 'completed', await describeLaunch());
+    const names = ['--project', 'digits', '--task-name', 'train_model'];
+    expect(await run(['--task-name', 'another'], env)).toMatchObject({ exitCode: 10 });
+    expect(await run(names, { ...env, GITHUB_REPOSITORY: 'acme/digits' })).toMatchObject({ exitCode: 0 });
+    expect(readBodies()).toContainEqual(expect.stringContaining('**0.5**'));
+    const idle = await run([task, ...names], env);
+    expect(idle).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--project has no effect') });
+  });
+
   test.each([
     ['carries its tag', (number: number) => ({ tags: [`pr:${number}`] })],
     [

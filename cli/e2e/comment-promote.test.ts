@@ -3,6 +3,7 @@ import { main } from '../create-stats-comment.ts';
 import { startFaultProxy } from '../dev/fault-proxy.ts';
 import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere } from '../dev/program-run.ts';
+import { formatDue, keyOfDue } from '../training/due.ts';
 import {
   clearml,
   commits,
@@ -19,9 +20,11 @@ import {
   prepare,
   promote,
   readOutput,
+  readSummary,
   replaceGithub,
   repository,
   setUpPromotions,
+  type Training,
   tagsOf,
   train,
 } from './promote-setup.ts';
@@ -183,6 +186,63 @@ describe('on a push', () => {
       published: false,
       former: null,
     });
+  });
+});
+
+describe('what no job waited for', () => {
+  const FILE = '.github/clearml-ci.yml';
+
+  /** A task of a push, with the launch's note. */
+  const trainDue = (commit: string, training: Training = {}) => {
+    const due = {
+      to: commit,
+      commit,
+      launch: `due ${commit}`,
+      count: 1,
+      runId: '42',
+      base: { event: 'push' as const, branch: 'main', previous: undefined },
+      atMs: 1,
+      timeoutMs: 1000,
+      queueTimeoutMs: 1000,
+      retries: 0,
+      settings: FILE,
+      context: undefined,
+      isDetached: false,
+    };
+    const runtime = { ci_due: 'r', [keyOfDue(commit)]: formatDue(due), ...training.runtime };
+    return train(commit, { ...training, runtime });
+  };
+  const tick = (commit: string, task: string, flags: readonly string[] = []) => {
+    const entries = [{ pullRequest: null, commit, taskIds: [task], state: 'ended' }];
+    const env = { ...prepare(undefined), GITHUB_EVENT_NAME: 'schedule', GITHUB_REF: 'refs/heads/main' };
+    const args = ['--due', JSON.stringify(entries), '--config', 'settings.yml', ...flags];
+    return runProgramHere(main, { args, env, cwd: directory, clock: createPatientClock() });
+  };
+
+  test('is promoted by the run that reports it, by the settings of the pushed commit', async () => {
+    const settings = { [FILE]: `${GATED}promote: { tag: production }\n`, 'train.py': 'due' };
+    const commit = repository.commit('Promote', settings);
+    const old = await mark(await train(first));
+    const task = await trainDue(commit);
+    expect(await tick(commit, task)).toMatchObject({ exitCode: 0 });
+    expect(await Promise.all([old, task].map(tagsOf))).toEqual([PREVIOUS, PRODUCTION]);
+    expect(readSummary()).toContain('**Promoted.**');
+    expect((await driver.getTask(task)).tags).toContain('ci-reported');
+  });
+
+  test('without the setting is only reported', async () => {
+    const task = await trainDue(first);
+    expect(await tick(first, task)).toMatchObject({ exitCode: 0 });
+    expect(await tagsOf(task)).toEqual(NEITHER);
+  });
+
+  test('of a pull request is never promoted', async () => {
+    const task = await train(second, { event: 'pull_request', runtime: { ci_use_7: `${second} topic u` } });
+    const entries = [{ pullRequest: 7, commit: second, taskIds: [task], state: 'ended' }];
+    const args = ['--due', JSON.stringify(entries), '--promote', '--config', 'settings.yml', '--no-gate'];
+    const env = { ...prepare(undefined), GITHUB_EVENT_NAME: 'schedule' };
+    await runProgramHere(main, { args, env, cwd: directory, clock: createPatientClock() });
+    expect(await tagsOf(task)).toEqual(NEITHER);
   });
 });
 

@@ -30,6 +30,7 @@ repository.git('checkout', '--quiet', '-b', 'bare');
 for (const [branch, text] of [
   ['gated', GATED],
   ['stated', 'status: ClearML\n'],
+  ['detached', 'detach: true\n'],
   ['broken', BROKEN],
 ] as const) {
   repository.git('checkout', '--quiet', '-B', branch, 'bare');
@@ -72,7 +73,7 @@ async function startGithub(base: string, options: GithubSandboxOptions = {}): Pr
   return github;
 }
 
-async function trainTask(pipeline?: string): Promise<string> {
+async function trainTask(pipeline?: string, isCompleted = true): Promise<string> {
   const task = await driver.createTask({
     name: 'train',
     script: { repository: 'https://github.com/acme/digits.git', branch: 'topic', version_num: head },
@@ -85,7 +86,7 @@ async function trainTask(pipeline?: string): Promise<string> {
   await driver.call('tasks.enqueue', { task, queue_name: 'default' });
   await driver.startTask(task);
   await driver.reportScalars(task, 'test', 'accuracy', [0.9]);
-  await driver.completeTask(task);
+  if (isCompleted) await driver.completeTask(task);
   return task;
 }
 
@@ -116,7 +117,7 @@ async function report(
   });
   expect(run).toMatchObject({ exitCode: 0 });
   const body = github.comments(7)[0]?.body ?? '';
-  return { settings: JSON.parse(run.stdout).settings, body };
+  return { settings: JSON.parse(run.stdout).settings, body, stderr: run.stderr };
 }
 
 describe('a pull request that changes what it is judged by', () => {
@@ -209,6 +210,52 @@ describe('the commit status', () => {
     expect(github.statuses(head)).toMatchObject([{ context: 'ClearML', state: 'success' }]);
     expect(settings).toMatchObject({ kind: 'changed', changes: [{ setting: 'status', base: 'ClearML' }] });
     expect(body).toContain(`> - status: ${words}`);
+  });
+
+  test('is implied by detach, which belongs to what a pull request is judged by', async () => {
+    writeFile(FILE, 'queue: gpu\n');
+    const github = await startGithub('detached', { permissions: mayWrite });
+    const { body } = await report(github);
+    expect(github.statuses(head)).toMatchObject([{ context: 'ClearML', state: 'success' }]);
+    expect(body).toContain('> - status: `ClearML` → not set\n> - detach: `true` → `false`');
+    writeFile(FILE, 'status: ClearML\n');
+    const { changes } = (await report(github)).settings;
+    expect(changes.map(({ setting }: { setting: string }) => setting)).toEqual(['detach']);
+  });
+
+  test('of a base branch whose settings have a mistake is this branch’s, and that is said', async () => {
+    writeFile(FILE, 'status: Mine\n');
+    const github = await startGithub('broken', { permissions: mayWrite });
+    const { stderr } = await report(github);
+    expect(github.statuses(head)).toMatchObject([{ context: 'Mine' }]);
+    expect(stderr).toContain(
+      `warning: ${FILE} of broken is unknown (${FILE} of broken has a mistake), so the commit status is Mine`,
+    );
+  });
+
+  test.each([
+    ['of a task that was deleted', true],
+    ['of a pull request without a task', false],
+  ])('%s ends by the base branch’s settings too', async (_, isNamed) => {
+    writeFile(FILE, 'queue: gpu\n');
+    const github = await startGithub('stated', { permissions: mayWrite });
+    const event = join(directory, 'event.json');
+    writeFileSync(event, JSON.stringify(await github.pullRequestEvent(7, 'closed')));
+    const env = {
+      ...clearml.env,
+      ...github.env,
+      GITHUB_EVENT_NAME: 'pull_request',
+      GITHUB_EVENT_PATH: event,
+    };
+    const identity = { repository: identifyRepository(`${github.serverUrl}/acme/digits`) };
+    const pipeline = await hashPipeline({ ...identity, project: 'digits', taskName: 'train_model' });
+    const task = await trainTask(pipeline, false);
+    await runProgramHere(main, { args: [task], env, cwd: directory, clock: createPatientClock() });
+    await driver.call('tasks.delete', { task, force: true });
+    const args = isNamed ? [task] : [];
+    const run = await runProgramHere(main, { args, env, cwd: directory, clock: createPatientClock() });
+    expect(run).toMatchObject({ exitCode: 10 });
+    expect(github.statuses(head).map(({ state }) => state)).toEqual(['pending', 'error']);
   });
 
   test('is none where only the pull request asks for it', async () => {

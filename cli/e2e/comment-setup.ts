@@ -14,6 +14,7 @@ import {
   startGithubSandbox,
 } from '../sandbox/github-server.ts';
 import type { Clock } from '../shell/world.ts';
+import { type Due, formatDue, keyOfDue } from '../training/due.ts';
 
 export const HEAD = '1'.repeat(40);
 const PULL = { number: 7, headSha: HEAD, headRef: 'topic', baseRef: 'main' };
@@ -85,6 +86,27 @@ export async function trainTask(
   return id;
 }
 
+/** What a detached launch notes in a task that it creates. */
+export function noteDue(fields: Partial<Due> = {}): Record<string, string> {
+  const due: Due = {
+    to: 7,
+    commit: HEAD,
+    launch: 'launch',
+    count: 1,
+    runId: '41',
+    base: undefined,
+    atMs: Date.UTC(2026, 0, 1),
+    timeoutMs: 3_600_000,
+    queueTimeoutMs: 1_800_000,
+    retries: 0,
+    settings: '.github/clearml-ci.yml',
+    context: 'ClearML',
+    isDetached: true,
+    ...fields,
+  };
+  return { ci_due: 'a'.repeat(32), [keyOfDue(due.to)]: formatDue(due) };
+}
+
 export function makeEnv(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
   return {
     ...clearml.env,
@@ -105,6 +127,10 @@ export function readOutputs(): Record<string, string> {
   return Object.fromEntries(
     [...text.matchAll(/^([\w-]+)<<(\S+)\n([\s\S]*?)\n\2$/gm)].map(([, name, , value]) => [name, value]),
   );
+}
+
+export function readSummary(): string {
+  return readFileSync(join(directory, 'summary.md'), 'utf8');
 }
 
 export function writeSettings(text: string): void {

@@ -7,18 +7,28 @@ import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.t
 import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
 import { type ProgramName, type ProgramRun, runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
+import { noteDue } from './comment-setup.ts';
 
 let sandbox: Sandbox;
 let driver: ClearmlDriver;
 
 beforeEach(async () => {
-  sandbox = await startSandbox({
-    github: { pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }] },
-  });
-  driver = createClearmlDriver(sandbox.clearml.env);
+  await startAnew();
 });
 
 afterEach(() => sandbox.close());
+
+const HEAD = 'a'.repeat(40);
+
+async function startAnew(): Promise<void> {
+  sandbox = await startSandbox({
+    github: {
+      pulls: [{ number: 7, headRef: 'feature', headSha: HEAD, baseRef: 'main' }],
+      permissions: { contents: 'read', 'pull-requests': 'write', statuses: 'write' },
+    },
+  });
+  driver = createClearmlDriver(sandbox.clearml.env);
+}
 
 /**
  * Runs a program that is killed at its n-th request, before or after the server has applied it.
@@ -77,10 +87,7 @@ async function killEverywhere(
     let isOver = false;
     for (const isApplied of [false, true]) {
       await sandbox.close();
-      sandbox = await startSandbox({
-        github: { pulls: [{ number: 7, headRef: 'feature', headSha: 'a'.repeat(40), baseRef: 'main' }] },
-      });
-      driver = createClearmlDriver(sandbox.clearml.env);
+      await startAnew();
       const args = await prepare();
       const { run, requests } = await runAndKill(program, args, at, isApplied);
       isOver = requests < at;
@@ -96,8 +103,12 @@ async function killEverywhere(
   expect(cells).toBeGreaterThan(2);
 }
 
-async function createEndedTask(end: 'completed' | 'failed' = 'completed'): Promise<string> {
-  const id = await driver.createTask();
+async function createEndedTask(
+  end: 'completed' | 'failed' = 'completed',
+  runtime: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const script = { repository: 'https://github.com/acme/digits.git', branch: 'feature', version_num: HEAD };
+  const id = await driver.createTask({ script, runtime });
   await driver.call('tasks.enqueue', { task: id, queue: (await driver.call('queues.get_default')).id });
   await driver.startTask(id);
   await driver.reportScalars(id, 'test_accuracy', 'accuracy', [0.5, 0.75]);
@@ -135,6 +146,23 @@ describe('killed at any of its requests, and then run again,', () => {
         expect(sandbox.github.comments(7)).toEqual([
           expect.objectContaining({ body: expect.stringContaining('0.75') }),
         ]);
+      },
+    );
+  });
+
+  test('comment reports what no job waits for once: a comment, a status, and the tag that says so', async () => {
+    let task = '';
+    await killEverywhere(
+      'create-stats-comment',
+      async () => {
+        task = await createEndedTask('completed', noteDue({ commit: HEAD }));
+        const entry = { pullRequest: 7, commit: HEAD, taskIds: [task], state: 'ended' };
+        return ['--due', JSON.stringify([entry]), '--status', 'ClearML'];
+      },
+      async () => {
+        expect(sandbox.github.comments(7)).toHaveLength(1);
+        expect(sandbox.github.statuses(HEAD).map(({ state }) => state)).toEqual(['success']);
+        expect((await driver.getTask(task)).tags).toEqual(['ci-reported', 'ci-reported:7']);
       },
     );
   });

@@ -183,6 +183,8 @@ export function readOutput(name: string): string | undefined {
   return new RegExp(`^${name}<<(\\S+)\\n([\\s\\S]*?)\\n\\1$`, 'm').exec(readFile('output'))?.[2];
 }
 
+export const readSummary = () => readFile('summary.md');
+
 function readFile(name: string): string {
   try {
     return readFileSync(join(directory, name), 'utf8');

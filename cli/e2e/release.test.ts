@@ -88,6 +88,9 @@ test('a release is a commit that holds the actions and nothing else, after the o
       'LICENSE',
       'LICENSES.txt',
       'README.md',
+      'action.yml',
+      'index.mjs',
+      'post.mjs',
       ...PROGRAM_NAMES.flatMap((program) => [`${program}/action.yml`, `${program}/index.mjs`]),
     ].sort(),
   );
@@ -96,14 +99,16 @@ test('a release is a commit that holds the actions and nothing else, after the o
     `![A comment](${pages}/raw/release-1.2.3/.github/a.png) ` +
       `[settings](${pages}/blob/release-1.2.3/templates/README.md#settings), [here](#here), [tsx](https://tsx.is)`,
   );
-  const built = readFileSync(join(folder, 'dist', 'check-task-running', 'index.mjs'), 'utf8').trim();
-  expect(inHub('show', 'v1.2.3:check-task-running/index.mjs')).toBe(built);
+  for (const file of ['check-task-running/index.mjs', 'index.mjs', 'action.yml']) {
+    const built = inHub('hash-object', join(folder, 'dist', file));
+    expect(inHub('rev-parse', `v1.2.3:${file}`)).toBe(built);
+  }
   expect(inHub('rev-parse', 'v1.2.3^')).toBe(main);
   expect(inHub('rev-parse', 'main')).toBe(main);
   expect(asked.trim().split('\n')).toEqual([
     'auth setup-git',
     expect.stringMatching(
-      /^release create v1\.2\.3 --verify-tag --generate-notes dist\/\S+\.mjs dist\/\S+\.mjs dist\/\S+\.mjs dist\/LICENSES\.txt$/,
+      /^release create v1\.2\.3 --verify-tag --generate-notes dist\/\S+-\S+\.mjs dist\/\S+-\S+\.mjs dist\/\S+-\S+\.mjs dist\/LICENSES\.txt$/,
     ),
   ]);
 });

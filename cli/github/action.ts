@@ -75,7 +75,8 @@ function toFlag({ name, isOn, isOff }: ActionInput, value: string): string[] {
   return [`--${name}=${value}`];
 }
 
-function readInput(env: Readonly<Record<string, string | undefined>>, name: string): string {
+/** An input's value, without blanks around it; empty where it was not given. */
+export function readInput(env: Readonly<Record<string, string | undefined>>, name: string): string {
   return (env[`INPUT_${name.toUpperCase()}`] ?? '').trim();
 }
 
@@ -99,21 +100,23 @@ export async function runAsAction(
   reporter?: string,
 ): Promise<void> {
   const main = (world: World) => {
-    const token = readInput(world.env, TOKEN_INPUT);
     const inputs = toArguments(listActionInputs(program.createCommand()), world.env);
     return program.main({
-      ...world,
+      ...giveToken(world),
       // The runner gives no arguments, a neighbour does.
       argv: [...world.argv, ...(reporter === undefined ? [] : reportChanges(reporter, world.env)), ...inputs],
-      env:
-        token === ''
-          ? world.env
-          : {
-              ...world.env,
-              GH_TOKEN: world.env.GH_TOKEN || token,
-              GITHUB_TOKEN: world.env.GITHUB_TOKEN || token,
-            },
     });
   };
   await runAsProcess(async () => ({ main }));
+}
+
+/** The token of the input is that of the variables, where these are not set. */
+export function giveToken(world: World): World {
+  const token = readInput(world.env, TOKEN_INPUT);
+  if (token === '') return world;
+  const { GH_TOKEN, GITHUB_TOKEN } = world.env;
+  return {
+    ...world,
+    env: { ...world.env, GH_TOKEN: GH_TOKEN || token, GITHUB_TOKEN: GITHUB_TOKEN || token },
+  };
 }

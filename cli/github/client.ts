@@ -1,8 +1,10 @@
 import type { Octokit } from '@octokit/rest';
 import * as v from 'valibot';
 import { openBoard } from './board.ts';
+import { type CommandHost, openCommandHost } from './command-host.ts';
 import type { CommentBoard } from './comments.ts';
 import { type CodeLocation, failDeletedHead } from './event.ts';
+import { type Place, readPull } from './pulls.ts';
 import { openStatuses, type StatusBoard } from './statuses.ts';
 import type { RepositoryAccess } from './token-rights.ts';
 import { ask, createFetch, GithubRefusal, type GithubWire } from './transport.ts';
@@ -27,6 +29,16 @@ export interface PullRequest {
   readonly baseBranch: string;
 }
 
+/** The same with what tells whether it is to be reported, and by whose settings. */
+export interface PullRequestState extends PullRequest {
+  /** The base branch's commit without it. After a merge the branch itself holds its code. */
+  readonly baseCommit: string | undefined;
+  /** Merged or not. */
+  readonly isClosed: boolean;
+  /** Its code is in another repository, or that was deleted. */
+  readonly isFork: boolean;
+}
+
 /** What a report needs from GitHub. */
 export interface CodeHost {
   readPullRequest(number: number): Promise<PullRequest>;
@@ -47,7 +59,8 @@ export interface CommitComparison {
 }
 
 /** One repository on GitHub, read and written with one token. */
-export interface GithubClient extends CodeHost {
+export interface GithubClient extends CodeHost, CommandHost {
+  readPullRequestState(number: number): Promise<PullRequestState>;
   /** What GitHub tells of the repository and of the token. */
   readAccess(): Promise<RepositoryAccess>;
   /** @throws Failure (usage) where the repository with the pull request's code was deleted */
@@ -79,15 +92,6 @@ const ComparisonSchema = v.object({ base_commit: CommitSchema, merge_base_commit
 /** GitHub gives no content for a folder, a submodule, a broken link and a file over 1 MB. */
 const FileSchema = v.object({ encoding: v.literal('base64'), content: v.string() });
 const GitCommitSchema = v.object({ tree: v.object({ sha: v.string() }) });
-const PullSchema = v.object({
-  head: v.object({
-    sha: v.string(),
-    ref: v.string(),
-    repo: v.nullish(v.object({ clone_url: v.string() })),
-  }),
-  base: v.object({ ref: v.string() }),
-});
-
 const PullsSchema = v.array(
   v.object({
     number: v.number(),
@@ -127,6 +131,18 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
   const place = { owner, repo };
   return {
     ...createCodeHost(octokit, place),
+    async readPullRequestState(number) {
+      const { head, base, state } = await readPull(octokit, place, number);
+      return {
+        headCommit: head.sha,
+        baseBranch: base.ref,
+        baseCommit: base.sha,
+        isClosed: state === 'closed',
+        // GitHub ignores case in names.
+        isFork: head.repo?.full_name?.toLowerCase() !== repository.toLowerCase(),
+      };
+    },
+    ...openCommandHost(octokit, place),
     readAccess: () => readAccess(octokit, place, token),
     async locateHead(number) {
       const { sha: commit, ref: branch, repo: source } = (await readPull(octokit, place, number)).head;
@@ -152,12 +168,6 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
     openBoard: (pullRequest) => openBoard({ octokit, ...place, pullRequest, token, commentAuthor }),
     openStatuses: (context) => openStatuses({ octokit, ...place, token }, context, options),
   };
-}
-
-/** A repository, by its parts. */
-interface Place {
-  readonly owner: string;
-  readonly repo: string;
 }
 
 function createCodeHost(octokit: Octokit, place: Place): CodeHost {
@@ -218,11 +228,6 @@ async function readAccess(octokit: Octokit, place: Place, token: string): Promis
     role: data.permissions,
     scopes: hasScopes ? scopes : undefined,
   };
-}
-
-async function readPull(octokit: Octokit, place: Place, number: number) {
-  const request = octokit.pulls.get({ ...place, pull_number: number });
-  return (await ask(request, PullSchema, `pull request ${number}`)).data;
 }
 
 /** undefined where GitHub does not know it (404), or has no commits (409, 422). */

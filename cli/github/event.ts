@@ -16,11 +16,15 @@ export interface GithubRun {
   readonly code: CodeLocation | Failure | undefined;
   /** The pull request's target branch; on a push the branch itself. */
   readonly baseBranch: string | undefined;
+  /** The repository's, as the event names it. */
+  readonly defaultBranch: string | undefined;
   /** A push to a branch, with the branch's commit before it; undefined for any other event. */
   readonly push:
     | { readonly branch: string; readonly commit: string; readonly previous: string | undefined }
     | undefined;
   readonly eventName: string | undefined;
+  /** The comment of an `issue_comment` event on a pull request. */
+  readonly comment: EventComment | undefined;
   /** Of the event: `synchronize`. */
   readonly action: string | undefined;
   readonly runId: string | undefined;
@@ -32,6 +36,20 @@ export interface GithubRun {
   readonly serverUrl: string;
   /** No trailing slash. */
   readonly apiUrl: string;
+}
+
+/** A comment on a pull request that started the run. */
+export interface EventComment {
+  readonly pullRequest: number;
+  readonly id: number;
+  readonly url: string;
+  readonly body: string;
+  /** Login; undefined if the account was deleted. */
+  readonly author: string | undefined;
+  /** An app wrote it. */
+  readonly isBot: boolean;
+  /** In ms since 1970; NaN if GitHub does not say. */
+  readonly createdAtMs: number;
 }
 
 export interface CodeLocation {
@@ -55,6 +73,15 @@ const EventSchema = v.object({
   ),
   /** Of issue_comment and similar events on a pull request. */
   issue: v.optional(v.object({ number: v.number(), pull_request: v.optional(v.unknown()) })),
+  comment: v.nullish(
+    v.object({
+      id: v.nullish(v.number(), 0),
+      html_url: v.nullish(v.string(), ''),
+      body: v.nullish(v.string(), ''),
+      created_at: v.nullish(v.string(), ''),
+      user: v.nullish(v.object({ login: v.string(), type: v.nullish(v.string()) })),
+    }),
+  ),
   workflow_run: v.nullish(
     v.object({
       head_sha: v.string(),
@@ -101,8 +128,10 @@ export function readGithubRun(env: Environment, event: unknown): GithubRun {
       data?.pull_request?.base.ref ??
       data?.merge_group?.base_ref.replace(/^refs\/heads\//, '') ??
       readBranch(env),
+    defaultBranch: data?.repository?.default_branch,
     push: readPush(env, data),
     eventName: env.GITHUB_EVENT_NAME,
+    comment: readComment(env, data),
     action: data?.action,
     runId: env.GITHUB_RUN_ID,
     runAttempt: env.GITHUB_RUN_ATTEMPT,
@@ -145,6 +174,22 @@ function readClosedBase(event: Event | undefined): GithubRun['closedBase'] {
   const { state, base } = event?.pull_request ?? {};
   if (base === undefined || (state !== 'closed' && event?.action !== 'closed')) return undefined;
   return { branch: base.ref, commit: base.sha };
+}
+
+function readComment(env: Environment, event: Event | undefined): EventComment | undefined {
+  const { issue, comment } = event ?? {};
+  if (!issue?.pull_request || !comment || (env.GITHUB_EVENT_NAME ?? 'issue_comment') !== 'issue_comment')
+    return undefined;
+  const { id, html_url: url, body, created_at: createdAt, user } = comment;
+  return {
+    pullRequest: issue.number,
+    id,
+    url,
+    body,
+    author: user?.login,
+    isBot: user?.type === 'Bot',
+    createdAtMs: Date.parse(createdAt),
+  };
 }
 
 /** Without user name, password and trailing slash. */

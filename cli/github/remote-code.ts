@@ -1,5 +1,7 @@
-import { readGithubToken, readJobToken } from '../shell/environment.ts';
-import { EXIT_CODES, settle } from '../shell/failure.ts';
+import type { Config } from '../shell/config.ts';
+import { parseConfigText } from '../shell/config-file.ts';
+import { isActions, readGithubToken, readJobToken } from '../shell/environment.ts';
+import { EXIT_CODES, Failure, failUsage, settle } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { createHttp } from '../shell/http.ts';
@@ -10,6 +12,8 @@ import type { CodeLocation, GithubRun } from './event.ts';
 import { judgeTokenRights, type TokenRights } from './token-rights.ts';
 
 const GIVE_UP_MS = 20_000;
+
+export type GithubClient = Awaited<ReturnType<typeof createGithubClient>>;
 
 /**
  * Asks GitHub for the code of the run's pull request. A run by hand (`workflow_dispatch` with PR_NUMBER) has only the
@@ -69,6 +73,79 @@ export async function askForTokenRights(
   return { ...rights, statuses: { isGranted: exitCode === EXIT_CODES.refused ? false : undefined, why } };
 }
 
+/** The workflow that reports what nobody waits for. */
+export const COLLECTING_WORKFLOW = '.github/workflows/clearml_collect.yml';
+
+/** Whether no job waits for a training, and the settings that say which status tells its verdict. */
+export interface Detachment {
+  readonly isDetached: boolean;
+  readonly settings: Pick<Config, 'status' | 'detach'>;
+}
+
+/** What decides it. */
+interface Question {
+  /** `--detach` or `--no-detach`. */
+  readonly flag: boolean | undefined;
+  /** The settings of the checkout. */
+  readonly config: Config;
+  /** Their file, relative to the repository's root. */
+  readonly path: string | undefined;
+  readonly run: GithubRun;
+}
+
+/**
+ * Decides whether a job waits: the flag, else in Actions the settings. A pull request's are those of its base branch, so that
+ * it cannot switch off what judges it; GitHub is asked for them where its own name `detach` or `status`. Every other event
+ * has the base branch's file checked out.
+ */
+export async function chooseDetachment(question: Question, session: Session): Promise<Detachment> {
+  const { flag, config } = question;
+  const isAsked = isActions(session.env) && (config.detach !== undefined || config.status !== undefined);
+  const settings = isAsked ? await readDecidingSettings(question, session) : config;
+  return { isDetached: flag ?? (isActions(session.env) && settings.detach === true), settings };
+}
+
+async function readDecidingSettings({ config, path, run }: Question, session: Session): Promise<Config> {
+  const { eventPullRequest, baseBranch, repository } = run;
+  if (eventPullRequest === undefined || baseBranch === undefined) return config;
+  if (repository === undefined || path === undefined) return config;
+  try {
+    const file = await askGithub(repository, run, session, async (client) => ({
+      text: await client.readFile(path, baseBranch),
+    }));
+    if (file === undefined) throw failUsage('there is no GitHub token', 'Set GH_TOKEN.');
+    return file.text === undefined ? config : await parseConfigText(`${path} of ${baseBranch}`, file.text);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const [problem = ''] = error.message.split('\n');
+    session.voice.warn(
+      `the settings of ${baseBranch} are unknown, so this branch's own say whether a job waits: ${problem}`,
+    );
+    return config;
+  }
+}
+
+/**
+ * What is wrong with a detached launch in Actions: nobody will report it. One request to GitHub.
+ *
+ * @returns undefined where nothing is wrong, or where it can't be found out
+ */
+export async function findCollectingProblem(run: GithubRun, session: Session): Promise<string | undefined> {
+  const { repository, defaultBranch } = run;
+  if (!isActions(session.env) || repository === undefined || defaultBranch === undefined) return undefined;
+  try {
+    const file = await askGithub(repository, run, session, async (client) => ({
+      text: await client.readFile(COLLECTING_WORKFLOW, defaultBranch),
+    }));
+    if (file === undefined || file.text !== undefined) return undefined;
+    return `nothing reports this training: ${defaultBranch} has no ${COLLECTING_WORKFLOW}. Copy it there, or switch detach off`;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const [problem = ''] = error.message.split('\n');
+    return `it is unknown whether ${defaultBranch} has ${COLLECTING_WORKFLOW}, which reports this training: ${problem}`;
+  }
+}
+
 /** `owner/name`; undefined where the clone URL leads elsewhere. */
 function identifyOnGithub(cloneUrl: string, { serverUrl }: GithubRun): string | undefined {
   const [host, ...path] = identifyRepository(cloneUrl).split('/');
@@ -77,11 +154,16 @@ function identifyOnGithub(cloneUrl: string, { serverUrl }: GithubRun): string | 
     : undefined;
 }
 
-async function askGithub<T>(
+/**
+ * Opens GitHub for one question.
+ *
+ * @returns undefined without a token
+ */
+export async function askGithub<T>(
   repository: string,
   { apiUrl }: GithubRun,
   session: Session,
-  ask: (client: Awaited<ReturnType<typeof createGithubClient>>) => Promise<T>,
+  ask: (client: GithubClient) => Promise<T>,
   token = readGithubToken(session.env),
 ): Promise<T | undefined> {
   const { env, clock, interruption: signal } = session;

@@ -10,13 +10,21 @@ type Owner = Pick<Session, 'env' | 'redact'>;
  * random delimiter are those of actions/toolkit's `core/file-command.ts`.
  */
 export async function writeOutputs(owner: Owner, outputs: Readonly<Record<string, string>>): Promise<void> {
-  const text = Object.entries(outputs)
+  await appendToRunnerFile(owner, 'GITHUB_OUTPUT', formatValues(outputs));
+}
+
+/** Saves what an action's `post` finds as variables `STATE_name`. Does nothing outside Actions. */
+export async function saveState(owner: Owner, values: Readonly<Record<string, string>>): Promise<void> {
+  await appendToRunnerFile(owner, 'GITHUB_STATE', formatValues(values));
+}
+
+function formatValues(values: Readonly<Record<string, string>>): string {
+  return Object.entries(values)
     .map(([name, value]) => {
       const delimiter = `ghadelimiter_${crypto.randomUUID()}`;
       return `${name}<<${delimiter}\n${value}\n${delimiter}\n`;
     })
     .join('');
-  await appendToRunnerFile(owner, 'GITHUB_OUTPUT', text);
 }
 
 /** Adds Markdown to the job summary. Does nothing outside Actions. */
@@ -26,7 +34,7 @@ export async function writeSummary(owner: Owner, markdown: string): Promise<void
 
 async function appendToRunnerFile(
   { env, redact }: Owner,
-  variable: 'GITHUB_OUTPUT' | 'GITHUB_STEP_SUMMARY',
+  variable: 'GITHUB_OUTPUT' | 'GITHUB_STATE' | 'GITHUB_STEP_SUMMARY',
   text: string,
 ): Promise<void> {
   const file = env[variable];

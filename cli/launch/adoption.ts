@@ -1,12 +1,14 @@
 import { handOverCode } from '../clearml/hand-over.ts';
 import { editRuntime, noteInRuntime } from '../clearml/notes.ts';
 import { readTasks } from '../clearml/tasks.ts';
+import { isReportedTag, keyOfDue } from '../training/due.ts';
 import { isBeingEnded } from '../training/ending.ts';
 import { chooseMarks } from '../training/history-mark.ts';
 import { TAKEN_OVER_TAG } from '../training/ownership.ts';
 import { isEnded, isSuccess, RUNTIME_KEYS } from '../training/task.ts';
 import { formatUse, isSameCode, keyOfUse, mayChooseCode } from '../training/uses.ts';
 import type { Launch } from './create-and-enqueue.ts';
+import { findDueTo } from './due.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import { changeTags, type KnownTask } from './server.ts';
 
@@ -26,7 +28,7 @@ export async function adoptTask(
   { document }: PlannedTask,
   launch: Launch,
 ): Promise<'done' | 'overtaken' | 'ended'> {
-  const { plan, server, token, clock } = launch;
+  const { plan, server, token, clock, dueNotes } = launch;
   const { client, signal } = server;
   const marks = chooseMarksOfReused(known, plan);
   // Its creator may still fail, and take it back.
@@ -35,19 +37,27 @@ export async function adoptTask(
     [keyOfUse(plan.user)]: formatUse(plan.code),
     ...(marks.all.length === 0 ? {} : { [RUNTIME_KEYS.history]: marks.all.join(' ') }),
     ...(isRecent || known.status === 'created' ? { [RUNTIME_KEYS.shared]: token } : {}),
+    ...dueNotes,
   };
   const isDraft = known.status === 'created';
   // An ending of before is over: it is about to be queued again.
   const isOver = isDraft || !isBeingEnded(known.runtime, clock.now());
-  const remove = known.runtime[RUNTIME_KEYS.ended] !== undefined && isOver ? [RUNTIME_KEYS.ended] : [];
+  // This launch's job waits and tells, or the notes say anew what is due.
+  const dueKey = keyOfDue(findDueTo(plan.run, plan.code));
+  const stale = [...(isOver ? [RUNTIME_KEYS.ended] : []), ...(dueKey in set ? [] : [dueKey])];
+  const remove = stale.filter((key) => known.runtime[key] !== undefined);
   const isNoted =
     remove.length === 0 && Object.entries(set).every(([key, value]) => known.runtime[key] === value);
   if (!isEnded(known.status) && !isNoted) {
     const noted = await noteInRuntime(client, known.id, { set, remove, before: known.runtime }, { signal });
     if (!isDraft && (await isEndedMeanwhile(known.id, noted, launch))) return 'ended';
+    if (dueKey in set && noted?.runtime[dueKey] === undefined) launch.unnoted.add(known.id);
   }
   const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));
-  if (add.length > 0) await changeTags(server, known.id, add, marks.remove);
+  // It was reported, and was enqueued again since.
+  const reported = isEnded(known.status) ? [] : known.tags.filter(isReportedTag);
+  if (add.length + reported.length > 0)
+    await changeTags(server, known.id, add, [...(add.length > 0 ? marks.remove : []), ...reported]);
   const isWaiting = known.status === 'queued' || known.status === 'created';
   if (!isWaiting || isSameCode(known.code, plan.code) || !mayChooseCode(plan.user, known.runtime))
     return 'done';

@@ -1,21 +1,23 @@
 import { createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
 import { type GithubRun, readEventFile, readGithubRun } from '../github/event.ts';
 import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
-import { readConfigFile } from '../shell/config-file.ts';
+import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
 import { readClearmlAccess, readGithubToken } from '../shell/environment.ts';
-import { checkAll, type ExitCode, Failure, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, type ExitCode, Failure, failUsage, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, runProgram, type Session } from '../shell/program.ts';
 import { createLimitWait, formatRetry } from '../shell/retry.ts';
 import type { World } from '../shell/world.ts';
 import {
+  type CodeArguments,
   checkExpectedCommit,
   identifyCode,
   type LocatedCode,
   locateCode,
   readExpectedCommit,
 } from './code.ts';
+import { rejectUnreportable } from './due.ts';
 import { type LaunchFlags, type LaunchOptions, resolveLaunchOptions } from './options.ts';
 import { findProject, findQueue } from './server.ts';
 
@@ -26,6 +28,7 @@ interface Flags extends LaunchFlags {
   readonly config?: string;
   readonly diff?: boolean;
   readonly dryRun?: boolean;
+  readonly fromComment?: boolean;
   readonly json?: boolean;
 }
 
@@ -70,7 +73,13 @@ export function createCommand(): Command {
     .option('--supersede', "end this pull request's unfinished tasks of older commits (default)")
     .option('--no-supersede', 'leave them running')
     .optionsGroup('Run:')
+    .option(
+      '--detach',
+      'no job waits for the training: the collecting workflow reports it (default: the setting detach, in Actions only)',
+    )
+    .option('--no-detach', 'a job waits for it, whatever the setting says')
     .option('--require-worker', 'exit 7 and create nothing when no worker serves the queue')
+    .option('--from-comment', "do what the event's comment asks for: /train, /abort or /accept")
     .option('--diff', 'send uncommitted changes of tracked files along (local checkout only)')
     .option(
       '--dry-run',
@@ -100,9 +109,25 @@ export function createCommand(): Command {
 }
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
-  const { env, cwd, voice } = session;
   const flags = readFlags<Flags>(command);
   const [cloneUrl, branch, commit] = command.args.map((argument) => argument.trim() || undefined);
+  const code = { cloneUrl, branch, commit };
+  if (flags.fromComment !== true) return launchCode(code, flags, session);
+  if (Object.values(code).some((argument) => argument !== undefined)) {
+    throw failUsage(
+      '--from-comment takes no arguments',
+      'The comment says what to train. Leave out repository URL, branch and commit.',
+    );
+  }
+  const { obeyComment } = await import('./from-comment.ts');
+  return obeyComment(flags, session, (order) =>
+    launchCode(order.code, { ...flags, seeds: order.seeds ?? flags.seeds }, session),
+  );
+}
+
+async function launchCode(given: CodeArguments, flags: Flags, session: Session): Promise<ExitCode> {
+  const { env, cwd, voice } = session;
+  const { cloneUrl, branch, commit } = given;
   const reader = createCheckoutReader(cwd, session.interruption);
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),
@@ -113,11 +138,12 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     () => readGithubRun(env, takeSettled(event)),
     () => readExpectedCommit(env),
     () => takeSettled(settings),
+    () => rejectUnreportable(flags),
   );
   const isGiven = cloneUrl !== undefined && branch !== undefined && commit !== undefined;
   const eventCode =
     github.code instanceof Failure && !isGiven ? await findHead(github, session) : github.code;
-  const located = await locateCode({ cloneUrl, branch, commit }, eventCode, reader, flags.diff === true);
+  const located = await locateCode(given, eventCode, reader, flags.diff === true);
   checkExpectedCommit(located.commit, expectedCommit);
   for (const warning of located.warnings) voice.warn(warning);
   const requirements = flags.requirements ?? config.requirements;
@@ -168,7 +194,9 @@ async function beginToLaunch(
   const { launchTasks } = await import('./launch.ts');
   const askForRights = async (limited: Session) =>
     (await loadRemoteCode()).askForTokenRights(options.code.cloneUrl, options.run, limited);
-  const input = { options, flags, destination, reader, reach, server, deadlineMs, askForRights };
+  const settingsPath = locateConfigFile(session.cwd, flags.config);
+  const remote = { askForRights, settingsPath, loadRemoteCode };
+  const input = { options, flags, destination, reader, reach, server, deadlineMs, ...remote };
   return launchTasks(input, session);
 }
 

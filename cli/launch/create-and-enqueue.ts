@@ -27,6 +27,10 @@ export interface Launch {
   readonly clock: Clock;
   /** Drawn for this launch; on every task it creates. */
   readonly token: string;
+  /** What is due of its tasks, for their `runtime`; empty where nothing is. */
+  readonly dueNotes: Readonly<Record<string, string>>;
+  /** Reused tasks that did not take these notes. */
+  readonly unnoted: Set<string>;
   /** When to stop trying, ms since 1970. */
   readonly deadlineMs: number;
   /** Tasks it has created, as far as that was answered. */
@@ -170,7 +174,7 @@ async function createOnce(task: PlannedTask, projectId: string, launch: Launch):
   const { plan, server, clock, token, created } = launch;
   const document: TaskDocument = {
     ...task.document,
-    runtime: { ...task.document.runtime, [RUNTIME_KEYS.launch]: token },
+    runtime: { ...task.document.runtime, [RUNTIME_KEYS.launch]: token, ...launch.dueNotes },
   };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await createTask(server, document, projectId);

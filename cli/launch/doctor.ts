@@ -3,10 +3,12 @@ import { isActions, readGithubToken } from '../shell/environment.ts';
 import { EXIT_CODES, Failure, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { withTimeLimit } from '../shell/time-limit.ts';
+import { formatDuration } from '../text/duration.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { describeWorkers } from '../training/queue-words.ts';
 import { formatAgentCommand, RUNTIME_KEYS } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
+import type { PlannedDue } from './due.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import { describeStatus, explainSuperseding } from './result.ts';
 import { explainRefusal } from './reuse.ts';
@@ -52,6 +54,7 @@ export async function tellFindings(
       ? []
       : [['ClearML', [`${apiHost}${nameVersion(server)}${nameAccount(account)}`]] as const]),
     ['Code', [describeCode(plan)]],
+    ...(plan.due === undefined ? [] : [['Report', [describeDue(plan.due)]] as const]),
     ...(survey === undefined ? [] : await describeSurvey(survey, tools, session)),
     ...describeRights(rights, session),
   ];
@@ -97,6 +100,14 @@ function nameAccount(account: Settled<{ readonly user: string; readonly company:
 function describeCode({ code }: LaunchPlan): string {
   const changes = code.diff === '' ? '' : ', with uncommitted changes';
   return `commit ${code.commit.slice(0, 10)} of ${toSingleLine(code.branch, 120)}, ${toSingleLine(code.cloneUrl, 200)}${changes}`;
+}
+
+function describeDue({ to, isDetached, context, timeoutMs, queueTimeoutMs }: PlannedDue): string {
+  const where = typeof to === 'number' ? `pull request ${to}` : `commit ${to.slice(0, 10)}`;
+  const status = context === undefined ? 'no commit status' : `commit status "${toSingleLine(context, 80)}"`;
+  const limits = `run time-out ${formatDuration(timeoutMs)}, queue time-out ${formatDuration(queueTimeoutMs)}`;
+  const who = isDetached ? 'by the collecting workflow' : 'by this job, else by the collecting workflow';
+  return `${who}, for ${where}; ${status}; ${limits}`;
 }
 
 function describeProject(name: string, { projectId }: Survey, names: readonly string[]): string {

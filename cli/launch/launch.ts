@@ -6,8 +6,9 @@ import type { Session } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import { carryOutLaunch, type Launch } from './create-and-enqueue.ts';
 import { type DoctorTools, tellFindings } from './doctor.ts';
+import { chooseDetachment, findCollectingProblem, noteDue, planDue, warnUnreported } from './due.ts';
 import { findLostDefaultsProblem } from './lost-defaults.ts';
-import type { LaunchOptions } from './options.ts';
+import type { LaunchFlags, LaunchOptions } from './options.ts';
 import { type LaunchPlan, planLaunch } from './plan.ts';
 import { findProgramProblem } from './program-file.ts';
 import { formatJson, formatOutputs, tellDryRun, tellSuperseded, tellTasks, type UrlOf } from './result.ts';
@@ -17,7 +18,7 @@ import { endSuperseded, takeBackLaunch } from './withdrawal.ts';
 
 export interface LaunchInput {
   readonly options: LaunchOptions;
-  readonly flags: { readonly dryRun?: boolean; readonly json?: boolean };
+  readonly flags: Pick<LaunchFlags, 'detach'> & { readonly dryRun?: boolean; readonly json?: boolean };
   /** The requests for it are under way. */
   readonly destination: Promise<Destination>;
   readonly reader: CheckoutReader;
@@ -27,6 +28,10 @@ export interface LaunchInput {
   readonly deadlineMs: number;
   /** What the GitHub token may do; for a dry run. */
   readonly askForRights: DoctorTools['askForRights'];
+  /** The settings file, relative to the repository's root; undefined where it is outside. */
+  readonly settingsPath: string | undefined;
+  /** Few launches ask GitHub. */
+  readonly loadRemoteCode: () => Promise<typeof import('../github/remote-code.ts')>;
 }
 
 /**
@@ -37,11 +42,13 @@ export interface LaunchInput {
  */
 export async function launchTasks(input: LaunchInput, session: Session): Promise<ExitCode> {
   const { options, destination, reader, server } = input;
-  const plan = await planLaunch(options);
+  const detachment = await chooseDetachment(input, session);
+  const plan = await planLaunch(options, planDue(detachment, options, input.settingsPath));
   // Git looks for the program while ClearML is asked. Its finding is reported whatever ClearML answers.
   const warned = findProgramProblem(options, options.code, reader).then((problem) => {
     if (problem !== undefined) session.voice.warn(problem);
   });
+  const uncollected = findCollectingProblem(plan, input, session);
   const surveying = surveyLaunch(plan, destination, server).finally(() => warned);
   const isDry = input.flags.dryRun === true;
   const doctor = { plan, server, apiHost: input.reach.access.apiHost, askForRights: input.askForRights };
@@ -49,9 +56,12 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
   const told = findLostDefaultsProblem(plan, survey, server, session.clock).then((problem) => {
     if (problem !== undefined) session.voice.warn(problem);
   });
-  if (isDry) tellDryRun(plan, survey, session);
+  if (isDry)
+    tellDryRun(plan, survey, await noteDue(plan.due, plan.repository, plan.tasks.length, undefined), session);
   else await carryOut(plan, survey, input, session).finally(() => told);
   await told;
+  const problem = await uncollected;
+  if (problem !== undefined) session.voice.warn(problem);
   return EXIT_CODES.done;
 }
 
@@ -62,11 +72,14 @@ async function carryOut(
   session: Session,
 ): Promise<void> {
   const { clock, voice, interruption } = session;
+  const token = crypto.randomUUID();
   const launch: Launch = {
     plan,
     server,
     clock,
-    token: crypto.randomUUID(),
+    token,
+    dueNotes: await noteDue(plan.due, plan.repository, plan.tasks.length, { token, atMs: clock.now() }),
+    unnoted: new Set(),
     deadlineMs,
     created: new Set(),
     takenOver: new Map(),
@@ -78,6 +91,7 @@ async function carryOut(
   try {
     const result = await carryOutLaunch(launch, survey);
     tellTasks(result, plan, urlOf, session);
+    await warnUnreported(launch, session);
     // A task that later steps can't find is not a launch: a failure here takes it back.
     await writeOutputs(session, formatOutputs(result, urlOf));
     if (result.superseded.length + result.givenUp.length > 0)

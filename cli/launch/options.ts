@@ -30,6 +30,7 @@ export interface LaunchFlags extends NameOptions {
   readonly reuse?: boolean | undefined;
   readonly supersede?: boolean | undefined;
   readonly requireWorker?: boolean | undefined;
+  readonly detach?: boolean | undefined;
 }
 
 /** What the options of a launch are made of besides the flags. */

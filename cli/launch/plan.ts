@@ -6,6 +6,7 @@ import { hashPipeline, hashText, identifyPipelineRepository } from '../training/
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
 import { formatUse, keyOfUse, toUser, type User } from '../training/uses.ts';
 import type { Code } from './code.ts';
+import type { PlannedDue } from './due.ts';
 import type { LaunchOptions } from './options.ts';
 import { groupParams, type Params, sortParams } from './params.ts';
 
@@ -19,6 +20,10 @@ export interface LaunchPlan extends LaunchOptions {
   readonly tagsOfReused: readonly string[];
   /** How a reused task is marked as the branch's; undefined where the launch is not the branch's own. */
   readonly historyMark: HistoryMark | undefined;
+  /** Host, owner and name, of the pipeline. */
+  readonly repository: string;
+  /** What nobody waits for; undefined where a job does. */
+  readonly due: PlannedDue | undefined;
 }
 
 export interface PlannedTask {
@@ -73,7 +78,7 @@ export interface HyperParameter {
 }
 
 /** Plans the tasks of a launch, one per seed, with their keys. */
-export async function planLaunch(options: LaunchOptions): Promise<LaunchPlan> {
+export async function planLaunch(options: LaunchOptions, due: PlannedDue | undefined): Promise<LaunchPlan> {
   const { project, taskName, run, code, params, seeds } = options;
   const repository = identifyPipelineRepository(run.repository, run.serverUrl, code.cloneUrl);
   const pipelineHash = await hashPipeline({ repository, project, taskName });
@@ -92,6 +97,8 @@ export async function planLaunch(options: LaunchOptions): Promise<LaunchPlan> {
     ),
     tagsOfReused,
     historyMark: planHistoryMark(options),
+    repository,
+    due,
   };
 }
 

@@ -9,10 +9,17 @@ import type { Survey } from './survey.ts';
 export type UrlOf = (task: { readonly id: string; readonly projectId: string | undefined }) => string;
 
 /** `--dry-run`: prints the tasks that would be created. */
-export function tellDryRun(plan: LaunchPlan, survey: Survey, { voice }: Session): void {
+export function tellDryRun(
+  plan: LaunchPlan,
+  survey: Survey,
+  dueNotes: Readonly<Record<string, string>>,
+  { voice }: Session,
+): void {
   const documents = plan.tasks.map((task) => {
     const known = survey.reusable.get(task);
-    return known === undefined ? { ...task.document, project: survey.projectId ?? null } : { id: known.id };
+    if (known !== undefined) return { id: known.id };
+    const runtime = { ...task.document.runtime, ...dueNotes };
+    return { ...task.document, runtime, project: survey.projectId ?? null };
   });
   voice.result(JSON.stringify({ tasks: documents }, undefined, 2));
 }

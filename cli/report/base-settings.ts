@@ -2,6 +2,8 @@ import { DEFAULT_ALPHA } from '../gate/data.ts';
 import type { BaselineRule, Config, MetricRule } from '../shell/config.ts';
 import { parseConfigText } from '../shell/config-file.ts';
 import { Failure, type Settled, settle } from '../shell/failure.ts';
+import type { Session } from '../shell/program.ts';
+import { statusContextOf } from '../shell/status-context.ts';
 import { matchesPattern } from '../text/pattern.ts';
 import { type Names, resolveNames, resolveSeedParam } from '../training/names.ts';
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
@@ -90,16 +92,25 @@ export async function describeSettings(
 
 /**
  * The context of the commit status: by the flag, else by the base branch's settings, so that a pull request cannot switch
- * off what judges it. Where these are unknown or new, and without a pull request, its own settings count.
+ * off what judges it. Where these are unknown, which is said, or new, and without a pull request, its own settings count.
  */
 export async function chooseStatusContext(
   { baseSettings }: Pick<ReportSources, 'baseSettings'>,
-  { config, flags, sources }: Options,
+  { config, flags, launched, sources }: Options,
+  { voice }: Pick<Session, 'voice'>,
 ): Promise<string | undefined> {
   if (flags.status !== undefined) return flags.status.trim();
-  if (baseSettings === undefined || sources.settingsPath === undefined) return config.status;
-  const found = await parseSettings(`${sources.settingsPath} of ${baseSettings.branch}`, baseSettings.file);
-  return 'failure' in found || found.value === undefined ? config.status : found.value.status;
+  const own = statusContextOf(config);
+  if (baseSettings === undefined || sources.settingsPath === undefined) return own;
+  const name = `${sources.settingsPath} of ${baseSettings.branch}`;
+  const found = await parseSettings(name, baseSettings.file);
+  if ('value' in found) return found.value === undefined ? own : statusContextOf(found.value);
+  // The next tick may know more.
+  if (launched !== undefined) throw found.failure;
+  const [problem = ''] = found.failure.message.split('\n');
+  const what = own === undefined ? 'no commit status is set' : `the commit status is ${own}`;
+  voice.warn(`${name} is unknown (${problem}), so ${what}, as the settings here say`);
+  return own;
 }
 
 /** No value if the branch has no such file. */
@@ -141,7 +152,8 @@ export function compareSettings(question: SettingsQuestion): SettingsChange[] {
   return [
     ...(names ? compareSetting('project', names.base.project, names.own.project) : []),
     ...(names ? compareSetting('task-name', names.base.taskName, names.own.taskName) : []),
-    ...compareSetting('status', base.status ?? null, own.status ?? null),
+    ...compareSetting('status', statusContextOf(base) ?? null, statusContextOf(own) ?? null),
+    ...compareSetting('detach', String(base.detach ?? false), String(own.detach ?? false)),
     ...(isGated ? [...compareRules(question), ...compareWhole(question)] : []),
   ];
 }

@@ -1,13 +1,18 @@
 import { type CommentBoard, hasAnyMarker, type PullRequestComment } from '../github/comments.ts';
+import { writeSummary } from '../github/runner-files.ts';
+import { locateConfigFile } from '../shell/config-file.ts';
 import { EXIT_CODES, type ExitCode, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import { type Command, runProgram, type Session } from '../shell/program.ts';
 import type { World } from '../shell/world.ts';
 import { chooseNewestTasks } from '../training/newest-tasks.ts';
-import { type Connection, connect } from './connection.ts';
+import type { Published } from './comment.ts';
+import { type Connection, connect, openWires, type Wires } from './connection.ts';
+import type { DueEntry } from './due/entries.ts';
+import { reportDue } from './due/run.ts';
 import { createCommand, type Options, readOptions } from './options.ts';
 import { hashOwnPipeline } from './posting/comment-key.ts';
 import { findTasksOfPullRequest } from './server.ts';
-import { gatherSources, readSubject } from './sources.ts';
+import { gatherSources, readBaseSettings, readSubject } from './sources.ts';
 import type { Templates } from './template.ts';
 
 export { createCommand };
@@ -26,36 +31,63 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   // A mistake in a user's template is reported before any request.
   const ownTemplates =
     template === undefined ? undefined : await (await loadComment()).readTemplates(session.cwd, template);
-  const connection = connect(options, session);
+  if (options.due !== undefined) return reportAllDue(options.due, options, session, ownTemplates);
+  const wires = openWires(options, session);
+  const connection = connect(options, wires);
   const { taskIds } = options.sources;
   const endings: Settled<ExitCode>[] = [];
   try {
-    const groups = taskIds.length > 0 ? [taskIds] : await findGroups(options, connection);
+    const groups = taskIds.length > 0 ? [taskIds] : await findGroups(options, wires);
     for (const ids of groups) {
       const own = { ...options, sources: { ...options.sources, taskIds: ids } };
       const work = report(own, { connection, session, ownTemplates });
-      endings.push(await (groups.length > 1 ? settle(work) : work.then((value) => ({ value }))));
+      const exit = work.then(({ exitCode }) => exitCode);
+      endings.push(await (groups.length > 1 ? settle(exit) : exit.then((value) => ({ value }))));
     }
   } finally {
-    await connection.close();
+    await wires.close();
   }
   const exitCodes = endings.map(takeSettled).filter((exitCode) => exitCode !== EXIT_CODES.done);
   return exitCodes.sort((one, other) => one - other)[0] ?? EXIT_CODES.done;
 }
 
 /** The tasks to report where none are named. */
-async function findGroups(options: Options, connection: Connection): Promise<string[][]> {
+async function findGroups(options: Options, wires: Wires): Promise<string[][]> {
   const pushed = options.flags.promote === true ? options.github.push : undefined;
-  if (pushed === undefined) return findNewest(options, connection);
+  if (pushed === undefined) return findNewest(options, wires);
   const { findPushedTasks } = await import('./promotion/find-tasks.ts');
-  return [await findPushedTasks(pushed, options, connection)];
+  return [await findPushedTasks(pushed, options, wires)];
+}
+
+/** Reports what `--due` lists. Nothing is asked if that is nothing. */
+async function reportAllDue(
+  entries: readonly DueEntry[],
+  options: Options,
+  session: Session,
+  ownTemplates: Templates | undefined,
+): Promise<ExitCode> {
+  const { dryRun, json, summary, config } = options.flags;
+  if (entries.length === 0) {
+    session.voice.say('Nothing is due');
+    if (json === true) session.voice.result('[]');
+    return EXIT_CODES.done;
+  }
+  const { outcomes, exitCode } = await reportDue(entries, options, session, {
+    settingsPath: locateConfigFile(session.cwd, config),
+    report: (own, connection, muted) => report(own, { connection, session: muted, ownTemplates }),
+  });
+  const reports = outcomes.flatMap((outcome) => ('published' in outcome ? outcome.published.report : []));
+  if (json === true) session.voice.result(JSON.stringify(reports, undefined, 2));
+  if (summary && dryRun !== true)
+    await writeSummary(session, (await loadComment()).renderDueSummary(outcomes));
+  return exitCode;
 }
 
 /**
  * The newest tasks of the pull request and the settings' pipeline: one group for each leg of a matrix, or an empty one. A
  * JSON document can hold a single report, that of the newest.
  */
-async function findNewest(options: Options, { clearml, signal }: Connection): Promise<string[][]> {
+async function findNewest(options: Options, { clearml, signal }: Wires): Promise<string[][]> {
   const { expected, pullRequest = 0 } = options.sources;
   const of = { pipeline: await hashOwnPipeline(options), pullRequest };
   const found = await findTasksOfPullRequest(clearml, of, signal);
@@ -71,7 +103,7 @@ async function report(
     session,
     ownTemplates,
   }: { connection: Connection; session: Session; ownTemplates: Templates | undefined },
-): Promise<ExitCode> {
+): Promise<Published> {
   // A refusal of GitHub's is reported after the job summary is written.
   const [{ gone, gathered, comment }, existing] = await Promise.all([
     gather(options, connection),
@@ -85,10 +117,14 @@ async function report(
 
 /** Gathers the sources, and loads the rendering while further answers are under way. */
 async function gather({ sources }: Options, { servers }: Connection) {
-  if (sources.taskIds.length === 0) return { gone: { ids: [], left: [] }, comment: await loadComment() };
+  if (sources.taskIds.length === 0) {
+    const baseSettings = readBaseSettings(sources, servers, sources.expected?.baseBranch);
+    return { gone: { ids: [], left: [], baseSettings }, comment: await loadComment() };
+  }
   const subject = await readSubject(sources, servers);
   if (subject.gone.length > 0) {
-    return { gone: { ids: subject.gone, left: subject.tasks }, comment: await loadComment() };
+    const { gone: ids, tasks: left, baseSettings } = subject;
+    return { gone: { ids, left, baseSettings }, comment: await loadComment() };
   }
   const [gathered, comment] = await Promise.all([gatherSources(subject, sources, servers), loadComment()]);
   return { gathered, comment };

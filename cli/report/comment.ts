@@ -1,3 +1,4 @@
+import { runInParallel } from '../clearml/tasks.ts';
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
 import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
@@ -9,6 +10,7 @@ import { writePlain } from '../text/phrase.ts';
 import { formatCompareUrl, formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
 import type { Connection } from './connection.ts';
+import { closeDue, findAwaited, findOwed, isOver } from './due/owed.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
 import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
@@ -18,17 +20,19 @@ import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
-import { endPendingStatus, publishStatus } from './posting/status.ts';
+import { endPendingStatus, publishStatus, type Stated } from './posting/status.ts';
 import { carryLine } from './promotion/comment-line.ts';
-import { publishPromotion } from './promotion/publish.ts';
+import { findPromotion, publishPromotion } from './promotion/publish.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
+import type { ReportedTask } from './reported-task.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
 import { findForce } from './words/force.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { explainUnknownBranch } from './words/notices.ts';
 
+export { renderDueSummary } from './due/summary.ts';
 export { readTemplates } from './template.ts';
 
 /** What a report is published with. */
@@ -37,6 +41,13 @@ interface Publication {
   readonly session: Session;
   readonly connection: Connection;
   readonly templates: Templates;
+}
+
+/** A report that was published. */
+export interface Published {
+  readonly report: Report;
+  readonly exitCode: ExitCode;
+  readonly commentUrl: string | undefined;
 }
 
 interface Written {
@@ -55,7 +66,7 @@ export async function publishReport(
   unordered: ReportSources,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   publication: Publication,
-): Promise<ExitCode> {
+): Promise<Published> {
   const { options, session, connection, templates } = publication;
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   // One time for both texts: a draft that lacks nothing needs no update.
@@ -64,7 +75,7 @@ export async function publishReport(
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
   const written = Promise.all([whole, settings]).then(([sources, compared]) => {
-    connection.beginPosting();
+    connection.wires.beginPosting();
     return writeReport(sources, compared, name, publication);
   });
   // A new comment is posted without the curves; an update adds them.
@@ -90,9 +101,11 @@ export async function publishReport(
     if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
   };
   const promote = async () => {
-    if (options.flags.promote !== true) return undefined;
-    const pushed = options.github.push;
-    const done = await settle(publishPromotion(judged, gathered, { ...publication, pushed, name }));
+    const asked = findPromotion(options);
+    // What has not ended comes again, in a run of the collecting workflow.
+    if (asked === undefined || (options.launched !== undefined && !gathered.tasks.every(isOver)))
+      return undefined;
+    const done = await settle(publishPromotion(judged, gathered, { ...publication, ...asked, name }));
     if ('failure' in done) return done.failure;
     report = { ...judged, promotion: done.value.promotion };
     return done.value.problem;
@@ -102,10 +115,10 @@ export async function publishReport(
     tell(text);
     if (problem !== undefined) throw problem;
     if (gathered.failure !== undefined) throw gathered.failure;
-    return exitCode;
+    return { report, exitCode, commentUrl: undefined };
   }
   // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
-  const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done;
+  const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done && !report.isDue;
   const isSummed = options.flags.summary && !isInterim;
   if (isSummed) await writeSummary(session, renderSummary(report, templates.summary));
   const [placed] = (await placing) ?? [];
@@ -130,9 +143,30 @@ export async function publishReport(
   const posted = comment && { 'comment-url': comment.url, 'comment-id': String(comment.id) };
   await writeOutputs(session, { ...posted, ...outputs });
   tell(comment?.url ?? '');
-  if (stated !== undefined) takeSettled(stated);
+  const status = stated === undefined ? undefined : takeSettled(stated);
   if (problem !== undefined) throw problem;
-  return exitCode;
+  if (report.isDue) session.voice.say('The collecting workflow reports how the training ends');
+  await closeDues(gathered.tasks, status, publication);
+  return { report, exitCode, commentUrl: comment?.url };
+}
+
+/** Once a final state was posted, no tick need post it. A tick that posts it again does no harm. */
+async function closeDues(
+  tasks: readonly ReportedTask[],
+  status: Stated | undefined,
+  { options, connection, session }: Publication,
+): Promise<void> {
+  if (!tasks.every(isOver)) return;
+  await runInParallel(tasks, async (task) => {
+    const due = findOwed(task, options);
+    // A tick that knows no commit for the status finds out no more next time. A job may know less than a tick.
+    const isStated = status === undefined || status.commit === due?.commit;
+    const isLast = options.launched !== undefined && status?.commit === undefined;
+    if (due === undefined || !(isStated || isLast)) return;
+    const closed = await settle(closeDue(task, due.to, connection.wires));
+    if (options.launched !== undefined) takeSettled(closed);
+    else if ('failure' in closed) session.voice.warn(`${closed.failure.message}\n${closed.failure.remedy}`);
+  });
 }
 
 function isRefused(reason: unknown): boolean {
@@ -153,13 +187,13 @@ export async function publishGone(
 ): Promise<never> {
   const { access, flags, github, target } = options;
   const { voice, redact } = session;
-  connection.beginPosting();
+  connection.wires.beginPosting();
   const failure = failGone(gone, target.pullRequest?.number);
   const isRecreated = options.config.comment === 'recreate';
   const text = redact(
     renderGone(gone, {
       webHost: access.webHost,
-      apiVersion: connection.clearml.apiVersion,
+      apiVersion: connection.wires.clearml.apiVersion,
       runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
     }),
   );
@@ -170,7 +204,7 @@ export async function publishGone(
   const board = await connection.board;
   const comments = await findGoneComments(gone, listed, board, options, redact);
   const endStatus = async (commentUrl: string | undefined) => {
-    const where = { commentUrl, goneIds: gone.ids };
+    const where = { commentUrl, gone };
     const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
     // That the tasks are gone decides the exit code.
     if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
@@ -193,8 +227,8 @@ export async function publishGone(
       isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
       existing: listed,
       clock: session.clock,
-      giveUpAtMs: connection.postUntilMs,
-      signal: connection.signal,
+      giveUpAtMs: connection.wires.postUntilMs,
+      signal: connection.wires.signal,
     });
     tellPlacement({ comment, ...placed }, { options, session });
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
@@ -217,6 +251,7 @@ function writeReport(
   const gate = hasGate(rules)
     ? { alpha, ...judgeGate(prepareGateInput(sources, options.sources, alpha)) }
     : undefined;
+  const awaited = findAwaited(sources.tasks, options);
   const report = buildReport(sources, {
     rules,
     gate,
@@ -227,18 +262,25 @@ function writeReport(
     githubUrl: github.serverUrl,
     runId: github.runId,
     seedParam,
+    isDue: awaited !== undefined,
+    launchRunId: options.launched?.runId,
     webHost: access.webHost,
-    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.clearml.apiVersion),
+    urlOf: (task) => formatTaskUrl(access.webHost, task, connection.wires.clearml.apiVersion),
     compareUrlOf: (own, others) =>
-      formatCompareUrl(access.webHost, own, others, connection.clearml.apiVersion),
+      formatCompareUrl(access.webHost, own, others, connection.wires.clearml.apiVersion),
     nowMs,
   });
   const shown = config.comment === 'recreate' ? formatShown(findForce(report)) : undefined;
   const text = renderComment(report, key, templates.comment, shown);
+  // Nobody waits for a detached training, so that it goes on is no objection.
+  const isDetached = report.verdict === 'pending' && awaited?.every((due) => due.isDetached) === true;
   return {
     report,
     text: session.redact(text),
-    exitCode: gate !== undefined && flags.gate && flags.promote !== true ? gate.exitCode : EXIT_CODES.done,
+    exitCode:
+      gate !== undefined && flags.gate && flags.promote !== true && !isDetached
+        ? gate.exitCode
+        : EXIT_CODES.done,
   };
 }
 
@@ -261,8 +303,8 @@ async function placeReport(
     carry: carryLine,
     existing,
     clock: session.clock,
-    giveUpAtMs: connection.postUntilMs,
-    signal: connection.signal,
+    giveUpAtMs: connection.wires.postUntilMs,
+    signal: connection.wires.signal,
   });
 }
 

@@ -16,22 +16,33 @@ const ASK_MS = 40_000;
 const POST_MS = 47_000;
 
 /** The services, and the time limits for asking them. */
-export interface Connection {
+export interface Wires {
   readonly servers: SourceServers;
   readonly clearml: ClearmlClient;
-  /** GitHub as it is now, also after a push; undefined without a token or a repository. */
-  readonly host: Promise<GithubClient> | undefined;
-  /** The pull request's comments; undefined if nothing is posted. */
-  readonly board: Promise<CommentBoard> | undefined;
+  /** Undefined without a token. */
+  readonly github: Promise<GithubClient> | undefined;
   /** Opens the statuses of a context, for the job's own token. */
   openStatuses(context: string): Promise<StatusBoard>;
+  /** Tags that say what was reported, added by this run, by task. */
+  readonly marked: Map<string, readonly string[]>;
   /** Aborted by an interruption or by `close`. */
   readonly signal: AbortSignal;
   /** The deadline for posting, in ms since 1970. */
   readonly postUntilMs: number;
   /** Extends the time limit to that for posting. */
   beginPosting(): void;
+  /** Begins a further report, with a time limit of its own. */
+  restart(): void;
   close(): Promise<void>;
+}
+
+/** What one report is made and posted with. */
+export interface Connection {
+  readonly wires: Wires;
+  /** They answer as of the merge or the push. */
+  readonly servers: SourceServers;
+  /** The pull request's comments; undefined if nothing is posted. */
+  readonly board: Promise<CommentBoard> | undefined;
 }
 
 /** After a merge or a push the branch holds the code itself: that would be compared with itself. */
@@ -47,13 +58,12 @@ function readAsOfMerge(host: CodeHost, { closedBase, push }: GithubRun, isPullRe
 }
 
 /** Opens the connections to ClearML and, with a token, to GitHub. */
-export function connect({ access, flags, github, target }: Options, session: Session): Connection {
+export function openWires({ access, due, flags, github, target }: Options, session: Session): Wires {
   const { clock, interruption, random, redact, voice } = session;
   const { jobToken, pullRequest, repository, token } = target;
-  const isDry = flags.dryRun === true;
   const end = new AbortController();
   const signal = AbortSignal.any([interruption, end.signal]);
-  const beganAtMs = clock.now();
+  let beganAtMs = clock.now();
   let giveUpAtMs = beganAtMs + ASK_MS;
   const limitWait = createLimitWait();
   const http = createHttp(session.env, clock);
@@ -77,28 +87,20 @@ export function connect({ access, flags, github, target }: Options, session: Ses
       commentAuthor: flags.commentAuthor,
       signal,
     });
+  const isAsked =
+    flags.dryRun !== true || pullRequest !== undefined || due !== undefined || flags.promote === true;
   const client =
-    token === undefined ||
-    repository === undefined ||
-    (isDry && pullRequest === undefined && flags.promote !== true)
-      ? undefined
-      : openClient(repository, token);
+    token === undefined || repository === undefined || !isAsked ? undefined : openClient(repository, token);
   return {
-    servers: {
-      clearml: createReportServer(clearml, signal),
-      github: client?.then((host) => readAsOfMerge(host, github, pullRequest !== undefined)),
-    },
+    servers: { clearml: createReportServer(clearml, signal), github: client },
     clearml,
-    host: client,
-    board:
-      isDry || pullRequest === undefined
-        ? undefined
-        : client?.then((opened) => opened.openBoard(pullRequest.number)),
+    github: client,
     async openStatuses(context) {
       if (client === undefined || jobToken === undefined || repository === undefined)
         throw new Error('there is no repository to write a commit status in');
       return (await (jobToken === token ? client : openClient(repository, jobToken))).openStatuses(context);
     },
+    marked: new Map(),
     signal,
     get postUntilMs() {
       return beganAtMs + POST_MS + limitWait.waitedMs;
@@ -106,10 +108,28 @@ export function connect({ access, flags, github, target }: Options, session: Ses
     beginPosting() {
       giveUpAtMs = beganAtMs + POST_MS;
     },
+    restart() {
+      beganAtMs = clock.now();
+      giveUpAtMs = beganAtMs + ASK_MS;
+    },
     async close() {
       // After a failure other requests may still be under way.
       end.abort();
       await http.close();
     },
+  };
+}
+
+/** What one report is made and posted with. */
+export function connect({ flags, github, sources, target }: Options, wires: Wires): Connection {
+  const { pullRequest } = target;
+  const asOf = (host: CodeHost) => readAsOfMerge(host, github, sources.pullRequest !== undefined);
+  return {
+    wires,
+    servers: { ...wires.servers, github: wires.servers.github?.then(asOf) },
+    board:
+      flags.dryRun === true || pullRequest === undefined
+        ? undefined
+        : wires.github?.then((client) => client.openBoard(pullRequest.number)),
   };
 }

@@ -21,10 +21,12 @@ import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
-import { isStatusContext, STATUS_CONTEXT_WORDS } from '../shell/status-context.ts';
+import { isStatusContext, STATUS_CONTEXT_WORDS, statusContextOf } from '../shell/status-context.ts';
+import type { Due } from '../training/due.ts';
 import { checkTags, resolveSeedParam } from '../training/names.ts';
 import { readTaskIds } from '../training/task-ids.ts';
 import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
+import { type DueEntry, parseDueEntries } from './due/entries.ts';
 import type { ExpectedCode, SourceOptions } from './sources.ts';
 
 interface Flags {
@@ -35,9 +37,12 @@ interface Flags {
   readonly commentKey?: string;
   readonly commentAuthor?: string;
   readonly status?: string;
+  readonly due?: string;
   readonly gate: boolean;
   readonly summary: boolean;
   readonly promote?: boolean;
+  readonly project?: string;
+  readonly taskName?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly config?: string;
@@ -51,6 +56,10 @@ export interface Options {
   readonly config: Config;
   readonly target: Target;
   readonly sources: SourceOptions;
+  /** `--due`: what to report instead. */
+  readonly due: readonly DueEntry[] | undefined;
+  /** The launch whose training this is, if a run of the collecting workflow reports it. */
+  readonly launched: Due | undefined;
 }
 
 /** Where to post the comment. */
@@ -90,6 +99,10 @@ export function createCommand(): Command {
       '--status <context>',
       'also set the commit status with this context (default: the setting `status` of the base branch)',
     )
+    .option(
+      '--due <json>',
+      'report each of these instead: what check-task-running --due prints; 0 unless a service fails',
+    )
     .optionsGroup('Comparison:')
     .option(
       '--baseline <id|branch:NAME|tag:NAME|none>',
@@ -100,6 +113,9 @@ export function createCommand(): Command {
       '--promote',
       'move the tag of the setting `promote` to the pushed commit’s model, if the gate finds it no worse; by hand, to the task’s',
     )
+    .optionsGroup('Without ids:')
+    .option('--project <name>', 'project of the pipeline whose newest tasks are reported')
+    .option('--task-name <name>', 'its task name')
     .optionsGroup('Output and settings:')
     .option('--no-summary', 'write no job summary, for a step that a later one reports again')
     .option('--dry-run', 'print the comment; post nothing, and write no outputs and no summary')
@@ -137,44 +153,42 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     settle(readConfigFile(cwd, flags.config, voice.say)),
     settle(readEventFile(env)),
   ]);
-  const [access, github, , baseline, config] = checkAll(
+  const [access, github, , baseline, config, due] = checkAll(
     () => readClearmlAccess(env),
     () => readGithubRun(env, takeSettled(event)),
     () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value), settings),
     () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
     () => takeSettled(settings),
+    () => readDueEntries(flags, taskIds),
+    () => rejectIdleNames(flags, taskIds),
     () => checkPromote(flags, env),
   );
   const target = readTarget(flags, github, env);
-  const isPushed = flags.promote === true && github.push !== undefined;
-  if (target.pullRequest === undefined && taskIds.length === 0 && !isPushed) {
+  const isNamed = due !== undefined || target.pullRequest !== undefined || taskIds.length > 0;
+  if (!isNamed && !(flags.promote === true && github.push !== undefined)) {
     throw failUsage(
       'neither a task nor a pull request is given',
       'Give the ids that launch-training-task prints (its output task-ids), or set PR_NUMBER to report the newest tasks of that pull request.',
     );
   }
-  const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
-  checkTags(baselineRules.flatMap((rule) => ('tag' in rule ? rule.tag : [])));
   return {
     flags,
     access,
     github,
     config,
     target,
-    sources: {
+    sources: chooseSources(config, baseline, {
       taskIds,
-      baselineRules,
-      seedParam: resolveSeedParam(config).name,
       expected: target.pullRequest ? readExpectedCode(github, target.pullRequest) : readPushedCode(github),
       pullRequest: target.pullRequest?.number,
-      hasPaths: config.paths !== undefined,
-      rules: config.metrics ?? [],
       // A push has the branch's own settings.
       settingsPath:
         target.pullRequest === undefined && github.push !== undefined
           ? undefined
           : locateConfigFile(cwd, flags.config),
-    },
+    }),
+    due,
+    launched: undefined,
   };
 }
 
@@ -190,6 +204,48 @@ function checkPromote({ promote }: Flags, env: Environment): void {
   throw failUsage(
     `--promote does not go with the event ${event}${isOfTag ? ' of a tag' : ''}`,
     'A model is promoted after the merge: on a push to the base branch, or by hand with the task’s id.',
+  );
+}
+
+/**
+ * What to gather by these settings.
+ *
+ * @param baseline overrides theirs
+ * @throws Failure (usage) if a baseline's tag is none that ClearML takes
+ */
+export function chooseSources(
+  config: Config,
+  baseline: Config['baseline'],
+  of: Pick<SourceOptions, 'taskIds' | 'expected' | 'pullRequest' | 'settingsPath'>,
+): SourceOptions {
+  const baselineRules = listBaselineRules(baseline ?? config.baseline ?? DEFAULT_BASELINE);
+  checkTags(baselineRules.flatMap((rule) => ('tag' in rule ? rule.tag : [])));
+  return {
+    ...of,
+    baselineRules,
+    seedParam: resolveSeedParam(config).name,
+    hasPaths: config.paths !== undefined,
+    rules: config.metrics ?? [],
+  };
+}
+
+/** @throws Failure (usage) if they are malformed, or if something else is to be reported too */
+function readDueEntries({ due, pr }: Flags, taskIds: readonly string[]): DueEntry[] | undefined {
+  if (due === undefined) return undefined;
+  if (pr === undefined && taskIds.length === 0) return parseDueEntries(due);
+  throw failUsage(
+    `--due names what to report, and ${pr === undefined ? 'task ids do' : '--pr does'} too`,
+    'Leave one of them out.',
+  );
+}
+
+/** @throws Failure (usage) where a name would have no effect */
+function rejectIdleNames({ project, taskName }: Flags, taskIds: readonly string[]): void {
+  const idle = project !== undefined ? '--project' : taskName !== undefined ? '--task-name' : '';
+  if (idle === '' || taskIds.length === 0) return;
+  throw failUsage(
+    `${idle} has no effect here`,
+    'It names the pipeline whose newest tasks are reported when no task ids are given.',
   );
 }
 
@@ -237,7 +293,8 @@ function checkTarget(
       if (!hasToken && !isByHand) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
       if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)
         missing.push('GITHUB_REPOSITORY is not set (or give --repo)');
-      if (flags.pr === undefined && !isPullRequestNamed && !isAskedWithout(flags, env, settings))
+      const isNamed = flags.pr !== undefined || flags.due !== undefined || isPullRequestNamed;
+      if (!isNamed && !isAskedWithout(flags, env, settings))
         missing.push('PR_NUMBER is not set (or give --pr), and no event names a pull request');
       if (missing.length === 0 || flags.dryRun === true) return;
       const remedy = `${explainSetting(env, missing.length, !hasToken)} Or add --dry-run, which posts nothing.`;
@@ -255,7 +312,7 @@ function isAskedWithout(
   if (promote === true) return true;
   const isSummed = summary && env.GITHUB_STEP_SUMMARY !== undefined;
   return (
-    (status ?? ('value' in settings ? settings.value.status : undefined)) !== undefined ||
+    (status ?? ('value' in settings ? statusContextOf(settings.value) : undefined)) !== undefined ||
     (isSummed && isBranchEvent(env.GITHUB_EVENT_NAME))
   );
 }

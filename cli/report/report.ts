@@ -100,6 +100,8 @@ export interface Report {
   readonly unread: ReportSources['unread'];
   /** What became of `--promote`; null without it, or where a service failed. */
   readonly promotion: Promotion | null;
+  /** No job waits for the tasks that have not ended: a run of the collecting workflow reports them. */
+  readonly isDue: boolean;
   /** Page of the workflow run, with its job summary. */
   readonly runUrl: string | null;
   /** When the report was made. */
@@ -266,9 +268,13 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   /** Default: the pull request's. */
   readonly repository?: string | undefined;
   readonly isClosed?: boolean;
+  /** Whether no job waits for the tasks that have not ended; default: no. */
+  readonly isDue?: boolean;
   readonly githubUrl: string;
   /** GITHUB_RUN_ID. */
   readonly runId: string | undefined;
+  /** That of the run that launched the tasks, if it is another. */
+  readonly launchRunId?: string | undefined;
   readonly urlOf: (task: Pick<ReportedTask, 'id' | 'projectId'>) => string;
   /** ClearML's page that compares tasks of two sides; undefined if one has none. */
   readonly compareUrlOf: (
@@ -321,6 +327,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     overwritten: describeOverwritten(sources),
     unread: sources.unread,
     promotion: null,
+    isDue: context.isDue === true,
     runUrl:
       formatRunUrl({
         runId,
@@ -444,6 +451,7 @@ function describeTask(
   const { status } = task;
   const url = context.urlOf(task);
   const run = task.runtime[RUNTIME_KEYS.run];
+  const launchRun = context.launchRunId ?? context.runId;
   return {
     id: task.id,
     url,
@@ -452,7 +460,7 @@ function describeTask(
     statusMessage: task.statusMessage,
     seed: task.params[context.seedParam] ?? null,
     retries: readRetries(task.runtime),
-    isReused: context.runId !== undefined && run !== undefined && run !== context.runId,
+    isReused: launchRun !== undefined && run !== undefined && run !== launchRun,
     iteration: task.iteration,
     progress: measureProgress(task, sources.baseline),
     queue: describeQueue(task, sources),

@@ -272,7 +272,7 @@ async function readPullRequest(
  * The settings of the base branch as it is now, because they hold after the merge. A pull request from an old commit with
  * a looser gate must show that too.
  */
-function readBaseSettings(
+export function readBaseSettings(
   { settingsPath: path }: SourceOptions,
   { github }: SourceServers,
   branch: string | undefined,

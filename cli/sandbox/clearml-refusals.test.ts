@@ -126,6 +126,23 @@ describe('documents of tasks', () => {
     expect((await getTask(task)).runtime).toEqual({ plain: 1 });
     expect(await call('tasks.edit_runtime', { task })).toEqual({ updated: 0 });
   });
+
+  // apiserver/bll/task/utils.py: get_task_for_update. Only tags can be changed then.
+  test.each([
+    ['completed', 'tasks.completed'],
+    ['failed', 'tasks.failed'],
+    ['stopped', 'tasks.stopped'],
+  ])('tasks.edit_runtime is refused once a task is %s', async (status, endpoint) => {
+    const task = await createTask({ runtime: { key: 'k' } });
+    await call('tasks.started', { task });
+    await call(endpoint, { task, force: true });
+    expect(await getTask(task)).toMatchObject({ status });
+    const edit = { task, add_or_update: { key: 'x' } };
+    expect(await send('tasks.edit_runtime', edit)).toMatchObject({ code: '400/110' });
+    expect(await send('tasks.edit_runtime', { task, remove: ['key'] })).toMatchObject({ code: '400/110' });
+    await call('tasks.update_tags', { ids: [task], add_tags: ['reported'] });
+    expect(await getTask(task)).toMatchObject({ runtime: { key: 'k' }, tags: ['reported'] });
+  });
 });
 
 describe('tasks that were enqueued', () => {

@@ -164,6 +164,14 @@ describe('queries that work', () => {
     expect(await findIds({ tags: ['ci', '__$not', 'pr:7'] })).toEqual([one]);
   });
 
+  test('a tag that is only excluded leaves those without any tag', async () => {
+    const runtime = { key: 'due' };
+    const bare = await createTask({ runtime });
+    const tagged = await createTask({ runtime, tags: ['done:7'] });
+    await createTask({ runtime, tags: ['x', 'done'] });
+    expect(await findIds({ 'runtime.key': 'due', tags: ['__$not', 'done'] })).toEqual([bare, tagged]);
+  });
+
   test('a field of a referred document is refused', async () => {
     const { code } = await send('tasks.get_all', { only_fields: ['project.name'] });
     expect(code).toBe('400/14');

@@ -10,6 +10,11 @@ export type ComparisonDocument = Repos['compareCommitsWithBasehead']['response']
 export type PullDocument = RestEndpointMethodTypes['pulls']['get']['response']['data'];
 export type PullListDocument = RestEndpointMethodTypes['pulls']['list']['response']['data'][number];
 export type RepositoryDocument = Repos['get']['response']['data'];
+export type IssueDocument = Pick<PullListDocument, 'number' | 'title' | 'user' | 'state' | 'html_url'> & {
+  readonly pull_request: { readonly url: string; readonly html_url: string };
+};
+export type ReactionDocument =
+  RestEndpointMethodTypes['reactions']['createForIssueComment']['response']['data'];
 export type StatusDocument = Repos['createCommitStatus']['response']['data'];
 export type UserDocument = NonNullable<CommentDocument['user']>;
 export type OwnUserDocument = Extract<
@@ -31,6 +36,10 @@ export interface Pull {
   headRef: string;
   headSha: string;
   headRepository: string;
+  /** The repository with its code was deleted. */
+  isHeadGone: boolean;
+  /** When somebody last pushed to the head's repository. */
+  pushedAt: string;
   baseRef: string;
   baseSha: string;
   state: 'open' | 'closed';
@@ -267,11 +276,12 @@ export function createAnswerBuilder(options: AnswerBuilderOptions): AnswerBuilde
     const issueUrl = `${api}/issues/${pull.number}`;
     const htmlUrl = `${web}/pull/${pull.number}`;
     const id = numberFor(`pull ${options.repository} ${pull.number}`);
-    const end = (ref: string, sha: string, fullName: string): PullListDocument['head'] => {
+    const end = (ref: string, sha: string, fullName: string, pushedAt?: string): PullListDocument['head'] => {
       const owner = fullName.split('/')[0] ?? '';
       // The list's type asks for fields of "repository" that the full one has, and some that GitHub no longer sends.
       const repo = {
         ...repository(fullName),
+        ...(pushedAt === undefined ? {} : { pushed_at: pushedAt }),
         has_downloads: false,
       } as unknown as PullListDocument['head']['repo'];
       return { label: `${owner}:${ref}`, ref, sha, user: user(owner), repo };
@@ -309,7 +319,10 @@ export function createAnswerBuilder(options: AnswerBuilderOptions): AnswerBuilde
       review_comment_url: `${api}/pulls/comments{/number}`,
       comments_url: `${issueUrl}/comments`,
       statuses_url: `${api}/statuses/${pull.headSha}`,
-      head: end(pull.headRef, pull.headSha, pull.headRepository),
+      head: {
+        ...end(pull.headRef, pull.headSha, pull.headRepository, pull.pushedAt),
+        ...(pull.isHeadGone ? { repo: null as unknown as PullListDocument['head']['repo'] } : {}),
+      },
       base: end(pull.baseRef, pull.baseSha, options.repository),
       _links: {
         self: { href: url },

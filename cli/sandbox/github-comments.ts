@@ -3,7 +3,7 @@ import type { AnswerBuilder, Comment } from './github-answers.ts';
 import { answerPage, type Handlers } from './github-call.ts';
 import type { PullStore } from './github-pulls.ts';
 import { notFound, Refusal } from './github-refusal.ts';
-import type { TokenHolder } from './github-tokens.ts';
+import { isPusher, type TokenHolder } from './github-tokens.ts';
 
 const COMMENT_MAX_CHARACTERS = 65_536;
 
@@ -32,9 +32,20 @@ export function listEarlierComments(earlier: readonly EarlierComment[], nowMs: n
   }));
 }
 
+/** Ids are never given twice: comments may be deleted. */
+let lastCommentId = FIRST_COMMENT_ID + 100_000;
+
+/** Writes a comment. */
+export function addComment(comments: Comment[], earlier: EarlierComment, createdAt: string): Comment {
+  lastCommentId += 1;
+  const comment = { id: lastCommentId, ...earlier, createdAt, updatedAt: createdAt };
+  comments.push(comment);
+  return comment;
+}
+
 /** Writes by others than the author need write access. That a job's token has it everywhere is the danger to know. */
 function checkMayChange(comment: Comment, holder: TokenHolder): void {
-  if (holder.kind === 'user' && holder.role === 'read' && holder.login !== comment.author) {
+  if (holder.kind === 'user' && !isPusher(holder.role) && holder.login !== comment.author) {
     throw new Refusal(403, 'Must have admin rights to Repository.');
   }
 }
@@ -60,7 +71,6 @@ export function createCommentHandlers(
   answers: AnswerBuilder,
   time: () => string,
 ): Handlers {
-  let nextCommentId = FIRST_COMMENT_ID + comments.length;
   const findComment = (id: string | number | undefined): Comment => {
     const comment = comments.find((candidate) => candidate.id === id);
     if (comment === undefined) throw notFound();
@@ -83,15 +93,7 @@ export function createCommentHandlers(
     'issues/create-comment': async ({ values, body, holder }) => {
       const pull = await pulls.find(Number(values.issue_number));
       const text = checkCommentBody(body.body);
-      const comment: Comment = {
-        id: nextCommentId++,
-        pull: pull.number,
-        author: holder.login,
-        body: text,
-        createdAt: time(),
-        updatedAt: time(),
-      };
-      comments.push(comment);
+      const comment = addComment(comments, { pull: pull.number, author: holder.login, body: text }, time());
       const document = answers.comment(comment);
       return { status: 201, body: document, headers: { location: document.url } };
     },

@@ -81,6 +81,14 @@ function escapeForPattern(text: string): string {
 
 let loaded: GithubDescription | undefined;
 
+/** A pull request whose head repository was deleted has none, though the description does not say so. */
+function fillHead(body: unknown): unknown {
+  const { head, base } = (body ?? {}) as { readonly head?: Json; readonly base?: Json };
+  return head?.repo === null && base !== undefined
+    ? { ...(body as Json), head: { ...head, repo: base.repo } }
+    : body;
+}
+
 /**
  * The slice of GitHub's OpenAPI description that lies beside this file (its origin: `github-openapi-slice.md`). All
  * servers of a process share one: a schema is compiled once, which takes longer than a hundred requests.
@@ -233,7 +241,7 @@ function readGithubDescription(): GithubDescription {
         return body === undefined ? [] : [`answer ${status} has no body`];
       const basicError = { $ref: '#/components/schemas/basic-error' };
       const key = schema === undefined ? 'basic-error' : `${operation?.id} answer ${status}`;
-      return validate(key, schema ?? basicError, body).map(describeProblem);
+      return validate(key, schema ?? basicError, fillHead(body)).map(describeProblem);
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { GitHistory } from './git-history.ts';
+import { formatGithubTime, type GitHistory } from './git-history.ts';
 import { type AnswerBuilder, objectIdFor, type Pull, type PullDocument } from './github-answers.ts';
 import { answerPage, type Handlers } from './github-call.ts';
 import { notFound } from './github-refusal.ts';
@@ -14,6 +14,8 @@ export interface SandboxPull {
   readonly baseSha?: string;
   /** `owner/name`; another than the sandbox's repository makes it a fork's pull request. */
   readonly headRepository?: string;
+  /** The head repository was deleted since: GitHub then gives none. */
+  readonly isHeadGone?: boolean;
   readonly title?: string;
   /** Login; default: the owner of the head repository. */
   readonly author?: string;
@@ -33,6 +35,8 @@ export interface PullStore {
   merge(number: number, sha: string): void;
   describe(pull: Pull): Promise<PullDocument>;
 }
+
+const PUSHED_BEFORE_MS = 60_000;
 
 export interface PullStoreOptions {
   readonly repository: string;
@@ -58,6 +62,7 @@ export function createPullStore(options: PullStoreOptions): PullStore {
     if (pull.headSha === headSha) return;
     pull.headSha = headSha;
     pull.updatedAt = time();
+    pull.pushedAt = pull.updatedAt;
   };
 
   const find = async (number: number): Promise<Pull> => {
@@ -148,6 +153,9 @@ export function createPullStore(options: PullStoreOptions): PullStore {
         headRef: pull.headRef,
         headSha: pull.headSha ?? '',
         headRepository,
+        isHeadGone: pull.isHeadGone === true,
+        // A branch is pushed before its pull request is opened.
+        pushedAt: formatGithubTime(Date.parse(time()) - PUSHED_BEFORE_MS),
         baseRef: pull.baseRef,
         baseSha: pull.baseSha ?? '',
         state: 'open',

@@ -247,13 +247,68 @@ describe('tokens', () => {
     ]);
   });
 
-  test('the permission of a collaborator is told', async () => {
+  test('the permission of a collaborator is told by the older roles, whatever the case of the login', async () => {
+    const [sandbox, hidden] = await Promise.all([start(), start({ isPrivate: true })]);
+    const roles = ['admin', 'maintain', 'write', 'triage', 'read'] as const;
+    for (const role of roles) sandbox.addUser(`The-${role}`, role);
+    const ask = (username: string, client = clientOf(sandbox)) =>
+      client.repos.getCollaboratorPermissionLevel({ ...here, username });
+    const told = await Promise.all(roles.map((role) => ask(`the-${role}`)));
+    expect(told.map(({ data }) => [data.permission, data.role_name])).toEqual([
+      ['admin', 'admin'],
+      ['write', 'maintain'],
+      ['write', 'write'],
+      ['read', 'triage'],
+      ['read', 'read'],
+    ]);
+    // Everybody may read what is public.
+    expect((await ask('stranger')).data.permission).toBe('read');
+    expect((await ask('stranger', clientOf(hidden))).data.permission).toBe('none');
+    expect((await ask('the-admin', clientOf(sandbox, sandbox.readOnlyToken))).data.permission).toBe('admin');
+    expect((await refusalOf(ask('dependabot[bot]'))).status).toBe(404);
+    expect(await refusalOf(ask('the-admin', clientOf(sandbox, sandbox.addUser('mallory'))))).toEqual({
+      status: 403,
+      message: 'Must have push access to view collaborator permission.',
+    });
+  });
+
+  test('a comment gets a reaction once, from whoever may write on pull requests', async () => {
     const sandbox = await start();
-    sandbox.addUser('octocat', 'admin');
-    const client = clientOf(sandbox);
-    const roleOf = async (username: string): Promise<string> =>
-      (await client.repos.getCollaboratorPermissionLevel({ ...here, username })).data.permission;
-    expect([await roleOf('octocat'), await roleOf('stranger')]).toEqual(['admin', 'none']);
+    const { comment, issue, action } = await sandbox.commentEvent({ pull: 7, author: 'ada', body: '/train' });
+    expect([action, issue.number, issue.pull_request.url]).toEqual([
+      'created',
+      7,
+      `${sandbox.apiUrl}/repos/acme/digits/pulls/7`,
+    ]);
+    expect(sandbox.comments(7)).toMatchObject([{ id: comment.id, author: 'ada', body: '/train' }]);
+    const react = (client = clientOf(sandbox)) =>
+      client.reactions.createForIssueComment({ ...here, comment_id: Number(comment.id), content: 'eyes' });
+    const answers = [await react(), await react()];
+    expect(answers.map(({ status }) => status)).toEqual([201, 200]);
+    expect(String(answers[0]?.data.id)).toBe(String(answers[1]?.data.id));
+    expect(sandbox.reactions(Number(comment.id))).toEqual(['github-actions[bot]: eyes']);
+    expect((await refusalOf(react(clientOf(sandbox, sandbox.readOnlyToken)))).status).toBe(403);
+    const onIssues = await start({ permissions: { issues: 'write' } });
+    const other = await onIssues.commentEvent({ pull: 7, author: 'ada', body: '/train' });
+    const call = clientOf(onIssues).reactions.createForIssueComment({
+      ...here,
+      comment_id: Number(other.comment.id),
+      content: 'eyes',
+    });
+    expect((await refusalOf(call)).status).toBe(403);
+  });
+
+  test('a pull request says when its head was pushed, and has no repository once that is deleted', async () => {
+    let clock = Date.UTC(2026, 10, 1);
+    const gone = { ...PULL, number: 8, headRepository: 'mallory/digits', isHeadGone: true };
+    const sandbox = await start({ now: () => clock, pulls: [PULL, gone] });
+    const read = async (pull_number: number) =>
+      (await clientOf(sandbox).pulls.get({ ...here, pull_number })).data.head.repo;
+    expect((await read(7))?.pushed_at).toBe('2026-10-31T23:59:00Z');
+    clock += 5000;
+    sandbox.setPullHead(7, '2'.repeat(40));
+    expect((await read(7))?.pushed_at).toBe('2026-11-01T00:00:05Z');
+    expect(await read(8)).toBeNull();
   });
 
   // An installation's token has no user, so GitHub says false of everything, even of the reading that it has just done

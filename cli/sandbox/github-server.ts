@@ -3,14 +3,22 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { formatGithubTime, type GitHistory, openGitHistory } from './git-history.ts';
 import {
+  type CommentDocument,
   createAnswerBuilder,
+  type IssueDocument,
   numberFor,
   type PullDocument,
   type RepositoryDocument,
   type UserDocument,
 } from './github-answers.ts';
 import type { Answer, Handlers } from './github-call.ts';
-import { createCommentHandlers, type EarlierComment, listEarlierComments } from './github-comments.ts';
+import { createCollaboratorHandlers, type KeptReaction } from './github-collaborators.ts';
+import {
+  addComment,
+  createCommentHandlers,
+  type EarlierComment,
+  listEarlierComments,
+} from './github-comments.ts';
 import { createCommitHandlers } from './github-commits.ts';
 import { loadGithubDescription, type Operation } from './github-description.ts';
 import { renderPage } from './github-pages.ts';
@@ -90,6 +98,15 @@ export interface PullRequestEvent {
   readonly sender: UserDocument;
 }
 
+/** The payload of an `issue_comment` event about a pull request (the parts that programs read). */
+export interface CommentEvent {
+  readonly action: string;
+  readonly issue: IssueDocument;
+  readonly comment: CommentDocument;
+  readonly repository: RepositoryDocument;
+  readonly sender: UserDocument;
+}
+
 export interface GithubSandbox {
   readonly apiUrl: string;
   readonly serverUrl: string;
@@ -101,6 +118,8 @@ export interface GithubSandbox {
   /** GITHUB_API_URL, GITHUB_SERVER_URL, GITHUB_REPOSITORY, GH_TOKEN. */
   readonly env: Readonly<Record<string, string>>;
   readonly comments: (pull: number) => readonly SandboxComment[];
+  /** The reactions to a comment, as `author: content`, oldest first. */
+  readonly reactions: (comment: number) => readonly string[];
   /** The statuses of a commit, oldest first. */
   readonly statuses: (sha: string) => readonly SandboxStatus[];
   /**
@@ -122,6 +141,8 @@ export interface GithubSandbox {
     action: 'opened' | 'reopened' | 'synchronize' | 'closed',
     actor?: string,
   ): Promise<PullRequestEvent>;
+  /** What GitHub does when somebody comments on a pull request: the comment is there, and this is the event. */
+  commentEvent(comment: EarlierComment, action?: string): Promise<CommentEvent>;
   close(): Promise<void>;
 }
 
@@ -153,6 +174,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
   const time = (): string => formatGithubTime(now());
 
   const statuses: KeptStatus[] = [];
+  const reactions: KeptReaction[] = [];
   const permissions = options.permissions ?? { contents: 'read', 'pull-requests': 'write' };
   const token = tokens.add('ghs', { kind: 'job', login: JOB_LOGIN, permissions });
   const readOnlyToken = tokens.add('ghs', {
@@ -179,6 +201,12 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
 
   const handlers: Handlers = {
     ...createCommentHandlers(comments, pulls, answers, time),
+    ...createCollaboratorHandlers(
+      { comments, reactions, isPrivate: options.isPrivate === true },
+      tokens,
+      answers,
+      time,
+    ),
     ...pulls.handlers,
     ...createCommitHandlers({ apiUrl, serverUrl, repository, defaultBranch, history, answers }),
     ...createStatusHandlers({ apiUrl, repository, history, answers, time, statuses }),
@@ -195,14 +223,6 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
         archived: options.isArchived === true,
       },
     }),
-    'repos/get-collaborator-permission-level': ({ values }) => {
-      const login = String(values.username);
-      const role = tokens.findUser(login)?.role ?? 'none';
-      return {
-        status: 200,
-        body: { permission: role, role_name: role, user: { ...answers.user(login), role_name: role } },
-      };
-    },
   };
 
   const answerCall = async (
@@ -390,6 +410,8 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
       comments
         .filter((comment) => comment.pull === pull)
         .map(({ id, body, author, createdAt, updatedAt }) => ({ id, body, author, createdAt, updatedAt })),
+    reactions: (id) =>
+      reactions.filter(({ comment }) => comment === id).map(({ author, content }) => `${author}: ${content}`),
     statuses: (sha) =>
       statuses
         .filter((status) => status.sha === sha)
@@ -420,6 +442,17 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
         },
         repository: answers.repository(repository),
         sender: answers.user(actor ?? pull.author),
+      };
+    },
+    async commentEvent(comment, action = 'created') {
+      const pull = await pulls.find(comment.pull);
+      const { url, html_url, number, title, user, state } = await pulls.describe(pull);
+      return {
+        action,
+        issue: { number, title, user, state, html_url, pull_request: { url, html_url } },
+        comment: answers.comment(addComment(comments, comment, time())),
+        repository: answers.repository(repository),
+        sender: answers.user(comment.author),
       };
     },
     async close() {

@@ -5,7 +5,12 @@ export type PermissionName = 'contents' | 'issues' | 'pull-requests' | 'statuses
 
 export type Permissions = Readonly<Partial<Record<PermissionName, 'read' | 'write'>>>;
 
-export type UserRole = 'admin' | 'write' | 'read';
+export type UserRole = 'admin' | 'maintain' | 'write' | 'triage' | 'read';
+
+/** Whether a role lets one push. */
+export function isPusher(role: UserRole): boolean {
+  return role !== 'triage' && role !== 'read';
+}
 
 /** Whom a token belongs to. A job's token has permissions, a person's a role in the repository. */
 export type TokenHolder =
@@ -44,6 +49,8 @@ const NEEDS: Readonly<Record<string, Need>> = {
   'issues/create-comment': { anyOf: ['issues', 'pull-requests'], level: 'write' },
   'issues/update-comment': { anyOf: ['issues', 'pull-requests'], level: 'write' },
   'issues/delete-comment': { anyOf: ['issues', 'pull-requests'], level: 'write' },
+  // Of a comment on a pull request, whatever the page says (github.com/NOFireAI/ravel/pull/347, eneo-ai/eneo/pull/512).
+  'reactions/create-for-issue-comment': { anyOf: ['pull-requests'], level: 'write' },
   'pulls/list': { anyOf: ['pull-requests'], level: 'read' },
   'pulls/get': { anyOf: ['pull-requests'], level: 'read' },
   'repos/list-pull-requests-associated-with-commit': { anyOf: ['pull-requests'], level: 'read' },
@@ -73,7 +80,7 @@ export function checkPermission(operationId: string, holder: TokenHolder, isPriv
   if (holder.kind === 'user') {
     // Everybody may comment on a public repository; a status is for those who may push.
     const isOpenToAll = !need.anyOf.includes('statuses');
-    if (!isRead && holder.role === 'read' && !isOpenToAll) throw notFound();
+    if (!isRead && !isPusher(holder.role) && !isOpenToAll) throw notFound();
     return;
   }
   const isGranted = need.anyOf.some((name) => {
@@ -100,6 +107,7 @@ export interface TokenBook {
   /** Makes a token with the prefix of its kind (`ghs` for a job's, `ghp` for a person's). */
   add(prefix: string, holder: TokenHolder): string;
   find(token: string): TokenHolder | undefined;
+  /** GitHub ignores case in a login. */
   findUser(login: string): (TokenHolder & { kind: 'user' }) | undefined;
   limitOf(token: string): RateLimit;
   /** Counts a request. */
@@ -129,7 +137,7 @@ export function createTokenBook(
     find: (token) => holders.get(token),
     findUser(login) {
       for (const holder of holders.values())
-        if (holder.kind === 'user' && holder.login === login) return holder;
+        if (holder.kind === 'user' && holder.login.toLowerCase() === login.toLowerCase()) return holder;
       return undefined;
     },
     limitOf(token) {
@@ -151,7 +159,13 @@ export function createTokenBook(
 /** What a repository's document says of whom it is for. Of a job or another app it says that it may do nothing. */
 export function listRepositoryPermissions(holder: TokenHolder) {
   const { role } = holder.kind === 'user' ? holder : { role: undefined };
-  const push = role === 'admin' || role === 'write';
+  const push = role !== undefined && isPusher(role);
   const admin = role === 'admin';
-  return { admin, maintain: admin, push, triage: push, pull: role !== undefined };
+  return {
+    admin,
+    maintain: admin || role === 'maintain',
+    push,
+    triage: push || role === 'triage',
+    pull: role !== undefined,
+  };
 }

@@ -304,6 +304,10 @@ export const ConfigSchema = v.pipe(
       v.pipe(Text, v.check(isStatusContext, STATUS_CONTEXT_WORDS)),
       "Context of the commit status for the verdict; the base branch's file decides. Default: none.",
     ),
+    detach: setting(
+      Flag,
+      "true: no job waits, the collecting workflow reports; implies status: ClearML. The base branch's file decides. Default: false.",
+    ),
     promote: setting(
       Promote,
       'What a push that passes the gate does to its model: tag: the tag that moves to it; publish: true publishes it. Default: nothing.',

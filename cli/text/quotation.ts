@@ -1,7 +1,7 @@
 import { stripAnsi, toSingleLine } from './single-line.ts';
 
-// Marks that change the text's direction, and characters without width: a name could look like another.
-const INVISIBLE = /[\p{Cf}\u115f\u1160]/gu;
+/** Marks that change the text's direction, and characters without width: a name could look like another. */
+export const INVISIBLE = /[\p{Cf}\u115f\u1160]/gu;
 const MAX_NAME_LENGTH = 120;
 const PLAIN = /^[!-~]+(?: [!-~]+)*$/;
 

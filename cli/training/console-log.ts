@@ -27,7 +27,11 @@ export interface LogReader {
   read(onEvents: (events: readonly LogEvent[]) => void): Promise<void>;
 }
 
-const BATCH_SIZE = 2000;
+/** How many events to ask for first. */
+const FIRST_BATCH = 500;
+const MAX_BATCH = 2000;
+/** So many letters of text are to come at once: a page is in memory several times while it is read. */
+const PAGE_LETTERS = 512 * 1024;
 /** Writers send in batches: events up to this much older than the newest one may still come. */
 const OVERLAP_MS = 10_000;
 /** How many events to remember, to tell the new ones when all are read again. */
@@ -42,21 +46,27 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
   /** How many events the server counts but does not send. */
   let unexplained = 0;
   /** The page that `ask` requested. */
-  let asked: { readonly afterMs: number; readonly page: Promise<LogPage> } | undefined;
+  let asked: Request | undefined;
+  let batchSize = FIRST_BATCH;
+
+  function send(afterMs: number): Request {
+    return { afterMs, batchSize, page: readPage(afterMs, batchSize) };
+  }
 
   /** @returns how many events the server counts */
   async function readFrom(startMs: number, onEvents: (events: readonly LogEvent[]) => void): Promise<number> {
     const counts = new Map<string, number>();
     for (let afterMs = startMs; ; ) {
-      const asking = asked?.afterMs === afterMs ? asked.page : readPage(afterMs, BATCH_SIZE);
+      const request = asked?.afterMs === afterMs ? asked : send(afterMs);
       asked = undefined;
-      const page = await asking;
+      const page = await request.page;
+      batchSize = chooseBatchSize(page);
       // A server that ignores the time would send the older ones endlessly.
       const later = page.events.filter(({ timestampMs }) => timestampMs > afterMs);
       const fresh = seen.takeNew(later, counts);
       if (fresh.length > 0) onEvents(fresh);
       const last = page.events.at(-1);
-      if (last === undefined || page.events.length < BATCH_SIZE || last.timestampMs <= afterMs) {
+      if (last === undefined || page.events.length < request.batchSize || last.timestampMs <= afterMs) {
         return page.total;
       }
       afterMs = last.timestampMs;
@@ -66,11 +76,9 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
   return {
     ask() {
       if (asked !== undefined) return;
-      const afterMs = seen.overlapMs;
-      const page = readPage(afterMs, BATCH_SIZE);
+      asked = send(seen.overlapMs);
       // Awaited by read(); this keeps an early rejection from being reported as unhandled.
-      page.catch(() => undefined);
-      asked = { afterMs, page };
+      asked.page.catch(() => undefined);
     },
 
     async read(onEvents) {
@@ -81,6 +89,20 @@ export function createLogReader(readPage: ReadLogPage): LogReader {
       seen.forgetOldest();
     },
   };
+}
+
+/** A page that was asked for. */
+interface Request {
+  readonly afterMs: number;
+  readonly batchSize: number;
+  readonly page: Promise<LogPage>;
+}
+
+/** An event may hold one line or hundreds, and a task's are much alike. */
+function chooseBatchSize({ events }: LogPage): number {
+  const letters = events.reduce((sum, { text }) => sum + text.length, 0);
+  const fitting = letters === 0 ? MAX_BATCH : Math.floor((PAGE_LETTERS / letters) * events.length);
+  return Math.max(1, Math.min(MAX_BATCH, fitting));
 }
 
 /** Remembers the events that were seen, and how often: two equal lines of the same time are two lines. */

@@ -1,3 +1,4 @@
+import type { Due } from './due.ts';
 import { listMarks } from './history-mark.ts';
 import { RUNTIME_KEYS, tagPullRequest } from './task.ts';
 import { keyOfUse, listUses, type User } from './uses.ts';
@@ -95,6 +96,20 @@ export function listSigns({ runtime, tags }: Pick<TaskOrigin, 'runtime' | 'tags'
     ...listMarks({ runtime, tags }),
     ...tags.filter((tag) => tag === TAKEN_OVER_TAG || /^pr:\d+$/.test(tag)),
   ];
+}
+
+/**
+ * Whether the collecting workflow reports a task to all who use it, so that no job waits for it.
+ *
+ * @param dues what is due of the task
+ */
+export function isOnlyDue(task: Pick<TaskOrigin, 'runtime' | 'tags'>, dues: readonly Due[]): boolean {
+  const commits = dues.filter(({ to }) => typeof to === 'string');
+  const isCovered = (sign: string) =>
+    /^pr:\d+$/.test(sign) ? dues.some(({ to }) => sign === `pr:${to}`) : commits.length > 0;
+  // A launch by hand and a push to a branch look the same as a sign. Of both, one may wait.
+  const others = [...listUses(task.runtime).keys()].filter((user) => typeof user !== 'number');
+  return others.length <= commits.length && listSigns(task).every(isCovered);
 }
 
 /** Whether somebody has taken the task for themselves since it looked like `before`. */

@@ -59,7 +59,7 @@ export async function nameComment(
   };
 }
 
-/** The project and the task name that the settings give; both empty if they give none that ClearML would take. */
+/** The project and the task name that options and settings give; both empty if they give none that ClearML would take. */
 function readNames(options: Options): Names {
   try {
     return resolveOwnNames(options);
@@ -69,12 +69,12 @@ function readNames(options: Options): Names {
   }
 }
 
-function resolveOwnNames({ config, target }: Options): Names {
-  return resolveNames({}, config, { repository: target.repository }, undefined);
+function resolveOwnNames({ config, flags, target }: Options): Names {
+  return resolveNames(flags, config, { repository: target.repository }, undefined);
 }
 
 /**
- * The pipeline that the settings name, hashed.
+ * The pipeline that options and settings name, hashed.
  *
  * @throws Failure (usage) if they give no name that ClearML would take
  */

@@ -12,6 +12,7 @@ import { joinPhrases, link, type Phrase, phrase, words } from '../../text/phrase
 import { formatTaskUrl } from '../../training/task.ts';
 import type { Options } from '../options.ts';
 import type { ReportedTask } from '../reported-task.ts';
+import type { BaseSettings } from '../sources.ts';
 import { STATUS_WORDS } from '../words/lead.ts';
 import { nameComment } from './comment-key.ts';
 
@@ -21,6 +22,8 @@ export interface Gone {
   readonly ids: readonly string[];
   /** Those that were asked for too and exist. */
   readonly left: readonly ReportedTask[];
+  /** Undefined if GitHub was not asked. */
+  readonly baseSettings: Promise<BaseSettings> | undefined;
 }
 
 /** A comment to write, by its first line. */

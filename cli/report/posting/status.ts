@@ -21,6 +21,7 @@ import type { ReportedTask } from '../reported-task.ts';
 import type { ReportSources } from '../sources.ts';
 import { findForce } from '../words/force.ts';
 import { composeHeading } from '../words/heading.ts';
+import type { Gone } from './gone.ts';
 
 /** What a status is written with. */
 interface StatusQuestion {
@@ -36,34 +37,42 @@ interface StatusQuestion {
   readonly comments: readonly PullRequestComment[];
 }
 
+/** Which commit has the status of the report's verdict now; undefined if the tasks are not known to train one. */
+export interface Stated {
+  readonly commit: string | undefined;
+}
+
 /**
  * Sets the commit status to the report's verdict, if the settings or `--status` ask for one. It is written once as pending,
  * once as final, and again only if the verdict changes: GitHub keeps every status.
  *
+ * @returns undefined if nobody asks for one
  * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context
  */
-export async function publishStatus(report: Report, question: StatusQuestion): Promise<void> {
+export async function publishStatus(report: Report, question: StatusQuestion): Promise<Stated | undefined> {
   const { sources, options, connection, session, commentUrl } = question;
-  const context = await chooseStatusContext(sources, options);
-  if (context === undefined) return;
+  const context = await chooseStatusContext(sources, options, session);
+  if (context === undefined) return undefined;
   const commit = findStatusCommit(sources, options);
   if (commit === undefined) {
     session.voice.warn(
       `the commit status ${context} is not set: these tasks are not known to train the commit that it belongs to`,
     );
-    return;
+    return { commit };
   }
   const status: CommitStatus = {
     state: chooseState(report),
     description: describeVerdict(report, session.redact),
     targetUrl: session.redact(commentUrl ?? report.tasks[0]?.url ?? ''),
   };
-  const board = await connection.openStatuses(context);
+  const board = await connection.wires.openStatuses(context);
   const found = await board.findNewest(commit);
   checkOwner(found, context, question);
-  if (found !== undefined && isSameVerdict(found, status)) return;
-  await board.write(commit, status);
-  session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
+  if (found === undefined || !isSameVerdict(found, status)) {
+    await board.write(commit, status);
+    session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
+  }
+  return { commit };
 }
 
 /**
@@ -71,22 +80,25 @@ export async function publishStatus(report: Report, question: StatusQuestion): P
  *
  * @param message what was found, for the description
  * @param commentUrl where that is told; undefined without a pull request
- * @param goneIds ids of the tasks: without a comment, the status leads to one of them
+ * @param gone the tasks: without a comment, the status leads to one of them
  */
 export async function endPendingStatus(
   message: string,
-  { commentUrl, goneIds }: { readonly commentUrl: string | undefined; readonly goneIds: readonly string[] },
+  {
+    commentUrl,
+    gone: { ids, baseSettings },
+  }: { readonly commentUrl: string | undefined; readonly gone: Pick<Gone, 'ids' | 'baseSettings'> },
   { options, connection, session }: Pick<StatusQuestion, 'options' | 'connection' | 'session'>,
 ): Promise<void> {
-  const { config, flags, sources, target } = options;
-  const context = flags.status ?? config.status;
-  const commit = sources.expected?.headCommit ?? target.commit;
-  if (context === undefined || commit === undefined) return;
-  const board = await connection.openStatuses(context);
+  const commit = options.sources.expected?.headCommit ?? options.target.commit;
+  if (commit === undefined) return;
+  const context = await chooseStatusContext({ baseSettings: await baseSettings }, options, session);
+  if (context === undefined) return;
+  const board = await connection.wires.openStatuses(context);
   const found = await board.findNewest(commit);
   if (found?.state !== 'pending') return;
   const { targetUrl } = found;
-  if (targetUrl !== commentUrl && !goneIds.some((id) => targetUrl.includes(id))) return;
+  if (targetUrl !== commentUrl && !ids.some((id) => targetUrl.includes(id))) return;
   const description = describe(message, session.redact);
   await board.write(commit, { state: 'error', description, targetUrl: commentUrl ?? targetUrl });
 }

@@ -1,6 +1,6 @@
 import { EXIT_CODES, Failure, failUsage } from '../../shell/failure.ts';
 import { chooseNewestLaunches } from '../../training/newest-tasks.ts';
-import type { Connection } from '../connection.ts';
+import type { Wires } from '../connection.ts';
 import type { Options } from '../options.ts';
 import { hashOwnPipeline } from '../posting/comment-key.ts';
 import type { ReportedTask } from '../reported-task.ts';
@@ -16,11 +16,11 @@ import { createPromotionServer } from './server.ts';
 export async function findPushedTasks(
   pushed: PushedCommit,
   options: Options,
-  { clearml, host, signal }: Connection,
+  { clearml, github, signal }: Wires,
 ): Promise<string[]> {
   const pipeline = await hashOwnPipeline(options);
   // With `paths` the tree tells nothing.
-  const tree = options.sources.hasPaths ? undefined : await (await host)?.readTree(pushed.commit);
+  const tree = options.sources.hasPaths ? undefined : await (await github)?.readTree(pushed.commit);
   const found = await createPromotionServer(clearml, signal).findTasksOfCommit(pipeline, pushed, tree);
   const ours = new Map(
     found

@@ -102,7 +102,7 @@ export async function promote(
   if (early !== undefined) return describe(report, question, { reason: early });
   const work: Work = {
     ...question,
-    server: createPromotionServer(connection.clearml, connection.signal),
+    server: createPromotionServer(connection.wires.clearml, connection.wires.signal),
     tags: nameTags(setting.tag),
     pipeline: candidate.runtime[RUNTIME_KEYS.pipeline] ?? '',
     candidate,
@@ -123,7 +123,7 @@ async function decideEarly(
   } else {
     if (!tasks.every(isOwn)) return 'other-code';
     const isNamed = tasks.every((task) => isTrainedFor(task, pushed, undefined));
-    const tree = isNamed ? undefined : await (await connection.host)?.readTree(pushed.commit);
+    const tree = isNamed ? undefined : await (await connection.wires.github)?.readTree(pushed.commit);
     if (!isNamed && !tasks.every((task) => isTrainedFor(task, pushed, tree))) return 'other-code';
     const state = decideState(tasks);
     if (state !== 'completed') return state;
@@ -160,7 +160,7 @@ async function decideAndMove(sources: ReportSources, work: Work): Promise<Outcom
   const others = first.holders.filter(({ id }) => id !== candidate.id);
   const isDry = options.flags.dryRun === true;
   if (pushed !== undefined) {
-    if (isDry && work.connection.host === undefined) return { reason: 'dry-run' };
+    if (isDry && work.connection.wires.github === undefined) return { reason: 'dry-run' };
     work.listed = await listBranch(work, pushed.branch);
     if (!work.listed.some(({ commit }) => commit === pushed.commit)) return { reason: 'not-on-branch' };
   }
@@ -215,13 +215,13 @@ async function look({ server, pipeline, tags, candidate }: Work): Promise<Look> 
 
 /** @throws Failure if GitHub can't be asked: the order of commits is unknown then */
 async function listBranch({ connection }: Work, branch: string): Promise<readonly Ancestor[]> {
-  if (connection.host === undefined) {
+  if (connection.wires.github === undefined) {
     throw new Failure('the order of commits is unknown without GitHub, so nothing was promoted', {
       exitCode: EXIT_CODES.usage,
       remedy: 'Set GH_TOKEN (or GITHUB_TOKEN) and GITHUB_REPOSITORY.',
     });
   }
-  return (await connection.host).listCommits(branch);
+  return (await connection.wires.github).listCommits(branch);
 }
 
 /** So often at most: somebody else may do the same at this moment, and undo it. */
@@ -324,7 +324,7 @@ function describe(
   const model = task?.outputModels.at(-1);
   const promoted = PROMOTES.has(reason);
   const urlOf = (one: ReportedTask) =>
-    formatTaskUrl(options.access.webHost, one, connection.clearml.apiVersion);
+    formatTaskUrl(options.access.webHost, one, connection.wires.clearml.apiVersion);
   return {
     tag: setting?.tag ?? null,
     promoted,

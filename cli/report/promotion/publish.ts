@@ -4,6 +4,7 @@ import { type Failure, settle } from '../../shell/failure.ts';
 import type { Session } from '../../shell/program.ts';
 import { writeHeading, writeLine } from '../../text/markdown.ts';
 import { joinPhrases, link, words, writePlain } from '../../text/phrase.ts';
+import type { Options } from '../options.ts';
 import type { CommentName } from '../posting/comment-key.ts';
 import type { Report } from '../report.ts';
 import type { ReportSources } from '../sources.ts';
@@ -16,6 +17,26 @@ interface PublishQuestion extends PromotionQuestion {
   readonly session: Session;
   /** Tells our comment from those of other pipelines. */
   readonly name: CommentName;
+}
+
+/**
+ * Whether to promote, and for which push: where `--promote` asks for it, and where a run of the collecting workflow reports
+ * a push whose settings do. A pull request's model is not promoted before the merge.
+ *
+ * @returns undefined if not
+ */
+export function findPromotion({
+  flags,
+  github,
+  config,
+  launched,
+}: Options): Pick<PromotionQuestion, 'pushed'> | undefined {
+  const isAsked = flags.promote === true || (launched !== undefined && config.promote !== undefined);
+  const { push, eventName = '' } = github;
+  if (!isAsked) return undefined;
+  if (eventName === 'push') return push && { pushed: { branch: push.branch, commit: push.commit } };
+  const isByHand = launched === undefined && !/^(?:pull_request|merge_group)/.test(eventName);
+  return isByHand ? { pushed: undefined } : undefined;
 }
 
 /**
@@ -39,12 +60,14 @@ export async function publishPromotion(
     await writeSummary(session, `${writeHeading(3, words('Promotion'))}\n\n${writeLine(told)}`);
   }
   // By the commit of the push. A task that a person names may be any one's.
-  if (pushed === undefined || connection.host === undefined || promotion.reason === 'pending')
+  if (pushed === undefined || connection.wires.github === undefined || promotion.reason === 'pending')
     return { promotion, problem: undefined };
   const line = writeLine(joinPhrases([told, composeOrigin(report, question)], ' '));
   const keepsNewest = options.config.comment === 'recreate';
   const written = await settle(
-    connection.host.then((host) => writeLineTo(host, pushed, session.redact(line), { name, keepsNewest })),
+    connection.wires.github.then((host) =>
+      writeLineTo(host, pushed, session.redact(line), { name, keepsNewest }),
+    ),
   );
   if ('failure' in written) return { promotion, problem: written.failure };
   session.voice.say(

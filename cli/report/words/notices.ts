@@ -46,8 +46,10 @@ export function composeNotices(report: Report): Phrase[] {
   const parts = unread.map((part) => UNREAD_WORDS[part]).join(' and ');
   const isUnderWay = phase === 'draft' || phase === 'queued' || phase === 'running';
   const notices = [
+    report.isDue && words('The collecting workflow reports how this training ends: no job waits for it.'),
     pullRequest?.isClosed === true &&
       isUnderWay &&
+      !report.isDue &&
       phrase`${strong('The pull request is closed, so nothing updates this comment any more.')} The training has not ended: see its page in ClearML.`,
     pullRequest !== null &&
       commit?.isCurrent === false &&

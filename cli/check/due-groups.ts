@@ -1,0 +1,80 @@
+import type { ClearmlClient } from '../clearml/client.ts';
+import { findTasks } from '../clearml/tasks.ts';
+import { type Due, listDues } from '../training/due.ts';
+import { isSuccess, RUNTIME_KEYS } from '../training/task.ts';
+import { findEnding } from '../training/task-life.ts';
+import type { DueTask } from './due-clock.ts';
+
+/** What is due of one launch: its tasks are reported together. */
+export interface DueGroup {
+  readonly due: Due;
+  /** Those that carry its note, oldest first. */
+  readonly tasks: readonly DueTask[];
+}
+
+/** One entry of the output `due`. */
+export interface DueEntry {
+  /** Null for a push or a merge group. */
+  readonly pullRequest: number | null;
+  readonly commit: string;
+  readonly taskIds: readonly string[];
+  /** `timeout`: all have ended, one of them because its time-out had passed. */
+  readonly state: 'running' | 'ended' | 'timeout';
+}
+
+/** The launches that something is due of, in their order. Tasks that were reported already belong to theirs too. */
+export function groupDues(found: readonly DueTask[]): DueGroup[] {
+  const groups = new Map<string, { due: Due; tasks: DueTask[] }>();
+  const nameGroup = ({ task }: DueTask, { to, commit, launch }: Due) =>
+    JSON.stringify([task.origin.runtime[RUNTIME_KEYS.pipeline], to, commit, launch]);
+  for (const one of found) for (const due of one.dues) groups.set(nameGroup(one, due), { due, tasks: [] });
+  for (const one of found)
+    for (const due of listDues(one.task.origin.runtime)) groups.get(nameGroup(one, due))?.tasks.push(one);
+  return [...groups.values()].sort((a, b) => a.due.atMs - b.due.atMs);
+}
+
+/** @param further tasks of the group that carry no note, as they had ended before the launch */
+export function describeGroup(
+  { due, tasks }: DueGroup,
+  further: ReadonlyArray<{ readonly id: string }>,
+): DueEntry {
+  const isOver = tasks.every(({ life }) => life.end !== undefined);
+  return {
+    pullRequest: typeof due.to === 'number' ? due.to : null,
+    commit: due.commit,
+    taskIds: [...further.map(({ id }) => id), ...tasks.map(({ task }) => task.id)],
+    state: !isOver ? 'running' : tasks.some(hasTimedOut) ? 'timeout' : 'ended',
+  };
+}
+
+function hasTimedOut({ task, life }: DueTask): boolean {
+  const ends = [life.end, findEnding(task)?.kind];
+  return ends.includes('timeout') || ends.includes('queue-timeout');
+}
+
+/**
+ * The trainings of a launch of several seeds that carry no note: they had ended before, and were reused. One request.
+ */
+export async function completeSeeds(
+  { due, tasks }: DueGroup,
+  client: ClearmlClient,
+  signal: AbortSignal,
+): Promise<ReadonlyArray<{ readonly id: string }>> {
+  const origins = tasks.map(({ task }) => task.origin);
+  const pipeline = origins[0]?.runtime[RUNTIME_KEYS.pipeline];
+  const tag = origins.flatMap(({ tags }) => tags).find((one) => /^seeds:[0-9a-f]+$/.test(one));
+  if (tag === undefined || pipeline === undefined) return [];
+  const filter = { tags: [tag], [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline, order_by: ['created'] };
+  const found = await findTasks(client, filter, ['status', 'tags', 'system_tags', 'runtime'], { signal });
+  const known = new Set(origins.map(({ runtime }) => runtime[RUNTIME_KEYS.key]));
+  const chosen = new Map<string, { readonly id: string }>();
+  for (const { id, status, tags, system_tags: systemTags, runtime } of found) {
+    const key = runtime[RUNTIME_KEYS.key];
+    const isOurs = tags.includes(tag) && runtime[RUNTIME_KEYS.pipeline] === pipeline;
+    const isNoted = listDues(runtime).some(({ to, launch }) => to === due.to && launch === due.launch);
+    const isReused = isSuccess(status) && !systemTags.includes('archived');
+    if (key === undefined || known.has(key) || chosen.has(key) || !isOurs || !(isNoted || isReused)) continue;
+    chosen.set(key, { id });
+  }
+  return [...chosen.values()].slice(0, due.count - tasks.length);
+}

@@ -1,0 +1,55 @@
+import { type Failure, settle } from '../shell/failure.ts';
+import type { Session } from '../shell/program.ts';
+import { writeLine, writeQuotedBlock } from '../text/markdown.ts';
+import { link, phrase } from '../text/phrase.ts';
+import { type CommentBoard, placeComment } from './comments.ts';
+import { type EventComment, formatRunUrl, type GithubRun } from './event.ts';
+import { askGithub } from './remote-code.ts';
+
+const GIVE_UP_MS = 15_000;
+
+/**
+ * Answers a comment in one of our own. A run that is repeated finds its answer by a hidden marker and updates it.
+ *
+ * @param markdown without anything that the comment could have put there as Markdown
+ */
+export async function replyTo(
+  comment: EventComment,
+  markdown: string,
+  board: CommentBoard,
+  { clock, redact, interruption: signal }: Session,
+): Promise<void> {
+  const marker = `<!-- clearml-ci-cd reply: ${comment.id} -->`;
+  await placeComment(board, {
+    identity: { markers: [marker], isKin: () => false },
+    text: Promise.resolve(redact(`${marker}\n${markdown}\n`)),
+    draft: undefined,
+    existing: await board.listComments(),
+    clock,
+    giveUpAtMs: clock.now() + GIVE_UP_MS,
+    signal,
+  });
+}
+
+/** Tells a commenter why their command came to nothing. What GitHub refuses is only warned of: the failure matters more. */
+export async function replyWithFailure(
+  { message, remedy }: Failure,
+  github: GithubRun,
+  session: Session,
+): Promise<void> {
+  const { comment, repository } = github;
+  if (comment === undefined || repository === undefined) return;
+  const run = link(formatRunUrl(github) ?? null, 'workflow run');
+  const lead = writeLine(phrase`${link(comment.url, 'This command')} failed (${run}):`);
+  const text = `${lead}\n\n${writeQuotedBlock(`${message}\n${remedy}`)}`;
+  const replying = askGithub(repository, github, session, (client) =>
+    replyTo(comment, text, client.openBoard(comment.pullRequest), session),
+  );
+  await warnOfFailure(replying, 'the command is not answered', session);
+}
+
+/** For a reaction or an answer, which is a courtesy: what keeps it from being written is only warned of. */
+export async function warnOfFailure(work: Promise<unknown>, what: string, { voice }: Session): Promise<void> {
+  const settled = await settle(work);
+  if ('failure' in settled) voice.warn(`${what}: ${settled.failure.message}`);
+}

@@ -1,0 +1,127 @@
+import { readTasks } from '../clearml/tasks.ts';
+import type { GithubRun } from '../github/event.ts';
+import type { Detachment } from '../github/remote-code.ts';
+import { isActions } from '../shell/environment.ts';
+import { failUsage } from '../shell/failure.ts';
+import type { Session } from '../shell/program.ts';
+import { statusContextOf } from '../shell/status-context.ts';
+import { type Due, type DueTo, formatDue, keyOfDue } from '../training/due.ts';
+import { resolveLimits } from '../training/limits.ts';
+import { hashText } from '../training/pipeline.ts';
+import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
+import type { Code } from './code.ts';
+import type { Launch } from './create-and-enqueue.ts';
+import type { LaunchInput } from './launch.ts';
+import type { LaunchFlags, LaunchOptions } from './options.ts';
+import type { LaunchPlan } from './plan.ts';
+
+/** What a launch is due, before it is under way. */
+export type PlannedDue = Omit<Due, 'launch' | 'count' | 'atMs'>;
+
+/** @throws Failure (usage) where nobody could tell the verdict later */
+export function rejectUnreportable(flags: Pick<LaunchFlags, 'detach'> & { readonly diff?: boolean }): void {
+  if (flags.detach !== true || flags.diff !== true) return;
+  throw failUsage(
+    '--detach and --diff contradict each other',
+    'A commit status would tell the verdict of changes that the commit does not have. Commit them, or wait for the training.',
+  );
+}
+
+/** Where the report of a launch's final state goes. */
+export function findDueTo({ pullRequest }: GithubRun, { commit }: Pick<Code, 'commit'>): DueTo {
+  return pullRequest ?? commit;
+}
+
+/** Decides whether a job waits. GitHub is asked, and its client loaded, only where the settings may differ from the base branch's. */
+export async function chooseDetachment(
+  { flags, options: { config, run }, settingsPath: path, loadRemoteCode }: LaunchInput,
+  session: Session,
+): Promise<Detachment> {
+  if (!isActions(session.env) || (config.detach === undefined && config.status === undefined))
+    return { isDetached: flags.detach === true, settings: config };
+  const { chooseDetachment: choose } = await loadRemoteCode();
+  return choose({ flag: flags.detach, config, path, run }, session);
+}
+
+/** What is wrong with a launch that no job waits for: in Actions a workflow reports it. Never throws a Failure. */
+export async function findCollectingProblem(
+  { due, run }: LaunchPlan,
+  { loadRemoteCode }: LaunchInput,
+  session: Session,
+): Promise<string | undefined> {
+  if (due?.isDetached !== true || !isActions(session.env)) return undefined;
+  return (await loadRemoteCode()).findCollectingProblem(run, session);
+}
+
+/**
+ * What is due of a launch that no job waits for, and of each push to a branch with a commit status: its state is told by
+ * whichever run learns it.
+ *
+ * @param settings the settings file, relative to the repository's root
+ * @returns undefined where a job waits, and tells
+ */
+export function planDue(
+  { isDetached, settings: deciding }: Detachment,
+  { config, run, code }: LaunchOptions,
+  settings: string | undefined,
+): PlannedDue | undefined {
+  const context = statusContextOf(deciding);
+  const isPushed = run.pullRequest === undefined && run.push?.commit === code.commit;
+  if (!isDetached && !(isPushed && context !== undefined)) return undefined;
+  const { timeoutMs, queueTimeoutMs, retries } = resolveLimits(config);
+  return {
+    to: findDueTo(run, code),
+    commit: code.commit,
+    runId: run.runId,
+    base: run.pullRequest === undefined ? describeBase(run, code) : undefined,
+    timeoutMs,
+    queueTimeoutMs,
+    retries,
+    settings,
+    context,
+    isDetached,
+  };
+}
+
+function describeBase({ eventName, push }: GithubRun, { branch, commit }: Pick<Code, 'branch' | 'commit'>) {
+  const event = eventName === 'merge_group' ? ('merge_group' as const) : ('push' as const);
+  return { event, branch, previous: push?.commit === commit ? push.previous : undefined };
+}
+
+/**
+ * The notes for a task's `runtime`; none where nothing is due.
+ *
+ * @param repository the pipeline's
+ * @param launch undefined in a dry run, which draws no token
+ */
+export async function noteDue(
+  due: PlannedDue | undefined,
+  repository: string,
+  count: number,
+  launch: { readonly token: string; readonly atMs: number } | undefined,
+): Promise<Readonly<Record<string, string>>> {
+  if (due === undefined) return {};
+  const { token = '', atMs = 0 } = launch ?? {};
+  return {
+    [RUNTIME_KEYS.due]: await hashText(repository),
+    [keyOfDue(due.to)]: formatDue({ ...due, count, launch: token, atMs }),
+  };
+}
+
+/** Warns of reused tasks that did not take the notes: no other run will learn of their end. */
+export async function warnUnreported(
+  { server: { client, signal }, unnoted }: Launch,
+  { voice }: Session,
+): Promise<void> {
+  const ids = [...unnoted];
+  if (ids.length === 0) return;
+  const tasks = await readTasks(client, ids, ['status'], { signal });
+  for (const id of ids) {
+    const { status } = tasks.get(id) ?? {};
+    // One that has ended meanwhile is reported by this very job.
+    if (status === undefined || isEnded(status)) continue;
+    voice.warn(
+      `the collecting workflow will not report task ${id}: this ClearML server notes nothing on a task that waits or runs (needs API 2.34). Launch with --no-detach, or update the server`,
+    );
+  }
+}

@@ -1,0 +1,166 @@
+import { runInParallel } from '../../clearml/tasks.ts';
+import { EXIT_CODES, type ExitCode, type Failure, settle } from '../../shell/failure.ts';
+import type { Session } from '../../shell/program.ts';
+import { type Due, listOpenDues } from '../../training/due.ts';
+import { RUNTIME_KEYS } from '../../training/task.ts';
+import type { Published } from '../comment.ts';
+import { type Connection, connect, openWires, type Wires } from '../connection.ts';
+import type { Options } from '../options.ts';
+import type { ReportServer, SourceServers } from '../ports.ts';
+import type { ReportedTask } from '../reported-task.ts';
+import { findTasksOfPullRequest } from '../server.ts';
+import { aimAt, type DueSubject, isPast } from './aim.ts';
+import type { DueEntry } from './entries.ts';
+import { closeDue, isOver } from './owed.ts';
+import { type DueGroup, findNote, isReplacedAmong, isReplacedBy } from './replaced.ts';
+import type { DueOutcome } from './summary.ts';
+
+/** Reports one group of tasks, as a job does that waited for them. */
+type ReportGroup = (options: Options, connection: Connection, session: Session) => Promise<Published>;
+
+/** What the reports of one run share. */
+interface DueRun {
+  readonly options: Options;
+  readonly session: Session;
+  readonly wires: Wires;
+  /** All tasks that exist, as they were read at the beginning, by id. */
+  readonly tasks: ReadonlyMap<string, ReportedTask>;
+  readonly settingsPath: string | undefined;
+  readonly report: ReportGroup;
+}
+
+/**
+ * Reports what no job waits for, one entry after the other. One that fails does not keep the others from being reported.
+ *
+ * @returns what became of each, and the exit code: 0 unless a service failed
+ */
+export async function reportDue(
+  entries: readonly DueEntry[],
+  options: Options,
+  session: Session,
+  { settingsPath, report }: Pick<DueRun, 'settingsPath' | 'report'>,
+): Promise<{ readonly outcomes: readonly DueOutcome[]; readonly exitCode: ExitCode }> {
+  const wires = openWires(options, session);
+  const outcomes: DueOutcome[] = [];
+  const exitCodes: ExitCode[] = [];
+  try {
+    const ids = [...new Set(entries.flatMap(({ taskIds }) => taskIds))];
+    const tasks = await wires.servers.clearml.readTasks(ids);
+    const run = { options, session, wires, tasks, settingsPath, report };
+    for (const entry of entries) {
+      wires.restart();
+      const outcome = await settle(reportEntry(entry, entries, run));
+      if ('value' in outcome) outcomes.push({ entry, ...outcome.value });
+      else {
+        outcomes.push({ entry, problem: outcome.failure.message });
+        exitCodes.push(tellFailure(entry, outcome.failure, session));
+      }
+    }
+  } finally {
+    await wires.close();
+  }
+  const failed = exitCodes.filter((exitCode) => exitCode !== EXIT_CODES.done);
+  return { outcomes, exitCode: failed.sort((one, other) => one - other)[0] ?? EXIT_CODES.done };
+}
+
+/** Only a service that failed makes the whole run fail: the next one tries again. */
+function tellFailure(entry: DueEntry, { exitCode, message, remedy }: Failure, { voice }: Session): ExitCode {
+  const text = `${nameEntry(entry)}: ${message}\n${remedy}`;
+  if (exitCode !== EXIT_CODES.refused && exitCode !== EXIT_CODES.unavailable) {
+    voice.warn(text);
+    return EXIT_CODES.done;
+  }
+  voice.say(`error: ${text}`);
+  voice.annotate('error', text);
+  return exitCode;
+}
+
+function nameEntry({ pullRequest, commit }: DueEntry): string {
+  const short = commit.slice(0, 10);
+  return pullRequest === undefined ? `commit ${short}` : `pull request ${pullRequest} at ${short}`;
+}
+
+async function reportEntry(
+  entry: DueEntry,
+  entries: readonly DueEntry[],
+  run: DueRun,
+): Promise<{ readonly published: Published } | { readonly skipped: string }> {
+  const { options, session, wires } = run;
+  const skip = (skipped: string) => {
+    session.voice.say(`Nothing is posted for ${nameEntry(entry)}: ${skipped}`);
+    return { skipped };
+  };
+  const group = findGroup(entry, run);
+  const { launched, tasks } = group;
+  const { commit, pullRequest } = entry;
+  const others = entries.filter((other) => other !== entry).map((other) => findGroup(other, run));
+  const owed = tasks.filter((task) => launched !== undefined && !isReported(task, launched));
+  if (launched !== undefined && owed.length === 0) return skip('it was reported already');
+  if (isReplacedBy(group, others) || (await isReplacedOnServer(entry, group, wires))) {
+    // What has not ended is found again.
+    if (options.flags.dryRun !== true && tasks.every(isOver))
+      await runInParallel(owed, (task) => closeDue(task, pullRequest ?? commit, wires));
+    return skip('a newer launch of this commit has taken its place');
+  }
+  const host = await wires.github;
+  const pull = pullRequest === undefined ? undefined : await host?.readPullRequestState(pullRequest);
+  const subject = { entry, launched, pull, settingsPath: run.settingsPath };
+  if (isPast(subject) && !tasks.every(isOver)) return skip('the pull request has a newer commit');
+  if (isPast(subject) && tasks.length === 0) return skip('its tasks are gone');
+  const own = await aimAt(subject, host, options);
+  const connection = connect(own, { ...wires, servers: shareReads(run, pull) });
+  return { published: await run.report(own, connection, muteOutputs(session, options)) };
+}
+
+function findGroup({ pullRequest, commit, taskIds }: DueEntry, run: DueRun): DueGroup {
+  const tasks = taskIds.flatMap((id) => findTask(id, run) ?? []);
+  return { tasks, launched: findNote(tasks, { to: pullRequest ?? commit, commit }) };
+}
+
+/** A task as it was read, with the tags that this run has added since. */
+function findTask(id: string, { tasks, wires }: DueRun): ReportedTask | undefined {
+  const task = tasks.get(id);
+  return task && { ...task, tags: [...task.tags, ...(wires.marked.get(id) ?? [])] };
+}
+
+function isReported(task: ReportedTask, launched: Due): boolean {
+  return !listOpenDues(task).some(({ to, commit }) => to === launched.to && commit === launched.commit);
+}
+
+async function isReplacedOnServer(
+  { pullRequest, commit }: DueEntry,
+  group: DueGroup,
+  { clearml, signal }: Wires,
+): Promise<boolean> {
+  const pipeline = group.tasks[0]?.runtime[RUNTIME_KEYS.pipeline];
+  if (pullRequest === undefined || pipeline === undefined) return false;
+  const candidates = await findTasksOfPullRequest(clearml, { pipeline, pullRequest }, signal);
+  return isReplacedAmong(group, candidates, { pullRequest, commit });
+}
+
+/** The answers that this run has already are not asked for again. */
+function shareReads(run: DueRun, pull: DueSubject['pull']): SourceServers {
+  const { clearml, github } = run.wires.servers;
+  const readTasks: ReportServer['readTasks'] = async (ids) => {
+    const known = new Map(
+      ids.flatMap((id) => {
+        const task = findTask(id, run);
+        return task === undefined ? [] : [[id, task]];
+      }),
+    );
+    const others = ids.filter((id) => !known.has(id));
+    return others.length === 0 ? known : new Map([...known, ...(await clearml.readTasks(others))]);
+  };
+  return {
+    clearml: { ...clearml, readTasks },
+    github:
+      pull === undefined ? github : github?.then((host) => ({ ...host, readPullRequest: async () => pull })),
+  };
+}
+
+/** The outputs of a step tell of one report only. With `--json` all reports are one document. */
+function muteOutputs(session: Session, { flags }: Options): Session {
+  const { GITHUB_OUTPUT: _, ...env } = session.env;
+  const { voice } = session;
+  return { ...session, env, voice: flags.json === true ? { ...voice, result: () => undefined } : voice };
+}
