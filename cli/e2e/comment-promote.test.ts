@@ -298,10 +298,11 @@ describe('by hand', () => {
     expect(await Promise.all([old, task].map(tagsOf))).toEqual([PRODUCTION, PREVIOUS]);
   });
 
-  test('it goes without a token of GitHub’s', async () => {
+  test.each(['', 'status: ClearML\n'])('it goes without a token of GitHub’s: %j', async (settings) => {
     const task = await train(first);
     const env = { GH_TOKEN: '' };
-    expect(await promote(undefined, [task], { env })).toMatchObject({ exitCode: 0, promoted: 'true' });
+    const run = await promote(undefined, [task], { env, settings });
+    expect(run).toMatchObject({ exitCode: 0, promoted: 'true' });
   });
 
   test.each<[string, number, (id: string) => Promise<string>]>([

@@ -100,8 +100,8 @@ export async function publishReport(
     else if (short !== '') session.voice.result(short);
     if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
   };
+  const asked = findPromotion(options);
   const promote = async () => {
-    const asked = findPromotion(options);
     // What has not ended comes again, in a run of the collecting workflow.
     if (asked === undefined || (options.launched !== undefined && !gathered.tasks.every(isOver)))
       return undefined;
@@ -127,7 +127,8 @@ export async function publishReport(
   const question = { ...publication, sources: gathered, identity: name, commentUrl: comment?.url, comments };
   // What GitHub did not answer it would not answer now either.
   const isLost = placed?.status === 'rejected' && !isRefused(placed.reason);
-  const stated = isLost ? undefined : await settle(publishStatus(report, question));
+  const isByHand = asked?.pushed === undefined && asked !== undefined && existing === undefined;
+  const stated = isLost || isByHand ? undefined : await settle(publishStatus(report, question));
   const problem = await promote();
   const outputs = composeOutputs(report);
   if (placed?.status === 'rejected') {
