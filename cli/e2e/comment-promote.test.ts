@@ -156,6 +156,19 @@ describe('on a push', () => {
     ]);
   });
 
+  test('of single runs the branch’s commits behind the production model show the noise', async () => {
+    const settings = GATED.replace(', tolerance: 0.01', '');
+    const pushed: Array<readonly [commit: string, task: string]> = [];
+    for (const [index, accuracy] of [0.9, 0.91, 0.9, 0.91, 0.9, 0.91, 0.905].entries()) {
+      const commit = repository.commit('Train', { 'train.py': `noise ${index}` });
+      pushed.push([commit, await train(commit, { accuracy })]);
+    }
+    const [[, production], [commit, task]] = pushed.slice(-2) as [(typeof pushed)[0], (typeof pushed)[0]];
+    await mark(production);
+    expect(await promote(commit, [task], { settings })).toMatchObject({ exitCode: 0, promoted: 'true' });
+    expect(await Promise.all([production, task].map(tagsOf))).toEqual([PREVIOUS, PRODUCTION]);
+  });
+
   test('without the setting nothing moves, and that is said', async () => {
     const task = await train(first);
     const run = await promote(first, [task], { setting: '' });

@@ -136,16 +136,30 @@ export const NEITHER = [[], []];
 
 export const GATED = 'metrics: [{ metric: test/accuracy, goal: maximize, gate: fail, tolerance: 0.01 }]\n';
 
+/** What main was before the push. */
+function findParent(commit: string | undefined): string {
+  const log = repository.git('log', '--format=%H %P', 'main').split('\n');
+  return log.find((line) => line.startsWith(`${commit} `))?.split(' ')[1] || '0'.repeat(40);
+}
+
 /** The environment and settings of a run on the push of a commit; without one, of a run by hand. */
 export function prepare(commit: string | undefined, settings = GATED, promote = '{ tag: production }') {
   writeFileSync(
     join(directory, 'settings.yml'),
     `project: ${project}\ntask-name: train\n${settings}${promote === '' ? '' : `promote: ${promote}\n`}`,
   );
+  const event = join(directory, 'event.json');
+  const clone = { clone_url: 'https://github.com/acme/digits.git' };
+  writeFileSync(event, JSON.stringify({ before: findParent(commit), repository: clone }));
   const push =
     commit === undefined
       ? {}
-      : { GITHUB_EVENT_NAME: 'push', GITHUB_REF: 'refs/heads/main', GITHUB_SHA: commit };
+      : {
+          GITHUB_EVENT_NAME: 'push',
+          GITHUB_EVENT_PATH: event,
+          GITHUB_REF: 'refs/heads/main',
+          GITHUB_SHA: commit,
+        };
   return {
     ...clearml.env,
     ...github.env,
