@@ -25,7 +25,7 @@ import type { Retry } from '../shell/retry.ts';
 import { formatDuration } from '../text/duration.ts';
 import { explainEnd, isAgentShutDown } from '../training/cause/cause.ts';
 import { splitLogLines } from '../training/console-log.ts';
-import { type Due, listOpenDues } from '../training/due.ts';
+import { type Due, listDues, listOpenDues } from '../training/due.ts';
 import { isOnlyDue } from '../training/ownership.ts';
 import { hashText, identifyPipelineRepository } from '../training/pipeline.ts';
 import { formatTaskUrl, isEnded, RUNTIME_KEYS, readRetries } from '../training/task.ts';
@@ -115,7 +115,7 @@ async function lookAtDue(tasks: readonly WatchedTask[], tick: Tick): Promise<Due
   const each = (work: (one: DueTask) => Promise<unknown>) =>
     runInParallel(found, (one) => attempt(() => work(one), tick));
   await each((one) => endIfOverdue(one, tick));
-  await each((one) => retryIfLost(one, tick));
+  await each((one) => (isOutdated(one, found) ? Promise.resolve() : retryIfLost(one, tick)));
   await each((one) => forget(one, tick));
   const groups = groupDues(found.filter(({ life }) => life.end !== 'draft'));
   const entries: DueEntry[] = [];
@@ -203,6 +203,17 @@ async function endIfOverdue(one: DueTask, tick: Tick): Promise<void> {
   tellEnding({ ...outcome, left }, [life], { out: voice, urlOf: () => formatUrl(task, tick) });
   if (outcome.ended.includes(task.id)) life.end = timeout.kind;
   else if (outcome.lastError !== undefined) throw outcome.lastError;
+}
+
+/** Whether all that wait for it are pull requests with newer code: nobody would train the older again. */
+function isOutdated({ task, dues }: DueTask, found: readonly DueTask[]): boolean {
+  const pipelineOf = ({ origin }: WatchedTask) => origin.runtime[RUNTIME_KEYS.pipeline];
+  const rivals = found
+    .filter((other) => other.task !== task && pipelineOf(other.task) === pipelineOf(task))
+    .flatMap((other) => listDues(other.task.origin.runtime));
+  return dues.every(({ to, atMs, commit }) =>
+    rivals.some((rival) => rival.to === to && rival.atMs > atMs && rival.commit !== commit),
+  );
 }
 
 /** Enqueues a task whose worker was lost again, as often as its launches allow. */

@@ -339,6 +339,19 @@ describe('a task whose worker was lost', () => {
     expect((await tick()).entries[0]?.state).toBe('ended');
   });
 
+  test('is not enqueued again for a pull request that has newer code by now', async () => {
+    await setLimits('retries: 1\n');
+    const { id } = await launchDetached(7);
+    await driver.startTask(id);
+    await lose(id);
+    repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
+    publish();
+    await pass(1000);
+    await launchDetached(7, [], '1001');
+    expect((await tick()).entries.map(({ state }) => state)).toEqual(['ended', 'running']);
+    expect((await driver.getTask(id)).status).toBe('stopped');
+  });
+
   test('has ended where its launch allows none', async () => {
     const { id } = await launchDetached(7);
     await driver.startTask(id);
@@ -364,6 +377,7 @@ describe('a draft', () => {
     const old = head();
     repository.commit('Newer', { 'train_model.py': 'print(2)\n' });
     publish();
+    await pass(1000);
     const next = await launchDetached(7, [], '1001');
     expect((await tick()).entries).toEqual([
       { pullRequest: 7, commit: old, taskIds: [id], state: 'ended' },

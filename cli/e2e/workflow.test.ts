@@ -35,6 +35,7 @@ interface WorkflowSource {
   jobs: Record<
     string,
     {
+      if?: string;
       permissions: Record<string, string>;
       outputs?: Record<string, string>;
       'timeout-minutes': number;
@@ -51,7 +52,7 @@ function readSource(name: string): { text: string; source: WorkflowSource; steps
   return { text, source, steps: Object.values(source.jobs).flatMap((job) => job.steps) };
 }
 
-describe.each(['clearml_ci_cd.yml', 'test.yml', 'release.yml'])('%s', (name) => {
+describe.each(['clearml_ci_cd.yml', 'clearml_collect.yml', 'test.yml', 'release.yml'])('%s', (name) => {
   const { text, source, steps } = readSource(name);
 
   test("is valid by GitHub's own parser", async () => {
@@ -80,8 +81,9 @@ describe.each(['clearml_ci_cd.yml', 'test.yml', 'release.yml'])('%s', (name) => 
     for (const checkout of checkouts) expect(checkout.with?.['persist-credentials']).toBe(false);
   });
 
-  test('ends the runs that a newer one replaces, but never a release half way', () => {
-    expect(source.concurrency['cancel-in-progress']).toBe(name !== 'release.yml');
+  test('ends the runs that a newer one replaces, but never a release or a report half way', () => {
+    const isNeverCut = ['release.yml', 'clearml_collect.yml'].includes(name);
+    expect(source.concurrency['cancel-in-progress']).toBe(!isNeverCut);
     expect(source.concurrency.group).toContain('github.workflow');
   });
 });
@@ -213,7 +215,7 @@ describe('clearml_ci_cd.yml', () => {
     const reporting = { contents: 'read', 'pull-requests': 'write', statuses: 'write' };
     expect(job?.permissions).toEqual(reporting);
     expect(source.jobs.closed?.permissions).toEqual(reporting);
-    expect(source.jobs.base?.permissions).toEqual({ contents: 'read' });
+    expect(source.jobs.base?.permissions).toEqual({ contents: 'read', statuses: 'write' });
   });
 
   test('hands every output of the report on that another job may want, and the tasks', () => {
@@ -238,13 +240,13 @@ describe('clearml_ci_cd.yml', () => {
     const hosts = steps
       .flatMap((step) => Object.entries(step.env ?? {}))
       .filter(([name]) => /_HOST$/.test(name));
-    expect(hosts).toHaveLength(3 * 8);
+    expect(hosts).toHaveLength(3 * 9);
     for (const [name, value] of hosts) expect(value).toBe(`\${{ vars.${name} || secrets.${name} }}`);
   });
 
   test('starts every program by `exec node`, so that it hears the signals of a cancelled run', () => {
     const programs = steps.map((step) => step.run ?? '').filter((run) => run.includes('node cli/'));
-    expect(programs).toHaveLength(8);
+    expect(programs).toHaveLength(9);
     for (const run of programs) expect(run).toMatch(/^exec node cli\/[a-z-]+\.ts( |$)/);
   });
 
@@ -267,6 +269,88 @@ describe('clearml_ci_cd.yml', () => {
     for (const install of installs)
       expect(install).toMatch(/^npm ci --omit=dev --prefix cli --ignore-scripts/);
   });
+});
+
+describe('clearml_collect.yml', () => {
+  const { source, steps } = readSource('clearml_collect.yml');
+  const stepsOf = (name: string) => readSource(name).steps;
+  const [look, report] = steps.filter(({ run }) => run?.includes('node cli/'));
+
+  test('runs every hour, away from the full hour, and by hand', () => {
+    const { schedule, workflow_dispatch: byHand, ...others } = source.on as Record<string, unknown>;
+    expect([byHand, others]).toEqual([null, {}]);
+    const [{ cron }] = schedule as [{ cron: string }];
+    expect(cron).toMatch(/^(?:[1-9]|[1-4]\d|5[0-8]) \* \* \* \*$/);
+    expect(Number(cron.split(' ')[0]) % 5).not.toBe(0);
+  });
+
+  test('has one run at a time', () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: GitHub's expression, not JavaScript's.
+    expect(source.concurrency.group).toBe('${{ github.workflow }}');
+  });
+
+  test.each([
+    ['a fork', { repository: { fork: true } }, 'false'],
+    ['the repository', { repository: { fork: false } }, 'true'],
+    ['the repository, told nothing by the schedule', {}, 'true'],
+  ])('its job in %s', (_, event, runs) => {
+    const condition = /^\$\{\{(.*)\}\}$/.exec(String(source.jobs.collect?.if))?.[1] ?? '';
+    const status = { hasFailed: false, isCancelled: false };
+    expect(evaluateExpression(condition, { github: { event } }, status).coerceString()).toBe(runs);
+  });
+
+  test('may read the code, comment and set statuses, and runs the default branch’s code', () => {
+    expect(Object.values(source.jobs).map(({ permissions }) => permissions)).toEqual([
+      { contents: 'read', 'pull-requests': 'write', statuses: 'write' },
+    ]);
+    const [checkout] = steps;
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: GitHub's expression, not JavaScript's.
+    expect(checkout?.with?.ref).toBe('${{ github.event.repository.default_branch }}');
+  });
+
+  test('sets up and installs as the other workflow does', () => {
+    const other = stepsOf('clearml_ci_cd.yml');
+    for (const one of steps.slice(1, 3)) {
+      const {
+        if: _,
+        id: __,
+        ...same
+      } = other.find(({ name }) => name === one.name) as StepSource & {
+        id?: string;
+      };
+      expect(one).toEqual(same);
+    }
+  });
+
+  test('hands the programs what the same steps of the other workflow get, and what is due as a variable only', () => {
+    const envOf = (name: string) =>
+      stepsOf('clearml_ci_cd.yml').find((step) => step.name === name)?.env ?? {};
+    expect(look?.env).toEqual(without(envOf('Launch the training'), 'GH_TOKEN'));
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: GitHub's expression, not JavaScript's.
+    const due = { DUE: '${{ steps.check.outputs.due }}' };
+    expect(report?.env).toEqual({ ...due, ...without(envOf('Report as a comment'), 'TASK_IDS') });
+    expect([look?.run, report?.run]).toEqual([
+      'exec node cli/check-task-running.ts --due',
+      'exec node cli/create-stats-comment.ts --due "$DUE"',
+    ]);
+  });
+
+  test.each([
+    ['nothing is due', { due: '[]' }, false, 'false'],
+    ['the look failed before it found anything', {}, true, 'false'],
+    ['something is due', { due: '[{}]' }, false, 'true'],
+    ['the look failed after it found something', { due: '[{}]' }, true, 'true'],
+  ])('reports, or does not, where %s', (_, outputs, hasFailed, runs) => {
+    const condition = /^\$\{\{(.*)\}\}$/.exec(report?.if ?? '')?.[1] ?? '';
+    const contexts = { steps: { check: { outputs } } };
+    const status = { hasFailed, isCancelled: false };
+    expect(evaluateExpression(condition, contexts, status).coerceString()).toBe(runs);
+  });
+
+  function without(env: Record<string, string>, name: string): Record<string, string> {
+    const { [name]: _, ...others } = env;
+    return others;
+  }
 });
 
 describe('test.yml', () => {
@@ -323,7 +407,7 @@ afterEach(async () => {
 
 interface Scenario {
   /** Default: `train`, at a push. */
-  job?: 'train' | 'closed' | 'base';
+  job?: 'train' | 'closed' | 'base' | 'collect';
   /** Started by hand for the pull request, by a maintainer. */
   isByHand?: boolean;
   /** By hand: the commit that the maintainer has reviewed. */
@@ -357,7 +441,9 @@ async function startHere(
     ...(headRepository === undefined ? {} : { headRepository }),
   };
   const gitDir = repository?.directory ?? '';
-  started.sandbox = await startSandbox({ clearml: { onRequest }, github: { gitDir, pulls: [pull] } });
+  const permissions = { contents: 'read', 'pull-requests': 'write', statuses: 'write' } as const;
+  const github = { gitDir, pulls: [pull], permissions };
+  started.sandbox = await startSandbox({ clearml: { onRequest }, github });
   return started.sandbox;
 }
 
@@ -389,11 +475,12 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
   );
   const workspace = mkdtempSync(join(tmpdir(), 'clearml-ci-workspace-'));
   started.workspaces.push(workspace);
-  const isOnBase = scenario.isByHand === true || job === 'base';
+  const isOnBase = scenario.isByHand === true || job === 'base' || job === 'collect';
   const repository = scenario.repository ?? started.repository;
   if (repository === undefined) throw new Error('There is no repository.');
   const baseCommit = repository.git('rev-parse', 'main');
-  const path = join('.github/workflows', scenario.workflowFile ?? 'clearml_ci_cd.yml');
+  const file = job === 'collect' ? 'clearml_collect.yml' : 'clearml_ci_cd.yml';
+  const path = join('.github/workflows', scenario.workflowFile ?? file);
   const workflow = readFileSync(join(repository.directory, path), 'utf8');
   return runWorkflowJob({
     workflow,
@@ -405,7 +492,10 @@ async function runWorkflow(sandbox: Sandbox, scenario: Scenario = {}): Promise<W
       event: isOnBase
         ? { repository: { ...event.repository, fork: scenario.isFork === true }, sender: event.sender }
         : event,
-      event_name: scenario.isByHand === true ? 'workflow_dispatch' : job === 'base' ? 'push' : 'pull_request',
+      event_name:
+        scenario.isByHand === true
+          ? 'workflow_dispatch'
+          : { base: 'push', collect: 'schedule', train: 'pull_request', closed: 'pull_request' }[job],
       repository: github.repository,
       repository_owner: github.repository.split('/')[0],
       actor: event.sender.login,
@@ -753,6 +843,57 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       expect(stepOf(run, 'Launch the training').exitCode).toBe(2);
       expect(stepOf(run, 'Launch the training').stderr).toContain('as PR_COMMIT says');
       expect(await createClearmlDriver(sandbox.clearml.env).listTasks()).toEqual([]);
+    },
+  );
+
+  testOnNode24(
+    'with detach hold no runner: the collecting workflow reports how the training ends',
+    async () => {
+      const repository = copyProject();
+      started.workspaces.push(repository.directory);
+      const settings =
+        'detach: true\nmetrics:\n  - { metric: loss/test, goal: minimize, gate: fail, tolerance: 0.1 }\n';
+      repository.git('checkout', '--quiet', 'main');
+      const base = repository.commit('Detach', { '.github/clearml-ci.yml': settings });
+      repository.git('checkout', '--quiet', '-B', 'topic');
+      const head = repository.commit('A change', { 'change.txt': 'to be trained\n' });
+      const sandbox = await startHere(undefined, undefined, repository);
+      const driver = createClearmlDriver(sandbox.clearml.env);
+      const statesOf = (sha: string) => sandbox.github.statuses(sha).map(({ state }) => state);
+      const finish = async (loss: number) => {
+        const { id = '' } = (await driver.listTasks()).find(({ status }) => status === 'queued') ?? {};
+        await driver.startTask(id);
+        await driver.reportScalars(id, 'loss', 'test', [loss]);
+        await driver.completeTask(id);
+      };
+      const collect = () => runWorkflow(sandbox, { job: 'collect', repository });
+
+      expectConclusion(await runWorkflow(sandbox, { job: 'base', repository }), 'success');
+      expect(statesOf(base)).toEqual(['pending']);
+      await finish(0.5);
+      expectConclusion(await collect(), 'success');
+      expect(statesOf(base)).toEqual(['pending', 'success']);
+
+      const launched = await runWorkflow(sandbox, { repository });
+      expectConclusion(launched, 'success');
+      expect(stepOf(launched, 'Report as a comment').outputs.verdict).toBe('pending');
+      expect(summaryOf(launched)).toContain('The collecting workflow reports how this training ends');
+      expectConclusion(await collect(), 'success');
+      expect(statesOf(head)).toEqual(['pending']);
+      await finish(0.9);
+      const reported = await collect();
+      expectConclusion(reported, 'success');
+      expect(statesOf(head)).toEqual(['pending', 'failure']);
+      expect(sandbox.github.comments(PULL)).toEqual([
+        expect.objectContaining({ body: expect.stringContaining('**Regression**') }),
+      ]);
+      expect(summaryOf(reported)).toContain(
+        `Pull request ${PULL} at \`${head.slice(0, 10)}\`: **Regression**`,
+      );
+
+      const idle = await collect();
+      expectConclusion(idle, 'success');
+      expect(stepOf(idle, 'Report what is due').conclusion).toBe('skipped');
     },
   );
 

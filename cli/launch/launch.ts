@@ -49,6 +49,8 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
     if (problem !== undefined) session.voice.warn(problem);
   });
   const uncollected = findCollectingProblem(plan, input, session);
+  // Awaited below; this keeps an interruption from being reported as unhandled.
+  uncollected.catch(() => undefined);
   const surveying = surveyLaunch(plan, destination, server).finally(() => warned);
   const isDry = input.flags.dryRun === true;
   const doctor = { plan, server, apiHost: input.reach.access.apiHost, askForRights: input.askForRights };
