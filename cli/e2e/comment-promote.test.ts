@@ -489,7 +489,7 @@ describe('the merged pull request’s comment', () => {
     expect(run.stderr).toContain('Told it in the comment on pull request 7');
     const [line = '', ...more] = linesOf(bodyOf());
     expect(more).toEqual([]);
-    expect(line).toContain(`of task [\`${task}\`]`);
+    expect(line).toContain(`of [task \`${task.slice(0, 8)}\`](`);
     expect(line).toContain('actions/runs/99)');
     expect(bodyOf().replace(`<!-- clearml-ci-cd promotion -->\n${line}\n\n`, '')).toBe(before);
 

@@ -15,8 +15,13 @@ export function composePromotion(promotion: Promotion): Phrase {
 function composeHead({ tag, promoted, reason, published, model, task }: Promotion): Phrase {
   if (!promoted) return reason === 'pending' ? strong('Not promoted yet.') : strong('Not promoted.');
   const kept = reason === 'unchanged' ? words('still carries') : words('carries');
-  const public_ = published ? words(' and is published') : [];
-  return phrase`${strong('Promoted.')} The model ${link(model?.url ?? null, phrase`${model?.id}`)} of task ${link(task?.url ?? null, phrase`${task?.id}`)} ${kept} the tag ${tag}${public_}.`;
+  const shown = published ? words(' and is published') : [];
+  return phrase`${strong('Promoted.')} The ${link(model?.url ?? null, phrase`model ${shorten(model)}`)} of ${link(task?.url ?? null, phrase`task ${shorten(task)}`)} ${kept} the tag ${tag}${shown}.`;
+}
+
+/** As ClearML's pages show an id. */
+function shorten(of: { readonly id: string } | null): string | undefined {
+  return of?.id.slice(0, 8);
 }
 
 /** Sentences, each in plain words. */
@@ -48,7 +53,9 @@ function composeReason(promotion: Promotion): Phrase[] {
     case 'failed':
       return [words('The training did not complete.')];
     case 'no-model':
-      return [phrase`Task ${link(task?.url ?? null, phrase`${task?.id}`)} has no output model in ClearML.`];
+      return [
+        phrase`The ${link(task?.url ?? null, phrase`task ${shorten(task)}`)} has no output model in ClearML.`,
+      ];
     case 'other-code':
       return [phrase`These tasks are not known to train ${short}, which was pushed to ${branch}.`];
     case 'regression':
