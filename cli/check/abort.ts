@@ -18,7 +18,6 @@ import {
   takeSettled,
 } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
-import { parseCommentCommand } from '../text/comment-command.ts';
 import type { Ending } from '../training/ending.ts';
 import { resolveNames } from '../training/names.ts';
 import {
@@ -226,7 +225,8 @@ async function resolvePipeline(
  */
 function isCancelledRun({ closedBase, comment, eventName, action }: GithubRun, { env }: Session): boolean {
   if (!isActions(env) || closedBase !== undefined) return false;
-  if (eventName === 'issue_comment') return parseCommentCommand(comment?.body ?? '')?.name === 'train';
+  // Whatever follows the word: nobody may have asked whether the commenter may give a command.
+  if (eventName === 'issue_comment') return /^\s*\/train/i.test(comment?.body ?? '');
   return action !== undefined || eventName === 'workflow_dispatch';
 }
 

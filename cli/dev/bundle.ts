@@ -43,6 +43,7 @@ const OUTPUTS: Readonly<Record<ProgramName, Readonly<Record<string, string>>>> =
     status: "the tasks' status; mixed where they differ",
     'duration-seconds': "the longest task's",
     cause: 'why the task failed that set the exit code',
+    due: 'JSON: with due, what is to be reported',
   },
   'create-stats-comment': {
     'comment-url': 'the comment',

@@ -38,6 +38,8 @@ export interface ClearmlAgentOptions {
   readonly program?: string;
   /** A folder whose programs come before those of the machine. */
   readonly programsBefore?: string;
+  /** Its git's settings, the content of `.gitconfig`: they may lead a repository's address elsewhere. */
+  readonly gitConfig?: string;
 }
 
 /** Of clearml.conf: what saves time, or keeps the agent from asking the internet. */
@@ -68,6 +70,7 @@ export async function startClearmlAgent(options: ClearmlAgentOptions): Promise<C
   const home = mkdtempSync(join(tmpdir(), 'clearml-ci-agent-'));
   mkdirSync(join(home, 'tmp'));
   writeFileSync(join(home, 'clearml.conf'), SETTINGS);
+  writeFileSync(join(home, '.gitconfig'), options.gitConfig ?? '');
   const noProxy = [process.env.NO_PROXY ?? process.env.no_proxy, '127.0.0.1', 'localhost'];
   const daemon = ['-m', 'clearml_agent', 'daemon', '--foreground', '--cpu-only', '--create-queue'];
   const docker = options.dockerImage === undefined ? [] : ['--docker', options.dockerImage];

@@ -252,7 +252,48 @@ export function createCheckScenarios(check: Main): readonly Scenario[] {
         return isSaid ? undefined : `the task is ${status}, and nothing said`;
       },
     },
+    {
+      ...CHECK,
+      name: 'check: what is due is told',
+      async prepare({ driver }) {
+        await enqueueTask(driver, { runtime: await noteDue(7) });
+        await driver.completeTask(await runTask(driver, { runtime: await noteDue(8) }));
+        const tags = ['ci-reported:9'];
+        await driver.completeTask(await runTask(driver, { runtime: await noteDue(9), tags }));
+        const env = { GITHUB_REPOSITORY: 'acme/digits' };
+        return { args: ['--due', '--outage-timeout', '30s'], env };
+      },
+      async judge({ driver, exitCode, stdout, stderr }) {
+        if (exitCode !== 0 && exitCode !== 9) return `exit code ${exitCode}`;
+        if (exitCode === 9 && !/^error: /m.test(stderr)) return 'nothing said';
+        if (stdout === '') return exitCode === 9 ? undefined : 'nothing told';
+        const entries: ReadonlyArray<{ readonly pullRequest: number; readonly state: string }> =
+          JSON.parse(stdout);
+        const told = entries.map(({ pullRequest, state }) => `${pullRequest} ${state}`).sort();
+        if (told.join() !== '7 running,8 ended') return `told ${told.join()}`;
+        const tasks = await driver.listTasks();
+        const isNoted = tasks.some(({ runtime }) => runtime.ci_waited !== undefined);
+        const isTagged = tasks.some(({ tags }) => tags.includes('ci-reported'));
+        return exitCode === 9 || (isNoted && isTagged) ? undefined : 'not noted for the next look';
+      },
+    },
   ];
+}
+
+/** What a launch that no job waits for leaves on its task. */
+async function noteDue(pullRequest: number): Promise<Readonly<Record<string, string>>> {
+  const limits = { timeoutMs: 3_600_000, queueTimeoutMs: 3_600_000, retries: 0 };
+  const launch = {
+    commit: COMMIT,
+    launch: `l-${pullRequest}`,
+    count: 1,
+    atMs: pullRequest,
+    isDetached: true,
+  };
+  return {
+    ci_due: await hashText('127.0.0.1/acme/digits'),
+    [`ci_due_${pullRequest}`]: JSON.stringify({ ...launch, ...limits }),
+  };
 }
 
 /**

@@ -94,6 +94,7 @@ describe('--abort', () => {
       false,
       '/train',
     ],
+    ['whatever follows it', 'issue_comment', 'created', false, '/trainx\nplease'],
   ] as const)('without ids %s', async (_, eventName, action, endsAll, body: string | undefined = '') => {
     const repository = 'github.com/acme/digits';
     const pipeline = await hashPipeline({ repository, project: 'digits', taskName: 'train_model' });
@@ -106,7 +107,7 @@ describe('--abort', () => {
       repo: { clone_url: 'https://github.com/acme/digits.git' },
     };
     const pull = { number: 90, head, base: { ref: 'main', sha: 'b'.repeat(40) } };
-    const event = join(folder, `${eventName} ${action}${body.replace('/', ' ')}.json`);
+    const event = join(folder, `${eventName} ${action}${body.replace(/\W/g, ' ')}.json`);
     await writeFile(
       event,
       JSON.stringify(

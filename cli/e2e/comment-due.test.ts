@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { createPatientClock } from '../dev/patient-clock.ts';
 import { createScratchRepository } from '../dev/scratch-repository.ts';
 import type { GithubSandboxOptions } from '../sandbox/github-server.ts';
 import { identifyRepository } from '../shell/git-url.ts';
@@ -387,6 +388,41 @@ describe('a pull request', () => {
     expect(readSummary()).toMatch(/- Pull request 8 .*did not answer[\s\S]*- Pull request 7 .*Not judged/);
   });
 
+  test('whose training ends while others are reported is told its end', async () => {
+    let passedMs = 0;
+    let completed: Promise<unknown> | undefined;
+    const tasks: string[] = [];
+    const end = (path: string) => {
+      if (!path.includes('/issues/8/') || completed !== undefined) return;
+      passedMs = 60_000;
+      completed = driver.completeTask(tasks[1] ?? '');
+    };
+    await startGithub({
+      pulls: [PULL, { ...PULL, number: 8 }],
+      onRequest: ({ path }) => end(path),
+    });
+    tasks.push(await train(head, 0.95, { runtime: note({ to: 8 }) }));
+    tasks.push(await train(head, 0.94, { end: 'in_progress', runtime: note() }));
+    const entries = [
+      entryOf(tasks[0] ?? '', { pullRequest: 8 }),
+      entryOf(tasks[1] ?? '', { state: 'running' }),
+    ];
+    const clock = createPatientClock();
+    const now = () => clock.now() + passedMs;
+    await run(['--due', JSON.stringify(entries)], makeEnv(), { ...clock, now });
+    await completed;
+    expect(bodies()).toEqual([expect.stringContaining('**0.94**')]);
+    expect(await tagsOf(tasks[1] ?? '')).toContain('ci-reported');
+  });
+
+  test('whose final status another job has written does not get a pending one again', async () => {
+    await startGithub();
+    await run([await train(head, 0.9), '--status', 'ClearML']);
+    const task = await train(head, 0.95, { end: 'in_progress', runtime: note() });
+    await collect([entryOf(task, { state: 'running' })]);
+    expect(statesOf()).toEqual(['ClearML success']);
+  });
+
   test('that does not exist is said, and no reason to fail', async () => {
     await startGithub();
     const task = await train(head, 0.95, { runtime: note({ to: 9 }) });
@@ -499,6 +535,40 @@ describe('a push', () => {
       expect(github.statuses(group)[0]?.description).toContain('against group');
     },
   );
+});
+
+describe('a note that a training has forged', () => {
+  const stray = repository.git('commit-tree', `${changed}^{tree}`, '-p', first, '-m', 'A fork’s');
+
+  test.each(['push', 'merge_group'] as const)(
+    'does not let a fork’s commit judge itself as a %s',
+    async (event) => {
+      await startGithub({ pulls: [{ ...PULL, headSha: stray, headRepository: 'fork/digits' }] });
+      for (const branch of ['main', 'none', 'gh-readonly-queue/main/pr-7-1']) {
+        const base: Due['base'] = { event, branch, previous: changed };
+        const task = await train(changed, 0.5, { runtime: noteDue({ to: stray, commit: stray, base }) });
+        const run = await collect([entryOf(task, { pullRequest: null, commit: stray })]);
+        expect(run.stderr).toContain('no branch holds it');
+        expect(run).toMatchObject({ exitCode: 0, stdout: '' });
+        expect([statesOf(stray), await tagsOf(task)]).toEqual([[], ['ci-reported', `ci-reported:${stray}`]]);
+      }
+    },
+  );
+
+  test('and removed since does not either', async () => {
+    await startGithub();
+    const task = await train(changed, 0.5);
+    await collect([entryOf(task, { pullRequest: null, commit: changed })]);
+    expect(statesOf(changed)).toEqual([]);
+  });
+
+  test('does not choose the settings that name a merge group’s status', async () => {
+    await startGithub();
+    const base: Due['base'] = { event: 'merge_group', branch: 'group', previous: changed };
+    const runtime = { ci_use_queue: use(group), ...noteDue({ to: group, commit: group, base }) };
+    await collect([entryOf(await train(group, 0.5, { runtime }), { pullRequest: null, commit: group })]);
+    expect(statesOf(group)).toEqual(['ClearML success']);
+  });
 });
 
 test('comment: recreate posts the final verdict anew, once, and nothing for a training that goes on', async () => {

@@ -372,7 +372,7 @@ describe('what is no command', () => {
     expect(run).toMatchObject({ exitCode: 0, outputs: { command: 'none' }, reactions: [] });
     const again = await runFor(run.event);
     expect(again.answers).toHaveLength(1);
-    for (const words of ['`/trian` is no command', '`/train COMMIT`', '`/abort`', '`/accept REASON`'])
+    for (const words of ['`/trian` is not a command', '`/train COMMIT`', '`/abort`', '`/accept REASON`'])
       expect(again.answers[0]).toContain(words);
     expect((await comment('/retrain')).answers).toHaveLength(2);
   });

@@ -91,7 +91,7 @@ async function takeOrder(desk: Desk): Promise<Order> {
   const { comment, repository } = github;
   const command = findCommand(github, session);
   if (comment === undefined || command === undefined) {
-    session.voice.say('Nothing to do: the comment is no command');
+    session.voice.say('Nothing to do: the comment is not a command');
     return NOTHING;
   }
   if (repository === undefined || readGithubToken(session.env) === undefined) {
@@ -154,7 +154,7 @@ async function hearCommand(
   if (command.name === 'unknown') {
     session.voice.say('Nothing to do: the comment begins with an unknown word');
     if (isDry) return NOTHING;
-    const title = phrase`${command.word} is no command. These are:`;
+    const title = phrase`${command.word} is not a command. These are:`;
     const text = `${writeLine(title)}\n\n${writeList(COMMANDS)}`;
     const answer = replyTo(comment, text, client.openBoard(comment.pullRequest), session);
     await warnOfFailure(answer, 'the comment is not answered', session);

@@ -27,6 +27,14 @@ export async function main(world: World): Promise<ExitCode> {
 
 async function run(command: Command, session: Session): Promise<ExitCode> {
   const options = await readOptions(command, session);
+  const ending = await settle(reportAll(options, session));
+  const { accept, dryRun } = options.flags;
+  if ('failure' in ending && accept !== undefined && dryRun !== true)
+    await (await loadComment()).replyWithFailure(ending.failure, options.github, session);
+  return takeSettled(ending);
+}
+
+async function reportAll(options: Options, session: Session): Promise<ExitCode> {
   const { template } = options.flags;
   // A mistake in a user's template is reported before any request.
   const ownTemplates =
@@ -40,8 +48,10 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
     const groups = taskIds.length > 0 ? [taskIds] : await findGroups(options, wires);
     for (const ids of groups) {
       const own = { ...options, sources: { ...options.sources, taskIds: ids } };
-      const work = report(own, { connection, session, ownTemplates });
-      const exit = work.then(({ exitCode }) => exitCode);
+      const isUntrained = ids.length === 0 && options.flags.accept !== undefined;
+      const exit = isUntrained
+        ? acceptUntrained(own, connection, session)
+        : report(own, { connection, session, ownTemplates }).then(({ exitCode }) => exitCode);
       endings.push(await (groups.length > 1 ? settle(exit) : exit.then((value) => ({ value }))));
     }
   } finally {
@@ -93,6 +103,17 @@ async function findNewest(options: Options, { clearml, signal }: Wires): Promise
   const found = await findTasksOfPullRequest(clearml, of, signal);
   const [newest = [], ...others] = chooseNewestTasks(found, of, expected?.headCommit);
   return options.flags.json === true ? [newest] : [newest, ...others];
+}
+
+/** `--accept` for a pull request without tasks. */
+async function acceptUntrained(
+  options: Options,
+  connection: Connection,
+  session: Session,
+): Promise<ExitCode> {
+  const existing = connection.board && settle(connection.board.then(listComments));
+  const { publishAcceptance } = await loadComment();
+  return publishAcceptance(await existing, { options, connection, session });
 }
 
 /** Reports one group of tasks. */

@@ -16,13 +16,14 @@ import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
 import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
+import type { Acceptance } from './posting/accept.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
 import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
-import { endPendingStatus, publishStatus, type Stated } from './posting/status.ts';
+import { endPendingStatus, publishStatus, readStatus, type Stated } from './posting/status.ts';
 import { carryLine } from './promotion/comment-line.ts';
-import { findPromotion, publishPromotion } from './promotion/publish.ts';
+import { isPromotedByHand, publishPromotion } from './promotion/publish.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -32,7 +33,9 @@ import { findForce } from './words/force.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { explainUnknownBranch } from './words/notices.ts';
 
+export { replyWithFailure } from '../github/reply.ts';
 export { renderDueSummary } from './due/summary.ts';
+export { publishAcceptance } from './posting/untrained.ts';
 export { readTemplates } from './template.ts';
 
 /** What a report is published with. */
@@ -71,22 +74,30 @@ export async function publishReport(
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   // One time for both texts: a draft that lacks nothing needs no update.
   const nowMs = session.clock.now();
+  const reading = settle(
+    isPromotedByHand(options) ? Promise.resolve(undefined) : readStatus(gathered, publication),
+  );
+  // An acceptance that can't be is posted nowhere.
+  if (options.flags.accept !== undefined) takeSettled(await reading);
+  const accepting = reading.then((read) => ('value' in read ? read.value?.accepted : undefined));
   const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
-  const written = Promise.all([whole, settings]).then(([sources, compared]) => {
+  const written = Promise.all([whole, settings, accepting]).then(([sources, compared, accepted]) => {
     connection.wires.beginPosting();
-    return writeReport(sources, compared, name, publication);
+    return writeReport(sources, compared, { ...name, accepted }, publication);
   });
   // A new comment is posted without the curves; an update adds them.
   const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
   const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
     const listed = takeSettled(comments);
     if (gathered.failure !== undefined) throw gathered.failure;
-    const compared = await settings;
+    const [compared, accepted] = await Promise.all([settings, accepting]);
     return placeReport(listed, written, publication, {
       name,
-      draft: hasDraft ? () => writeReport(gathered, compared, name, publication).text : undefined,
+      draft: hasDraft
+        ? () => writeReport(gathered, compared, { ...name, accepted }, publication).text
+        : undefined,
     });
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
@@ -100,15 +111,10 @@ export async function publishReport(
     else if (short !== '') session.voice.result(short);
     if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
   };
-  const asked = findPromotion(options);
   const promote = async () => {
-    // What has not ended comes again, in a run of the collecting workflow.
-    if (asked === undefined || (options.launched !== undefined && !gathered.tasks.every(isOver)))
-      return undefined;
-    const done = await settle(publishPromotion(judged, gathered, { ...publication, ...asked, name }));
-    if ('failure' in done) return done.failure;
-    report = { ...judged, promotion: done.value.promotion };
-    return done.value.problem;
+    const { promotion, problem } = await publishPromotion(judged, gathered, { ...publication, name });
+    report = { ...judged, promotion };
+    return problem;
   };
   if (options.flags.dryRun === true) {
     const problem = await promote();
@@ -124,11 +130,14 @@ export async function publishReport(
   const [placed] = (await placing) ?? [];
   const comment = placed?.status === 'fulfilled' ? placed.value.comment : undefined;
   const comments = existing !== undefined && 'value' in existing ? existing.value : [];
-  const question = { ...publication, sources: gathered, identity: name, commentUrl: comment?.url, comments };
+  const question = { ...publication, identity: name, commentUrl: comment?.url, comments };
   // What GitHub did not answer it would not answer now either.
   const isLost = placed?.status === 'rejected' && !isRefused(placed.reason);
-  const isByHand = asked?.pushed === undefined && asked !== undefined && existing === undefined;
-  const stated = isLost || isByHand ? undefined : await settle(publishStatus(report, question));
+  const state = async (read: Stated | undefined) => {
+    if (read !== undefined) await publishStatus(report, read, question);
+    return read;
+  };
+  const stated = isLost ? undefined : await settle(reading.then(takeSettled).then(state));
   const problem = await promote();
   const outputs = composeOutputs(report);
   if (placed?.status === 'rejected') {
@@ -243,7 +252,11 @@ export async function publishGone(
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
-  { key, nowMs }: CommentName & { readonly nowMs: number },
+  {
+    accepted,
+    key,
+    nowMs,
+  }: CommentName & { readonly nowMs: number; readonly accepted: Acceptance | undefined },
   { options, session, connection, templates }: Publication,
 ): Written {
   const { access, config, flags, github, target } = options;
@@ -260,6 +273,7 @@ function writeReport(
     pullRequest: target.pullRequest,
     repository: target.repository,
     isClosed: github.closedBase !== undefined,
+    accepted,
     githubUrl: github.serverUrl,
     runId: github.runId,
     seedParam,
@@ -279,7 +293,7 @@ function writeReport(
     report,
     text: session.redact(text),
     exitCode:
-      gate !== undefined && flags.gate && flags.promote !== true && !isDetached
+      gate !== undefined && flags.gate && !isDetached && flags.accept === undefined && flags.promote !== true
         ? gate.exitCode
         : EXIT_CODES.done,
   };

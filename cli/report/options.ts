@@ -22,6 +22,7 @@ import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, type Session } from '../shell/program.ts';
 import { isStatusContext, STATUS_CONTEXT_WORDS, statusContextOf } from '../shell/status-context.ts';
+import { toVisibleLine } from '../text/quotation.ts';
 import type { Due } from '../training/due.ts';
 import { checkTags, resolveSeedParam } from '../training/names.ts';
 import { readTaskIds } from '../training/task-ids.ts';
@@ -37,6 +38,7 @@ interface Flags {
   readonly commentKey?: string;
   readonly commentAuthor?: string;
   readonly status?: string;
+  readonly accept?: string;
   readonly due?: string;
   readonly gate: boolean;
   readonly summary: boolean;
@@ -108,6 +110,10 @@ export function createCommand(): Command {
       '--baseline <id|branch:NAME|tag:NAME|none>',
       'what to compare with (default: the pull request’s base branch)',
     )
+    .option(
+      '--accept <reason>',
+      'set the commit status of the pull request’s newest commit to success, and say who accepts it and why; exit 0',
+    )
     .option('--no-gate', 'judge the metrics, but never fail: exit 0')
     .option(
       '--promote',
@@ -148,14 +154,16 @@ export function createCommand(): Command {
  */
 export async function readOptions(command: Command, { env, cwd, voice }: Session): Promise<Options> {
   const flags = readFlags<Flags>(command);
+  const { accept: reason } = command.opts<{ readonly accept?: string }>();
   const taskIds = readTaskIds(command.args);
   const [settings, event] = await Promise.all([
     settle(readConfigFile(cwd, flags.config, voice.say)),
     settle(readEventFile(env)),
   ]);
-  const [access, github, , baseline, config, due] = checkAll(
+  const [access, github, , , baseline, config, due] = checkAll(
     () => readClearmlAccess(env),
     () => readGithubRun(env, takeSettled(event)),
+    () => checkAcceptance(reason),
     () => checkTarget(flags, env, 'failure' in event || namesPullRequest(env, event.value), settings),
     () => (flags.baseline === undefined ? undefined : parseBaseline(flags.baseline)),
     () => takeSettled(settings),
@@ -164,6 +172,8 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => checkPromote(flags, env),
   );
   const target = readTarget(flags, github, env);
+  if (reason !== undefined && target.pullRequest === undefined)
+    throw failUsage('--accept needs a pull request', 'Set PR_NUMBER, or give --pr and --repo.');
   const isNamed = due !== undefined || target.pullRequest !== undefined || taskIds.length > 0;
   if (!isNamed && !(flags.promote === true && github.push !== undefined)) {
     throw failUsage(
@@ -190,6 +200,12 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     due,
     launched: undefined,
   };
+}
+
+function checkAcceptance(reason: string | undefined): void {
+  // An option that is set to nothing counts as left out, but this one must not turn into a mere report.
+  if (reason === undefined || toVisibleLine(reason) !== '') return;
+  throw failUsage('--accept needs a reason', 'Say in a few words why, as in --accept "the data changed".');
 }
 
 /**
@@ -230,11 +246,11 @@ export function chooseSources(
 }
 
 /** @throws Failure (usage) if they are malformed, or if something else is to be reported too */
-function readDueEntries({ due, pr }: Flags, taskIds: readonly string[]): DueEntry[] | undefined {
+function readDueEntries({ accept, due, pr }: Flags, taskIds: readonly string[]): DueEntry[] | undefined {
   if (due === undefined) return undefined;
-  if (pr === undefined && taskIds.length === 0) return parseDueEntries(due);
+  if (pr === undefined && taskIds.length === 0 && accept === undefined) return parseDueEntries(due);
   throw failUsage(
-    `--due names what to report, and ${pr === undefined ? 'task ids do' : '--pr does'} too`,
+    `--due names what to report, and ${accept !== undefined ? '--accept does' : pr === undefined ? 'task ids do' : '--pr does'} too`,
     'Leave one of them out.',
   );
 }

@@ -41,6 +41,7 @@ import {
 import { countReportsPerPoint } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
+import type { Acceptance } from './posting/accept.ts';
 import type { Promotion } from './promotion/promote.ts';
 import type { ReportFamily } from './ranking/families.ts';
 import type { Tally } from './ranking/tally.ts';
@@ -100,6 +101,8 @@ export interface Report {
   readonly unread: ReportSources['unread'];
   /** What became of `--promote`; null without it, or where a service failed. */
   readonly promotion: Promotion | null;
+  /** Somebody accepted the pull request's newest commit, whatever the verdict; null if the commit status says nothing of it. */
+  readonly accepted: Acceptance | null;
   /** No job waits for the tasks that have not ended: a run of the collecting workflow reports them. */
   readonly isDue: boolean;
   /** Page of the workflow run, with its job summary. */
@@ -268,6 +271,7 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   /** Default: the pull request's. */
   readonly repository?: string | undefined;
   readonly isClosed?: boolean;
+  readonly accepted?: Acceptance | undefined;
   /** Whether no job waits for the tasks that have not ended; default: no. */
   readonly isDue?: boolean;
   readonly githubUrl: string;
@@ -327,6 +331,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     overwritten: describeOverwritten(sources),
     unread: sources.unread,
     promotion: null,
+    accepted: context.accepted ?? null,
     isDue: context.isDue === true,
     runUrl:
       formatRunUrl({

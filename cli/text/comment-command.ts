@@ -1,6 +1,5 @@
 import { type Phrase, phrase, words } from './phrase.ts';
-import { INVISIBLE, replaceBroken } from './quotation.ts';
-import { toSingleLine } from './single-line.ts';
+import { toVisibleLine } from './quotation.ts';
 
 /** What a comment asks for. All that it holds is foreign text. */
 export type CommentCommand =
@@ -62,7 +61,7 @@ function parseTrain(args: readonly string[]): CommentCommand {
 }
 
 function parseAccept(rest: string): CommentCommand {
-  const reason = toSingleLine(replaceBroken(rest).replace(INVISIBLE, ''));
+  const reason = toVisibleLine(rest);
   return reason === '' ? fail(words('/accept needs a reason')) : { name: 'accept', reason };
 }
 

@@ -1,7 +1,7 @@
 import { stripAnsi, toSingleLine } from './single-line.ts';
 
-/** Marks that change the text's direction, and characters without width: a name could look like another. */
-export const INVISIBLE = /[\p{Cf}\u115f\u1160]/gu;
+// Marks that change the text's direction, and characters without width: a name could look like another.
+const INVISIBLE = /[\p{Cf}\u115f\u1160]/gu;
 const MAX_NAME_LENGTH = 120;
 const PLAIN = /^[!-~]+(?: [!-~]+)*$/;
 
@@ -14,6 +14,11 @@ export function toQuotation(text: string, maxLength = MAX_NAME_LENGTH): string {
   if (characters.length === 0) return text === '' ? '(empty)' : '(blank)';
   if (characters.length <= maxLength) return line;
   return shorten(characters, maxLength);
+}
+
+/** What is visible of a foreign text, as one line of at most 300 characters; may be empty. */
+export function toVisibleLine(text: string): string {
+  return toSingleLine(replaceBroken(text).replace(INVISIBLE, ''));
 }
 
 /** Keeps both ends of a long name. */

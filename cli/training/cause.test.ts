@@ -260,6 +260,24 @@ describe('the innermost frame of a traceback that lies in the repository:', () =
   });
 });
 
+test('a lock that git left where a task was ended in the middle of a clone is no matter of credentials', () => {
+  const lock = '/root/.clearml/venvs-builds/task_repository/digits.git/.git/index.lock';
+  const log = [
+    'Using cached repository in "/root/.clearml/vcs-cache/digits.git.94aafb5a2764cbc4882bcf9f3915fc18/digits.git"',
+    'pulling git',
+    'pulling git completed',
+    `fatal: Unable to create '${lock}': File exists.`,
+    '',
+    'Another git process seems to be running in this repository, e.g.',
+    "Repository cloning failed: Command '['git', 'checkout', '311c07c5', '--force']' returned non-zero exit status 128.",
+    'clearml_agent: ERROR: Failed cloning repository. ',
+  ];
+  const cause = recogniseFailure(toEvidence({ exitCode: 1, log }));
+  expect(formatCause(cause)).toContain(`could not clone the repository: fatal: Unable to create '${lock}'`);
+  expect(cause.advice).toContain('~/.clearml/vcs-cache');
+  expect(cause.advice).not.toContain('credentials');
+});
+
 test('the queue time-out’s advice names the queue, where it is known', () => {
   const evidence = readEvidence('killed');
   const advise = (queue: string | undefined) => explainEnd('queue-timeout', { ...evidence, queue })?.advice;

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { buildBundles } from '../bundle.ts';
 import { measureEmpty, runChain, type StepFigures, trainBase } from './chain.ts';
 import { type Checkout, createCheckout, FAR_MS } from './checkout.ts';
+import { measureDetached } from './held.ts';
 import { drawChainPicture } from './picture.ts';
 import { type Figures, formatSection, type Results } from './section.ts';
 import { createSides, packRelease, type Side, STEPS } from './sides.ts';
@@ -73,6 +74,12 @@ describe('a round of the release', () => {
     for (const step of STEPS) expect(steps[step].connections).toBeLessThan(steps[step].requests);
   });
 
+  test('holds a runner for seconds where the training is detached, its last tick included', async () => {
+    const held = await measureDetached(release, checkout, async () => 1);
+    expect(held.seconds).toBeLessThan(60);
+    expect(held.requests).toBeLessThan(40);
+  });
+
   test('knows what the interpreter alone costs', async () => {
     const empty = { ...release, empty: { file: process.execPath, args: ['-e', ''] } };
     expect(await measureEmpty(empty, checkout)).toBeGreaterThan(0.01);
@@ -84,6 +91,7 @@ describe('what is shown', () => {
     seconds,
     startSeconds: seconds / 2,
     requests: 4,
+    ofClearml: 3,
     connections: 2,
     kilobytes: 10,
     peakMib: 80,
@@ -101,6 +109,10 @@ describe('what is shown', () => {
     rounds: 1,
     farMs: 50,
     runSeconds: [33],
+    held: [
+      ['the original', { seconds: 3660, requests: 130 }],
+      ['detached', { seconds: 6.1, requests: 13 }],
+    ],
     conditions: 'a machine',
   };
 
@@ -108,6 +120,12 @@ describe('what is shown', () => {
     const section = formatSection(results);
     expect(section).toContain('| **all that is added to a training** | **40 s** | **0.4 s, 1/100** |');
     expect(section).toContain('| source | 50 | 100, 2.00× | 100, 2.00× | 110, 2.20× |');
+  });
+
+  test('what holds a runner is told beside the original, in seconds and requests', () => {
+    const section = formatSection(results);
+    expect(section).toContain('| runner seconds held | 3660 s | 6.1 s, 1/600 |');
+    expect(section).toContain('| requests to ClearML | 130 | 13, 1/10 |');
   });
 
   test('the picture holds every number, inside its frame', () => {

@@ -11,6 +11,8 @@ export interface StepFigures {
   /** From the process's start to its first request. */
   readonly startSeconds: number;
   readonly requests: number;
+  /** Those to ClearML. */
+  readonly ofClearml: number;
   readonly connections: number;
   readonly kilobytes: number;
   readonly peakMib: number;
@@ -72,7 +74,7 @@ export async function runStep(
   { file, args, env = {} }: Command,
   checkout: Checkout,
   { toClearml, toGithub }: Way,
-  event?: 'push',
+  event?: 'push' | 'schedule',
 ) {
   toClearml.take();
   toGithub.take();
@@ -91,6 +93,7 @@ export async function runStep(
     seconds: (run.endedAtMs - run.beganAtMs) / 1000,
     startSeconds: (firstAtMs - run.beganAtMs) / 1000,
     requests: sum(({ requests }) => requests),
+    ofClearml: traffic[0]?.requests ?? 0,
     connections: sum(({ connections }) => connections),
     kilobytes: sum(({ bytes }) => bytes) / 1000,
     peakMib: run.peakMib,
@@ -104,7 +107,8 @@ function findTaskId(stdout: string): string {
   return id;
 }
 
-async function train(id: string, driver: ClearmlDriver, accuracy: number): Promise<void> {
+/** Begins a training and reports what the measured ones do. */
+export async function train(id: string, driver: ClearmlDriver, accuracy: number): Promise<void> {
   await driver.startTask(id);
   await driver.reportScalars(id, 'test_accuracy', 'accuracy', [accuracy]);
   await driver.reportScalars(id, 'loss', 'train', [0.9, 0.5, 0.3, 0.2, 0.1]);

@@ -27,7 +27,7 @@ export interface Checkout {
   /** Pushes a commit with code of its own to the pull request, and checks it out: what was trained before is not reused. */
   push(): Promise<void>;
   /** What the runner sets for a step of that pull request's job, or of the base branch's. */
-  makeEnv(way: Way, event?: 'pull_request' | 'push'): Record<string, string>;
+  makeEnv(way: Way, event?: 'pull_request' | 'push' | 'schedule'): Record<string, string>;
   /** What a later step reads: `name=value` lines that the last step wrote. */
   readOutputs(): string;
   close(): Promise<void>;
@@ -77,7 +77,8 @@ export async function createCheckout(directory: string): Promise<Checkout> {
       writeFileSync(eventFile, JSON.stringify(await github.pullRequestEvent(PULL, 'synchronize')));
     },
     makeEnv({ toClearml, toGithub }, event = 'pull_request') {
-      if (event === 'push') writeFileSync(eventFile, '{}');
+      const isOnBase = event !== 'pull_request';
+      if (isOnBase) writeFileSync(eventFile, '{}');
       writeFileSync(outputFile, '');
       writeFileSync(summaryFile, '');
       return {
@@ -92,13 +93,13 @@ export async function createCheckout(directory: string): Promise<Checkout> {
         GITHUB_OUTPUT: outputFile,
         GITHUB_STEP_SUMMARY: summaryFile,
         GITHUB_SHA: repository.git('rev-parse', 'HEAD'),
-        GITHUB_REF: event === 'push' ? 'refs/heads/main' : `refs/pull/${PULL}/merge`,
-        GITHUB_REF_NAME: event === 'push' ? 'main' : `${PULL}/merge`,
+        GITHUB_REF: isOnBase ? 'refs/heads/main' : `refs/pull/${PULL}/merge`,
+        GITHUB_REF_NAME: isOnBase ? 'main' : `${PULL}/merge`,
         GITHUB_RUN_ID: String(1000 + commits),
         GITHUB_RUN_ATTEMPT: '1',
         GITHUB_WORKFLOW: 'ClearML CI/CD',
         GITHUB_JOB: 'train',
-        PR_NUMBER: String(PULL),
+        ...(event === 'schedule' ? {} : { PR_NUMBER: String(PULL) }),
       };
     },
     readOutputs: () => readFileSync(outputFile, 'utf8'),

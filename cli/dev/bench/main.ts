@@ -5,10 +5,12 @@ import { parseArgs } from 'node:util';
 import { buildBundles } from '../bundle.ts';
 import { describeMachine } from '../measurement/machine.ts';
 import { writePicture, writeReadmePart } from '../measurement/readme-part.ts';
+import { median } from '../measurement/statistics.ts';
 import { findNodeDirectory, NODE_RELEASES } from '../node-release.ts';
 import { findPython } from '../required-tools.ts';
 import { measureLateness, runChain, type StepFigures, trainBase } from './chain.ts';
 import { createCheckout, FAR_MS, type Way } from './checkout.ts';
+import { type Held, measureDetached, measureOriginalWait, measureWait } from './held.ts';
 import { drawChainPicture } from './picture.ts';
 import { formatSection, type Results } from './section.ts';
 import { createSides, packRelease, type Side, STEPS, type Step } from './sides.ts';
@@ -78,6 +80,18 @@ try {
       RUN_SECONDS.map(async (seconds) => lateness.push(await measureLateness(side, checkout, seconds))),
     ),
   );
+  say('waiting for an hour');
+  const [original, source] = sides;
+  const [ofOriginal, ofSource] = measured;
+  if (ofOriginal === undefined || ofSource === undefined) throw new Error('there are three sides');
+  const held: Results['held'] = [
+    [
+      original.title,
+      addSteps(await measureOriginalWait(original, checkout), ofOriginal, ['launch', 'comment']),
+    ],
+    ['a job that waits', addSteps(await measureWait(), ofSource, STEPS)],
+    ['detached', await measureDetached(source, checkout, () => installAnew(source))],
+  ];
   say('starting the programs');
   const startFigures = await measureStartup(checkout, node, starts);
   const results: Results = {
@@ -86,6 +100,7 @@ try {
     rounds,
     farMs: FAR_MS,
     runSeconds: RUN_SECONDS,
+    held,
     conditions: describeConditions(python.version),
   };
   const section = formatSection(results);
@@ -97,6 +112,20 @@ try {
 } finally {
   await checkout.close();
   rmSync(directory, { recursive: true, force: true });
+}
+
+/** A wait, with the installation and the steps around it. */
+function addSteps(
+  wait: Held,
+  { install, near }: { readonly install: readonly number[]; readonly near: Record<Step, StepFigures[]> },
+  steps: readonly Step[],
+): Held {
+  const sum = (pick: (of: StepFigures) => number) =>
+    steps.reduce((all, step) => all + median(near[step].map(pick)), 0);
+  return {
+    seconds: wait.seconds + median(install) + sum(({ seconds }) => seconds),
+    requests: wait.requests + sum(({ ofClearml }) => ofClearml),
+  };
 }
 
 /** Seconds of the installation alone. */

@@ -1,6 +1,7 @@
 import { formatTable, locatePicture } from '../measurement/readme-part.ts';
 import { formatNumber, formatRatio, formatSpread, median } from '../measurement/statistics.ts';
 import type { StepFigures } from './chain.ts';
+import type { Held } from './held.ts';
 import { type Side, STEPS, type Step } from './sides.ts';
 import type { StartFigures } from './startup.ts';
 
@@ -23,6 +24,8 @@ export interface Results {
   readonly rounds: number;
   readonly farMs: number;
   readonly runSeconds: readonly number[];
+  /** What a training of an hour takes, by way; the original first. */
+  readonly held: ReadonlyArray<readonly [title: string, held: Held]>;
   /** Machine and versions, one phrase. */
   readonly conditions: string;
 }
@@ -47,6 +50,14 @@ export function formatSection(results: Results): string {
       total(sides, 'all that is added to a training', 'near'),
       total(sides, `the same, servers ${farMs} ms away`, 'far'),
       row(sides, "from a run's end to its step's end", ({ lateness }) => lateness, ' s'),
+    ]),
+    '',
+    'A training of one hour, which prints a line a minute. Detached means the setting `detach`; the tick that reports the end is counted, with its installation. The hour is a clock’s; the original’s is its 120 pauses.',
+    '',
+    ...formatTable([
+      ['', ...results.held.map(([title]) => title)],
+      heldRow(results, 'runner seconds held', ({ seconds }) => seconds, ' s'),
+      heldRow(results, 'requests to ClearML', ({ requests }) => requests, ''),
     ]),
     '',
     '<details><summary>Requests, traffic, memory, start-up</summary>',
@@ -106,6 +117,15 @@ function row(
   const cells = sides.map(([, figures], index) => {
     const values = pick(figures);
     return `${formatSpread(values, unit)}${index === 0 ? '' : `, ${formatRatio(median(values), original)}`}`;
+  });
+  return [title, ...cells];
+}
+
+function heldRow({ held }: Results, title: string, pick: (of: Held) => number, unit: string): string[] {
+  const original = held[0] === undefined ? Number.NaN : pick(held[0][1]);
+  const cells = held.map(([, of], index) => {
+    const ratio = index === 0 ? '' : `, ${formatRatio(pick(of), original)}`;
+    return `${formatNumber(pick(of))}${unit}${ratio}`;
   });
   return [title, ...cells];
 }

@@ -33,8 +33,8 @@ export interface Side {
   install(): Promise<void>;
   /** What that brings, in bytes as `du` counts them. */
   measureSize(): number;
-  /** Of the launch without a task's id. */
-  command(step: Step, taskId?: string): Command;
+  /** Of the launch without a task's id. `inputs` are options by name: `true` is a flag. */
+  command(step: Step, taskId?: string, inputs?: Readonly<Record<string, string>>): Command;
   /** A file that does nothing, run the same way: what the interpreter alone costs. */
   readonly empty: Command;
 }
@@ -112,9 +112,16 @@ function createSource(directory: string, node: string): Side {
       await run('npm', npm, directory, { PATH: `${dirname(node)}:${process.env.PATH}` });
     },
     measureSize: () => measureSize(join(directory, 'cli', 'node_modules')),
-    command: (step, taskId) => ({
+    command: (step, taskId, inputs = {}) => ({
       file: node,
-      args: [join(directory, 'cli', `${PROGRAMS[step]}.ts`), ...(taskId === undefined ? [] : [taskId])],
+      args: [
+        join(directory, 'cli', `${PROGRAMS[step]}.ts`),
+        ...(taskId === undefined ? [] : [taskId]),
+        ...Object.entries(inputs).flatMap(([name, value]) => [
+          `--${name}`,
+          ...(value === 'true' ? [] : [value]),
+        ]),
+      ],
     }),
     empty: { file: node, args: [join(directory, 'cli', 'empty.ts')] },
   };
@@ -131,10 +138,15 @@ function createRelease(directory: string, archive: string, node: string): Side {
     // A runner gets an action as an archive of its commit.
     install: () => run('tar', ['-xzf', archive, '-C', directory]),
     measureSize: () => measureSize(directory),
-    command: (step, taskId) => ({
+    command: (step, taskId, inputs = {}) => ({
       file: node,
       args: [join(directory, PROGRAMS[step], 'index.mjs')],
-      env: taskId === undefined ? {} : { 'INPUT_TASK-IDS': taskId },
+      env: {
+        ...(taskId === undefined ? {} : { 'INPUT_TASK-IDS': taskId }),
+        ...Object.fromEntries(
+          Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]),
+        ),
+      },
     }),
     empty: { file: node, args: [join(HERE, 'empty.ts')] },
   };

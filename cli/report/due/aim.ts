@@ -22,6 +22,23 @@ export function isPast({ entry, pull }: DueSubject): boolean {
   return pull !== undefined && pull.headCommit !== entry.commit;
 }
 
+/**
+ * Whether a branch of the repository, or the merge queue's own, holds the commit of an entry without a pull request. A training
+ * may have forged the note, so as to be judged by the settings of a fork's commit.
+ */
+export async function isPushed(
+  { entry: { commit, pullRequest }, launched }: DueSubject,
+  host: GithubClient | undefined,
+): Promise<boolean> {
+  if (pullRequest !== undefined || host === undefined) return true;
+  const { branch = '' } = launched?.base ?? {};
+  for (const name of new Set([branch, nameTarget(branch)])) {
+    const found = name === '' ? undefined : await host.compareCommits(name, commit);
+    if (found?.mergeBase === commit) return true;
+  }
+  return false;
+}
+
 /** The options with which the job that launched would have reported, had it waited. */
 export async function aimAt(
   subject: DueSubject,
@@ -77,6 +94,11 @@ export async function aimAt(
 /** GitHub names a merge queue's branch after the one that it merges into (docs.github.com, "Managing a merge queue"). */
 const QUEUE_BRANCH = /^gh-readonly-queue\/(.+)\/pr-\d+(?:-[^/]*)?$/;
 
+/** What a merge queue's branch is to be merged into; any other branch itself. */
+function nameTarget(branch: string): string {
+  return QUEUE_BRANCH.exec(branch)?.[1] ?? branch;
+}
+
 /** The branch that a push was made to, or that a merge queue merges into, and its commit before that: the first parent. */
 async function locateBase(
   base: NonNullable<Due['base']>,
@@ -84,9 +106,8 @@ async function locateBase(
   host: GithubClient | undefined,
 ): Promise<NonNullable<Due['base']>> {
   if (base.event === 'push') return base;
-  const branch = QUEUE_BRANCH.exec(base.branch)?.[1] ?? base.branch;
-  const previous = base.previous ?? (await host?.listCommits(commit))?.[0]?.parents[0];
-  return { ...base, branch, previous };
+  const [own] = (await host?.listCommits(commit)) ?? [];
+  return { ...base, branch: nameTarget(base.branch), previous: own?.parents[0] };
 }
 
 /** Not as a training may have forged it: GitHub's API would follow `..` out of the repository. */

@@ -9,7 +9,7 @@ import type { Options } from '../options.ts';
 import type { ReportServer, SourceServers } from '../ports.ts';
 import type { ReportedTask } from '../reported-task.ts';
 import { findTasksOfPullRequest } from '../server.ts';
-import { aimAt, type DueSubject, isPast } from './aim.ts';
+import { aimAt, type DueSubject, isPast, isPushed } from './aim.ts';
 import type { DueEntry } from './entries.ts';
 import { closeDue, isOver } from './owed.ts';
 import { type DueGroup, findNote, isReplacedAmong, isReplacedBy } from './replaced.ts';
@@ -23,8 +23,10 @@ interface DueRun {
   readonly options: Options;
   readonly session: Session;
   readonly wires: Wires;
-  /** All tasks that exist, as they were read at the beginning, by id. */
-  readonly tasks: ReadonlyMap<string, ReportedTask>;
+  /** All tasks that exist, as they were read last, by id. */
+  readonly tasks: Map<string, ReportedTask>;
+  /** When they were read at the beginning; ms since 1970. */
+  readonly readAtMs: number;
   readonly settingsPath: string | undefined;
   readonly report: ReportGroup;
 }
@@ -45,8 +47,8 @@ export async function reportDue(
   const exitCodes: ExitCode[] = [];
   try {
     const ids = [...new Set(entries.flatMap(({ taskIds }) => taskIds))];
-    const tasks = await wires.servers.clearml.readTasks(ids);
-    const run = { options, session, wires, tasks, settingsPath, report };
+    const tasks = new Map(await wires.servers.clearml.readTasks(ids));
+    const run = { options, session, wires, tasks, readAtMs: session.clock.now(), settingsPath, report };
     for (const entry of entries) {
       wires.restart();
       const outcome = await settle(reportEntry(entry, entries, run));
@@ -90,26 +92,45 @@ async function reportEntry(
     session.voice.say(`Nothing is posted for ${nameEntry(entry)}: ${skipped}`);
     return { skipped };
   };
+  await refresh(entry, run);
   const group = findGroup(entry, run);
   const { launched, tasks } = group;
   const { commit, pullRequest } = entry;
   const others = entries.filter((other) => other !== entry).map((other) => findGroup(other, run));
   const owed = tasks.filter((task) => launched !== undefined && !isReported(task, launched));
   if (launched !== undefined && owed.length === 0) return skip('it was reported already');
-  if (isReplacedBy(group, others) || (await isReplacedOnServer(entry, group, wires))) {
+  const drop = async (why: string) => {
     // What has not ended is found again.
     if (options.flags.dryRun !== true && tasks.every(isOver))
       await runInParallel(owed, (task) => closeDue(task, pullRequest ?? commit, wires));
-    return skip('a newer launch of this commit has taken its place');
-  }
+    return skip(why);
+  };
+  if (isReplacedBy(group, others) || (await isReplacedOnServer(entry, group, wires)))
+    return drop('a newer launch of this commit has taken its place');
   const host = await wires.github;
   const pull = pullRequest === undefined ? undefined : await host?.readPullRequestState(pullRequest);
   const subject = { entry, launched, pull, settingsPath: run.settingsPath };
+  if (!(await isPushed(subject, host))) return drop('no branch holds it');
   if (isPast(subject) && !tasks.every(isOver)) return skip('the pull request has a newer commit');
   if (isPast(subject) && tasks.length === 0) return skip('its tasks are gone');
   const own = await aimAt(subject, host, options);
   const connection = connect(own, { ...wires, servers: shareReads(run, pull) });
   return { published: await run.report(own, connection, muteOutputs(session, options)) };
+}
+
+/** For so long it may have gone on unseen. */
+const FRESH_MS = 5_000;
+
+/** Reads again what had not ended before others were reported: a job may have told its end meanwhile. */
+async function refresh({ taskIds }: DueEntry, { session, tasks, readAtMs, wires }: DueRun): Promise<void> {
+  const open = taskIds.filter((id) => {
+    const task = tasks.get(id);
+    return task !== undefined && !isOver(task);
+  });
+  if (open.length === 0 || session.clock.now() - readAtMs < FRESH_MS) return;
+  const found = await wires.servers.clearml.readTasks(open);
+  for (const id of open) tasks.delete(id);
+  for (const [id, task] of found) tasks.set(id, task);
 }
 
 function findGroup({ pullRequest, commit, taskIds }: DueEntry, run: DueRun): DueGroup {

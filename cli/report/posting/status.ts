@@ -4,7 +4,12 @@ import {
   hasMarker,
   type PullRequestComment,
 } from '../../github/comments.ts';
-import { type CommitStatus, type FoundStatus, MAX_DESCRIPTION_LENGTH } from '../../github/statuses.ts';
+import {
+  type CommitStatus,
+  type FoundStatus,
+  MAX_DESCRIPTION_LENGTH,
+  type StatusBoard,
+} from '../../github/statuses.ts';
 import { failUsage } from '../../shell/failure.ts';
 import type { Session } from '../../shell/program.ts';
 import type { Redact } from '../../shell/redaction.ts';
@@ -21,11 +26,11 @@ import type { ReportedTask } from '../reported-task.ts';
 import type { ReportSources } from '../sources.ts';
 import { findForce } from '../words/force.ts';
 import { composeHeading } from '../words/heading.ts';
+import { type Acceptance, failWithoutStatus, makeAcceptance, readAcceptance } from './accept.ts';
 import type { Gone } from './gone.ts';
 
 /** What a status is written with. */
 interface StatusQuestion {
-  readonly sources: ReportSources;
   readonly options: Options;
   readonly connection: Connection;
   readonly session: Session;
@@ -37,42 +42,84 @@ interface StatusQuestion {
   readonly comments: readonly PullRequestComment[];
 }
 
-/** Which commit has the status of the report's verdict now; undefined if the tasks are not known to train one. */
+/** A commit status before the report is posted. */
 export interface Stated {
+  readonly context: string;
+  /** undefined if the tasks are not known to train one. */
   readonly commit: string | undefined;
+  /** undefined in a dry run, and without a commit. */
+  readonly board: StatusBoard | undefined;
+  /** What it says now. */
+  readonly found: FoundStatus | undefined;
+  /** Somebody accepts the commit with this run, or has accepted it. */
+  readonly accepted: Acceptance | undefined;
 }
 
+/** What is known of the tasks and of their pull request. */
+type StatusSources = Pick<ReportSources, 'tasks' | 'isCurrent' | 'pullRequest' | 'failure' | 'baseSettings'>;
+
 /**
- * Sets the commit status to the report's verdict, if the settings or `--status` ask for one. It is written once as pending,
- * once as final, and again only if the verdict changes: GitHub keeps every status.
+ * Reads the commit status that the settings or `--status` ask for.
  *
  * @returns undefined if nobody asks for one
- * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context
+ * @throws Failure (refused) naming the permission, or (usage) if `--accept` can't be obeyed
  */
-export async function publishStatus(report: Report, question: StatusQuestion): Promise<Stated | undefined> {
-  const { sources, options, connection, session, commentUrl } = question;
+export async function readStatus(
+  sources: StatusSources,
+  question: Pick<StatusQuestion, 'options' | 'connection' | 'session'>,
+): Promise<Stated | undefined> {
+  const { options, connection, session } = question;
+  const isDry = options.flags.dryRun === true;
+  if (isDry && options.flags.accept === undefined) return undefined;
+  const accepted = await makeAcceptance(sources, question);
   const context = await chooseStatusContext(sources, options, session);
+  if (context === undefined && accepted !== undefined) throw failWithoutStatus();
   if (context === undefined) return undefined;
-  const commit = findStatusCommit(sources, options);
+  const commit = accepted?.commit ?? findStatusCommit(sources, options);
   if (commit === undefined) {
     session.voice.warn(
       `the commit status ${context} is not set: these tasks are not known to train the commit that it belongs to`,
     );
-    return { commit };
   }
-  const status: CommitStatus = {
-    state: chooseState(report),
-    description: describeVerdict(report, session.redact),
-    targetUrl: session.redact(commentUrl ?? report.tasks[0]?.url ?? ''),
-  };
+  if (isDry || commit === undefined) return { context, commit, board: undefined, found: undefined, accepted };
   const board = await connection.wires.openStatuses(context);
   const found = await board.findNewest(commit);
-  checkOwner(found, context, question);
-  if (found === undefined || !isSameVerdict(found, status)) {
-    await board.write(commit, status);
-    session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
+  return { context, commit, board, found, accepted: accepted ?? readAcceptance(found, commit) };
+}
+
+/**
+ * Sets the commit status to the report's verdict. It is written once as pending, once as final, and again only if the
+ * verdict changes: GitHub keeps every status. What somebody has accepted stays accepted.
+ *
+ * @param report undefined if there is nothing but an acceptance
+ * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context
+ */
+export async function publishStatus(
+  report: Report | undefined,
+  { accepted, board, commit, context, found }: Stated,
+  question: StatusQuestion,
+): Promise<void> {
+  const { options, session, commentUrl } = question;
+  const targetUrl = session.redact(commentUrl ?? report?.tasks[0]?.url ?? '');
+  const status =
+    accepted === undefined
+      ? report && {
+          state: chooseState(report),
+          description: describeVerdict(report, session.redact),
+          targetUrl,
+        }
+      : { state: 'success' as const, description: describeAcceptance(accepted, session.redact), targetUrl };
+  if (board === undefined || commit === undefined || status === undefined) return;
+  if (accepted !== undefined) {
+    const isKept = options.flags.accept === undefined || found?.description === status.description;
+    if (isKept && found?.state === 'success') return;
   }
-  return { commit };
+  checkOwner(found, context, question);
+  // The launching job has written that it is pending; what is final since, another job has written.
+  const isInterim = options.launched !== undefined && status.state === 'pending';
+  if (accepted === undefined && found !== undefined && (isInterim || isSameVerdict(found, status))) return;
+  await board.write(commit, status);
+  session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
 }
 
 /**
@@ -130,6 +177,11 @@ export function describeVerdict(report: Report, redact: Redact): string {
   return describe(writePlain(composeHeading(report)), redact);
 }
 
+/** As `readAcceptance` reads it again. */
+function describeAcceptance({ by, reason }: Acceptance, redact: Redact): string {
+  return describe(`Accepted by ${by}: ${reason}`, redact);
+}
+
 /** Secrets go first: half of one is not recognised. */
 function describe(text: string, redact: Redact): string {
   const line = toSingleLine(redact(text), Number.POSITIVE_INFINITY);
@@ -147,7 +199,7 @@ function describe(text: string, redact: Redact): string {
  * for it; else the pull request's newest. undefined if that is not what was trained.
  */
 function findStatusCommit(
-  { tasks, isCurrent, pullRequest }: ReportSources,
+  { tasks, isCurrent, pullRequest }: StatusSources,
   { sources: { expected, pullRequest: number }, target }: Options,
 ): string | undefined {
   const [first, ...others] = tasks;

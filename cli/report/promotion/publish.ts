@@ -9,11 +9,12 @@ import type { CommentName } from '../posting/comment-key.ts';
 import type { Report } from '../report.ts';
 import type { ReportSources } from '../sources.ts';
 import { writeLineTo } from './comment-line.ts';
+import { decideState } from './decide.ts';
 import { type Promotion, type PromotionQuestion, promote } from './promote.ts';
 import { composePromotion } from './words.ts';
 
 /** What a promotion is decided and told with. */
-interface PublishQuestion extends PromotionQuestion {
+interface PublishQuestion extends Omit<PromotionQuestion, 'pushed'> {
   readonly session: Session;
   /** Tells our comment from those of other pipelines. */
   readonly name: CommentName;
@@ -25,7 +26,7 @@ interface PublishQuestion extends PromotionQuestion {
  *
  * @returns undefined if not
  */
-export function findPromotion({
+function findPromotion({
   flags,
   github,
   config,
@@ -39,43 +40,58 @@ export function findPromotion({
   return isByHand ? { pushed: undefined } : undefined;
 }
 
+/** Whether a person promotes a task, at any time: that says nothing of its commit. */
+export function isPromotedByHand(options: Options): boolean {
+  const asked = findPromotion(options);
+  return asked !== undefined && asked.pushed === undefined && options.target.pullRequest === undefined;
+}
+
 /**
- * Promotes, and says in the log, the job summary and the merged pull request's comment what became of it and why.
+ * Promotes if that is asked for, and says in the log, the job summary and the merged pull request's comment what became of
+ * it and why.
  *
- * @returns also what kept it from being told, for the exit code
- * @throws as `promote` does
+ * @returns null if nothing is asked for, or a service failed; and what failed, for the exit code
  */
 export async function publishPromotion(
   report: Report,
   sources: ReportSources,
   question: PublishQuestion,
-): Promise<{ readonly promotion: Promotion; readonly problem: Failure | undefined }> {
+): Promise<{ readonly promotion: Promotion | null; readonly problem?: Failure | undefined }> {
+  const { options } = question;
+  const asked = findPromotion(options);
+  // What has not ended comes again, in a run of the collecting workflow.
+  const isEarly = options.launched !== undefined && decideState(sources.tasks) === 'pending';
+  if (asked === undefined || isEarly) return { promotion: null };
+  const done = await settle(promote(report, sources, { ...question, ...asked }));
+  if ('failure' in done) return { promotion: null, problem: done.failure };
+  const promotion = done.value;
+  const told = await settle(tellPromotion(promotion, report, { ...question, ...asked }));
+  return { promotion, problem: 'failure' in told ? told.failure : undefined };
+}
+
+/** @throws Failure if the pull request's comment could not be written */
+async function tellPromotion(
+  promotion: Promotion,
+  report: Report,
+  question: PublishQuestion & PromotionQuestion,
+): Promise<void> {
   const { options, connection, session, pushed, name } = question;
-  const promotion = await promote(report, sources, question);
   const told = composePromotion(promotion);
   session.voice.say(writePlain(told));
-  const isDry = options.flags.dryRun === true;
-  if (promotion.reason === 'off' || isDry) return { promotion, problem: undefined };
-  if (options.flags.summary) {
+  if (promotion.reason === 'off' || options.flags.dryRun === true) return;
+  if (options.flags.summary)
     await writeSummary(session, `${writeHeading(3, words('Promotion'))}\n\n${writeLine(told)}`);
-  }
   // By the commit of the push. A task that a person names may be any one's.
-  if (pushed === undefined || connection.wires.github === undefined || promotion.reason === 'pending')
-    return { promotion, problem: undefined };
-  const line = writeLine(joinPhrases([told, composeOrigin(report, question)], ' '));
+  const host = await connection.wires.github;
+  if (pushed === undefined || host === undefined || promotion.reason === 'pending') return;
+  const line = session.redact(writeLine(joinPhrases([told, composeOrigin(report, question)], ' ')));
   const keepsNewest = options.config.comment === 'recreate';
-  const written = await settle(
-    connection.wires.github.then((host) =>
-      writeLineTo(host, pushed, session.redact(line), { name, keepsNewest }),
-    ),
-  );
-  if ('failure' in written) return { promotion, problem: written.failure };
+  const written = await writeLineTo(host, pushed, line, { name, keepsNewest });
   session.voice.say(
-    written.value.length === 0
+    written.length === 0
       ? 'No comment of ours on a merged pull request of this commit was found to tell it in'
-      : `Told it in the comment on pull request ${written.value.join(', ')}`,
+      : `Told it in the comment on pull request ${written.join(', ')}`,
   );
-  return { promotion, problem: undefined };
 }
 
 /** When, and by which run. */

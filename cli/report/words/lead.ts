@@ -1,6 +1,7 @@
 import { formatDuration, formatTime } from '../../text/duration.ts';
 import { joinPhrases, link, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
 import type { TaskStatus } from '../../training/task.ts';
+import type { Acceptance } from '../posting/accept.ts';
 import type { Report, ReportBaseline, ReportTask } from '../report.ts';
 import { composeGpuHours } from './gpu-hours.ts';
 
@@ -27,11 +28,18 @@ export function composeLead(report: Report): Phrase[] {
   const { commit, tasks } = report;
   const trained = commit === null ? [] : phrase`commit ${nameCommit(commit.id, commit.url)}`;
   return [
+    report.accepted === null ? [] : composeAcceptance(report.accepted, commit?.id),
     joinPhrases([describeTasks(tasks), trained, composeGpuHours(tasks)], ' \u00b7 '),
     composeReportedBy(report),
     ...[report.baseline, ...report.anchors].map((baseline) => composeBaselineLine(report, baseline)),
     composeChangedParams(report),
   ].filter((line) => line.length > 0);
+}
+
+/** Who accepted a commit, and why; the commit only where the report is about another one. */
+export function composeAcceptance({ by, reason, commit }: Acceptance, reported: string | undefined): Phrase {
+  const of = commit === reported ? [] : phrase`commit ${commit.slice(0, 10)}`;
+  return joinPhrases([phrase`Accepted by ${by}: ${reason}`, of], ' \u00b7 ');
 }
 
 function describeTasks(tasks: readonly ReportTask[]): Phrase {

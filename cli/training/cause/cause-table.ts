@@ -71,6 +71,8 @@ const FULL_DISK =
   "The disk of the agent's machine is full: free some space there, write less, or use a queue with a larger disk.";
 const UNKNOWN_HOST =
   "Add the git server to the known hosts of the agent's user: ssh-keyscan HOST >> ~/.ssh/known_hosts. Or use https.";
+const LEFT_LOCK =
+  "Git was ended there while it worked, so every task of this repository fails on that agent. On the agent's machine, delete the repository's folder in ~/.clearml/vcs-cache.";
 const SUBMODULE =
   "The agent's credentials must cover the submodule too: agent.git_user and agent.git_pass in its clearml.conf, or an SSH key.";
 const NO_GPU =
@@ -319,6 +321,8 @@ export const CAUSE_TABLE: readonly CauseRow[] = [
       const message = addReason(`the agent could not clone ${what}`, reason);
       if (reason !== undefined && /^Host key verification failed/.test(reason))
         return { message, advice: UNKNOWN_HOST };
+      // The agent's copy of the repository, and each copy of that, keeps the lock of a git that was killed.
+      if (reason !== undefined && /\.lock'?: File exists/.test(reason)) return { message, advice: LEFT_LOCK };
       return submodule === undefined ? message : { message, advice: SUBMODULE };
     },
     advice:
