@@ -66,6 +66,8 @@ const REFUSALS = {
   overtaken: 121,
   /** Without `force` the server deletes drafts only. */
   'no draft': 123,
+  /** Of a model. */
+  'published already': 203,
   /** Also the answer to an enqueue that another one overtook. */
   'not in queue': 703,
   'queued already': 706,

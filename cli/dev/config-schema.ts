@@ -64,6 +64,12 @@ const PART = '[^\\s/][^/]+[^\\s/]\\s*';
 /** What the checks of single values ask for, by the begin of their message. Blanks around a text are trimmed first. */
 const CHECKS: ReadonlyArray<readonly [message: string, rule: JsonSchema]> = [
   ['must not begin with "__$"', { pattern: '^(?!\\s*__\\$)' }],
+  [
+    'must be a tag of your own',
+    {
+      pattern: `^(?!\\s*(?:-|__\\$|(?:pr|base|base-until|branch|seeds|ci-reported):|(?:ci|ci-reported|taken-over)\\s*$))[^${CONTROL}]*$`,
+    },
+  ],
   ['must be a name, or a section', { pattern: `^(?!\\s*/)(?!.*/\\s*$)[^${CONTROL}]*$` }],
   [
     'must be [Section/]name',

@@ -487,7 +487,58 @@ export function createCommentScenarios(comment: Main, repository: ScratchReposit
           ? undefined
           : judgeComment('Regression', outcome),
     },
+    {
+      ...COMMENT,
+      name: 'comment: a push takes the production tag over',
+      github: { history },
+      async prepare({ driver, folder }) {
+        const settings = join(folder, 'settings.yml');
+        const event = join(folder, 'event.json');
+        await writeFile(
+          settings,
+          'promote: { tag: production }\nmetrics: [{ metric: test_accuracy/accuracy, goal: maximize, tolerance: 0.02, gate: fail }]\n',
+        );
+        await writeFile(event, JSON.stringify({ before: base, repository: { clone_url: CLONE_URL } }));
+        const pipeline = await hashText('digits');
+        const train = async (commit: string, tags: readonly string[]) => {
+          const { id: model } = await driver.call('models.create', { name: 'model', uri: 'file:///m', tags });
+          return trainTask(driver, [0.9], {
+            name: 'train',
+            tags,
+            script: { repository: CLONE_URL, branch: 'feature', version_num: commit },
+            models: { output: [{ name: 'model', model }], input: [] },
+            runtime: {
+              ci_key: commit,
+              ci_pipeline: pipeline,
+              ci_code: trees[commit],
+              ci_event: 'push',
+            },
+          });
+        };
+        await train(base, ['production']);
+        const push = { GITHUB_EVENT_NAME: 'push', GITHUB_REF: 'refs/heads/feature', GITHUB_SHA: head };
+        return {
+          args: [await train(head, []), '--promote', '--config', settings],
+          env: { ...push, GITHUB_EVENT_PATH: event },
+        };
+      },
+      judge: judgePromotion,
+    },
   ];
+}
+
+/** There is always a production model: the new one, or where a service failed the old one, or both until the next run. */
+async function judgePromotion({ driver, exitCode, stderr }: Outcome): Promise<string | undefined> {
+  const { models } = await driver.call('models.get_all', { tags: ['production'] });
+  const tasks = (await driver.listTasks()).filter(({ tags }) => tags.includes('production'));
+  const isMoved =
+    tasks.length === 1 && models.length === 1 && tasks[0]?.models.output[0]?.model === models[0]?.id;
+  if (models.length < 1 || models.length > 2 || tasks.length < 1 || tasks.length > 2)
+    return `${tasks.length} tasks and ${models.length} models carry the tag`;
+  if (exitCode === 9) return undefined;
+  if (exitCode !== 0) return `exit code ${exitCode}`;
+  if (stderr.includes('Not promoted')) return models.length === 1 ? undefined : 'it left two';
+  return isMoved && stderr.includes('Promoted.') ? undefined : 'nothing moved, and nothing was said';
 }
 
 function judgeWatch(printed: string, { exitCode, stdout, scenario }: Outcome): string | undefined {

@@ -265,6 +265,7 @@ describe('without a pull request', () => {
 
   test.each([
     ['push', 'status: ClearML\n', false],
+    ['push', 'promote: { tag: production }\n', false],
     ['push', 'detach: true\n', true],
     ['merge_group', 'detach: true\n', true],
   ] as const)('a %s with %j is due to its commit', async (name, settings, isDetached) => {
@@ -293,6 +294,7 @@ describe('without a pull request', () => {
   test.each([
     ['push', 'seeds: 1\n'],
     ['merge_group', 'status: ClearML\n'],
+    ['merge_group', 'promote: { tag: production }\n'],
   ] as const)('a %s with %j is due to nobody: its job waits', async (name, settings) => {
     await setSettings(settings);
     const { id } = await launchTask([], await describeEvent(name, repository.git('rev-parse', 'HEAD')));

@@ -216,7 +216,7 @@ describe('clearml_ci_cd.yml', () => {
     const reporting = { contents: 'read', 'pull-requests': 'write', statuses: 'write' };
     expect(job?.permissions).toEqual(reporting);
     expect(source.jobs.closed?.permissions).toEqual(reporting);
-    expect(source.jobs.base?.permissions).toEqual({ contents: 'read', statuses: 'write' });
+    expect(source.jobs.base?.permissions).toEqual(reporting);
   });
 
   test('hands every output of the report on that another job may want, and the tasks', () => {
@@ -876,6 +876,47 @@ describe('the steps of clearml_ci_cd.yml, run against the sandbox', () => {
       const idle = await collect();
       expectConclusion(idle, 'success');
       expect(stepOf(idle, 'Report what is due').conclusion).toBe('skipped');
+    },
+  );
+
+  testOnNode24(
+    'with promote move the tag to what was merged: at once, or when the training has ended',
+    async () => {
+      const repository = copyProject();
+      started.workspaces.push(repository.directory);
+      repository.git('checkout', '--quiet', 'main');
+      const settings = { '.github/clearml-ci.yml': 'promote: { tag: production }\n' };
+      repository.commit('Promote', settings);
+      const sandbox = await startHere(undefined, undefined, repository);
+      const driver = createClearmlDriver(sandbox.clearml.env);
+      const finish = async (): Promise<string> => {
+        const { id = '' } = (await driver.listTasks()).find(({ status }) => status === 'queued') ?? {};
+        await driver.startTask(id);
+        const fields = { name: 'final', uri: 'https://files.test/m', task: id };
+        const { id: model } = await driver.call('models.create', fields);
+        await driver.call('tasks.add_or_update_model', { task: id, name: 'final', model, type: 'output' });
+        await driver.completeTask(id);
+        return model;
+      };
+      const findProduction = async () =>
+        (await driver.call('models.get_all', { tags: ['production'], only_fields: ['id'] })).models;
+
+      const waiting = await runWorkflow(sandbox, { job: 'base', repository });
+      expectConclusion(waiting, 'success');
+      expect(stepOf(waiting, 'Report the pushed commit').outputs.promoted).toBe('false');
+      const first = await finish();
+      expectConclusion(await runWorkflow(sandbox, { job: 'collect', repository }), 'success');
+      expect(await findProduction()).toEqual([{ id: first }]);
+
+      // The training is there already, as after a pull request.
+      repository.commit('Merge', { 'train_model.py': 'print(7)\n' });
+      expectConclusion(await runWorkflow(sandbox, { job: 'base', repository }), 'success');
+      const second = await finish();
+      const run = await runWorkflow(sandbox, { job: 'base', repository });
+      expectConclusion(run, 'success');
+      const { outputs } = stepOf(run, 'Report the pushed commit');
+      expect(outputs).toMatchObject({ promoted: 'true', 'model-id': second });
+      expect(await findProduction()).toEqual([{ id: second }]);
     },
   );
 

@@ -65,6 +65,8 @@ export interface GithubClient extends CodeHost, CommandHost {
   readAccess(): Promise<RepositoryAccess>;
   /** @throws Failure (usage) where the repository with the pull request's code was deleted */
   locateHead(pullRequest: number): Promise<CodeLocation>;
+  /** The merged pull requests that brought a commit into a branch of this repository, newest first. */
+  findMergedPulls(commit: string, branch: string): Promise<readonly number[]>;
   openBoard(pullRequest: number): CommentBoard;
   openStatuses(context: string): StatusBoard;
 }
@@ -90,6 +92,14 @@ const ComparisonSchema = v.object({ base_commit: CommitSchema, merge_base_commit
 /** GitHub gives no content for a folder, a submodule, a broken link and a file over 1 MB. */
 const FileSchema = v.object({ encoding: v.literal('base64'), content: v.string() });
 const GitCommitSchema = v.object({ tree: v.object({ sha: v.string() }) });
+const PullsSchema = v.array(
+  v.object({
+    number: v.number(),
+    merged_at: v.nullish(v.string()),
+    base: v.object({ ref: v.string(), repo: v.nullish(v.object({ full_name: v.string() })) }),
+  }),
+);
+
 const RepositorySchema = v.object({
   private: v.boolean(),
   archived: v.optional(v.boolean(), false),
@@ -138,6 +148,22 @@ export async function createGithubClient(options: GithubClientOptions): Promise<
       const { sha: commit, ref: branch, repo: source } = (await readPull(octokit, place, number)).head;
       if (!source) throw failDeletedHead();
       return { cloneUrl: source.clone_url, branch, commit };
+    },
+    async findMergedPulls(commit, branch) {
+      const query = { ...place, commit_sha: commit, per_page: PAGE_SIZE };
+      const subject = `the pull requests of commit ${commit}`;
+      const found = await unlessUnknown(() =>
+        ask(octokit.repos.listPullRequestsAssociatedWithCommit(query), PullsSchema, subject),
+      );
+      return (found?.data ?? [])
+        .filter(
+          ({ merged_at: mergedAt, base }) =>
+            typeof mergedAt === 'string' &&
+            base.ref === branch &&
+            (base.repo?.full_name ?? repository).toLowerCase() === repository.toLowerCase(),
+        )
+        .map(({ number }) => number)
+        .sort((a, b) => b - a);
     },
     openBoard: (pullRequest) => openBoard({ octokit, ...place, pullRequest, token, commentAuthor }),
     openStatuses: (context) => openStatuses({ octokit, ...place, token }, context, options),

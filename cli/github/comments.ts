@@ -102,6 +102,8 @@ interface PlacementOptions {
    * the old one is deleted after that. Left out: an existing comment is always updated.
    */
   readonly isNews?: ((shown: string) => Promise<boolean>) | undefined;
+  /** Takes something over from the text that is replaced. Left out: the new text replaces all of it. */
+  readonly carry?: ((shown: string, text: string) => string) | undefined;
   /** The comments as listed a moment ago. */
   readonly existing: readonly PullRequestComment[];
   readonly clock: Clock;
@@ -119,7 +121,8 @@ interface PlacementOptions {
  * @throws Failure when GitHub refuses, or its answers get lost repeatedly
  */
 export async function placeComment(board: CommentBoard, options: PlacementOptions): Promise<Placement> {
-  const { text, draft, isNews, clock, giveUpAtMs, signal } = options;
+  const { draft, isNews, carry, clock, giveUpAtMs, signal } = options;
+  let { text } = options;
   // Awaited below; this keeps an early rejection from being reported as unhandled.
   text.catch(() => undefined);
   const keeps = isNews === undefined ? 'oldest' : 'newest';
@@ -127,6 +130,11 @@ export async function placeComment(board: CommentBoard, options: PlacementOption
   const search: Search = { board, markers, keeps, author: undefined, listed: options.existing, old: [] };
   let own = await findOwn(search, options.identity.isKin);
   const isAnew = own[0] !== undefined && isNews !== undefined && (await isNews(own[0].body));
+  const shown = own[0]?.body;
+  if (carry !== undefined && shown !== undefined) {
+    text = text.then((whole) => carry(shown, whole));
+    text.catch(() => undefined);
+  }
   if (isAnew) [search.old, own] = [own, []];
   let lost: Failure | undefined;
   for (let attempt = 1; attempt <= WRITE_ATTEMPTS; attempt += 1) {

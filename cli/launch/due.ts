@@ -54,8 +54,8 @@ export async function findCollectingProblem(
 }
 
 /**
- * What is due of a launch that no job waits for, and of each push to a branch with a commit status: its state is told by
- * whichever run learns it.
+ * What is due of a launch that no job waits for, and of each push to a branch with a commit status, or whose model may be
+ * promoted: by whichever run learns its end.
  *
  * @param settings the settings file, relative to the repository's root
  * @returns undefined where a job waits, and tells
@@ -67,7 +67,8 @@ export function planDue(
 ): PlannedDue | undefined {
   const context = statusContextOf(deciding);
   const isPushed = run.pullRequest === undefined && run.push?.commit === code.commit;
-  if (!isDetached && !(isPushed && context !== undefined)) return undefined;
+  const isTold = context !== undefined || config.promote !== undefined;
+  if (!isDetached && !(isPushed && isTold)) return undefined;
   const { timeoutMs, queueTimeoutMs, retries } = resolveLimits(config);
   return {
     to: findDueTo(run, code),

@@ -45,7 +45,7 @@ async function reportAll(options: Options, session: Session): Promise<ExitCode> 
   const { taskIds } = options.sources;
   const endings: Settled<ExitCode>[] = [];
   try {
-    const groups = taskIds.length > 0 ? [taskIds] : await findNewest(options, wires);
+    const groups = taskIds.length > 0 ? [taskIds] : await findGroups(options, wires);
     for (const ids of groups) {
       const own = { ...options, sources: { ...options.sources, taskIds: ids } };
       const isUntrained = ids.length === 0 && options.flags.accept !== undefined;
@@ -59,6 +59,14 @@ async function reportAll(options: Options, session: Session): Promise<ExitCode> 
   }
   const exitCodes = endings.map(takeSettled).filter((exitCode) => exitCode !== EXIT_CODES.done);
   return exitCodes.sort((one, other) => one - other)[0] ?? EXIT_CODES.done;
+}
+
+/** The tasks to report where none are named. */
+async function findGroups(options: Options, wires: Wires): Promise<string[][]> {
+  const pushed = options.flags.promote === true ? options.github.push : undefined;
+  if (pushed === undefined) return findNewest(options, wires);
+  const { findPushedTasks } = await import('./promotion/find-tasks.ts');
+  return [await findPushedTasks(pushed, options, wires)];
 }
 
 /** Reports what `--due` lists. Nothing is asked if that is nothing. */

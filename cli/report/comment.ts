@@ -22,6 +22,8 @@ import { failGone, findGoneComments, type Gone, renderGone } from './posting/gon
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
 import { endPendingStatus, publishStatus, readStatus, type Stated } from './posting/status.ts';
+import { carryLine } from './promotion/comment-line.ts';
+import { isPromotedByHand, publishPromotion } from './promotion/publish.ts';
 import { rankByMovement } from './ranking/movement.ts';
 import { buildReport, type Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
@@ -69,38 +71,14 @@ export async function publishReport(
   publication: Publication,
 ): Promise<Published> {
   const { options, session, connection, templates } = publication;
-  const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
-  // One time for both texts: a draft that lacks nothing needs no update.
-  const nowMs = session.clock.now();
-  const reading = settle(readStatus(gathered, publication));
-  // An acceptance that can't be is posted nowhere.
-  if (options.flags.accept !== undefined) takeSettled(await reading);
-  const accepting = reading.then((read) => ('value' in read ? read.value?.accepted : undefined));
-  const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
-  const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
-  const settings = describeSettings(gathered, options);
-  const write = async (accepted: Acceptance | undefined) => {
-    const [sources, compared] = await Promise.all([whole, settings]);
-    connection.wires.beginPosting();
-    return writeReport(sources, compared, { ...name, accepted }, publication);
-  };
-  const written = accepting.then(write);
-  // A new comment is posted without the curves; an update adds them.
-  const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
-  const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
-    const listed = takeSettled(comments);
-    if (gathered.failure !== undefined) throw gathered.failure;
-    const [compared, accepted] = await Promise.all([settings, accepting]);
-    return placeReport(listed, written, publication, {
-      name,
-      draft: hasDraft
-        ? () => writeReport(gathered, compared, { ...name, accepted }, publication).text
-        : undefined,
-    });
-  };
-  const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
-  const { report, text, exitCode } = await written;
-  warnOfBranches(report, session);
+  const { gathered, name, reading, write, written, placing } = await beginReport(
+    unordered,
+    existing,
+    publication,
+  );
+  const { report: judged, text, exitCode } = await written;
+  warnOfBranches(judged, session);
+  let report = judged;
 
   // With thousands of metrics the document has several MB.
   const tell = (short: string) => {
@@ -108,8 +86,15 @@ export async function publishReport(
     else if (short !== '') session.voice.result(short);
     if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
   };
+  const promote = async () => {
+    const { promotion, problem } = await publishPromotion(judged, gathered, { ...publication, name });
+    report = { ...judged, promotion };
+    return problem;
+  };
   if (options.flags.dryRun === true) {
+    const problem = await promote();
     tell(text);
+    if (problem !== undefined) throw problem;
     if (gathered.failure !== undefined) throw gathered.failure;
     return { report, exitCode, commentUrl: undefined };
   }
@@ -137,6 +122,7 @@ export async function publishReport(
         placeReport(listed, write(undefined), publication, { name, draft: undefined }),
       );
   }
+  const problem = await promote();
   const outputs = composeOutputs(report);
   if (placed?.status === 'rejected') {
     // Later steps get the verdict even without the comment.
@@ -144,6 +130,7 @@ export async function publishReport(
     if (isSummed && session.env.GITHUB_STEP_SUMMARY !== undefined)
       session.voice.say('The report is in the job summary');
     if (stated !== undefined && 'failure' in stated) session.voice.say(stated.failure.message);
+    if (problem !== undefined) session.voice.say(problem.message);
     throw placed.reason;
   }
   if (placed !== undefined) tellPlacement(placed.value, publication);
@@ -151,9 +138,52 @@ export async function publishReport(
   await writeOutputs(session, { ...posted, ...outputs });
   tell(comment?.url ?? '');
   const status = stated === undefined ? undefined : takeSettled(stated);
+  if (problem !== undefined) throw problem;
   if (report.isDue) session.voice.say('The collecting workflow reports how the training ends');
   await closeDues(gathered.tasks, status, publication);
   return { report, exitCode, commentUrl: comment?.url };
+}
+
+/** Judges as soon as all is read, and places the comment meanwhile. What it gives is under way. */
+async function beginReport(
+  unordered: ReportSources,
+  existing: Settled<readonly PullRequestComment[]> | undefined,
+  publication: Publication,
+) {
+  const { options, session, connection } = publication;
+  const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
+  // One time for both texts: a draft that lacks nothing needs no update.
+  const nowMs = session.clock.now();
+  const reading = settle(
+    isPromotedByHand(options) ? Promise.resolve(undefined) : readStatus(gathered, publication),
+  );
+  // An acceptance that can't be is posted nowhere.
+  if (options.flags.accept !== undefined) takeSettled(await reading);
+  const accepting = reading.then((read) => ('value' in read ? read.value?.accepted : undefined));
+  const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
+  const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
+  const settings = describeSettings(gathered, options);
+  const write = async (accepted: Acceptance | undefined) => {
+    const [sources, compared] = await Promise.all([whole, settings]);
+    connection.wires.beginPosting();
+    return writeReport(sources, compared, { ...name, accepted }, publication);
+  };
+  const written = accepting.then(write);
+  // A new comment is posted without the curves; an update adds them.
+  const hasDraft = lack === 'curves' && gathered.tasks.every(({ metrics }) => metrics.length <= MANY_METRICS);
+  const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
+    const listed = takeSettled(comments);
+    if (gathered.failure !== undefined) throw gathered.failure;
+    const [compared, accepted] = await Promise.all([settings, accepting]);
+    return placeReport(listed, written, publication, {
+      name,
+      draft: hasDraft
+        ? () => writeReport(gathered, compared, { ...name, accepted }, publication).text
+        : undefined,
+    });
+  };
+  const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
+  return { gathered, name, reading, write, written, placing };
 }
 
 /** Once a final state was posted, no tick need post it. A tick that posts it again does no harm. */
@@ -289,7 +319,7 @@ function writeReport(
     report,
     text: session.redact(text),
     exitCode:
-      gate !== undefined && flags.gate && !isDetached && flags.accept === undefined
+      gate !== undefined && flags.gate && !isDetached && flags.accept === undefined && flags.promote !== true
         ? gate.exitCode
         : EXIT_CODES.done,
   };
@@ -311,6 +341,7 @@ async function placeReport(
       options.config.comment === 'recreate'
         ? async (body) => isNews(body, findForce((await written).report), session.redact)
         : undefined,
+    carry: carryLine,
     existing,
     clock: session.clock,
     giveUpAtMs: connection.wires.postUntilMs,

@@ -87,7 +87,9 @@ export function openWires({ access, due, flags, github, target }: Options, sessi
       commentAuthor: flags.commentAuthor,
       signal,
     });
-  const isAsked = flags.dryRun !== true || pullRequest !== undefined || due !== undefined;
+  const isPlain = flags.dryRun !== true && flags.promote !== true;
+  const isPushed = flags.promote === true && github.push !== undefined;
+  const isAsked = isPlain || isPushed || pullRequest !== undefined || due !== undefined;
   const client =
     token === undefined || repository === undefined || !isAsked ? undefined : openClient(repository, token);
   return {

@@ -42,6 +42,7 @@ interface Flags {
   readonly due?: string;
   readonly gate: boolean;
   readonly summary: boolean;
+  readonly promote?: boolean;
   readonly project?: string;
   readonly taskName?: string;
   readonly dryRun?: boolean;
@@ -114,6 +115,10 @@ export function createCommand(): Command {
       'set the commit status of the pull request’s newest commit to success, and say who accepts it and why; exit 0',
     )
     .option('--no-gate', 'judge the metrics, but never fail: exit 0')
+    .option(
+      '--promote',
+      'move the tag of the setting `promote` to the pushed commit’s model, if the gate finds it no worse; by hand, to the task’s',
+    )
     .optionsGroup('Without ids:')
     .option('--project <name>', 'project of the pipeline whose newest tasks are reported')
     .option('--task-name <name>', 'its task name')
@@ -164,11 +169,13 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => takeSettled(settings),
     () => readDueEntries(flags, taskIds),
     () => rejectIdleNames(flags, taskIds),
+    () => checkPromote(flags, env),
   );
   const target = readTarget(flags, github, env);
   if (reason !== undefined && target.pullRequest === undefined)
     throw failUsage('--accept needs a pull request', 'Set PR_NUMBER, or give --pr and --repo.');
-  if (due === undefined && target.pullRequest === undefined && taskIds.length === 0) {
+  const isNamed = due !== undefined || target.pullRequest !== undefined || taskIds.length > 0;
+  if (!isNamed && !(flags.promote === true && github.push !== undefined)) {
     throw failUsage(
       'neither a task nor a pull request is given',
       'Give the ids that launch-training-task prints (its output task-ids), or set PR_NUMBER to report the newest tasks of that pull request.',
@@ -199,6 +206,21 @@ function checkAcceptance(reason: string | undefined): void {
   // An option that is set to nothing counts as left out, but this one must not turn into a mere report.
   if (reason === undefined || toVisibleLine(reason) !== '') return;
   throw failUsage('--accept needs a reason', 'Say in a few words why, as in --accept "the data changed".');
+}
+
+/**
+ * A pull request's run must not promote its own model before the merge.
+ *
+ * @throws Failure (usage)
+ */
+function checkPromote({ promote }: Flags, env: Environment): void {
+  const { GITHUB_EVENT_NAME: event = '', GITHUB_REF: ref = '' } = env;
+  const isOfTag = event === 'push' && !ref.startsWith('refs/heads/');
+  if (promote !== true || !(isOfTag || /^(?:pull_request|merge_group)/.test(event))) return;
+  throw failUsage(
+    `--promote does not go with the event ${event}${isOfTag ? ' of a tag' : ''}`,
+    'A model is promoted after the merge: on a push to the base branch, or by hand with the task’s id.',
+  );
 }
 
 /**
@@ -282,7 +304,9 @@ function checkTarget(
     () => {
       const hasToken = readGithubToken(env) !== undefined;
       const missing: string[] = [];
-      if (!hasToken) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
+      // By hand nothing of GitHub's is needed.
+      const isByHand = flags.promote === true && env.GITHUB_EVENT_NAME !== 'push' && !isPullRequestNamed;
+      if (!hasToken && !isByHand) missing.push('GH_TOKEN (or GITHUB_TOKEN) is not set');
       if ((flags.repo ?? env.GITHUB_REPOSITORY) === undefined)
         missing.push('GITHUB_REPOSITORY is not set (or give --repo)');
       const isNamed = flags.pr !== undefined || flags.due !== undefined || isPullRequestNamed;
@@ -295,8 +319,13 @@ function checkTarget(
   );
 }
 
-/** Whether there is something to write without a pull request: a commit status, or the summary of a run that never has one. */
-function isAskedWithout({ status, summary }: Flags, env: Environment, settings: Settled<Config>): boolean {
+/** Whether there is something to do without a pull request: a promotion, a commit status, or the summary of a run that never has one. */
+function isAskedWithout(
+  { status, summary, promote }: Flags,
+  env: Environment,
+  settings: Settled<Config>,
+): boolean {
+  if (promote === true) return true;
   const isSummed = summary && env.GITHUB_STEP_SUMMARY !== undefined;
   return (
     (status ?? ('value' in settings ? statusContextOf(settings.value) : undefined)) !== undefined ||

@@ -42,6 +42,7 @@ import { countReportsPerPoint } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
 import type { Acceptance } from './posting/accept.ts';
+import type { Promotion } from './promotion/promote.ts';
 import type { ReportFamily } from './ranking/families.ts';
 import type { Tally } from './ranking/tally.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
@@ -98,6 +99,8 @@ export interface Report {
   readonly overwritten: ReportOverwritten | null;
   /** What ClearML did not answer in time: `curves`, or `details` (log, queue, tables). */
   readonly unread: ReportSources['unread'];
+  /** What became of `--promote`; null without it, or where a service failed. */
+  readonly promotion: Promotion | null;
   /** Somebody accepted the pull request's newest commit, whatever the verdict; null if the commit status says nothing of it. */
   readonly accepted: Acceptance | null;
   /** No job waits for the tasks that have not ended: a run of the collecting workflow reports them. */
@@ -327,6 +330,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
     noMetrics: describeSilence(tasks),
     overwritten: describeOverwritten(sources),
     unread: sources.unread,
+    promotion: null,
     accepted: context.accepted ?? null,
     isDue: context.isDue === true,
     runUrl:

@@ -32,7 +32,8 @@ import type { ReportedTask } from './reported-task.ts';
 /** A task with 10,000 metrics is a document of about 16 MB. Three attempts fit into the time limit. */
 const LARGE_ANSWER_TIMEOUT_MS = 12_000;
 
-const TASK_FIELDS = [
+/** What a report reads of a task, but for its metrics. */
+export const TASK_FIELDS = [
   'name',
   'project',
   'status',
@@ -226,7 +227,7 @@ const CODE_FIELDS = [
 ];
 
 /** The conditions for tasks of these commits or code ids. */
-function matchCode(codeIds: readonly string[]) {
+export function matchCode(codeIds: readonly string[]) {
   const ids = codeIds.map(escapeRegExp).join('|');
   return { _any_: { fields: CODE_FIELDS, pattern: `^(${ids})$|${matchMarked(ids)}` } };
 }
@@ -344,8 +345,11 @@ async function readPlots({ client, options }: Ask, taskId: string): Promise<Plot
   );
 }
 
-function toReportedTask(task: TaskOf<(typeof TASK_FIELDS)[number] | 'last_metrics'>): ReportedTask {
-  const metrics = sortMetrics(listMetrics(task.last_metrics));
+/** Without `last_metrics` the task has no metrics. */
+export function toReportedTask(
+  task: TaskOf<(typeof TASK_FIELDS)[number]> & Partial<TaskOf<'last_metrics'>>,
+): ReportedTask {
+  const metrics = sortMetrics(listMetrics(task.last_metrics ?? {}));
   return {
     id: task.id,
     name: task.name,

@@ -32,6 +32,9 @@ const skipped: Readonly<Record<string, string>> = {
 /** Endpoints that the sandbox has without a recording, each with its source and a test of its own below. */
 const unrecorded: Readonly<Record<string, string>> = {
   'tasks.stop_many': 'tried on the same real server: takes many ids, errors come in failed[]',
+  'models.get_all': 'apiserver/database/model/model.py: get_all_query_options',
+  'models.set_ready': 'apiserver/bll/model: publish_model',
+  'models.update_tags': 'apiserver/bll/organization: edit_entity_tags',
 };
 
 /** Recorded endpoints that the sandbox does not have: it answers as for a name that nobody knows. */
@@ -466,4 +469,68 @@ test('tasks.stop_many stops each task it knows and lists the others as failed', 
   const { failed, succeeded } = (answer.body as { data: { failed: object[]; succeeded: object[] } }).data;
   expect(succeeded).toMatchObject([{ id, fields: { status: 'stopped', status_reason: 'superseded' } }]);
   expect(failed).toMatchObject([{ id: unknown, error: { codes: [400, 101] } }]);
+});
+
+describe('models, as the server’s source has them:', () => {
+  const dataOf = (answer: { readonly body: unknown }) =>
+    (answer.body as { data: Record<string, unknown> }).data;
+  const metaOf = (answer: { readonly body: unknown }) =>
+    (answer.body as { meta: { result_code: number; result_subcode: number } }).meta;
+  const createModel = async (fields: Record<string, unknown>) =>
+    dataOf(await callEndpoint(sandbox, 'models.create', { uri: 'https://files.test/m', ...fields }))
+      .id as string;
+  const readModels = async (filter: Record<string, unknown>) =>
+    dataOf(await callEndpoint(sandbox, 'models.get_all', filter)).models as Record<string, unknown>[];
+
+  test('get_all filters by ids and tags, and gives the fields asked for', async () => {
+    const [tagged, other] = await Promise.all([
+      createModel({ name: 'tagged', tags: ['gold', 'new'] }),
+      createModel({ name: 'other', tags: ['new'] }),
+    ]);
+    const ask = { only_fields: ['id', 'tags', 'ready'] };
+    const found = { id: tagged, tags: ['gold', 'new'], ready: true };
+    expect(await readModels({ ...ask, id: [tagged, other], tags: ['__$all', 'gold'] })).toEqual([found]);
+    expect(await readModels({ ...ask, tags: ['gold'] })).toEqual([found]);
+    expect(await readModels({ ...ask, id: ['0'.repeat(32)] })).toEqual([]);
+    const refused = await callEndpoint(sandbox, 'models.get_all', { only_fields: ['no_such_field'] });
+    expect(metaOf(refused)).toMatchObject({ result_code: 400, result_subcode: 14 });
+  });
+
+  test('update_tags adds and removes, counts each, and passes over ids that nobody has', async () => {
+    const id = await createModel({ name: 'changed', tags: ['old'] });
+    const change = { ids: [id, '0'.repeat(32)], add_tags: ['new', 'new'], remove_tags: ['old'] };
+    expect(dataOf(await callEndpoint(sandbox, 'models.update_tags', change))).toEqual({ updated: 2 });
+    expect(await readModels({ id: [id], only_fields: ['id', 'tags'] })).toEqual([{ id, tags: ['new'] }]);
+    const unknown = { ids: ['0'.repeat(32)], add_tags: ['x'] };
+    expect(dataOf(await callEndpoint(sandbox, 'models.update_tags', unknown))).toEqual({ updated: 0 });
+    for (const body of [{ ids: [], add_tags: ['x'] }, { ids: [id] }])
+      expect(metaOf(await callEndpoint(sandbox, 'models.update_tags', body))).toMatchObject({
+        result_code: 400,
+        result_subcode: 12,
+      });
+  });
+
+  test('set_ready publishes a model once, and its completed task unless told not to', async () => {
+    const created = await callEndpoint(sandbox, 'tasks.create', { name: 'its task', type: 'training' });
+    const task = dataOf(created).id as string;
+    await callEndpoint(sandbox, 'tasks.started', { task });
+    await callEndpoint(sandbox, 'tasks.completed', { task });
+    const [alone, both] = await Promise.all(
+      ['alone', 'both'].map((name) => createModel({ name, task, ready: false })),
+    );
+    const statusOf = async () =>
+      dataOf(await callEndpoint(sandbox, 'tasks.get_by_id', { task })).task as { status: string };
+    const only = { model: alone, publish_task: false };
+    expect(dataOf(await callEndpoint(sandbox, 'models.set_ready', only))).toEqual({ updated: 1 });
+    expect(await statusOf()).toMatchObject({ status: 'completed' });
+    expect(metaOf(await callEndpoint(sandbox, 'models.set_ready', only))).toMatchObject({
+      result_code: 400,
+      result_subcode: 203,
+    });
+    const answer = dataOf(await callEndpoint(sandbox, 'models.set_ready', { model: both }));
+    expect(answer).toMatchObject({ updated: 1, published_task: { id: task } });
+    expect(await statusOf()).toMatchObject({ status: 'published' });
+    const gone = await callEndpoint(sandbox, 'models.set_ready', { model: '0'.repeat(32) });
+    expect(metaOf(gone)).toMatchObject({ result_code: 400, result_subcode: 201 });
+  });
 });

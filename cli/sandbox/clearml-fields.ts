@@ -141,6 +141,44 @@ export const projectCollection: Collection = {
   numericOrder: [],
 };
 
+/** The fields and filters of models (apiserver/database/model/model.py, `get_all_query_options`). */
+export const modelCollection: Collection = {
+  fields: {
+    id: true,
+    company: true,
+    user: true,
+    name: true,
+    parent: true,
+    project: true,
+    created: true,
+    task: true,
+    comment: true,
+    tags: true,
+    system_tags: true,
+    uri: true,
+    framework: true,
+    design: 'any',
+    labels: 'any',
+    ready: true,
+    last_update: true,
+    last_change: true,
+    last_changed_by: true,
+    ui_cache: 'any',
+    company_origin: true,
+    metadata: 'any',
+    last_iteration: true,
+    last_metrics: 'any',
+    unique_metrics: true,
+  },
+  hidden: ['ui_cache', 'company_origin', 'unique_metrics'],
+  patterns: ['name', 'comment'],
+  lists: ['tags', 'system_tags', 'framework', 'uri', 'id', 'user', 'project', 'task', 'parent', 'metadata.*'],
+  ranges: ['created', 'last_metrics.*', 'last_iteration'],
+  values: ['ready'],
+  times: ['last_update', 'last_change'],
+  numericOrder: ['metadata.', 'last_metrics.'],
+};
+
 /** The names a hyperparameter item may have (recording 095 checks their types). */
 export const hyperparamItem = item;
 

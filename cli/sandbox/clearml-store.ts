@@ -87,6 +87,7 @@ export interface ProjectDocument extends Document {
 
 export interface ModelDocument extends Document {
   name: string;
+  tags: string[];
   ready: boolean;
 }
 

@@ -70,7 +70,8 @@ function resetTask(store: Store, task: TaskDocument, force: boolean): StatusRepl
   return reply;
 }
 
-function publishTask(
+/** Makes a completed task public. */
+export function publishTask(
   store: Store,
   task: TaskDocument,
   options: { reason?: string | undefined; message?: string | undefined; force: boolean },

@@ -46,6 +46,8 @@ export interface Pull {
   createdAt: string;
   updatedAt: string;
   closedAt: string | null;
+  /** What the merge put on the base branch; a rebase puts several, and this is the last. */
+  merge: { readonly sha: string; readonly at: string } | undefined;
 }
 
 export interface Comment {
@@ -301,9 +303,10 @@ export function createAnswerBuilder(options: AnswerBuilderOptions): AnswerBuilde
       created_at: pull.createdAt,
       updated_at: pull.updatedAt,
       closed_at: pull.closedAt,
-      merged_at: null,
+      merged_at: pull.merge?.at ?? null,
       // On GitHub the commit of refs/pull/N/merge, which is what GITHUB_SHA holds in a pull_request run.
-      merge_commit_sha: objectIdFor(`merge ${pull.number} ${pull.headSha} ${pull.baseSha}`),
+      merge_commit_sha:
+        pull.merge?.sha ?? objectIdFor(`merge ${pull.number} ${pull.headSha} ${pull.baseSha}`),
       assignee: null,
       assignees: [],
       requested_reviewers: [],
@@ -416,7 +419,7 @@ export function createAnswerBuilder(options: AnswerBuilderOptions): AnswerBuilde
         ...rest,
         head: head as unknown as PullDocument['head'],
         base: base as unknown as PullDocument['base'],
-        merged: false,
+        merged: pull.merge !== undefined,
         mergeable: pull.state === 'open' ? true : null,
         rebaseable: pull.state === 'open' ? true : null,
         mergeable_state: pull.state === 'open' ? 'clean' : 'unknown',

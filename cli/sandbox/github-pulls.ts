@@ -31,6 +31,8 @@ export interface PullStore {
   setHead(number: number, headSha: string): void;
   /** Throws where there is no such pull request. */
   close(number: number): void;
+  /** Throws where there is no such pull request. */
+  merge(number: number, sha: string): void;
   describe(pull: Pull): Promise<PullDocument>;
 }
 
@@ -129,7 +131,7 @@ export function createPullStore(options: PullStoreOptions): PullStore {
       const selected: Pull[] = [];
       for (const { number } of pulls.values()) {
         const pull = await find(number);
-        if (pull.headSha === sha || (await holds(pull, sha))) selected.push(pull);
+        if (pull.headSha === sha || pull.merge?.sha === sha || (await holds(pull, sha))) selected.push(pull);
       }
       return answerPage(call, selected, answers.pullInList);
     },
@@ -160,6 +162,7 @@ export function createPullStore(options: PullStoreOptions): PullStore {
         createdAt: time(),
         updatedAt: time(),
         closedAt: null,
+        merge: undefined,
       });
     },
     setHead(number, headSha) {
@@ -171,6 +174,12 @@ export function createPullStore(options: PullStoreOptions): PullStore {
       pull.state = 'closed';
       pull.closedAt = time();
       pull.updatedAt = pull.closedAt;
+    },
+    merge(number, sha) {
+      this.close(number);
+      // What was merged stays as it was, whatever becomes of the branch.
+      followed.delete(number);
+      known(number).merge = { sha, at: time() };
     },
   };
 }

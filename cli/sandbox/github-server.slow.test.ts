@@ -517,6 +517,16 @@ describe('pull requests', () => {
       commit_sha: HEAD_SHA,
     });
     expect(ofCommit.map((pull) => pull.number)).toEqual([7]);
+
+    const merged = '9'.repeat(40);
+    sandbox.mergePull(7, merged);
+    const { data: ofMerge } = await client.repos.listPullRequestsAssociatedWithCommit({
+      ...here,
+      commit_sha: merged,
+    });
+    expect(ofMerge).toMatchObject([{ number: 7, state: 'closed', merge_commit_sha: merged }]);
+    expect(ofMerge[0]?.merged_at).toMatch(/^\d{4}-/);
+    expect((await client.pulls.get({ ...here, pull_number: 7 })).data.merged).toBe(true);
   });
 
   test('have an event as a workflow run gets it', async () => {

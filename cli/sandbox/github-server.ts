@@ -133,6 +133,8 @@ export interface GithubSandbox {
   /** What a push to the pull request's branch does. */
   setPullHead(number: number, headSha: string): void;
   closePull(number: number): void;
+  /** Closes it as merged, by the commit that this put on the base branch. */
+  mergePull(number: number, sha: string): void;
   /** The event that GitHub would start a workflow with. `actor` defaults to the pull request's author. */
   pullRequestEvent(
     number: number,
@@ -428,6 +430,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
     addPull: pulls.add,
     setPullHead: pulls.setHead,
     closePull: pulls.close,
+    mergePull: (number, sha) => pulls.merge(number, sha),
     async pullRequestEvent(number, action, actor) {
       const pull = await pulls.find(number);
       return {

@@ -79,6 +79,7 @@ test('every key of the contract is understood, durations in milliseconds', async
         '    min-iterations: "90%"',
         '    was: accuracy/test',
         'baseline: { branch: main }',
+        'promote: { tag: production }',
         'alpha: 0.01',
       ].join('\n'),
     ),
@@ -113,6 +114,7 @@ test('every key of the contract is understood, durations in milliseconds', async
       },
     ],
     baseline: { branch: 'main', runs: 10 },
+    promote: { tag: 'production', publish: false },
     alpha: 0.01,
   });
 });
@@ -415,6 +417,7 @@ const VALID = {
   'queue-timeout': '30m',
   metrics: [{ metric: 'a/b', goal: 'minimize', gate: 'warn' }],
   baseline: { branch: 'main', runs: 3 },
+  promote: { tag: 'production' },
   alpha: 0.05,
 };
 
@@ -439,6 +442,7 @@ const WRONG: Readonly<Record<keyof typeof VALID, unknown>> = {
   'queue-timeout': '5 minutes',
   metrics: { metric: 'a' },
   baseline: 'main',
+  promote: 'production',
   alpha: 5,
 };
 

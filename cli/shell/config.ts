@@ -76,6 +76,21 @@ const Mapping = v.custom<Record<string, unknown>>(isRecord, 'must be a mapping o
 
 const Flag = v.boolean('must be true or false');
 
+/** Tags that a launch puts on its tasks, or that a filter of ClearML's would misread. */
+const OWN_TAG =
+  /^(?:-|__\$|(?:pr|base|base-until|branch|seeds|ci-reported):|(?:ci|ci-reported|taken-over)$)|\p{Cc}/u;
+
+const Promote = mapping({
+  tag: v.pipe(
+    Text,
+    v.check(
+      (tag) => !OWN_TAG.test(tag),
+      'must be a tag of your own: none that the programs set (ci, pr:…, base:…), nor one that begins with "-" or "__$"',
+    ),
+  ),
+  publish: v.optional(Flag, false),
+});
+
 const TextList = v.array(Text, 'must be a list');
 
 const AnyNumber = v.number('must be a number');
@@ -293,6 +308,10 @@ export const ConfigSchema = v.pipe(
       Flag,
       "true: no job waits, the collecting workflow reports; implies status: ClearML. The base branch's file decides. Default: false.",
     ),
+    promote: setting(
+      Promote,
+      'What a push that passes the gate does to its model: tag: the tag that moves to it; publish: true publishes it. Default: nothing.',
+    ),
     alpha: setting(
       v.pipe(AnyNumber, v.gtValue(0, 'must be greater than 0'), v.maxValue(0.5, 'must be at most 0.5')),
       'Share of harmless pull requests that the gate may block, over all metrics. Default: 0.05.',
@@ -356,6 +375,7 @@ function listKeys(path: ReadonlyArray<string | number>): readonly string[] {
   if (path.length === 1) return Object.keys(ConfigSchema.pipe[1].entries);
   if (path[0] === 'metrics') return Object.keys(MetricSchema.pipe[1].entries);
   if (path[0] === 'params') return Object.keys(TypedParam.entries);
+  if (path[0] === 'promote') return Object.keys(Promote.entries);
   return Object.values(BASELINE_FORMS).flatMap((form) =>
     'entries' in form ? Object.keys(form.entries) : [],
   );

@@ -25,6 +25,20 @@ export function chooseNewestTasks(
     (task) =>
       task.runtime[RUNTIME_KEYS.pipeline] === of.pipeline && isUsedByPullRequest(task, of.pullRequest),
   );
+  const commitOf = (task: Candidate) => nameUse(task, of.pullRequest)?.split(' ')[0] ?? task.commit;
+  return chooseNewestLaunches(ours, commitOf, headCommit);
+}
+
+/**
+ * The tasks of the newest launch of each leg, oldest first; those of the head commit are newer than any other.
+ *
+ * @param commitOf the commit that a task was launched for
+ */
+export function chooseNewestLaunches(
+  ours: readonly Candidate[],
+  commitOf: (task: Candidate) => string | undefined,
+  headCommit: string | undefined,
+): string[][] {
   // A draft that was never queued is left over from launches at the same time.
   const real = ours.filter((task) => task.status !== 'created' || wasTakenBack(task));
   const legs = new Map<string, Candidate[]>();
@@ -33,7 +47,6 @@ export function chooseNewestTasks(
     legs.set(leg, [...(legs.get(leg) ?? []), task]);
   }
   return [...legs.values()].map((leg) => {
-    const commitOf = (task: Candidate) => nameUse(task, of.pullRequest)?.split(' ')[0] ?? task.commit;
     const current = leg.filter((task) => headCommit !== undefined && commitOf(task) === headCommit);
     const pool = current.length > 0 ? current : leg;
     const [newest] = pool;

@@ -480,7 +480,7 @@ function isSettled(task: ReportedTask, branch: string | undefined): boolean {
 }
 
 /** Whether two tasks differ only in their seed, by what they were launched with. */
-function differOnlyInSeed(a: ReportedTask, b: ReportedTask, seedParam: string): boolean {
+export function differOnlyInSeed(a: ReportedTask, b: ReportedTask, seedParam: string): boolean {
   const codeIds = listCodeIds(b);
   return (
     listCodeIds(a).some((id) => codeIds.includes(id)) &&

@@ -1,6 +1,7 @@
 import { writeHeading, writeList } from '../../text/markdown.ts';
 import { joinPhrases, link, type Phrase, phrase, words } from '../../text/phrase.ts';
 import type { Published } from '../comment.ts';
+import { composePromotion } from '../promotion/words.ts';
 import { composeHeading } from '../words/heading.ts';
 import type { DueEntry } from './entries.ts';
 
@@ -33,6 +34,7 @@ function describe(outcome: DueOutcome): Phrase {
     [
       composeHeading(report),
       place === undefined ? [] : link(place, commentUrl === undefined ? 'task' : 'comment'),
+      report.promotion === null ? [] : composePromotion(report.promotion),
     ],
     ' · ',
   );
