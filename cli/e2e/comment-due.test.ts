@@ -438,6 +438,23 @@ describe('a pull request', () => {
     expect([bodies().length, await tagsOf(task)]).toEqual([1, []]);
   });
 
+  test('whose draft a launch takes again while it is reported stays due', async () => {
+    await startGithub();
+    const task = await train(head, 0.95, { end: 'queued', runtime: note() });
+    await driver.call('tasks.dequeue', { task, status_reason: 'by hand' });
+    const again = note({ launch: 'again' });
+    const take = async () => {
+      await driver.call('tasks.edit_runtime', { task, add_or_update: again });
+      await driver.call('tasks.enqueue', { task, queue_name: 'default' });
+    };
+    const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
+      method === 'POST' && path.includes('/statuses/') ? { kind: 'hold', until: take() } : undefined,
+    );
+    const { exitCode } = await collect([entryOf(task)], [], { GITHUB_API_URL: proxy.url });
+    expect([exitCode, statesOf().length]).toEqual([0, 1]);
+    expect((await driver.getTask(task)).runtime).toMatchObject(again);
+  });
+
   test('whose task is gone is told so', async () => {
     await startGithub();
     const { exitCode, stderr } = await collect([entryOf('e'.repeat(32))]);
