@@ -69,7 +69,15 @@ async function tellDetached(
     return [describeChecked(life, urlOf(task), undefined, nowMs)];
   });
   for (const { id, status, url } of tasks) session.voice.say(`Task ${id}: ${status}\n  ${url}`);
-  session.voice.say('No job waits: the collecting workflow reports the end, and holds the time-outs');
+  const unnoted = [...seen.values()].filter(
+    ({ status, origin }) => !isEnded(status) && listOpenDues(origin).length === 0,
+  );
+  if (unnoted.length === 0)
+    session.voice.say('No job waits: the collecting workflow reports the end, and holds the time-outs');
+  for (const { id } of unnoted)
+    session.voice.warn(
+      `no job waits for task ${id}, and the collecting workflow does not report it: its launch has noted nothing. Launch it detached too, or wait with --no-detach`,
+    );
   await tellResult(tasks, flags, session);
 }
 
