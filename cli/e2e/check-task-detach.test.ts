@@ -103,6 +103,14 @@ describe('without a flag, in Actions,', () => {
     expect(await look([again.id], other)).toMatchObject({ exitCode: 7, hasWaited: true });
   });
 
+  test('a time-out of its own is told to have no effect', async () => {
+    const env = await describePullRequest(7, { id: '1000' });
+    const { id } = await launchTask(['--detach'], env);
+    const { stderr } = await look([id, '--timeout', '6h', '--on-change', 'true'], env);
+    expect(stderr).toContain('::warning::ignoring --timeout: no job waits');
+    expect((await look([id, '--on-change', 'true'], env)).stderr).not.toContain('ignoring');
+  });
+
   test('a note of a job that waits does not', async () => {
     settings('status: ClearML\n');
     const env = await describePullRequest(0);
