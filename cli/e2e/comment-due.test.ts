@@ -388,6 +388,24 @@ describe('a pull request', () => {
     expect(readSummary()).toMatch(/- Pull request 8 .*did not answer[\s\S]*- Pull request 7 .*Not judged/);
   });
 
+  test('whose task is too large to be read keeps no other from being reported', async () => {
+    await startGithub({ pulls: [PULL, { ...PULL, number: 8 }] });
+    const large = await train(head, 0.9, { runtime: note({ to: 8 }), key: 'large' });
+    const task = await train(head, 0.95, { runtime: note() });
+    const proxy = await startProxy(clearml.env.CLEARML_API_HOST ?? '', ({ body }) =>
+      body.includes(large) ? { kind: 'answer', status: 503, body: '' } : undefined,
+    );
+    const { exitCode, stderr } = await collect([entryOf(large, { pullRequest: 8 }), entryOf(task)], [], {
+      CLEARML_API_HOST: proxy.url,
+    });
+    expect([exitCode, await tagsOf(task), await tagsOf(large)]).toEqual([
+      9,
+      ['ci-reported', 'ci-reported:7'],
+      [],
+    ]);
+    expect(stderr).toContain('pull request 8 at');
+  });
+
   test('whose training ends while others are reported is told its end', async () => {
     let passedMs = 0;
     let completed: Promise<unknown> | undefined;
