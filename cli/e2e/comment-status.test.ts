@@ -310,6 +310,11 @@ describe('the commit of the status', () => {
     expect(await run([task, '--no-summary'], push)).toMatchObject({ exitCode: 2 });
     expect(await run([task, ...STATUS], { ...push, GITHUB_SHA: NEWER })).toMatchObject({ exitCode: 0 });
     expect(statesOf(NEWER)).toEqual([]);
+    // With paths the mark that its launch put on the ended task tells.
+    writeSettings('paths: [train.py]\n');
+    const marked = await trainTask(0.97, 'completed', { tags: [`base:main:${NEWER}`] });
+    await run([marked, '--config', 'settings.yml', ...STATUS], { ...push, GITHUB_SHA: NEWER });
+    expect(statesOf(NEWER)).toEqual(['success']);
   });
 });
 
