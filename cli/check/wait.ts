@@ -8,7 +8,7 @@ import { formatTaskUrl, isEnded } from '../training/task.ts';
 import { observeTask, type TaskLife, type WatchedTask } from '../training/task-life.ts';
 import { type EndingTools, endInterrupted, endOverdue, tellLeft } from './early-end.ts';
 import { createChangeCommand } from './on-change.ts';
-import type { CheckFlags } from './options.ts';
+import { type CheckFlags, listIdleForDetach } from './options.ts';
 import { describeStill, remind } from './reminder.ts';
 import { type CheckedTask, decideExitCode, describeChecked, tellResult } from './result.ts';
 import { createWaitOutput, describeTasks, showProgress, tellLook } from './wait-output.ts';
@@ -69,7 +69,21 @@ async function tellDetached(
     return [describeChecked(life, urlOf(task), undefined, nowMs)];
   });
   for (const { id, status, url } of tasks) session.voice.say(`Task ${id}: ${status}\n  ${url}`);
-  session.voice.say('No job waits: the collecting workflow reports the end, and holds the time-outs');
+  // What is given for when a job waits. With --detach it was said before.
+  const idle = flags.detach === true ? [] : listIdleForDetach(flags).filter((one) => one !== '--on-change');
+  if (idle.length > 0)
+    session.voice.warn(
+      `ignoring ${idle.join(', ')}: no job waits. The time-outs are those that the launch read in the settings`,
+    );
+  const unnoted = [...seen.values()].filter(
+    ({ status, origin }) => !isEnded(status) && listOpenDues(origin).length === 0,
+  );
+  if (unnoted.length === 0)
+    session.voice.say('No job waits: the collecting workflow reports the end, and holds the time-outs');
+  for (const { id } of unnoted)
+    session.voice.warn(
+      `no job waits for task ${id}, and the collecting workflow does not report it: its launch has noted nothing. Launch it detached too, or wait with --no-detach`,
+    );
   await tellResult(tasks, flags, session);
 }
 

@@ -40,7 +40,7 @@ const settings = (text: string) => {
 
 describe('with --detach', () => {
   test('one look tells the status, and who reports', async () => {
-    const { id } = await launchTask([], await describePullRequest(7));
+    const { id } = await launchTask(['--detach'], await describePullRequest(7));
     await driver.startTask(id);
     const asked: string[] = [];
     const env = await breakRequests((endpoint) => void asked.push(endpoint));
@@ -54,6 +54,14 @@ describe('with --detach', () => {
       status: 'in_progress',
       cause: null,
     });
+  });
+
+  test('says where nobody reports, as the launch was not detached', async () => {
+    const { id } = await launchTask([], await describePullRequest(7));
+    const { exitCode, stderr } = await look([id, '--detach']);
+    expect(exitCode).toBe(0);
+    expect(stderr).toContain(`no job waits for task ${id}, and the collecting workflow does not report it`);
+    expect(stderr).not.toContain('holds the time-outs');
   });
 
   test('what has ended is reported as ever: this very job tells it', async () => {
@@ -93,6 +101,14 @@ describe('without a flag, in Actions,', () => {
     const again = await launchTask(['--detach'], env);
     const other = { ...env, GITHUB_RUN_ID: '2000' };
     expect(await look([again.id], other)).toMatchObject({ exitCode: 7, hasWaited: true });
+  });
+
+  test('a time-out of its own is told to have no effect', async () => {
+    const env = await describePullRequest(7, { id: '1000' });
+    const { id } = await launchTask(['--detach'], env);
+    const { stderr } = await look([id, '--timeout', '6h', '--on-change', 'true'], env);
+    expect(stderr).toContain('::warning::ignoring --timeout: no job waits');
+    expect((await look([id, '--on-change', 'true'], env)).stderr).not.toContain('ignoring');
   });
 
   test('a note of a job that waits does not', async () => {

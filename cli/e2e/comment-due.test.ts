@@ -388,6 +388,24 @@ describe('a pull request', () => {
     expect(readSummary()).toMatch(/- Pull request 8 .*did not answer[\s\S]*- Pull request 7 .*Not judged/);
   });
 
+  test('whose task is too large to be read keeps no other from being reported', async () => {
+    await startGithub({ pulls: [PULL, { ...PULL, number: 8 }] });
+    const large = await train(head, 0.9, { runtime: note({ to: 8 }), key: 'large' });
+    const task = await train(head, 0.95, { runtime: note() });
+    const proxy = await startProxy(clearml.env.CLEARML_API_HOST ?? '', ({ body }) =>
+      body.includes(large) ? { kind: 'answer', status: 503, body: '' } : undefined,
+    );
+    const { exitCode, stderr } = await collect([entryOf(large, { pullRequest: 8 }), entryOf(task)], [], {
+      CLEARML_API_HOST: proxy.url,
+    });
+    expect([exitCode, await tagsOf(task), await tagsOf(large)]).toEqual([
+      9,
+      ['ci-reported', 'ci-reported:7'],
+      [],
+    ]);
+    expect(stderr).toContain('pull request 8 at');
+  });
+
   test('whose training ends while others are reported is told its end', async () => {
     let passedMs = 0;
     let completed: Promise<unknown> | undefined;
@@ -436,6 +454,23 @@ describe('a pull request', () => {
     const task = await train(head, 0.95, { runtime: note() });
     expect(await collect([entryOf(task)])).toMatchObject({ exitCode: 8 });
     expect([bodies().length, await tagsOf(task)]).toEqual([1, []]);
+  });
+
+  test('whose draft a launch takes again while it is reported stays due', async () => {
+    await startGithub();
+    const task = await train(head, 0.95, { end: 'queued', runtime: note() });
+    await driver.call('tasks.dequeue', { task, status_reason: 'by hand' });
+    const again = note({ launch: 'again' });
+    const take = async () => {
+      await driver.call('tasks.edit_runtime', { task, add_or_update: again });
+      await driver.call('tasks.enqueue', { task, queue_name: 'default' });
+    };
+    const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
+      method === 'POST' && path.includes('/statuses/') ? { kind: 'hold', until: take() } : undefined,
+    );
+    const { exitCode } = await collect([entryOf(task)], [], { GITHUB_API_URL: proxy.url });
+    expect([exitCode, statesOf().length]).toEqual([0, 1]);
+    expect((await driver.getTask(task)).runtime).toMatchObject(again);
   });
 
   test('whose task is gone is told so', async () => {

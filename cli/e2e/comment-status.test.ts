@@ -253,6 +253,16 @@ describe('the commit of the status', () => {
     expect([statesOf(), statesOf(NEWER)]).toEqual([[], ['success', 'success']]);
   });
 
+  test('is that of a training which had ended when the commit took it, with paths', async () => {
+    await replaceGithub({ ...MAY_WRITE, pulls: [{ ...PULL, headSha: NEWER }] });
+    writeSettings('paths: [train.py]\n');
+    const ci_use_7 = `${HEAD} topic https://github.com/acme/digits.git`;
+    const tags = ['pr:7', `pr:7:${NEWER}`];
+    const task = await trainTask(0.97, 'completed', { tags, runtime: { ci_use_7 } });
+    await run([task, '--config', 'settings.yml', ...STATUS], makeEnv(inPullRequest(NEWER)));
+    expect([statesOf(), statesOf(NEWER)]).toEqual([[], ['success']]);
+  });
+
   test('is none where uncommitted changes were trained', async () => {
     await replaceGithub(MAY_WRITE);
     const task = await driver.createTask({
@@ -300,6 +310,11 @@ describe('the commit of the status', () => {
     expect(await run([task, '--no-summary'], push)).toMatchObject({ exitCode: 2 });
     expect(await run([task, ...STATUS], { ...push, GITHUB_SHA: NEWER })).toMatchObject({ exitCode: 0 });
     expect(statesOf(NEWER)).toEqual([]);
+    // With paths the mark that its launch put on the ended task tells.
+    writeSettings('paths: [train.py]\n');
+    const marked = await trainTask(0.97, 'completed', { tags: [`base:main:${NEWER}`] });
+    await run([marked, '--config', 'settings.yml', ...STATUS], { ...push, GITHUB_SHA: NEWER });
+    expect(statesOf(NEWER)).toEqual(['success']);
   });
 });
 

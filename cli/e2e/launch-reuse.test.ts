@@ -36,6 +36,21 @@ describe('once', () => {
     expect((await launchTask()).id).not.toBe(first.id);
   });
 
+  test('with paths, an ended task says which commit of the pull request it stands for', async () => {
+    await setSettings('paths: [train_model.py, "src/**"]');
+    const { id } = await launchTask([], await describePullRequest(7));
+    await driver.startTask(id);
+    await driver.completeTask(id);
+    for (const text of ['more\n', 'even more\n']) {
+      repository.commit('Docs', { 'docs/guide.md': text });
+      publish();
+      expect((await launchTask([], await describePullRequest(7))).id).toBe(id);
+    }
+    const commit = repository.git('rev-parse', 'HEAD');
+    const tags = (await driver.getTask(id)).tags.filter((tag: string) => tag.startsWith('pr:'));
+    expect(tags.sort()).toEqual(['pr:7', `pr:7:${commit}`]);
+  });
+
   test('paths that match no file are an error', async () => {
     await setSettings('paths: [nothing/**]');
     const run = await launch();

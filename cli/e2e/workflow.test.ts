@@ -37,6 +37,7 @@ interface WorkflowSource {
     string,
     {
       if?: string;
+      env?: Record<string, string>;
       permissions: Record<string, string>;
       outputs?: Record<string, string>;
       'timeout-minutes': number;
@@ -291,13 +292,25 @@ describe('clearml_collect.yml', () => {
   });
 
   test.each([
-    ['a fork', { repository: { fork: true } }, 'false'],
-    ['the repository', { repository: { fork: false } }, 'true'],
-    ['the repository, told nothing by the schedule', {}, 'true'],
-  ])('its job in %s', (_, event, runs) => {
-    const condition = /^\$\{\{(.*)\}\}$/.exec(String(source.jobs.collect?.if))?.[1] ?? '';
+    ['a fork', { repository: { fork: true } }, {}, 'false'],
+    [
+      'a fork with keys, which trains',
+      { repository: { fork: true } },
+      { ACCESS_KEY: 'a', SECRET_KEY: 's' },
+      'true',
+    ],
+    ['the repository', { repository: { fork: false } }, {}, 'true'],
+    ['the repository, told nothing by the schedule', {}, {}, 'true'],
+  ])('its job in %s', (_, event, secrets, runs) => {
+    const { if: condition, env } = source.jobs.collect ?? {};
+    expect(condition).toBeUndefined();
+    const expression = /^\$\{\{(.*)\}\}$/.exec(String(env?.CAN_COLLECT))?.[1] ?? '';
     const status = { hasFailed: false, isCancelled: false };
-    expect(evaluateExpression(condition, { github: { event } }, status).coerceString()).toBe(runs);
+    const facts = { github: { event }, secrets: { ACCESS_KEY: '', SECRET_KEY: '', ...secrets } };
+    expect(evaluateExpression(expression, facts, status).coerceString()).toBe(runs);
+    // Without the look, nothing is reported either.
+    const others = steps.filter((step) => step !== report);
+    expect(new Set(others.map((step) => step.if))).toEqual(new Set(["env.CAN_COLLECT == 'true'"]));
   });
 
   test('may read the code, comment and set statuses, and runs the default branch’s code', () => {
@@ -311,10 +324,10 @@ describe('clearml_collect.yml', () => {
 
   test('sets up and installs as the other workflow does', () => {
     const other = stepsOf('clearml_ci_cd.yml');
-    for (const one of steps.slice(1, 3)) {
+    for (const { if: _, ...one } of steps.slice(1, 3)) {
       const {
-        if: _,
-        id: __,
+        if: __,
+        id: ___,
         ...same
       } = other.find(({ name }) => name === one.name) as StepSource & {
         id?: string;

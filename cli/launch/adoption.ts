@@ -5,8 +5,8 @@ import { isReportedTag, keyOfDue } from '../training/due.ts';
 import { isBeingEnded } from '../training/ending.ts';
 import { chooseMarks } from '../training/history-mark.ts';
 import { TAKEN_OVER_TAG } from '../training/ownership.ts';
-import { isEnded, isSuccess, RUNTIME_KEYS } from '../training/task.ts';
-import { formatUse, isSameCode, keyOfUse, mayChooseCode } from '../training/uses.ts';
+import { isEnded, isSuccess, RUNTIME_KEYS, tagTakenFor } from '../training/task.ts';
+import { formatUse, isSameCode, keyOfUse, listUses, mayChooseCode } from '../training/uses.ts';
 import type { Launch } from './create-and-enqueue.ts';
 import { findDueTo } from './due.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
@@ -53,15 +53,34 @@ export async function adoptTask(
     if (!isDraft && (await isEndedMeanwhile(known.id, noted, launch))) return 'ended';
     if (dueKey in set && noted?.runtime[dueKey] === undefined) launch.unnoted.add(known.id);
   }
-  const add = [...plan.tagsOfReused, ...marks.add].filter((tag) => !known.tags.includes(tag));
+  const taken = chooseTaken(known, plan);
+  const add = [...plan.tagsOfReused, ...marks.add, ...taken.add].filter((tag) => !known.tags.includes(tag));
   // It was reported, and was enqueued again since.
   const reported = isEnded(known.status) ? [] : known.tags.filter(isReportedTag);
   if (add.length + reported.length > 0)
-    await changeTags(server, known.id, add, [...(add.length > 0 ? marks.remove : []), ...reported]);
+    await changeTags(server, known.id, add, [
+      ...(add.length > 0 ? [...marks.remove, ...taken.remove] : []),
+      ...reported,
+    ]);
   const isWaiting = known.status === 'queued' || known.status === 'created';
   if (!isWaiting || isSameCode(known.code, plan.code) || !mayChooseCode(plan.user, known.runtime))
     return 'done';
   return handOverCode(client, known, plan.code, { comment: document.comment, signal });
+}
+
+/** How an ended task says which commit of a pull request it stands for. The tree does not tell where only `paths` decide. */
+function chooseTaken(
+  known: KnownTask,
+  { config, run: { pullRequest }, code: { commit } }: LaunchPlan,
+): { readonly add: readonly string[]; readonly remove: readonly string[] } {
+  const isTold =
+    pullRequest === undefined ||
+    known.code.commit === commit ||
+    listUses(known.runtime).get(pullRequest)?.commit === commit;
+  if (isTold || config.paths === undefined || !isEnded(known.status)) return { add: [], remove: [] };
+  const tag = tagTakenFor(pullRequest, commit);
+  const isOlder = (one: string) => one !== tag && one.startsWith(tagTakenFor(pullRequest, ''));
+  return { add: [tag], remove: known.tags.filter(isOlder) };
 }
 
 /** A running training ends some seconds after it was told to. */

@@ -2,8 +2,9 @@ import { isReplacementNote } from '../gate/suspicious-value.ts';
 import type { CodeHost, PullRequest } from '../github/client.ts';
 import type { BaselineRule, MetricRule } from '../shell/config.ts';
 import { type Failure, type Settled, settle } from '../shell/failure.ts';
+import { listMarkedCommits } from '../training/history-mark.ts';
 import type { Metric } from '../training/metrics.ts';
-import { isEnded, isSuccess, tagPullRequest } from '../training/task.ts';
+import { isEnded, isSuccess, tagPullRequest, tagTakenFor } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
 import { listUses } from '../training/uses.ts';
 import { type Baseline, listBaselineTasks, listCodeIds } from './baseline/baseline.ts';
@@ -336,8 +337,13 @@ function isLaunchedFor(
   if (pullRequest === undefined) {
     // Groups that wait at the same time share a task, which names the last one. Their reports name the tasks themselves.
     if (expected?.isQueued === true) return uses.has('queue');
-    return [uses.get('branch'), uses.get('queue')].some((use) => use?.commit === head);
+    const marked = listMarkedCommits({ runtime, tags }, expected?.baseBranch ?? '');
+    return (
+      marked.includes(head) || [uses.get('branch'), uses.get('queue')].some((use) => use?.commit === head)
+    );
   }
+  // It had ended when it was taken for this commit.
+  if (tags.includes(tagTakenFor(pullRequest, head))) return true;
   const use = uses.get(pullRequest);
   if (use !== undefined) return use.commit === head;
   // An older server notes nothing but the tag, which stays when the pull request gets newer commits.

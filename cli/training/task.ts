@@ -110,6 +110,14 @@ export function tagPullRequest(pullRequest: number): string {
 }
 
 /**
+ * The tag of a task that a pull request took for this commit after it had ended, when the server takes no notes: with
+ * `paths` nothing else tells that it stands for it.
+ */
+export function tagTakenFor(pullRequest: number, commit: string): string {
+  return `${tagPullRequest(pullRequest)}:${commit}`;
+}
+
+/**
  * Where ClearML's web app shows the task's console.
  *
  * @param apiVersion the server's; the path changed with 2.31. Unknown counts as new.

@@ -1,7 +1,6 @@
 import { markReported } from '../../clearml/due.ts';
-import { editRuntime } from '../../clearml/notes.ts';
-import { type Due, type DueTo, keyOfDue, listDues, listOpenDues, tagReported } from '../../training/due.ts';
-import { isEnded, RUNTIME_KEYS, wasTakenBack } from '../../training/task.ts';
+import { type Due, type DueTo, listOpenDues, tagReported } from '../../training/due.ts';
+import { isEnded, wasTakenBack } from '../../training/task.ts';
 import type { Wires } from '../connection.ts';
 import type { Options } from '../options.ts';
 import type { ReportedTask } from '../reported-task.ts';
@@ -37,16 +36,7 @@ export async function closeDue(
   to: DueTo,
   { clearml, marked, signal }: Pick<Wires, 'clearml' | 'marked' | 'signal'>,
 ): Promise<void> {
-  if (!isEnded(task.status)) {
-    const isLast = listDues(task.runtime).every((due) => due.to === to);
-    await editRuntime(
-      clearml,
-      task.id,
-      { remove: [keyOfDue(to), ...(isLast ? [RUNTIME_KEYS.due] : [])] },
-      { signal },
-    );
-    return;
-  }
   await markReported(clearml, { ...task, tags: [...task.tags] }, [to], { signal });
+  if (!isEnded(task.status)) return;
   marked.set(task.id, [...(marked.get(task.id) ?? []), tagReported(to)]);
 }

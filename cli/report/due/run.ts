@@ -25,8 +25,8 @@ interface DueRun {
   readonly wires: Wires;
   /** All tasks that exist, as they were read last, by id. */
   readonly tasks: Map<string, ReportedTask>;
-  /** When they were read at the beginning; ms since 1970. */
-  readonly readAtMs: number;
+  /** When they were read at the beginning; ms since 1970. Undefined if that failed: then each entry's are read by themselves. */
+  readonly readAtMs: number | undefined;
   readonly settingsPath: string | undefined;
   readonly report: ReportGroup;
 }
@@ -47,9 +47,16 @@ export async function reportDue(
   const exitCodes: ExitCode[] = [];
   try {
     const ids = [...new Set(entries.flatMap(({ taskIds }) => taskIds))];
-    const tasks = new Map(await wires.servers.clearml.readTasks(ids));
-    const run = { options, session, wires, tasks, readAtMs: session.clock.now(), settingsPath, report };
+    const read = await settle(wires.servers.clearml.readTasks(ids));
+    // With thousands of metrics a single task may be more than the answer's time allows.
+    if ('failure' in read && (entries.length === 1 || read.failure.exitCode !== EXIT_CODES.unavailable))
+      throw read.failure;
+    const tasks = new Map('value' in read ? read.value : []);
+    const readAtMs = 'value' in read ? session.clock.now() : undefined;
+    const run = { options, session, wires, tasks, readAtMs, settingsPath, report };
     for (const entry of entries) {
+      // It answers nothing at all.
+      if ('failure' in read && tasks.size === 0 && outcomes.length > 1) throw read.failure;
       wires.restart();
       const outcome = await settle(reportEntry(entry, entries, run));
       if ('value' in outcome) outcomes.push({ entry, ...outcome.value });
@@ -123,13 +130,14 @@ const FRESH_MS = 5_000;
 
 /** Reads again what had not ended before others were reported: a job may have told its end meanwhile. */
 async function refresh({ taskIds }: DueEntry, { session, tasks, readAtMs, wires }: DueRun): Promise<void> {
-  const open = taskIds.filter((id) => {
+  const isFresh = readAtMs !== undefined && session.clock.now() - readAtMs < FRESH_MS;
+  const stale = taskIds.filter((id) => {
     const task = tasks.get(id);
-    return task !== undefined && !isOver(task);
+    return task === undefined ? readAtMs === undefined : !isOver(task) && !isFresh;
   });
-  if (open.length === 0 || session.clock.now() - readAtMs < FRESH_MS) return;
-  const found = await wires.servers.clearml.readTasks(open);
-  for (const id of open) tasks.delete(id);
+  if (stale.length === 0) return;
+  const found = await wires.servers.clearml.readTasks(stale);
+  for (const id of stale) tasks.delete(id);
   for (const [id, task] of found) tasks.set(id, task);
 }
 
