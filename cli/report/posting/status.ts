@@ -118,6 +118,13 @@ export async function publishStatus(
   // The launching job has written that it is pending; what is final since, another job has written.
   const isInterim = options.launched !== undefined && status.state === 'pending';
   if (accepted === undefined && found !== undefined && (isInterim || isSameVerdict(found, status))) return;
+  // The report took its time, and somebody may have accepted the commit meanwhile.
+  if (accepted === undefined && readAcceptance(await board.findNewest(commit), commit) !== undefined) {
+    session.voice.say(
+      `The commit status ${context} of ${commit.slice(0, 10)} stays: somebody has accepted it`,
+    );
+    return;
+  }
   await board.write(commit, status);
   session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
 }
