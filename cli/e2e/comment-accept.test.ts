@@ -170,6 +170,15 @@ describe('--accept', () => {
     expect(github.comments(7)).toMatchObject([{ body: expect.stringContaining(pipeline ?? '') }]);
   });
 
+  test('replaces the verdict of another pipeline: a pull request may have renamed its own', async () => {
+    await replaceGithub(MAY_WRITE);
+    await run([await trainTask(0.5, 'failed', { name: 'renamed' }), '--status', 'ClearML'], inActions());
+    expect(statuses()).toEqual([expect.stringMatching(/^failure: renamed failed/)]);
+    expect(await run(ACCEPT, inActions())).toMatchObject({ exitCode: 0 });
+    expect(statuses().at(-1)).toBe('success: Accepted by ada: the data changed');
+    expect(body()).toContain('no task of this pipeline');
+  });
+
   test('writes nothing in a dry run', async () => {
     await replaceGithub(MAY_WRITE);
     const { exitCode, stdout } = await run([await trainTask(), ...ACCEPT, '--dry-run'], inActions());

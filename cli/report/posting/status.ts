@@ -114,7 +114,8 @@ export async function publishStatus(
     const isKept = options.flags.accept === undefined || found?.description === status.description;
     if (isKept && found?.state === 'success') return;
   }
-  checkOwner(found, context, question);
+  // Whoever accepts a commit accepts it, whichever pipeline has judged it: a pull request may have renamed its own.
+  if (options.flags.accept === undefined) checkOwner(found, context, question);
   // The launching job has written that it is pending; what is final since, another job has written.
   const isInterim = options.launched !== undefined && status.state === 'pending';
   if (accepted === undefined && found !== undefined && (isInterim || isSameVerdict(found, status))) return;
