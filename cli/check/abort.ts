@@ -5,6 +5,7 @@ import { releaseTasks } from '../clearml/release.ts';
 import { findUnfinished } from '../clearml/unfinished.ts';
 import { type GithubRun, namesPullRequest, readEventFile, readGithubRun } from '../github/event.ts';
 import { createCheckoutReader } from '../github/git.ts';
+import { replyWithFailure } from '../github/reply.ts';
 import type { Config } from '../shell/config.ts';
 import { readConfigFile } from '../shell/config-file.ts';
 import { isActions, readClearmlAccess } from '../shell/environment.ts';
@@ -18,6 +19,7 @@ import {
   takeSettled,
 } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
+import { parseCommentCommand } from '../text/comment-command.ts';
 import type { Ending } from '../training/ending.ts';
 import { resolveNames } from '../training/names.ts';
 import {
@@ -60,6 +62,14 @@ export async function abort(ids: readonly string[], flags: CheckFlags, session: 
   await tellResult(tasks, flags, session);
   if (failure !== undefined) throw failure;
   return EXIT_CODES.done;
+}
+
+/** Tells who has commented `/abort` why it came to nothing: otherwise they would believe that the training has ended. */
+export async function answerAbort(failure: Failure, session: Session): Promise<void> {
+  const { env } = session;
+  const read = await settle((async () => readGithubRun(env, await readEventFile(env)))());
+  if ('failure' in read || parseCommentCommand(read.value.comment?.body ?? '')?.name !== 'abort') return;
+  await replyWithFailure(failure, read.value, session);
 }
 
 interface AbortInput {

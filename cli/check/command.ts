@@ -123,8 +123,10 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   if (flags.due === true) return (await loadDue()).collectDue(flags, session);
   if (flags.abort !== true) return beginToWait(ids, flags, session);
   // A wait needs neither git nor the event.
-  const { abort } = await import('./abort.ts');
-  return abort(ids, flags, session);
+  const { abort, answerAbort } = await import('./abort.ts');
+  const ending = await settle(abort(ids, flags, session));
+  if ('failure' in ending) await answerAbort(ending.failure, session);
+  return takeSettled(ending);
 }
 
 /** Few waits need it. */

@@ -4,6 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { main } from '../check-task-running.ts';
 import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere } from '../dev/program-run.ts';
+import { startGithubSandbox } from '../sandbox/github-server.ts';
 import { hashPipeline } from '../training/pipeline.ts';
 import {
   check,
@@ -199,5 +200,33 @@ describe('--abort', () => {
     expect(run.exitCode).toBe(2);
     for (const name of ['CLEARML_API_ACCESS_KEY', 'CLEARML_API_SECRET_KEY', 'PR_NUMBER'])
       expect(run.stderr).toContain(name);
+  });
+});
+
+describe('the comment /abort that fails', () => {
+  test.each([
+    ['/abort', 1],
+    ['/train', 0],
+  ])('is answered: %s', async (body, answers) => {
+    const pull = { number: 7, headRef: 'topic', headSha: '1'.repeat(40), baseRef: 'main' };
+    const github = await startGithubSandbox({ pulls: [pull] });
+    try {
+      const event = join(folder, 'abort-event.json');
+      await writeFile(event, JSON.stringify(await github.commentEvent({ pull: 7, author: 'ada', body })));
+      const env = {
+        ...inActions(),
+        ...github.env,
+        GITHUB_EVENT_NAME: 'issue_comment',
+        GITHUB_EVENT_PATH: event,
+        CLEARML_API_SECRET_KEY: 'wrong',
+      };
+      expect(await check(['--abort'], { env })).toMatchObject({ exitCode: 8 });
+      const ours = github.comments(7).filter(({ author }) => author === 'github-actions[bot]');
+      expect(ours).toHaveLength(answers);
+      for (const one of ours)
+        expect(one.body).toMatch(/^<!--.*\n\[This command\].* failed .*:\s+```text\nClearML refused/);
+    } finally {
+      await github.close();
+    }
   });
 });

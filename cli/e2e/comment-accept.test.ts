@@ -12,6 +12,7 @@ import {
   replaceGithub,
   run,
   setUpComments,
+  startProxy,
   trainTask,
   writeSettings,
 } from './comment-setup.ts';
@@ -125,6 +126,25 @@ describe('--accept', () => {
     expect(body()).toContain(LINE);
   });
 
+  test.each([
+    ['pending', 'in_progress'],
+    ['final', 'completed'],
+  ] as const)('is kept by a %s report that had begun before it', async (_, end) => {
+    await replaceGithub(MAY_WRITE);
+    const gate = await failGate();
+    const task = await trainTask(0.5, end);
+    let accepted: Promise<unknown> | undefined;
+    const proxy = await startProxy(github.apiUrl, ({ method, path }) => {
+      if (method !== 'POST' || !path.endsWith('/issues/7/comments')) return undefined;
+      accepted ??= run([task, ...gate, ...ACCEPT], inActions());
+      return { kind: 'hold', until: accepted };
+    });
+    const env = inActions({ GITHUB_API_URL: proxy.url });
+    await run([task, ...gate, '--status', 'ClearML', '--no-gate'], env);
+    await expect(accepted).resolves.toMatchObject({ exitCode: 0 });
+    expect(statuses()).toEqual(['success: Accepted by ada: the data changed']);
+  });
+
   test('is written once for one reason, and anew for another', async () => {
     await replaceGithub(MAY_WRITE);
     const task = await trainTask(0.5);
@@ -148,6 +168,15 @@ describe('--accept', () => {
     const pipeline = body().split('\n')[0];
     await run(ACCEPT, inActions());
     expect(github.comments(7)).toMatchObject([{ body: expect.stringContaining(pipeline ?? '') }]);
+  });
+
+  test('replaces the verdict of another pipeline: a pull request may have renamed its own', async () => {
+    await replaceGithub(MAY_WRITE);
+    await run([await trainTask(0.5, 'failed', { name: 'renamed' }), '--status', 'ClearML'], inActions());
+    expect(statuses()).toEqual([expect.stringMatching(/^failure: renamed failed/)]);
+    expect(await run(ACCEPT, inActions())).toMatchObject({ exitCode: 0 });
+    expect(statuses().at(-1)).toBe('success: Accepted by ada: the data changed');
+    expect(body()).toContain('no task of this pipeline');
   });
 
   test('writes nothing in a dry run', async () => {

@@ -502,6 +502,15 @@ describe('a launch that a newer one of the same commit has replaced', () => {
     expect([bodies(), await tagsOf(late)]).toEqual([before, ['ci-reported', 'ci-reported:7']]);
   });
 
+  test('is reported where the other only has newer tasks: it was launched again, and reused its own', async () => {
+    await startGithub();
+    const reused = await train(head, 0.95, { runtime: note({ launch: 'again', atMs: Date.now() + 60_000 }) });
+    await train(head, 0.4);
+    await collect([entryOf(reused)], ['--status', 'x']);
+    expect(bodies()).toEqual([expect.stringContaining('0.95')]);
+    expect(await tagsOf(reused)).toEqual(['ci-reported', 'ci-reported:7']);
+  });
+
   test('is reported where the other is another leg of a matrix', async () => {
     await startGithub();
     const one = await train(head, 0.5, { runtime: note({ launch: 'one' }) });

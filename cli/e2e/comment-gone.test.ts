@@ -156,6 +156,17 @@ describe('without task ids', () => {
     expect(readBodies()).toHaveLength(1);
   });
 
+  test('those of the commit that PR_COMMIT names come before newer ones', async () => {
+    const env = await beginPull();
+    await trainTask(0.7, 'completed', await describeLaunch());
+    const ofAnother = { [`ci_use_${pulls}`]: `${'2'.repeat(40)} topic https://github.com/acme/digits.git` };
+    await trainTask(0.6, 'completed', await describeLaunch(ofAnother));
+    await run([], env);
+    expect(readBodies()).toEqual([expect.stringContaining('**0.6**')]);
+    await run([], { ...env, PR_COMMIT: '1'.repeat(40) });
+    expect(readBodies()).toEqual([expect.stringContaining('**0.7**')]);
+  });
+
   test('the pipeline may be named by its options, which ids leave without effect', async () => {
     const env = await beginPull();
     const task = await trainTask(0.5, 'completed', await describeLaunch());

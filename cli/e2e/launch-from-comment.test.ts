@@ -212,6 +212,17 @@ describe('/train', () => {
     expect(run.answers[0]).toContain(`${github.serverUrl}/acme/digits/actions/runs/4711`);
   });
 
+  test('that another attempt of the run makes good takes the answer back', async () => {
+    await setSettings('queue: nowhere\n');
+    const run = await comment('/train');
+    expect(run.answers).toHaveLength(1);
+    await setSettings('');
+    expect(await runFor(run.event, { env: { GITHUB_RUN_ATTEMPT: '2' } })).toMatchObject({
+      exitCode: 0,
+      answers: [],
+    });
+  });
+
   test('launches all the same where GitHub takes no reaction, and warns', async () => {
     await start({ permissions: { contents: 'read' } });
     const run = await comment('/train');

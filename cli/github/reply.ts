@@ -2,7 +2,7 @@ import { type Failure, settle } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { writeLine, writeQuotedBlock } from '../text/markdown.ts';
 import { link, phrase } from '../text/phrase.ts';
-import { type CommentBoard, placeComment } from './comments.ts';
+import { type CommentBoard, hasMarker, placeComment } from './comments.ts';
 import { type EventComment, formatRunUrl, type GithubRun } from './event.ts';
 import { askGithub } from './remote-code.ts';
 
@@ -19,7 +19,7 @@ export async function replyTo(
   board: CommentBoard,
   { clock, redact, interruption: signal }: Session,
 ): Promise<void> {
-  const marker = `<!-- clearml-ci-cd reply: ${comment.id} -->`;
+  const marker = markReply(comment);
   await placeComment(board, {
     identity: { markers: [marker], isKin: () => false },
     text: Promise.resolve(redact(`${marker}\n${markdown}\n`)),
@@ -46,6 +46,23 @@ export async function replyWithFailure(
     replyTo(comment, text, client.openBoard(comment.pullRequest), session),
   );
   await warnOfFailure(replying, 'the command is not answered', session);
+}
+
+/** Deletes what an earlier attempt of this run has answered: that it failed. Another attempt that fails answers anew. */
+export async function takeBackReply(github: GithubRun, session: Session): Promise<void> {
+  const { comment, repository, runAttempt = '1' } = github;
+  if (comment === undefined || repository === undefined || runAttempt === '1') return;
+  const deleting = askGithub(repository, github, session, async (client) => {
+    const board = client.openBoard(comment.pullRequest);
+    const answers = (await board.listComments()).filter(({ body }) => hasMarker(body, markReply(comment)));
+    const author = answers.length > 0 ? await board.readAuthor() : undefined;
+    for (const answer of answers) if (answer.author === author) await board.deleteComment(answer.id);
+  });
+  await warnOfFailure(deleting, 'the answer of an earlier attempt is still there', session);
+}
+
+function markReply({ id }: EventComment): string {
+  return `<!-- clearml-ci-cd reply: ${id} -->`;
 }
 
 /** For a reaction or an answer, which is a courtesy: what keeps it from being written is only warned of. */

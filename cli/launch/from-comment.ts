@@ -8,7 +8,7 @@ import {
   readGithubRun,
 } from '../github/event.ts';
 import { askGithub, type GithubClient } from '../github/remote-code.ts';
-import { replyTo, replyWithFailure, warnOfFailure } from '../github/reply.ts';
+import { replyTo, replyWithFailure, takeBackReply, warnOfFailure } from '../github/reply.ts';
 import { writeOutputs } from '../github/runner-files.ts';
 import { readGithubToken } from '../shell/environment.ts';
 import { EXIT_CODES, type ExitCode, Failure, failUsage } from '../shell/failure.ts';
@@ -66,7 +66,9 @@ export async function obeyComment(
     const order = await takeOrder(desk);
     if (!isWritten) await writeOutputs(session, { ...order.outputs });
     isWritten = true;
-    if (order.train !== undefined) return await launch(order.train);
+    const launched = order.train === undefined ? EXIT_CODES.done : await launch(order.train);
+    if (desk.isHeard && !isDry) await takeBackReply(github, session);
+    if (order.train !== undefined) return launched;
     if (json) session.voice.result(JSON.stringify({ tasks: [], superseded: [], ...order.outputs }));
     return EXIT_CODES.done;
   } catch (error) {

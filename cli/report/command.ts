@@ -99,9 +99,11 @@ async function reportAllDue(
  */
 async function findNewest(options: Options, { clearml, signal }: Wires): Promise<string[][]> {
   const { expected, pullRequest = 0 } = options.sources;
+  // A branch may have gone back to an older commit.
+  const head = expected?.headCommit ?? options.target.commit;
   const of = { pipeline: await hashOwnPipeline(options), pullRequest };
   const found = await findTasksOfPullRequest(clearml, of, signal);
-  const [newest = [], ...others] = chooseNewestTasks(found, of, expected?.headCommit);
+  const [newest = [], ...others] = chooseNewestTasks(found, of, head);
   return options.flags.json === true ? [newest] : [newest, ...others];
 }
 

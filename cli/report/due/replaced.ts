@@ -40,7 +40,9 @@ export function isReplacedAmong(
   { pullRequest, commit }: { readonly pullRequest: number; readonly commit: string },
 ): boolean {
   const place = nameplace(tasks);
-  const newestMs = Math.max(...tasks.map(({ createdAtMs }) => createdAtMs ?? Number.POSITIVE_INFINITY));
+  // A launch may have reused tasks that are older than itself, and than those of a launch before it.
+  const createdMs = tasks.map(({ createdAtMs }) => createdAtMs ?? Number.POSITIVE_INFINITY);
+  const newestMs = Math.max(launched?.atMs ?? 0, ...createdMs);
   const isOwn = ({ id, runtime }: Candidate) =>
     tasks.some((task) => task.id === id) ||
     findNote([{ runtime }], { to: pullRequest, commit })?.launch === launched?.launch;

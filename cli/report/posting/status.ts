@@ -114,10 +114,18 @@ export async function publishStatus(
     const isKept = options.flags.accept === undefined || found?.description === status.description;
     if (isKept && found?.state === 'success') return;
   }
-  checkOwner(found, context, question);
+  // Whoever accepts a commit accepts it, whichever pipeline has judged it: a pull request may have renamed its own.
+  if (options.flags.accept === undefined) checkOwner(found, context, question);
   // The launching job has written that it is pending; what is final since, another job has written.
   const isInterim = options.launched !== undefined && status.state === 'pending';
   if (accepted === undefined && found !== undefined && (isInterim || isSameVerdict(found, status))) return;
+  // The report took its time, and somebody may have accepted the commit meanwhile.
+  if (accepted === undefined && readAcceptance(await board.findNewest(commit), commit) !== undefined) {
+    session.voice.say(
+      `The commit status ${context} of ${commit.slice(0, 10)} stays: somebody has accepted it`,
+    );
+    return;
+  }
   await board.write(commit, status);
   session.voice.say(`Set the commit status ${context} of ${commit.slice(0, 10)} to ${status.state}`);
 }

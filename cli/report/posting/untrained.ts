@@ -30,7 +30,9 @@ export async function publishAcceptance(
   const name = await nameComment([], options, session.redact);
   const runUrl = formatRunUrl({ ...options.github, repository: options.target.repository });
   const run = runUrl === undefined ? [] : phrase`Accepted in this ${link(runUrl, 'workflow run')}.`;
-  const why = words('This pull request has no task in ClearML, so there is nothing to report.');
+  const why = words(
+    'This pull request has no task of this pipeline in ClearML, so there is nothing to report.',
+  );
   const write = (accepted: Acceptance | undefined) =>
     [
       writeHeading(3, words(accepted === undefined ? 'No training' : 'Accepted without a training')),
