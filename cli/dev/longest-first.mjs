@@ -6,6 +6,7 @@ const LONGEST = [
   'cli/e2e/fault-matrix-comment.test.ts',
   'cli/e2e/fault-matrix-launch.test.ts',
   'cli/dev/demo.slow.test.ts',
+  'cli/e2e/detached-life.test.ts',
   'cli/e2e/killed.test.ts',
   'cli/e2e/workflow.test.ts',
   'cli/sandbox/real-clients.slow.test.ts',
