@@ -194,7 +194,7 @@ describe('settings', () => {
     publish();
     for (const [path, message] of [
       ['req.txt', 'lies outside the checkout'],
-      ['../x', 'does not exist'],
+      ['../no-such-file-anywhere', 'does not exist'],
       ['no-such.txt', 'does not exist'],
       ['.', 'is a folder, not a file'],
     ] as const) {
