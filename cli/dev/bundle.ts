@@ -52,6 +52,7 @@ const OUTPUTS: Readonly<Record<ProgramName, Readonly<Record<string, string>>>> =
     metrics: 'JSON: metric, value, baseline, change and verdict of each',
     'model-id': "the first seed's last output model; empty where there is none",
     'model-url': 'its page in ClearML',
+    promoted: 'with `promote`: true if the model carries the tag at the end, else false',
   },
 };
 
