@@ -1,8 +1,8 @@
-import * as v from 'valibot';
 import { type DueTo, keyOfDue, listDues, listOpenDues, REPORTED_TAG, tagReported } from '../training/due.ts';
 import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import { type CallOptions, type ClearmlClient, isRefusal } from './client.ts';
 import { editRuntime } from './notes.ts';
+import { changeTags } from './tags.ts';
 import { findTasks, readTasks, type TaskField, type TaskOf } from './tasks.ts';
 
 type RequestOptions = Omit<CallOptions, 'isRepeatable'>;
@@ -41,7 +41,9 @@ export async function findDueTasks<F extends TaskField>(
  */
 export async function markReported(
   client: ClearmlClient,
-  task: Pick<TaskOf<'status' | 'tags' | 'runtime'>, 'id' | 'status' | 'tags' | 'runtime'>,
+  task: Pick<TaskOf<'status' | 'runtime'>, 'id' | 'status' | 'runtime'> & {
+    readonly tags: readonly string[];
+  },
   to: readonly DueTo[],
   options: RequestOptions,
 ): Promise<void> {
@@ -55,8 +57,7 @@ export async function markReported(
   const missing = [...add, ...(isOver && isFound ? [REPORTED_TAG] : [])].filter((tag) => !tags.includes(tag));
   if (missing.length === 0) return;
   try {
-    const body = { ids: [id], add_tags: missing };
-    await client.call('tasks.update_tags', body, v.unknown(), { ...options, isRepeatable: true });
+    await changeTags(client, 'tasks', [id], { add: missing }, options);
   } catch (error) {
     // It was deleted meanwhile: nothing is due of it any more.
     if (!isRefusal(error, 'no such task')) throw error;

@@ -1,4 +1,3 @@
-import * as v from 'valibot';
 import { keyOfDue } from '../training/due.ts';
 import { isUsedByOthers } from '../training/ownership.ts';
 import { RUNTIME_KEYS, tagPullRequest } from '../training/task.ts';
@@ -6,6 +5,7 @@ import { chooseCode, isSameCode, keyOfUse } from '../training/uses.ts';
 import { type ClearmlClient, isRefusal } from './client.ts';
 import { handOverCode } from './hand-over.ts';
 import { noteInRuntime } from './notes.ts';
+import { changeTags } from './tags.ts';
 import { readTasks, runInParallel, type TaskOf } from './tasks.ts';
 
 const TASK_FIELDS = ['tags', 'runtime', 'status', 'script'] as const;
@@ -56,8 +56,7 @@ async function removeUse(
 ): Promise<void> {
   await noteInRuntime(client, id, { remove: [keyOfUse(pullRequest), keyOfDue(pullRequest)] }, { signal });
   try {
-    const body = { ids: [id], remove_tags: [tagPullRequest(pullRequest)] };
-    await client.call('tasks.update_tags', body, v.unknown(), { isRepeatable: true, signal });
+    await changeTags(client, 'tasks', [id], { remove: [tagPullRequest(pullRequest)] }, { signal });
   } catch (error) {
     // It was deleted meanwhile.
     if (!isRefusal(error, 'no such task')) throw error;

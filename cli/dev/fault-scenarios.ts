@@ -150,13 +150,9 @@ async function noteDetached(
 }
 
 /** Another tick, that nothing disturbs. */
-async function tickAgain(
-  main: Main,
-  { sandbox }: Outcome,
-  args: readonly string[],
-  clock = createPatientClock(),
-) {
-  return runProgramHere(main, { args, env: { ...sandbox.env, ...TICK }, cwd: tmpdir(), clock });
+async function tickAgain(main: Main, { sandbox }: Outcome, args: readonly string[]) {
+  const env = { ...sandbox.env, ...TICK };
+  return runProgramHere(main, { args, env, cwd: tmpdir(), clock: createPatientClock() });
 }
 
 /** Launch, in each of the ways that make other requests. */

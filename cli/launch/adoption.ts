@@ -1,5 +1,6 @@
 import { handOverCode } from '../clearml/hand-over.ts';
 import { editRuntime, noteInRuntime } from '../clearml/notes.ts';
+import { changeTags } from '../clearml/tags.ts';
 import { readTasks } from '../clearml/tasks.ts';
 import { isReportedTag, keyOfDue } from '../training/due.ts';
 import { isBeingEnded } from '../training/ending.ts';
@@ -10,7 +11,7 @@ import { formatUse, isSameCode, keyOfUse, listUses, mayChooseCode } from '../tra
 import type { Launch } from './create-and-enqueue.ts';
 import { findDueTo } from './due.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
-import { changeTags, type KnownTask } from './server.ts';
+import type { KnownTask } from './server.ts';
 
 /** A launch takes a minute at most. The server's clock may differ from ours. */
 const RECENT_MS = 5 * 60_000;
@@ -58,10 +59,13 @@ export async function adoptTask(
   // It was reported, and was enqueued again since.
   const reported = isEnded(known.status) ? [] : known.tags.filter(isReportedTag);
   if (add.length + reported.length > 0)
-    await changeTags(server, known.id, add, [
-      ...(add.length > 0 ? [...marks.remove, ...taken.remove] : []),
-      ...reported,
-    ]);
+    await changeTags(
+      client,
+      'tasks',
+      [known.id],
+      { add, remove: [...(add.length > 0 ? [...marks.remove, ...taken.remove] : []), ...reported] },
+      { signal },
+    );
   const isWaiting = known.status === 'queued' || known.status === 'created';
   if (!isWaiting || isSameCode(known.code, plan.code) || !mayChooseCode(plan.user, known.runtime))
     return 'done';

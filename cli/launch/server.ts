@@ -229,21 +229,6 @@ export async function markShared(
   await noteInRuntime(client, known.id, { set, before: known.runtime }, { signal });
 }
 
-/** Adds tags to a task and takes others off. */
-export async function changeTags(
-  { client, signal }: LaunchServer,
-  taskId: string,
-  add: readonly string[],
-  remove: readonly string[] = [],
-): Promise<void> {
-  const body = {
-    ids: [taskId],
-    ...(add.length === 0 ? {} : { add_tags: add }),
-    ...(remove.length === 0 ? {} : { remove_tags: remove }),
-  };
-  await client.call('tasks.update_tags', body, v.unknown(), { isRepeatable: true, signal });
-}
-
 /** A filter for exactly this name: ClearML takes names for Python regular expressions, unanchored. */
 function matchExactly(name: string): string {
   return `^${escapeRegExp(name)}$`;

@@ -36,7 +36,7 @@ export async function closeDue(
   to: DueTo,
   { clearml, marked, signal }: Pick<Wires, 'clearml' | 'marked' | 'signal'>,
 ): Promise<void> {
-  await markReported(clearml, { ...task, tags: [...task.tags] }, [to], { signal });
+  await markReported(clearml, task, [to], { signal });
   if (!isEnded(task.status)) return;
   marked.set(task.id, [...(marked.get(task.id) ?? []), tagReported(to)]);
 }

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../../clearml/client.ts';
+import { changeTags } from '../../clearml/tags.ts';
 import { findNewestTasks, findTasks, PAGE_SIZE } from '../../clearml/tasks.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { escapeRegExp } from '../../shell/redaction.ts';
@@ -42,8 +43,6 @@ const ModelsSchema = v.object({
 /** What a promotion asks of ClearML, over its REST API. */
 export function createPromotionServer(client: ClearmlClient, signal: AbortSignal): PromotionServer {
   const options = { signal };
-  const write = (endpoint: string, body: Readonly<Record<string, unknown>>) =>
-    client.call(endpoint, body, v.unknown(), { ...options, isRepeatable: true });
   const readPage = async (ids: readonly string[]): Promise<FoundModel[]> => {
     const query = { id: ids, only_fields: ['id', 'tags', 'ready'], page: 0, page_size: PAGE_SIZE };
     const found = await client.call('models.get_all', query, ModelsSchema, {
@@ -87,7 +86,7 @@ export function createPromotionServer(client: ClearmlClient, signal: AbortSignal
     },
     async changeTaskTags({ task, add, remove }) {
       try {
-        await write('tasks.update_tags', { ids: [task], add_tags: add, remove_tags: remove });
+        await changeTags(client, 'tasks', [task], { add, remove }, options);
       } catch (error) {
         if (!isRefusal(error, 'no such task')) throw error;
         throw new Failure(`ClearML has no task ${task}`, {
@@ -98,12 +97,12 @@ export function createPromotionServer(client: ClearmlClient, signal: AbortSignal
       }
     },
     async changeModelTags({ models, add, remove }) {
-      if (models.length > 0)
-        await write('models.update_tags', { ids: models, add_tags: add, remove_tags: remove });
+      if (models.length > 0) await changeTags(client, 'models', models, { add, remove }, options);
     },
     async publishModel(model) {
       try {
-        await write('models.set_ready', { model, publish_task: false });
+        const body = { model, publish_task: false };
+        await client.call('models.set_ready', body, v.unknown(), { ...options, isRepeatable: true });
       } catch (error) {
         // The answer to an earlier attempt got lost, or somebody else was faster.
         if (!isRefusal(error, 'published already')) throw error;
