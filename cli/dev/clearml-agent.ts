@@ -22,7 +22,7 @@ export interface ClearmlAgentOptions {
   readonly server: Readonly<Record<string, string>>;
   /** Interpreter of an environment that holds clearml-agent. */
   readonly python: string;
-  /** Created where it does not exist. */
+  /** Created where it does not exist. Of two agents that create the same one at once, one ends with an error. */
   readonly queue: string;
   readonly workerId: string;
   /**

@@ -86,6 +86,8 @@ beforeAll(async () => {
   const gitConfig = ['acme', 'fork']
     .map((owner) => `[url "${source}"]\n\tinsteadOf = ${sandbox.github.serverUrl}/${owner}/digits.git\n`)
     .join('');
+  // Two agents that begin together would both create it, and the server refuses the second.
+  await driver.call('queues.create', { name: 'gpu' });
   agents = await Promise.all(
     ['one', 'two'].map((name) =>
       startClearmlAgent({
