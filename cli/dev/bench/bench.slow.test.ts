@@ -95,6 +95,7 @@ describe('what is shown', () => {
     connections: 2,
     kilobytes: 10,
     peakMib: 80,
+    processorSeconds: seconds,
   });
   const figures = (seconds: number): Figures => {
     const steps = { launch: [step(seconds)], check: [step(seconds)], comment: [step(seconds)] };
@@ -106,6 +107,15 @@ describe('what is shown', () => {
       [{ name: 'release', title: 'as `actions`' }, figures(0.1)],
     ],
     starts: [{ title: 'source', empty: [0.05], steps: { launch: [0.1], check: [0.1], comment: [0.11] } }],
+    cold: [
+      {
+        title: 'this checkout',
+        empty: [0.1],
+        first: { launch: [0.2], check: [0.25], comment: [0.3] },
+        whole: [0.9],
+        processor: { empty: [0.1], whole: [1.1] },
+      },
+    ],
     rounds: 1,
     farMs: 50,
     runSeconds: [33],
@@ -126,6 +136,13 @@ describe('what is shown', () => {
     const section = formatSection(results);
     expect(section).toContain('| runner seconds held | 3660 s | 6.1 s, 1/600 |');
     expect(section).toContain('| requests to ClearML | 130 | 13, 1/10 |');
+  });
+
+  test('a cold start is told beside the empty file, each to its first request and all to their ends', () => {
+    const section = formatSection(results);
+    expect(section).toContain(
+      '| this checkout | 100 | 200, 2.00× | 250, 2.50× | 300, 3.00× | 900, 9.00× | 1100, 11.00× |',
+    );
   });
 
   test('the picture holds every number, inside its frame', () => {

@@ -16,10 +16,14 @@ export interface StepFigures {
   readonly connections: number;
   readonly kilobytes: number;
   readonly peakMib: number;
+  /** What its threads have worked; 0 where the system does not tell. */
+  readonly processorSeconds: number;
 }
 
 /** One run of the three steps. */
 export interface ChainRun {
+  /** The task that was launched. */
+  readonly id: string;
   readonly steps: Readonly<Record<Step, StepFigures>>;
   /** The output `metrics` of the comment; undefined of the original, which has none. */
   readonly metrics: string | undefined;
@@ -44,6 +48,7 @@ export async function runChain(side: Side, checkout: Checkout, way: Way): Promis
   const check = await runStep(side.command('check', id), checkout, way);
   const comment = await runStep(side.command('comment', id), checkout, way);
   return {
+    id,
     steps: { launch: launched.figures, check: check.figures, comment: comment.figures },
     metrics: parseRunnerFile(checkout.readOutputs()).metrics,
   };
@@ -97,6 +102,7 @@ export async function runStep(
     connections: sum(({ connections }) => connections),
     kilobytes: sum(({ bytes }) => bytes) / 1000,
     peakMib: run.peakMib,
+    processorSeconds: run.processorSeconds,
   };
   return { figures, stdout: run.stdout, endedAtMs: run.endedAtMs };
 }

@@ -10,9 +10,10 @@ import { findNodeDirectory, NODE_RELEASES } from '../node-release.ts';
 import { findPython } from '../required-tools.ts';
 import { measureLateness, runChain, type StepFigures, trainBase } from './chain.ts';
 import { createCheckout, FAR_MS, type Way } from './checkout.ts';
+import { type ColdFigures, type FreshCopy, installCopy, measureCold } from './cold.ts';
 import { type Held, measureDetached, measureOriginalWait, measureWait } from './held.ts';
 import { drawChainPicture } from './picture.ts';
-import { formatSection, type Results } from './section.ts';
+import { formatCold, formatSection, type Results } from './section.ts';
 import { createSides, packRelease, type Side, STEPS, type Step } from './sides.ts';
 import { measureStartup } from './startup.ts';
 
@@ -20,6 +21,7 @@ import { measureStartup } from './startup.ts';
 // into cli/README.md and .github/assets:
 //   npm run bench                          five rounds; a quarter of an hour
 //   npm run bench -- --rounds 1 --starts 3 --no-write
+//   npm run bench -- --only cold --checkout ../before   the start with nothing cached, beside that of another checkout
 
 /** The original looks every 30 s: these spread evenly over the time between two of its looks. */
 const RUN_SECONDS = [33, 39, 45, 51, 57] as const;
@@ -28,6 +30,8 @@ const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     starts: { type: 'string', default: '15' },
+    only: { type: 'string' },
+    checkout: { type: 'string', multiple: true, default: [] },
     write: { type: 'boolean', default: true },
   },
   allowNegative: true,
@@ -36,17 +40,27 @@ const [rounds, starts] = [Number(options.rounds), Number(options.starts)];
 if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(starts) || starts < 1) {
   throw new Error('--rounds and --starts take a whole number from 1 on');
 }
+const isOnlyCold = options.only === 'cold';
+if (options.only !== undefined && !isOnlyCold) throw new Error('--only takes: cold');
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const createSteps = (): Record<Step, StepFigures[]> => ({ launch: [], check: [], comment: [] });
 // First, as its clock would wait for whatever else goes on in this process.
-const wait = await measureWait();
+const wait = isOnlyCold ? undefined : await measureWait();
 const directory = mkdtempSync(join(tmpdir(), 'bench-'));
 const checkout = await createCheckout(directory);
 try {
   const nodeDirectory = await findNodeDirectory(24);
   if (nodeDirectory === undefined) throw new Error('Node 24 is needed: run this with it');
   const node = join(nodeDirectory, 'node');
+  if (wait === undefined) process.stdout.write(`${formatCold(await measureFresh(node)).join('\n')}\n`);
+  else await compare(wait, node);
+} finally {
+  await checkout.close();
+  rmSync(directory, { recursive: true, force: true });
+}
+
+async function compare(wait: Held, node: string): Promise<void> {
   const python = await findPython();
   await buildBundles();
   await packRelease(directory);
@@ -95,10 +109,12 @@ try {
     ['detached', await measureDetached(source, checkout, () => installAnew(source))],
   ];
   say('starting the programs');
+  const cold = await measureFresh(node);
   const startFigures = await measureStartup(checkout, node, starts);
   const results: Results = {
     sides: measured.map(({ side, ...figures }) => [side, figures] as const),
     starts: startFigures,
+    cold,
     rounds,
     farMs: FAR_MS,
     runSeconds: RUN_SECONDS,
@@ -111,9 +127,19 @@ try {
     writePicture('bench.svg', drawChainPicture(results.sides));
     writeReadmePart('bench', section);
   }
-} finally {
-  await checkout.close();
-  rmSync(directory, { recursive: true, force: true });
+}
+
+/** The copies start as on a fresh runner: this checkout's, and those of `--checkout`. */
+async function measureFresh(node: string): Promise<ColdFigures[]> {
+  const own = await installCopy(join(directory, 'cold'), node);
+  const copies: Array<[title: string, copy: FreshCopy]> = [['this checkout', own]];
+  for (const [index, root] of options.checkout.entries())
+    copies.push([root, await installCopy(join(directory, `cold-${index}`), node, root)]);
+  if (isOnlyCold) {
+    own.forget();
+    await trainBase(own.side, checkout);
+  }
+  return measureCold(checkout, copies, rounds);
 }
 
 /** A wait, with the installation and the steps around it. */

@@ -1,6 +1,7 @@
 import { formatTable, locatePicture } from '../measurement/readme-part.ts';
 import { formatNumber, formatRatio, formatSpread, median } from '../measurement/statistics.ts';
 import type { StepFigures } from './chain.ts';
+import type { ColdFigures } from './cold.ts';
 import type { Held } from './held.ts';
 import { type Side, STEPS, type Step } from './sides.ts';
 import type { StartFigures } from './startup.ts';
@@ -21,6 +22,7 @@ export interface Results {
   /** The original first. */
   readonly sides: ReadonlyArray<readonly [Pick<Side, 'name' | 'title'>, Figures]>;
   readonly starts: readonly StartFigures[];
+  readonly cold: readonly ColdFigures[];
   readonly rounds: number;
   readonly farMs: number;
   readonly runSeconds: readonly number[];
@@ -32,7 +34,7 @@ export interface Results {
 
 /** The part of `cli/README.md` between its marks: tables, pictures, and with what they were made. */
 export function formatSection(results: Results): string {
-  const { sides, starts, rounds, farMs, conditions } = results;
+  const { sides, starts, cold, rounds, farMs, conditions } = results;
   return [
     `Medians of ${rounds} rounds, lowest to highest in brackets. All sides run in turns against the same servers (the sandbox, behind a counting proxy) on one machine: ${conditions}. \`npm run bench\` repeats it.`,
     '',
@@ -87,8 +89,34 @@ export function formatSection(results: Results): string {
       ]),
     ]),
     '',
+    'The copied programs on a fresh runner, with Node 24: an empty temporary folder, nothing cached. Each program is the first to run. All three run to their ends one after the other, so that a later one finds what an earlier one has cached.',
+    '',
+    ...formatCold(cold),
+    '',
     '</details>',
   ].join('\n');
+}
+
+/** The table of the starts with nothing cached: milliseconds, and ratios to the empty file. */
+export function formatCold(cold: readonly ColdFigures[]): string[] {
+  const cell = (values: readonly number[], empty: readonly number[]) =>
+    `${formatSpread(values, '', 1000)}, ${(median(values) / median(empty)).toFixed(2)}×`;
+  return formatTable([
+    [
+      'nothing cached',
+      'empty file',
+      ...STEPS.map((step) => `${step}: first request`),
+      'all three, whole',
+      'their processor time',
+    ],
+    ...cold.map(({ title, empty, first, whole, processor }) => [
+      title,
+      formatSpread(empty, '', 1000),
+      ...STEPS.map((step) => cell(first[step], empty)),
+      cell(whole, empty),
+      cell(processor.whole, processor.empty),
+    ]),
+  ]);
 }
 
 /** Seconds that a side adds to a training: the medians of its installation and of each step, in order. */

@@ -81,7 +81,8 @@ function createOriginal(environment: string, checkout: string, python: string): 
   };
 }
 
-function createSource(directory: string, node: string): Side {
+/** The programs as a copied `cli`, of this checkout or another one. */
+export function createSource(directory: string, node: string, root = ROOT): Side {
   return {
     name: 'source',
     title: 'copied (`npm ci --prefix cli`)',
@@ -90,7 +91,7 @@ function createSource(directory: string, node: string): Side {
       rmSync(directory, { recursive: true, force: true });
       mkdirSync(directory, { recursive: true });
       for (const path of ['cli', 'templates']) {
-        cpSync(join(ROOT, path), join(directory, path), {
+        cpSync(join(root, path), join(directory, path), {
           recursive: true,
           filter: (from) => !/[\\/]cli[\\/](?:dev|sandbox|node_modules)$|\.test\.ts$/.test(from),
         });
