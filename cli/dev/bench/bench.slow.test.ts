@@ -51,6 +51,11 @@ describe('a round of the release', () => {
     }
     // Its two requests set out one after the other.
     expect(far.steps.check.seconds).toBeGreaterThan((2 * FAR_MS) / 1000);
+    // One comes before the other here too, and before them a handshake of TCP and one of TLS.
+    const farTls = await runChain(release, checkout, checkout.farTls);
+    expect(farTls.steps).toMatchObject({ launch: { requests: 7 }, check: { requests: 2, connections: 1 } });
+    expect(farTls.steps.check.startSeconds).toBeGreaterThan((2.5 * FAR_MS) / 1000);
+    expect(farTls.steps.check.seconds).toBeGreaterThan((4 * FAR_MS) / 1000);
   });
 
   test('asks for compressed answers and for chosen fields only, over fewer connections than requests', async () => {
@@ -99,7 +104,14 @@ describe('what is shown', () => {
   });
   const figures = (seconds: number): Figures => {
     const steps = { launch: [step(seconds)], check: [step(seconds)], comment: [step(seconds)] };
-    return { install: [seconds], bytes: seconds * 1e6, near: steps, far: steps, lateness: [seconds] };
+    return {
+      install: [seconds],
+      bytes: seconds * 1e6,
+      near: steps,
+      far: steps,
+      farTls: { ...steps, check: [step(seconds * 2)] },
+      lateness: [seconds],
+    };
   };
   const results: Results = {
     sides: [
@@ -129,6 +141,7 @@ describe('what is shown', () => {
   test('the whole chain is the installation and the three steps, beside the original’s', () => {
     const section = formatSection(results);
     expect(section).toContain('| **all that is added to a training** | **40 s** | **0.4 s, 1/100** |');
+    expect(section).toContain('| **the same, TLS servers 50 ms away** | **50 s** | **0.5 s, 1/100** |');
     expect(section).toContain('| source | 50 | 100, 2.00× | 100, 2.00× | 110, 2.20× |');
   });
 

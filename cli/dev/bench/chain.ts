@@ -78,14 +78,15 @@ export async function measureEmpty({ empty }: Side, checkout: Checkout): Promise
 export async function runStep(
   { file, args, env = {} }: Command,
   checkout: Checkout,
-  { toClearml, toGithub }: Way,
+  way: Way,
   event?: 'push' | 'schedule',
 ) {
+  const { toClearml, toGithub } = way;
   toClearml.take();
   toGithub.take();
   const run = await measureProcess(file, args, {
     cwd: checkout.directory,
-    env: { ...checkout.makeEnv({ toClearml, toGithub }, event), ...env },
+    env: { ...checkout.makeEnv(way, event), ...env },
   });
   if (run.exitCode !== 0) throw new Error(`${file} ${args.join(' ')} failed:\n${run.stdout}${run.stderr}`);
   const traffic = [toClearml.take(), toGithub.take()];

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../clearml-driver.ts';
 import { createScratchRepository } from '../scratch-repository.ts';
-import { type CountingProxy, startCountingProxy } from './counting-proxy.ts';
+import { type CountingProxy, type Distance, startCountingProxy } from './counting-proxy.ts';
+import { createCertificate } from './long-line.ts';
 
 const PULL = 7;
 const ORIGINAL = fileURLToPath(new URL('original.py', import.meta.url));
@@ -14,6 +15,8 @@ const TRAINING = fileURLToPath(new URL('../../../train_model.py', import.meta.ur
 export interface Way {
   readonly toClearml: CountingProxy;
   readonly toGithub: CountingProxy;
+  /** What makes a program trust them. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** A pull request's checkout as a job of GitHub Actions has it, and the servers. */
@@ -24,6 +27,8 @@ export interface Checkout {
   readonly near: Way;
   /** Each request set out 50 ms late. */
   readonly far: Way;
+  /** Over TLS with real handshakes, each round trip 50 ms. */
+  readonly farTls: Way;
   /** Pushes a commit with code of its own to the pull request, and checks it out: what was trained before is not reused. */
   push(): Promise<void>;
   /** What the runner sets for a step of that pull request's job, or of the base branch's. */
@@ -52,12 +57,20 @@ export async function createCheckout(directory: string): Promise<Checkout> {
     },
   });
   const { clearml, github } = sandbox;
-  const startWay = async (latencyMs: number): Promise<Way> => ({
-    toClearml: await startCountingProxy(clearml.apiHost, latencyMs),
-    toGithub: await startCountingProxy(github.apiUrl, latencyMs),
+  const startWay = async (distance: Distance, env: Way['env'] = {}): Promise<Way> => ({
+    toClearml: await startCountingProxy(clearml.apiHost, distance),
+    toGithub: await startCountingProxy(github.apiUrl, distance),
+    env,
   });
-  const near = await startWay(0);
-  const far = await startWay(FAR_MS);
+  const near = await startWay({});
+  const far = await startWay({ latencyMs: FAR_MS });
+  const certificate = await createCertificate();
+  const authority = join(directory, 'authority.pem');
+  writeFileSync(authority, certificate.cert);
+  const farTls = await startWay(
+    { tls: { roundTripMs: FAR_MS, certificate } },
+    { NODE_EXTRA_CA_CERTS: authority, REQUESTS_CA_BUNDLE: authority, SSL_CERT_FILE: authority },
+  );
   const eventFile = join(directory, 'event.json');
   const outputFile = join(directory, 'output');
   const summaryFile = join(directory, 'summary');
@@ -70,19 +83,21 @@ export async function createCheckout(directory: string): Promise<Checkout> {
     driver: createClearmlDriver(clearml.env),
     near,
     far,
+    farTls,
     async push() {
       commits += 1;
       repository.git('checkout', '--quiet', 'topic');
       repository.commit(`Change ${commits}`, { 'change.txt': `${commits}\n` });
       writeFileSync(eventFile, JSON.stringify(await github.pullRequestEvent(PULL, 'synchronize')));
     },
-    makeEnv({ toClearml, toGithub }, event = 'pull_request') {
+    makeEnv({ toClearml, toGithub, env }, event = 'pull_request') {
       const isOnBase = event !== 'pull_request';
       if (isOnBase) writeFileSync(eventFile, '{}');
       writeFileSync(outputFile, '');
       writeFileSync(summaryFile, '');
       return {
         ...sandbox.env,
+        ...env,
         PATH: process.env.PATH ?? '',
         HOME: home,
         CLEARML_API_HOST: toClearml.url,
@@ -104,7 +119,7 @@ export async function createCheckout(directory: string): Promise<Checkout> {
     },
     readOutputs: () => readFileSync(outputFile, 'utf8'),
     async close() {
-      for (const { toClearml, toGithub } of [near, far])
+      for (const { toClearml, toGithub } of [near, far, farTls])
         await Promise.all([toClearml.close(), toGithub.close()]);
       await sandbox.close();
       repository.remove();

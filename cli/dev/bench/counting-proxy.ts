@@ -1,11 +1,11 @@
-import { connect, createServer, type Socket } from 'node:net';
 import { type FaultProxy, type SeenRequest, startFaultProxy } from '../fault-proxy.ts';
+import { type Certificate, startLongLine, startTls } from './long-line.ts';
 
 /** What has passed between a program and a server. */
 export interface Traffic {
   readonly requests: number;
   readonly connections: number;
-  /** Both ways, headers included. */
+  /** Both ways, headers and handshakes included. */
   readonly bytes: number;
   /** When the first request came, ms of `performance.now()`. */
   readonly firstRequestAtMs: number | undefined;
@@ -20,40 +20,38 @@ export interface CountingProxy {
   close(): Promise<void>;
 }
 
+/** How far away a server is, and how it is spoken to. */
+export interface Distance {
+  /** Each request sets out so much later. */
+  readonly latencyMs?: number;
+  /** Over TLS instead, on a line with this round trip for handshakes and requests. */
+  readonly tls?: { readonly roundTripMs: number; readonly certificate: Certificate };
+}
+
 /** Starts a proxy in front of a server that counts what passes. */
-export async function startCountingProxy(target: string, latencyMs = 0): Promise<CountingProxy> {
+export async function startCountingProxy(
+  target: string,
+  { latencyMs = 0, tls }: Distance = {},
+): Promise<CountingProxy> {
   const inner: FaultProxy = await startFaultProxy(target, () => undefined, {
     latencyMs,
     keepsConnections: true,
   });
-  const sockets = new Set<Socket>();
   let connections = 0;
   let bytes = 0;
   let seen = 0;
-  const server = createServer((client) => {
-    connections += 1;
-    const upstream = connect(Number(new URL(inner.url).port), '127.0.0.1');
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      sockets.add(from);
-      from.on('data', (chunk) => {
-        bytes += chunk.length;
-      });
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-      from.pipe(to);
-    }
+  const innerPort = Number(new URL(inner.url).port);
+  const unwrapped = tls === undefined ? undefined : await startTls(innerPort, tls.certificate);
+  const line = await startLongLine(unwrapped?.port ?? innerPort, tls?.roundTripMs ?? 0, {
+    onConnection: () => {
+      connections += 1;
+    },
+    onBytes: (count) => {
+      bytes += count;
+    },
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${line.port}`,
     seen: inner.seen,
     take() {
       const requests = inner.seen.slice(seen);
@@ -69,9 +67,7 @@ export async function startCountingProxy(target: string, latencyMs = 0): Promise
       return traffic;
     },
     async close() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-      await inner.close();
+      for (const part of [line, unwrapped, inner]) await part?.close();
     },
   };
 }

@@ -11,9 +11,10 @@ import { findPython } from '../required-tools.ts';
 import { measureLateness, runChain, type StepFigures, trainBase } from './chain.ts';
 import { createCheckout, FAR_MS, type Way } from './checkout.ts';
 import { type ColdFigures, type FreshCopy, installCopy, measureCold } from './cold.ts';
+import { type FarFigures, installRelease, measureFar } from './far.ts';
 import { type Held, measureDetached, measureOriginalWait, measureWait } from './held.ts';
 import { drawChainPicture } from './picture.ts';
-import { formatCold, formatSection, type Results } from './section.ts';
+import { formatCold, formatFar, formatSection, type Results } from './section.ts';
 import { createSides, packRelease, type Side, STEPS, type Step } from './sides.ts';
 import { measureStartup } from './startup.ts';
 
@@ -22,6 +23,7 @@ import { measureStartup } from './startup.ts';
 //   npm run bench                          five rounds; a quarter of an hour
 //   npm run bench -- --rounds 1 --starts 3 --no-write
 //   npm run bench -- --only cold --checkout ../before   the start with nothing cached, beside that of another checkout
+//   npm run bench -- --only far --checkout ../before    the steps with TLS servers far away, likewise
 
 /** The original looks every 30 s: these spread evenly over the time between two of its looks. */
 const RUN_SECONDS = [33, 39, 45, 51, 57] as const;
@@ -40,21 +42,25 @@ const [rounds, starts] = [Number(options.rounds), Number(options.starts)];
 if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(starts) || starts < 1) {
   throw new Error('--rounds and --starts take a whole number from 1 on');
 }
-const isOnlyCold = options.only === 'cold';
-if (options.only !== undefined && !isOnlyCold) throw new Error('--only takes: cold');
+const { only } = options;
+if (only !== undefined && only !== 'cold' && only !== 'far') throw new Error('--only takes cold or far');
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const createSteps = (): Record<Step, StepFigures[]> => ({ launch: [], check: [], comment: [] });
 // First, as its clock would wait for whatever else goes on in this process.
-const wait = isOnlyCold ? undefined : await measureWait();
+const wait = only !== undefined ? undefined : await measureWait();
 const directory = mkdtempSync(join(tmpdir(), 'bench-'));
 const checkout = await createCheckout(directory);
 try {
   const nodeDirectory = await findNodeDirectory(24);
   if (nodeDirectory === undefined) throw new Error('Node 24 is needed: run this with it');
   const node = join(nodeDirectory, 'node');
-  if (wait === undefined) process.stdout.write(`${formatCold(await measureFresh(node)).join('\n')}\n`);
-  else await compare(wait, node);
+  if (wait !== undefined) await compare(wait, node);
+  else {
+    const table =
+      only === 'cold' ? formatCold(await measureFresh(node)) : formatFar(await measureDistance(node));
+    process.stdout.write(`${table.join('\n')}\n`);
+  }
 } finally {
   await checkout.close();
   rmSync(directory, { recursive: true, force: true });
@@ -71,6 +77,7 @@ async function compare(wait: Held, node: string): Promise<void> {
     bytes: 0,
     near: createSteps(),
     far: createSteps(),
+    farTls: createSteps(),
     lateness: [] as number[],
   }));
   // Once before it counts: what the package managers download is kept in their caches, on all sides.
@@ -83,9 +90,11 @@ async function compare(wait: Held, node: string): Promise<void> {
       install.push(await installAnew(side));
       figures.bytes = side.measureSize();
       await measureChain(side, checkout.near, figures.near);
-      // What ours have cached by now, they would not have on a fresh runner; the original caches nothing.
-      if (side.name !== 'original') await installAnew(side);
-      await measureChain(side, checkout.far, figures.far);
+      for (const way of ['far', 'farTls'] as const) {
+        // What ours have cached by now, they would not have on a fresh runner; the original caches nothing.
+        if (side.name !== 'original') await installAnew(side);
+        await measureChain(side, checkout[way], figures[way]);
+      }
       const seconds = STEPS.map((step) => `${step} ${figures.near[step].at(-1)?.seconds.toFixed(2)} s`);
       say(`round ${round}, ${side.name}: install ${install.at(-1)?.toFixed(2)} s, ${seconds.join(', ')}`);
     }
@@ -129,17 +138,39 @@ async function compare(wait: Held, node: string): Promise<void> {
   }
 }
 
-/** The copies start as on a fresh runner: this checkout's, and those of `--checkout`. */
+type TitledCopy = readonly [title: string, copy: FreshCopy];
+
+/** This checkout and those of `--checkout`, each in a folder of its own. */
+function listRoots(name: string) {
+  return [undefined, ...options.checkout].map(
+    (root, index) => [root ?? 'this checkout', join(directory, `${name}-${index}`), root] as const,
+  );
+}
+
+/** The programs start as on a fresh runner. */
 async function measureFresh(node: string): Promise<ColdFigures[]> {
-  const own = await installCopy(join(directory, 'cold'), node);
-  const copies: Array<[title: string, copy: FreshCopy]> = [['this checkout', own]];
-  for (const [index, root] of options.checkout.entries())
-    copies.push([root, await installCopy(join(directory, `cold-${index}`), node, root)]);
-  if (isOnlyCold) {
-    own.forget();
-    await trainBase(own.side, checkout);
-  }
+  const copies: TitledCopy[] = [];
+  for (const [title, folder, root] of listRoots('fresh'))
+    copies.push([title, await installCopy(folder, node, root)]);
+  if (only === 'cold') await trainFirst(copies);
   return measureCold(checkout, copies, rounds);
+}
+
+/** The three steps near and far, copied and as actions. */
+async function measureDistance(node: string): Promise<FarFigures[]> {
+  const copies: TitledCopy[] = [];
+  for (const [title, folder, root] of listRoots('far')) {
+    copies.push([`${title}, copied`, await installCopy(join(folder, 'source'), node, root)]);
+    copies.push([`${title}, as actions`, await installRelease(join(folder, 'release'), node, root)]);
+  }
+  await trainFirst(copies);
+  return measureFar(checkout, copies, rounds);
+}
+
+async function trainFirst([first]: readonly TitledCopy[]): Promise<void> {
+  if (first === undefined) throw new Error('a copy was made');
+  first[1].forget();
+  await trainBase(first[1].side, checkout);
 }
 
 /** A wait, with the installation and the steps around it. */

@@ -2,6 +2,7 @@ import { formatTable, locatePicture } from '../measurement/readme-part.ts';
 import { formatNumber, formatRatio, formatSpread, median } from '../measurement/statistics.ts';
 import type { StepFigures } from './chain.ts';
 import type { ColdFigures } from './cold.ts';
+import type { FarFigures } from './far.ts';
 import type { Held } from './held.ts';
 import { type Side, STEPS, type Step } from './sides.ts';
 import type { StartFigures } from './startup.ts';
@@ -14,6 +15,8 @@ export interface Figures {
   readonly bytes: number;
   readonly near: Steps;
   readonly far: Steps;
+  /** Over TLS. */
+  readonly farTls: Steps;
   readonly lateness: readonly number[];
 }
 
@@ -39,6 +42,7 @@ export function formatSection(results: Results): string {
     `Medians of ${rounds} rounds, lowest to highest in brackets. All sides run in turns against the same servers (the sandbox, behind a counting proxy) on one machine: ${conditions}. \`npm run bench\` repeats it.`,
     '',
     '- Every round installs anew, from warm caches of npm and pip and a local archive of the release. On a runner the download comes on top, more for the larger sides.',
+    `- ${farMs} ms away means that a request sets out so much later, on a connection that stands. Over TLS the handshakes are real, and every round trip takes so long: that of TCP too.`,
     '- Setting up Python or Node.js is not counted; the actions need neither.',
     "- The original was measured with reporting in a thread. With the SDK's default (a separate process) its launch took 7 s or more, and once hung for 5 minutes.",
     '',
@@ -51,6 +55,7 @@ export function formatSection(results: Results): string {
       ...STEPS.map((step) => row(sides, step, ({ near }) => near[step].map(({ seconds }) => seconds), ' s')),
       total(sides, 'all that is added to a training', 'near'),
       total(sides, `the same, servers ${farMs} ms away`, 'far'),
+      total(sides, `the same, TLS servers ${farMs} ms away`, 'farTls'),
       row(sides, "from a run's end to its step's end", ({ lateness }) => lateness, ' s'),
     ]),
     '',
@@ -119,12 +124,25 @@ export function formatCold(cold: readonly ColdFigures[]): string[] {
   ]);
 }
 
+/** The table of the three steps, near and far; the excess is what the distance and TLS add. */
+export function formatFar(far: readonly FarFigures[]): string[] {
+  return formatTable([
+    ['', 'near', 'TLS, far', 'excess'],
+    ...far.map(({ title, near, farTls }) => [
+      title,
+      formatSpread(near, ' s'),
+      formatSpread(farTls, ' s'),
+      `${formatNumber(median(farTls) - median(near))} s`,
+    ]),
+  ]);
+}
+
 /** Seconds that a side adds to a training: the medians of its installation and of each step, in order. */
 export function listParts(
-  { install, near, far }: Figures,
-  way: 'near' | 'far' = 'near',
+  { install, ...figures }: Figures,
+  way: 'near' | 'far' | 'farTls' = 'near',
 ): ReadonlyArray<readonly [name: string, seconds: number]> {
-  const steps = way === 'near' ? near : far;
+  const steps = figures[way];
   return [
     ['install', median(install)],
     ...STEPS.map((step) => [step, median(steps[step].map(({ seconds }) => seconds))] as const),
@@ -167,7 +185,7 @@ function details(
   return STEPS.map((step) => row(sides, `${step}: ${title}`, ({ near }) => near[step].map(pick), unit));
 }
 
-function total(sides: Results['sides'], title: string, way: 'near' | 'far'): string[] {
+function total(sides: Results['sides'], title: string, way: 'near' | 'far' | 'farTls'): string[] {
   const totals = sides.map(([, figures]) => sumParts(listParts(figures, way)));
   const cells = totals.map((seconds, index) => {
     const ratio = index === 0 ? '' : `, ${formatRatio(seconds, totals[0] ?? Number.NaN)}`;

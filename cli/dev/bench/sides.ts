@@ -128,7 +128,8 @@ export function createSource(directory: string, node: string, root = ROOT): Side
   };
 }
 
-function createRelease(directory: string, archive: string, node: string): Side {
+/** The programs as actions, out of an archive that `packRelease` made. */
+export function createRelease(directory: string, archive: string, node: string): Side {
   return {
     name: 'release',
     title: 'as actions (`uses:`)',
