@@ -36,8 +36,13 @@ export class GithubRefusal extends Failure {
   }
 }
 
+/** What Octokit reads of an answer. Node's own `Response` would load its whole fetch: half of an empty program's start. */
+interface Answer extends Pick<Response, 'status' | 'url' | 'text' | 'arrayBuffer'> {
+  readonly headers: ReadonlyMap<string, string>;
+}
+
 /** A `fetch` for Octokit over our own HTTP. A POST creates, so it is not repeated when its answer got lost. */
-export function createFetch(wire: GithubWire): typeof fetch {
+export function createFetch(wire: GithubWire): (input: string, init?: RequestInit) => Promise<Answer> {
   const { redact, giveUpAt, signal } = wire;
   const apiUrl = redact(wire.apiUrl);
   const isGithubCom = new URL(wire.apiUrl).hostname === 'api.github.com';
@@ -50,16 +55,17 @@ export function createFetch(wire: GithubWire): typeof fetch {
   };
   return async (input, init) => {
     const method = METHODS.find((known) => known === init?.method) ?? 'GET';
-    const headers = Object.fromEntries(new Headers(init?.headers));
+    // Octokit gives an object of strings.
+    const headers = { ...(init?.headers as Record<string, string>) };
     const body = typeof init?.body === 'string' ? init.body : undefined;
     return askUntilAnswered(wire, {
-      request: { method, url: String(input), headers, body },
+      request: { method, url: input, headers, body },
       timeoutMs: ATTEMPT_TIMEOUT_MS,
       isRepeatable: method !== 'POST',
       signal,
       giveUpAt,
       read: (response) => readAnswer(response, wire, isGithubCom),
-      words: { ...words, request: `GitHub ${method} ${new URL(String(input)).pathname}` },
+      words: { ...words, request: `GitHub ${method} ${new URL(input).pathname}` },
     });
   };
 }
@@ -74,9 +80,9 @@ function readAnswer(
   response: HttpResponse,
   { redact, clock }: Wire,
   isGithubCom: boolean,
-): { readonly answer: Response } | NoAnswer {
+): { readonly answer: Answer } | NoAnswer {
   const { status, headers } = response;
-  if (status < 300) return { answer: toFetchResponse(response) };
+  if (status < 300) return { answer: toAnswer(response) };
   // Redacted first: a token that is cut in two is not recognised.
   const answer = toSingleLine(redact(readMessage(response.text))) || `HTTP ${status}`;
   const limitMs = readRateLimitMs(response, clock.now());
@@ -128,9 +134,14 @@ function refuse({ status, headers }: HttpResponse, answer: string): GithubRefusa
   );
 }
 
-function toFetchResponse({ status, headers, text }: HttpResponse): Response {
-  const { 'content-encoding': _, 'content-length': __, ...rest } = headers;
-  return new Response(status === 204 || status === 205 ? null : text, { status, headers: rest });
+function toAnswer({ status, headers, text }: HttpResponse): Answer {
+  return {
+    status,
+    url: '',
+    headers: new Map(Object.entries(headers)),
+    text: async () => text,
+    arrayBuffer: async () => new TextEncoder().encode(text).buffer,
+  };
 }
 
 /** The message of GitHub's error and of each error in it. */
