@@ -12,4 +12,4 @@ export async function main(world: World): Promise<ExitCode> {
   return program.main(world);
 }
 
-await runEntry(import.meta.url, load);
+await runEntry(import.meta.url, load, 'check-task-running');

@@ -140,16 +140,21 @@ const actionEntries: Plugin = {
       contents: (path === 'all'
         ? [
             "import { fileURLToPath } from 'node:url';",
-            "import { main, post } from './one-action.ts';",
-            "import { runAsProcess } from './shell/process.ts';",
+            "import { openEarly } from './shell/connections/early-connections.ts';",
             `const isPost = process.argv[1]?.endsWith('${POST}');`,
+            "if (!isPost && process.argv.length === 2) openEarly(process.env, 'launch-training-task');",
+            "const { main, post } = await import('./one-action.ts');",
+            "const { runAsProcess } = await import('./shell/process.ts');",
             'const file = fileURLToPath(import.meta.url);',
             'await runAsProcess(async () => ({ main: (world) => isPost ? post(world) : main(world, file) }));',
           ]
         : [
             "import { fileURLToPath } from 'node:url';",
-            "import { runAsAction } from './github/action.ts';",
-            `import * as program from './${COMMANDS[path as ProgramName]}';`,
+            "import { openEarly } from './shell/connections/early-connections.ts';",
+            // Before all else is evaluated: what is imported by a call is, where it is called.
+            `openEarly(process.env, '${path}');`,
+            "const { runAsAction } = await import('./github/action.ts');",
+            `const program = await import('./${COMMANDS[path as ProgramName]}');`,
             path === REPORTING
               ? "await runAsAction(program, fileURLToPath(new URL('../create-stats-comment/index.mjs', import.meta.url)));"
               : 'await runAsAction(program);',

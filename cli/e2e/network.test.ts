@@ -140,6 +140,8 @@ describe.each(RUNS)('%s', (program, prepare) => {
     const env = {
       CLEARML_API_HOST: await serveEncrypted(sandbox.clearml.apiHost),
       GITHUB_API_URL: await serveEncrypted(sandbox.github.apiUrl),
+      // There the first connections are opened before anything is asked.
+      GITHUB_ACTIONS: 'true',
     };
     expect(await run({ ...env, NODE_EXTRA_CA_CERTS: authority })).toMatchObject({ exitCode: 0 });
     const refused = await run(env);

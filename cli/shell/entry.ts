@@ -1,16 +1,21 @@
 import { existsSync, realpathSync } from 'node:fs';
 import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type { openEarly } from './connections/early-connections.ts';
 import type { Program } from './process.ts';
 
 // A program's entry loads only this file before the compile cache is on: Node strips its types at every start.
 
 /** Runs a program's `main` as the process, if the module is the file that node was told to run. */
-export async function runEntry(moduleUrl: string, load: () => Promise<Program>): Promise<void> {
+export async function runEntry(
+  moduleUrl: string,
+  load: () => Promise<Program>,
+  name: Parameters<typeof openEarly>[1],
+): Promise<void> {
   if (!isEntry(moduleUrl)) return;
   cacheCompiledCode();
   const { runAsProcess } = await import('./process.ts');
-  await runAsProcess(load);
+  await runAsProcess(load, name);
 }
 
 /** Whether the module is the file that node was told to run (links followed), not a test's import. */

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HOSTED_CLEARML } from './connections/early-connections.ts';
 import { checkAll, failUsage } from './failure.ts';
 import { decodeUrlPart } from './git-url.ts';
 
@@ -61,7 +62,7 @@ function readKeys(env: Environment): Pick<ClearmlAccess, 'accessKey' | 'secretKe
  * @throws Failure (usage) naming every variable that is not an http(s) URL
  */
 export function readClearmlHosts(env: Environment): Pick<ClearmlAccess, 'apiHost' | 'webHost' | 'filesHost'> {
-  const [apiHost = 'https://api.clear.ml', webHost, filesHost] = checkAll(
+  const [apiHost = HOSTED_CLEARML, webHost, filesHost] = checkAll(
     () => readHost(env, 'CLEARML_API_HOST'),
     () => readHost(env, 'CLEARML_WEB_HOST'),
     () => readHost(env, 'CLEARML_FILES_HOST'),

@@ -1,9 +1,10 @@
 import { createRequire } from 'node:module';
 import type * as undici from 'undici';
+import { takeEarly } from './connections/early-connections.ts';
 import type { Environment } from './environment.ts';
 import { describeSystemError, failUsage, readErrorCode } from './failure.ts';
 import './late-http2.ts';
-import { readNoProxy } from './no-proxy.ts';
+import { readNoProxy } from './connections/no-proxy.ts';
 import { withTimeLimit } from './time-limit.ts';
 import type { Clock } from './world.ts';
 
@@ -13,6 +14,9 @@ const require = createRequire(import.meta.url);
 
 /** Keeps a pool of connections for each server. */
 const Agent = require('undici/lib/dispatcher/agent.js') as typeof undici.Agent;
+
+/** Opens a connection as undici does. */
+const buildConnector = require('undici/lib/core/connect.js') as typeof undici.buildConnector;
 
 /** undici's `request`, as a method of the dispatcher that carries it. */
 const sendRequest = require('undici/lib/api/api-request.js') as (
@@ -77,7 +81,7 @@ export function createHttp(env: Environment, clock: Clock): Http {
 
   function chooseDispatcher(url: string): undici.Dispatcher {
     if (proxies === undefined || proxies.isBypassed(new URL(url))) {
-      direct ??= new Agent(DISPATCHER_OPTIONS);
+      direct ??= new Agent({ ...DISPATCHER_OPTIONS, connect: createConnector() });
       return direct;
     }
     proxied ??= createProxyAgent(proxies);
@@ -154,6 +158,17 @@ const DISPATCHER_OPTIONS = {
   headersTimeout: 0,
   bodyTimeout: 0,
 };
+
+/** Takes the connections that were opened early, while there are any. */
+function createConnector(): undici.buildConnector.connector {
+  const connect = buildConnector(DISPATCHER_OPTIONS.connect);
+  return (options, callback) => {
+    const early = takeEarly(`${options.protocol}//${options.host}`);
+    const connectNow = () => connect(options, callback);
+    if (early === undefined) connectNow();
+    else early.then((socket) => callback(null, socket), connectNow);
+  };
+}
 
 function createProxyAgent({ httpProxy, httpsProxy }: Proxies): undici.Dispatcher {
   // The tunnels of the proxy agent call a method that only undici's index adds to the dispatchers.

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
+import { openEarly } from './connections/early-connections.ts';
 import { EXIT_CODES, type ExitCode } from './failure.ts';
 import type { Clock, Signal, World } from './world.ts';
 
@@ -8,8 +9,12 @@ export interface Program {
   main(world: World): Promise<number>;
 }
 
-/** Loads a program, runs its `main` in this process and takes over its exit code. */
-export async function runAsProcess(load: () => Promise<Program>): Promise<void> {
+/** Loads a program (`name`: while its first connections are opened), runs its `main` in this process and takes over its exit code. */
+export async function runAsProcess(
+  load: () => Promise<Program>,
+  name?: Parameters<typeof openEarly>[1],
+): Promise<void> {
+  if (name !== undefined) openEarly(process.env, name);
   // A small place for new objects: large answers become garbage at once, and would else fill a third of the memory first.
   process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
   let program: Program;
