@@ -51,7 +51,8 @@ export async function startCountingProxy(
     },
   });
   return {
-    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${line.port}`,
+    // A name is looked up, as a real server's is.
+    url: tls === undefined ? `http://127.0.0.1:${line.port}` : `https://localhost:${line.port}`,
     seen: inner.seen,
     take() {
       const requests = inner.seen.slice(seen);

@@ -3,18 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import { generate } from 'selfsigned';
 
-/** A certificate for 127.0.0.1 with its key, PEM. It is its own authority. */
+/** A certificate for localhost with its key, PEM. It is its own authority. */
 export interface Certificate {
   readonly key: string;
   readonly cert: string;
 }
 
 export async function createCertificate(): Promise<Certificate> {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
+  const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], {
     keyType: 'ec',
     extensions: [
       { name: 'basicConstraints', cA: true },
-      { name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] },
+      { name: 'subjectAltName', altNames: [{ type: 2, value: 'localhost' }] },
     ],
   });
   return { key, cert };
