@@ -10,8 +10,6 @@ export interface Program {
 
 /** Loads a program, runs its `main` in this process and takes over its exit code. */
 export async function runAsProcess(load: () => Promise<Program>): Promise<void> {
-  // A small place for new objects: large answers become garbage at once, and would else fill a third of the memory first.
-  process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
   let program: Program;
   try {
     program = await load();
@@ -19,6 +17,9 @@ export async function runAsProcess(load: () => Promise<Program>): Promise<void> 
     explainMissingPackage(error);
     return;
   }
+  // A small place for new objects: large answers become garbage at once, and would else fill a third of the memory first.
+  // Set only now, as loading makes little garbage.
+  process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
   const output = watchOutput();
   const exitCode = await program.main(createWorld());
   // Errors of a stream arrive after the write.
