@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -129,6 +129,40 @@ test('what writes a comment is loaded while the answers are under way', async ()
   const { own } = await listLoadedPackages('create-stats-comment', ['--version']);
   expect(own).toContain('cli/report/subject.ts');
   expect(own.filter((path) => /\/gate\/|report\/(?:report|markdown|sources)|chart/.test(path))).toEqual([]);
+});
+
+/** How many of our own files are loaded, and their kilobytes: Node strips the types of each anew on a fresh runner. */
+function weigh(own: readonly string[]) {
+  const sizes = own.map((path) => statSync(new URL(`../../${path}`, import.meta.url)).size);
+  return { files: own.length, kilobytes: sizes.reduce((all, size) => all + size, 0) / 1000 };
+}
+
+test.each([
+  // As far as the first request; --version ends there.
+  { program: 'launch-training-task', isWhole: false, files: 36, kilobytes: 165 },
+  { program: 'check-task-running', isWhole: false, files: 40, kilobytes: 175 },
+  { program: 'create-stats-comment', isWhole: false, files: 63, kilobytes: 300 },
+  { program: 'launch-training-task', isWhole: true, files: 68, kilobytes: 320 },
+  { program: 'check-task-running', isWhole: true, files: 72, kilobytes: 325 },
+  { program: 'create-stats-comment', isWhole: true, files: 127, kilobytes: 720 },
+] as const)('$program loads at most $files files, $kilobytes kB (to the end: $isWhole)', async (budget) => {
+  const { program, isWhole } = budget;
+  const driver = createClearmlDriver(sandbox.clearml.env);
+  const id = await driver.createTask();
+  await driver.startTask(id);
+  await driver.completeTask(id);
+  const args = {
+    'launch-training-task': ['https://github.com/acme/digits.git', 'main', 'c'.repeat(40)],
+    'check-task-running': [id],
+    'create-stats-comment': [id, '--pr', '7'],
+  }[program];
+  // Without a token a launch does not ask GitHub for the tree of a commit that is not checked out.
+  const env = program === 'launch-training-task' ? {} : sandbox.github.env;
+  const run = await listLoadedPackages(program, isWhole ? args : ['--version'], env);
+  expect(run.exitCode).toBe(0);
+  const { files, kilobytes } = weigh(run.own);
+  expect(files).toBeLessThanOrEqual(budget.files);
+  expect(kilobytes).toBeLessThanOrEqual(budget.kilobytes);
 });
 
 test('an install of the programs alone brings no compiler, and the types of GitHub only once', () => {
