@@ -1,6 +1,6 @@
 import { abortTasks, createAbortServer } from '../clearml/abort.ts';
 import { ClearmlRefusal, createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
-import { markReported } from '../clearml/due.ts';
+import { findDueTasks, markReported } from '../clearml/due.ts';
 import { readLogEnd } from '../clearml/log.ts';
 import { editRuntime } from '../clearml/notes.ts';
 import { runInParallel } from '../clearml/tasks.ts';
@@ -43,7 +43,7 @@ import { createHastyClient, END_TIMEOUT_MS, TAKEN_MEANWHILE, tellEnding } from '
 import { isLost, retryLost } from './lost-worker.ts';
 import { type CheckFlags, listIdleForDue, resolveCheckOptions } from './options.ts';
 import { createPatience } from './outage.ts';
-import { createWatchServer, findDue } from './server.ts';
+import { createWatchServer, toWatchedTask, WATCHED_FIELDS } from './server.ts';
 import type { WatchPorts } from './watch.ts';
 
 /** Messages of the console in which a lost worker is looked for. */
@@ -91,8 +91,9 @@ export async function collectDue(flags: CheckFlags, session: Session): Promise<E
     const client = createClearmlClient({ ...reach, giveUpAt: patience.giveUpAt, onRetry });
     const ports = { server: createWatchServer(client), patience, clock, random, signal };
     const tick: Tick = { ports, client, reach, session, failures: [] };
-    const found = await patience.run(async () => findDue(client, await hashText(repository), signal), signal);
-    const entries = await lookAtDue(found, tick);
+    const place = await hashText(repository);
+    const found = await patience.run(() => findDueTasks(client, place, WATCHED_FIELDS, { signal }), signal);
+    const entries = await lookAtDue(found.map(toWatchedTask), tick);
     if (entries.length === 0) voice.say(`Nothing is due in ${repository}`);
     const told = chooseTold(entries);
     if (told.length < entries.length)

@@ -6,7 +6,7 @@ import {
   NOTHING_ENDED,
 } from '../clearml/abort.ts';
 import { type ClearmlClient, createClearmlClient, type Reach } from '../clearml/client.ts';
-import { formatRunUrl, readServerUrl } from '../github/event.ts';
+import { formatRunUrl, readServerUrl } from '../github/run-url.ts';
 import type { Environment } from '../shell/environment.ts';
 import { EXIT_CODES, Failure, settle } from '../shell/failure.ts';
 import type { Interruption, Session } from '../shell/program.ts';

@@ -3,7 +3,8 @@ import type { ExitCode } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { formatDuration } from '../text/duration.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import { type Cause, formatCause, formatPlace } from '../training/cause/cause.ts';
+import type { Cause } from '../training/cause/cause.ts';
+import { formatCause, formatPlace } from '../training/cause/cause-words.ts';
 import { type Arrival, judgeArrival } from '../training/params/arrival.ts';
 import {
   combineEnds,

@@ -1,14 +1,15 @@
 import * as v from 'valibot';
 import type { ClearmlClient } from '../clearml/client.ts';
-import { findDueTasks } from '../clearml/due.ts';
 import { mendDrafts } from '../clearml/enqueue.ts';
+import { PAGE_SIZE } from '../clearml/fields.ts';
 import { readQueues } from '../clearml/queues.ts';
-import { listMetrics, PAGE_SIZE, readParams, readTasks, type TaskOf } from '../clearml/tasks.ts';
+import { listMetrics, readParams, readTasks, type TaskOf } from '../clearml/tasks.ts';
 import { readSteps } from '../training/steps.ts';
 import type { WatchedTask } from '../training/task-life.ts';
 import type { WatchServer } from './watch.ts';
 
-const TASK_FIELDS = [
+/** What a watch reads of a task. */
+export const WATCHED_FIELDS = [
   'name',
   'status',
   'status_reason',
@@ -36,7 +37,7 @@ const UserSchema = v.object({ user: v.object({ id: v.string() }) });
 export function createWatchServer(client: ClearmlClient): WatchServer {
   return {
     async readTasks(ids, signal) {
-      const tasks = await readTasks(client, ids, TASK_FIELDS, { signal });
+      const tasks = await readTasks(client, ids, WATCHED_FIELDS, { signal });
       return new Map([...tasks].map(([id, task]) => [id, toWatchedTask(task)]));
     },
 
@@ -63,16 +64,8 @@ export function createWatchServer(client: ClearmlClient): WatchServer {
   };
 }
 
-/** The tasks of a repository that something may be due of, oldest first. */
-export async function findDue(
-  client: ClearmlClient,
-  repository: string,
-  signal: AbortSignal,
-): Promise<WatchedTask[]> {
-  return (await findDueTasks(client, repository, TASK_FIELDS, { signal })).map(toWatchedTask);
-}
-
-function toWatchedTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): WatchedTask {
+/** A task as a watch sees it. */
+export function toWatchedTask(task: TaskOf<(typeof WATCHED_FIELDS)[number]>): WatchedTask {
   const { runtime } = task;
   return {
     id: task.id,

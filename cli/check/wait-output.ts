@@ -3,7 +3,7 @@ import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { isActions } from '../shell/environment.ts';
 import { writePlain } from '../text/phrase.ts';
 import { toSingleLine } from '../text/single-line.ts';
-import { type Cause, explainEnd, isAgentShutDown, recogniseFailure } from '../training/cause/cause.ts';
+import type { Cause } from '../training/cause/cause.ts';
 import type { Evidence } from '../training/cause/cause-table.ts';
 import { chooseExcerpt, type LogPage, splitLogLines, TAIL_LINES } from '../training/console-log.ts';
 import { composeLosses, listLost } from '../training/params/arrival-words.ts';
@@ -16,6 +16,9 @@ import { isLost, retryLost } from './lost-worker.ts';
 import { describeLimit, describeProgress, describeValues, labelTask } from './progress.ts';
 import { type CheckedTask, describeChecked, formatDetails, formatHeadline, judgeParams } from './result.ts';
 import type { Watch } from './watch.ts';
+
+/** The table of causes is large, and most trainings succeed. */
+const loadCauses = () => import('../training/cause/cause.ts');
 
 /** Progress is printed every 30 s at most. */
 const VALUES_PAUSE_MS = 30_000;
@@ -190,9 +193,9 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   out.endLog(titleLog(life.id));
   if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
   // Only the console tells it from a stop by a person.
-  if (life.end === 'stopped' && isAgentShutDown(gatherEvidence(life, follower, output)))
+  if (life.end === 'stopped' && (await loadCauses()).isAgentShutDown(gatherEvidence(life, follower, output)))
     life.end = 'worker-lost';
-  const cause = (await findStepCause(life, output)) ?? findCause(life, follower, output);
+  const cause = (await findStepCause(life, output)) ?? (await findCause(life, follower, output));
   const left =
     cause !== undefined && isLost(life, cause) ? await settleLost(life, cause, follower, output) : cause;
   if (life.end === undefined) return;
@@ -233,6 +236,7 @@ async function findStepCause({ end, task }: TaskLife, output: WaitOutput): Promi
   if (failed?.status !== 'failed') return undefined;
   const read = () => readLogEnd(client, id, STEP_LOG_MESSAGES, signal);
   const { events, total } = await patience.run(read, signal).catch(passOverDeleted);
+  const { recogniseFailure } = await loadCauses();
   const {
     file: _file,
     line: _line,
@@ -248,8 +252,13 @@ async function findStepCause({ end, task }: TaskLife, output: WaitOutput): Promi
   return { ...cause, message: nameStepFailure(step, cause.message) };
 }
 
-function findCause(life: TaskLife, follower: LogFollower, output: WaitOutput): Cause | undefined {
-  if (life.end === undefined) return undefined;
+async function findCause(
+  life: TaskLife,
+  follower: LogFollower,
+  output: WaitOutput,
+): Promise<Cause | undefined> {
+  if (life.end === undefined || life.end === 'succeeded') return undefined;
+  const { explainEnd } = await loadCauses();
   return explainEnd(life.end, gatherEvidence(life, follower, output), life.task && findEnding(life.task));
 }
 

@@ -2,6 +2,9 @@ import * as v from 'valibot';
 import { isRecord } from '../shell/json.ts';
 import { TASK_STATUSES } from '../training/task.ts';
 
+/** The largest page of `get_all`. If asked for more, the server sends 500 without saying so. */
+export const PAGE_SIZE = 500;
+
 /** A task's status. A status that we do not know counts as `unknown`, which a watch waits for. */
 export const StatusSchema = v.fallback(v.picklist(TASK_STATUSES), 'unknown');
 
@@ -39,3 +42,6 @@ export function entriesOf<const Value extends v.GenericSchema>(value: Value) {
     v.array(v.tuple([v.string(), value])),
   );
 }
+
+/** What the server answers to whoever creates something. */
+export const CreatedSchema = v.object({ id: v.pipe(v.string(), v.minLength(1)) });

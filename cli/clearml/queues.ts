@@ -2,8 +2,7 @@ import * as v from 'valibot';
 import { isPodQueue } from '../training/kubernetes.ts';
 import type { QueueState } from '../training/task-life.ts';
 import { type CallOptions, type ClearmlClient, isRefusal } from './client.ts';
-import { listOf, TextSchema } from './fields.ts';
-import { PAGE_SIZE } from './tasks.ts';
+import { listOf, PAGE_SIZE, TextSchema } from './fields.ts';
 
 const ReferenceSchema = v.object({ id: v.string() });
 const WorkerSchema = v.fallback(

@@ -3,10 +3,15 @@ import { isRecord } from '../shell/json.ts';
 import { type Metric, nameMetric, SINGLE_VALUES_TITLE } from '../training/metrics.ts';
 import type { TaskParam } from '../training/params/arrival.ts';
 import type { CallOptions, ClearmlClient } from './client.ts';
-import { listOf, OptionalTextSchema, ServerTimeSchema, StatusSchema, TextSchema } from './fields.ts';
+import {
+  listOf,
+  OptionalTextSchema,
+  PAGE_SIZE,
+  ServerTimeSchema,
+  StatusSchema,
+  TextSchema,
+} from './fields.ts';
 
-/** The largest page of `get_all`. If asked for more, the server sends 500 without saying so. */
-export const PAGE_SIZE = 500;
 /** The server keeps single values under this iteration. */
 const SINGLE_VALUE_ITERATION = -(2 ** 31);
 const PARALLEL_REQUESTS = 8;

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -53,13 +53,18 @@ async function listLoadedPackages(
       ...new Set(inPackages.map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1])),
     ].sort(),
     /** Those of Node itself that take long. */
-    builtins: ['http2', 'tls', 'sqlite'].filter((name) => files.includes(`builtin:${name}`)),
+    builtins: ['http2', 'tls', 'sqlite', 'internal/deps/undici/undici'].filter((name) =>
+      files.includes(`builtin:${name}`),
+    ),
     own: files.filter((path) => path.startsWith('cli/') && !path.startsWith('cli/dev/')),
   };
 }
 
 /** What of undici carries no request of ours: fetch and its like, caches, mocks, and what goes through proxies. */
 const NEEDLESS_UNDICI = /undici\/(?:index|lib\/(?:web|mock|cache|interceptor|.*proxy))/;
+
+/** What a report of a training that has completed does without. */
+const UNUSUAL = /cause-table|traceback|promotion\/promote|due\/run|posting\/(?:gone|untrained)|github\/reply/;
 
 test('launch loads what talks to ClearML, and no GitHub client or settings schema', async () => {
   const args = ['https://github.com/acme/digits.git', 'main', 'a'.repeat(40)];
@@ -106,21 +111,58 @@ test('check never loads a GitHub client, nor does a comment that is only printed
     'valibot',
   ]);
   expect(check.own).toContain('cli/check/watch.ts');
-  expect(check.own.filter((path) => /config\.ts|github\/git|check\/abort|launch/.test(path))).toEqual([]);
+  expect(
+    check.own.filter((path) => /config\.ts|github\/git|check\/abort|launch|cause-table/.test(path)),
+  ).toEqual([]);
   const printed = await listLoadedPackages('create-stats-comment', [id, '--dry-run']);
   expect(printed.exitCode).toBe(0);
   expect(printed.packages.filter((name) => /octokit|yaml/.test(name ?? ''))).toEqual([]);
   const posted = await listLoadedPackages('create-stats-comment', [id, '--pr', '7'], sandbox.github.env);
   expect(posted.exitCode).toBe(0);
   expect(posted.packages).toContain('@octokit/rest');
+  // Neither Node's own fetch, nor what only failures, promotions and the collecting workflow need.
+  expect(posted.builtins).toEqual([]);
+  expect(posted.own.filter((path) => UNUSUAL.test(path))).toEqual([]);
 });
 
 test('what writes a comment is loaded while the answers are under way', async () => {
   const { own } = await listLoadedPackages('create-stats-comment', ['--version']);
-  expect(own).toContain('cli/report/sources.ts');
-  expect(
-    own.filter((path) => /\/(?:gate\/judge|report\/(?:report|markdown|text)|chart)\.ts$/.test(path)),
-  ).toEqual([]);
+  expect(own).toContain('cli/report/subject.ts');
+  expect(own.filter((path) => /\/gate\/|report\/(?:report|markdown|sources)|chart/.test(path))).toEqual([]);
+});
+
+/** How many of our own files are loaded, and their kilobytes: Node strips the types of each anew on a fresh runner. */
+function weigh(own: readonly string[]) {
+  const sizes = own.map((path) => statSync(new URL(`../../${path}`, import.meta.url)).size);
+  return { files: own.length, kilobytes: sizes.reduce((all, size) => all + size, 0) / 1000 };
+}
+
+test.each([
+  // As far as the first request; --version ends there.
+  { program: 'launch-training-task', isWhole: false, files: 36, kilobytes: 165 },
+  { program: 'check-task-running', isWhole: false, files: 40, kilobytes: 175 },
+  { program: 'create-stats-comment', isWhole: false, files: 63, kilobytes: 300 },
+  { program: 'launch-training-task', isWhole: true, files: 68, kilobytes: 320 },
+  { program: 'check-task-running', isWhole: true, files: 72, kilobytes: 325 },
+  { program: 'create-stats-comment', isWhole: true, files: 127, kilobytes: 720 },
+] as const)('$program loads at most $files files, $kilobytes kB (to the end: $isWhole)', async (budget) => {
+  const { program, isWhole } = budget;
+  const driver = createClearmlDriver(sandbox.clearml.env);
+  const id = await driver.createTask();
+  await driver.startTask(id);
+  await driver.completeTask(id);
+  const args = {
+    'launch-training-task': ['https://github.com/acme/digits.git', 'main', 'c'.repeat(40)],
+    'check-task-running': [id],
+    'create-stats-comment': [id, '--pr', '7'],
+  }[program];
+  // Without a token a launch does not ask GitHub for the tree of a commit that is not checked out.
+  const env = program === 'launch-training-task' ? {} : sandbox.github.env;
+  const run = await listLoadedPackages(program, isWhole ? args : ['--version'], env);
+  expect(run.exitCode).toBe(0);
+  const { files, kilobytes } = weigh(run.own);
+  expect(files).toBeLessThanOrEqual(budget.files);
+  expect(kilobytes).toBeLessThanOrEqual(budget.kilobytes);
 });
 
 test('an install of the programs alone brings no compiler, and the types of GitHub only once', () => {

@@ -1,5 +1,6 @@
 import type { Baseline } from '../report/baseline/baseline.ts';
 import type { Curve } from '../report/drawing/curve.ts';
+import { explainFailure } from '../report/failure.ts';
 import { rankByMovement } from '../report/ranking/movement.ts';
 import { rankMetrics } from '../report/ranking/ranking.ts';
 import { buildReport, type Report } from '../report/report.ts';
@@ -93,42 +94,41 @@ export function makeReport(
     { tasks, baseline: fields.baseline ?? baseline, ranked: rankMetrics(tasks, []), isAskedOf },
     [],
   );
-  return buildReport(
-    {
-      tasks,
-      ranked,
-      isAskedOf,
-      pullRequest: {
-        headCommit: '3'.repeat(40),
-        baseBranch: 'main',
-      },
-      failure: undefined,
-      isCurrent: true,
-      baseline,
-      anchors: [],
-      consoles: new Map(),
-      unread: [],
-      curves: new Map([...tasks, ...baselineTasks].map((task) => [task.id, drawCurves(task)])),
-      log: undefined,
-      queues: new Map(),
-      plots: [],
-      baseSettings: undefined,
-      ...fields,
+  const sources: ReportSources = {
+    tasks,
+    ranked,
+    isAskedOf,
+    pullRequest: {
+      headCommit: '3'.repeat(40),
+      baseBranch: 'main',
     },
-    {
-      rules: [],
-      gate: undefined,
-      settings: undefined,
-      pullRequest: { repository: 'acme/digits', number: 7 },
-      githubUrl: 'https://github.com',
-      runId: '42',
-      seedParam: 'Args/seed',
-      webHost: 'https://app.clear.ml',
-      urlOf: ({ id, projectId }) => `https://app.clear.ml/projects/${projectId}/tasks/${id}/output/log`,
-      compareUrlOf: (own, others) => formatCompareUrl('https://app.clear.ml', own, others, undefined),
-      nowMs: Date.UTC(2026, 0, 1, 0, 3),
-    },
-  );
+    failure: undefined,
+    isCurrent: true,
+    baseline,
+    anchors: [],
+    consoles: new Map(),
+    unread: [],
+    curves: new Map([...tasks, ...baselineTasks].map((task) => [task.id, drawCurves(task)])),
+    log: undefined,
+    queues: new Map(),
+    plots: [],
+    baseSettings: undefined,
+    ...fields,
+  };
+  return buildReport(sources, {
+    rules: [],
+    gate: undefined,
+    failure: explainFailure(sources),
+    settings: undefined,
+    pullRequest: { repository: 'acme/digits', number: 7 },
+    githubUrl: 'https://github.com',
+    runId: '42',
+    seedParam: 'Args/seed',
+    webHost: 'https://app.clear.ml',
+    urlOf: ({ id, projectId }) => `https://app.clear.ml/projects/${projectId}/tasks/${id}/output/log`,
+    compareUrlOf: (own, others) => formatCompareUrl('https://app.clear.ml', own, others, undefined),
+    nowMs: Date.UTC(2026, 0, 1, 0, 3),
+  });
 }
 
 function drawCurves(task: ReportedTask): Map<string, Curve> {

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import { dropUserInfo, type Environment } from '../shell/environment.ts';
+import type { Environment } from '../shell/environment.ts';
 import { checkAll, type Failure, failUsage, readErrorCode } from '../shell/failure.ts';
+import { readServerUrl } from './run-url.ts';
 
 /** The workflow run, by its variables and event file. */
 export interface GithubRun {
@@ -190,21 +191,6 @@ function readComment(env: Environment, event: Event | undefined): EventComment |
     isBot: user?.type === 'Bot',
     createdAtMs: Date.parse(createdAt),
   };
-}
-
-/** Without user name, password and trailing slash. */
-export function readServerUrl({ GITHUB_SERVER_URL: text = 'https://github.com' }: Environment): string {
-  return dropUserInfo(text.replace(/\/+$/, ''));
-}
-
-/** The page of a workflow run; undefined outside Actions. */
-export function formatRunUrl({
-  runId,
-  repository,
-  serverUrl,
-}: Pick<GithubRun, 'runId' | 'repository' | 'serverUrl'>): string | undefined {
-  if (runId === undefined || repository === undefined) return undefined;
-  return `${serverUrl}/${repository}/actions/runs/${encodeURIComponent(runId)}`;
 }
 
 function readApiUrl({ GITHUB_API_URL: text = 'https://api.github.com' }: Environment): string {

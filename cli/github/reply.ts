@@ -3,8 +3,9 @@ import type { Session } from '../shell/program.ts';
 import { writeLine, writeQuotedBlock } from '../text/markdown.ts';
 import { link, phrase } from '../text/phrase.ts';
 import { type CommentBoard, hasMarker, placeComment } from './comments.ts';
-import { type EventComment, formatRunUrl, type GithubRun } from './event.ts';
+import type { EventComment, GithubRun } from './event.ts';
 import { askGithub } from './remote-code.ts';
+import { formatRunUrl } from './run-url.ts';
 
 const GIVE_UP_MS = 15_000;
 

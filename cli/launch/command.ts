@@ -1,4 +1,5 @@
 import { createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
+import { findProject, findQueue } from '../clearml/destination.ts';
 import { type GithubRun, readEventFile, readGithubRun } from '../github/event.ts';
 import { type CheckoutReader, createCheckoutReader } from '../github/git.ts';
 import { locateConfigFile, readConfigFile } from '../shell/config-file.ts';
@@ -17,9 +18,7 @@ import {
   locateCode,
   readExpectedCommit,
 } from './code.ts';
-import { rejectUnreportable } from './due.ts';
-import { type LaunchFlags, type LaunchOptions, resolveLaunchOptions } from './options.ts';
-import { findProject, findQueue } from './server.ts';
+import { type LaunchFlags, type LaunchOptions, rejectUnreportable, resolveLaunchOptions } from './options.ts';
 
 /** Launch gives up within a minute. The rest of the minute is for removing what it has created. */
 const GIVE_UP_MS = 42_000;

@@ -1,3 +1,4 @@
+import { ensureProject } from '../clearml/destination.ts';
 import { enqueueTask } from '../clearml/enqueue.ts';
 import { findEntries, removeEntry } from '../clearml/queues.ts';
 import { runInParallel } from '../clearml/tasks.ts';
@@ -12,7 +13,6 @@ import { canStandFor, chooseTask } from './reuse.ts';
 import {
   createTask,
   deleteDraft,
-  ensureProject,
   findTasksByKey,
   type KnownTask,
   type LaunchServer,

@@ -1,3 +1,4 @@
+import { listProjectNames } from '../clearml/destination.ts';
 import type { TokenRights } from '../github/token-rights.ts';
 import { isActions, readGithubToken } from '../shell/environment.ts';
 import { EXIT_CODES, Failure, type Settled, settle, takeSettled } from '../shell/failure.ts';
@@ -12,7 +13,7 @@ import type { PlannedDue } from './due.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import { describeStatus, explainSuperseding } from './result.ts';
 import { explainRefusal } from './reuse.ts';
-import { type LaunchServer, listProjectNames, readAccount } from './server.ts';
+import { type LaunchServer, readAccount } from './server.ts';
 import { type Survey, sortByNearness } from './survey.ts';
 
 /** A dry run does not wait longer for what it can do without. */

@@ -2,7 +2,6 @@ import { readTasks } from '../clearml/tasks.ts';
 import type { GithubRun } from '../github/event.ts';
 import type { Detachment } from '../github/remote-code.ts';
 import { isActions } from '../shell/environment.ts';
-import { failUsage } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { statusContextOf } from '../shell/status-context.ts';
 import { type Due, type DueTo, formatDue, keyOfDue } from '../training/due.ts';
@@ -12,20 +11,11 @@ import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
 import type { Code } from './code.ts';
 import type { Launch } from './create-and-enqueue.ts';
 import type { LaunchInput } from './launch.ts';
-import type { LaunchFlags, LaunchOptions } from './options.ts';
+import type { LaunchOptions } from './options.ts';
 import type { LaunchPlan } from './plan.ts';
 
 /** What a launch is due, before it is under way. */
 export type PlannedDue = Omit<Due, 'launch' | 'count' | 'atMs'>;
-
-/** @throws Failure (usage) where nobody could tell the verdict later */
-export function rejectUnreportable(flags: Pick<LaunchFlags, 'detach'> & { readonly diff?: boolean }): void {
-  if (flags.detach !== true || flags.diff !== true) return;
-  throw failUsage(
-    '--detach and --diff contradict each other',
-    'A commit status would tell the verdict of changes that the commit does not have. Commit them, or wait for the training.',
-  );
-}
 
 /** Where the report of a launch's final state goes. */
 export function findDueTo({ pullRequest }: GithubRun, { commit }: Pick<Code, 'commit'>): DueTo {

@@ -5,7 +5,7 @@ import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
 import { formatTaskUrl } from '../training/task.ts';
 import { carryOutLaunch, type Launch } from './create-and-enqueue.ts';
-import { type DoctorTools, tellFindings } from './doctor.ts';
+import type { DoctorTools } from './doctor.ts';
 import { chooseDetachment, findCollectingProblem, noteDue, planDue, warnUnreported } from './due.ts';
 import { findLostDefaultsProblem } from './lost-defaults.ts';
 import type { LaunchFlags, LaunchOptions } from './options.ts';
@@ -53,8 +53,7 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
   uncollected.catch(() => undefined);
   const surveying = surveyLaunch(plan, destination, server).finally(() => warned);
   const isDry = input.flags.dryRun === true;
-  const doctor = { plan, server, apiHost: input.reach.access.apiHost, askForRights: input.askForRights };
-  const [survey] = await Promise.all([isDry ? tellFindings(surveying, doctor, session) : surveying, warned]);
+  const [survey] = await Promise.all([isDry ? examine(surveying, plan, input, session) : surveying, warned]);
   const told = findLostDefaultsProblem(plan, survey, server, session.clock).then((problem) => {
     if (problem !== undefined) session.voice.warn(problem);
   });
@@ -65,6 +64,17 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
   const problem = await uncollected;
   if (problem !== undefined) session.voice.warn(problem);
   return EXIT_CODES.done;
+}
+
+/** Says what a launch would find. Only a dry run needs it. */
+async function examine(
+  surveying: Promise<Survey>,
+  plan: LaunchPlan,
+  { server, reach, askForRights }: LaunchInput,
+  session: Session,
+): Promise<Survey> {
+  const { tellFindings } = await import('./doctor.ts');
+  return tellFindings(surveying, { plan, server, apiHost: reach.access.apiHost, askForRights }, session);
 }
 
 async function carryOut(

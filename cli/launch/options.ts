@@ -134,3 +134,12 @@ function parseSeeds(flag: string): number | readonly number[] {
     'For example --seeds 3 (seeds 1, 2 and 3) or --seeds 7,11,13.',
   );
 }
+
+/** @throws Failure (usage) where nobody could tell the verdict later */
+export function rejectUnreportable(flags: Pick<LaunchFlags, 'detach'> & { readonly diff?: boolean }): void {
+  if (flags.detach !== true || flags.diff !== true) return;
+  throw failUsage(
+    '--detach and --diff contradict each other',
+    'A commit status would tell the verdict of changes that the commit does not have. Commit them, or wait for the training.',
+  );
+}

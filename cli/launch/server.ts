@@ -1,16 +1,8 @@
 import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
-import { TextSchema } from '../clearml/fields.ts';
+import { CreatedSchema, TextSchema } from '../clearml/fields.ts';
 import { noteInRuntime } from '../clearml/notes.ts';
-import { findQueues } from '../clearml/queues.ts';
-import {
-  findNewestTasks,
-  findTasks,
-  PAGE_SIZE,
-  readParams,
-  type TaskFilter,
-  type TaskOf,
-} from '../clearml/tasks.ts';
+import { findNewestTasks, findTasks, readParams, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
 import { findUnfinished } from '../clearml/unfinished.ts';
 import type { Failure } from '../shell/failure.ts';
 import { escapeRegExp } from '../shell/redaction.ts';
@@ -18,21 +10,16 @@ import { AnswerLost } from '../shell/retry.ts';
 import type { PullRequestTasks } from '../training/ownership.ts';
 import type { ShownParams } from '../training/params/front-end.ts';
 import { formatGivenParams } from '../training/params/given.ts';
-import { isEnded, isTaskId, RUNTIME_KEYS, TASK_STATUSES, type TaskStatus } from '../training/task.ts';
-import type { QueueState } from '../training/task-life.ts';
+import { isEnded, RUNTIME_KEYS, TASK_STATUSES, type TaskStatus } from '../training/task.ts';
 import type { ScriptCode } from '../training/uses.ts';
 import type { TaskContent, TaskDocument } from './plan.ts';
 
-const Id = v.pipe(v.string(), v.minLength(1));
-const ProjectsSchema = v.object({ projects: v.array(v.object({ id: Id, name: v.string() })) });
-const QueuesSchema = v.object({ queues: v.array(v.object({ name: v.string() })) });
 const AccountSchema = v.object({
   user: v.object({
     name: TextSchema,
     company: v.fallback(v.nullish(v.object({ name: TextSchema })), undefined),
   }),
 });
-const CreatedSchema = v.object({ id: Id });
 
 const TASK_FIELDS = [
   'status',
@@ -81,64 +68,6 @@ export async function readAccount({
   const options = { isRepeatable: true, signal };
   const { user } = await client.call('users.get_current_user', {}, AccountSchema, options);
   return { user: user.name, company: user.company?.name ?? '' };
-}
-
-/** The id of the project of exactly this name. */
-export async function findProject(
-  { client, signal }: LaunchServer,
-  name: string,
-): Promise<string | undefined> {
-  const query = { name: matchExactly(name), only_fields: ['id', 'name'], page: 0, page_size: PAGE_SIZE };
-  const options = { isRepeatable: true, signal };
-  const { projects } = await client.call('projects.get_all', query, ProjectsSchema, options);
-  return projects.find((project) => project.name === name)?.id;
-}
-
-/** Creates the project, or gives the id of the one that somebody else has just created. */
-export async function ensureProject(server: LaunchServer, name: string): Promise<string> {
-  const { client, signal } = server;
-  const body = { name, description: '' };
-  for (let projectsLeft = name.split('/').length; ; projectsLeft -= 1) {
-    try {
-      const options = { isRepeatable: true, signal };
-      return (await client.call('projects.create', body, CreatedSchema, options)).id;
-    } catch (error) {
-      if (!isRefusal(error, 'project exists')) throw error;
-      // Somebody else created it in the meantime, or our own first request landed unanswered.
-      const id = await findProject(server, name);
-      if (id !== undefined) return id;
-      // Or somebody has created just now one of those that it lies in: the server refuses that too.
-      if (projectsLeft <= 1) throw error;
-    }
-  }
-}
-
-/** The queue of exactly this name or id. */
-export async function findQueue(
-  { client, signal }: LaunchServer,
-  nameOrId: string,
-): Promise<QueueState | undefined> {
-  const byName = await findQueues(client, { name: matchExactly(nameOrId) }, { signal });
-  const named = byName.find((queue) => queue.name === nameOrId);
-  if (named !== undefined || !isTaskId(nameOrId)) return named;
-  const byId = await findQueues(client, { id: [nameOrId] }, { signal });
-  return byId.find((queue) => queue.id === nameOrId);
-}
-
-/** The names of projects, 500 at most. */
-export async function listProjectNames({ client, signal }: LaunchServer): Promise<string[]> {
-  const query = { only_fields: ['id', 'name'], page: 0, page_size: PAGE_SIZE };
-  const options = { isRepeatable: true, signal };
-  const { projects } = await client.call('projects.get_all', query, ProjectsSchema, options);
-  return projects.map((project) => project.name);
-}
-
-/** The names of all queues. */
-export async function listQueueNames({ client, signal }: LaunchServer): Promise<string[]> {
-  const query = { only_fields: ['name'], page: 0, page_size: PAGE_SIZE };
-  const options = { isRepeatable: true, signal };
-  const { queues } = await client.call('queues.get_all', query, QueuesSchema, options);
-  return queues.map((queue) => queue.name);
 }
 
 /** The tasks of this pipeline with one of these keys. */
@@ -227,11 +156,6 @@ export async function markShared(
 ): Promise<void> {
   const set = { [RUNTIME_KEYS.shared]: token };
   await noteInRuntime(client, known.id, { set, before: known.runtime }, { signal });
-}
-
-/** A filter for exactly this name: ClearML takes names for Python regular expressions, unanchored. */
-function matchExactly(name: string): string {
-  return `^${escapeRegExp(name)}$`;
 }
 
 function toKnownTask(task: TaskOf<(typeof TASK_FIELDS)[number]>): KnownTask {

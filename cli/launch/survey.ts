@@ -1,17 +1,11 @@
 import { distance } from 'fastest-levenshtein';
+import { findQueue, listQueueNames } from '../clearml/destination.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { formatAgentCommand } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import { canStandFor, chooseTask } from './reuse.ts';
-import {
-  findQueue,
-  findTasksByKey,
-  type KnownTask,
-  type LaunchServer,
-  listQueueNames,
-  readUnfinished,
-} from './server.ts';
+import { findTasksByKey, type KnownTask, type LaunchServer, readUnfinished } from './server.ts';
 import { countEntries, isGivenUp, isSuperseded } from './superseded.ts';
 
 /** What the first look at ClearML shows. */

@@ -8,11 +8,13 @@ import { matchesPattern } from '../text/pattern.ts';
 import { type Names, resolveNames, resolveSeedParam } from '../training/names.ts';
 import { hashPipeline, identifyPipelineRepository } from '../training/pipeline.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
-import { DEFAULT_BASELINE, listBaselineRules, listBaselineTasks } from './baseline/baseline.ts';
+import { listBaselineTasks } from './baseline/baseline.ts';
+import { DEFAULT_BASELINE, listBaselineRules } from './baseline/rules.ts';
 import { hasGate } from './gate-input.ts';
 import type { Options } from './options.ts';
 import { isPattern } from './ranking/ranking.ts';
-import type { BaseSettings, ReportSources } from './sources.ts';
+import type { ReportSources } from './sources.ts';
+import type { BaseSettings } from './subject.ts';
 
 /** A setting that differs from the base branch's. Values as people write them; null if not set. */
 export interface SettingsChange {

@@ -8,16 +8,16 @@ import { chooseNewestTasks } from '../training/newest-tasks.ts';
 import type { Published } from './comment.ts';
 import { type Connection, connect, openWires, type Wires } from './connection.ts';
 import type { DueEntry } from './due/entries.ts';
-import { reportDue } from './due/run.ts';
 import { createCommand, type Options, readOptions } from './options.ts';
 import { hashOwnPipeline } from './posting/comment-key.ts';
 import { findTasksOfPullRequest } from './server.ts';
-import { gatherSources, readBaseSettings, readSubject } from './sources.ts';
+import { readBaseSettings, readSubject } from './subject.ts';
 import type { Templates } from './template.ts';
 
 export { createCommand };
 
-/** Renders and posts the comment. Loaded after the first answer, so that no request waits for it. */
+/** Loaded after the first answers, so that no request waits for them: what asks for the rest, and what writes the comment. */
+const loadSources = () => import('./sources.ts');
 const loadComment = () => import('./comment.ts');
 
 /** Runs the program. */
@@ -30,7 +30,7 @@ async function run(command: Command, session: Session): Promise<ExitCode> {
   const ending = await settle(reportAll(options, session));
   const { accept, dryRun } = options.flags;
   if ('failure' in ending && accept !== undefined && dryRun !== true)
-    await (await loadComment()).replyWithFailure(ending.failure, options.github, session);
+    await (await import('../github/reply.ts')).replyWithFailure(ending.failure, options.github, session);
   return takeSettled(ending);
 }
 
@@ -82,14 +82,14 @@ async function reportAllDue(
     if (json === true) session.voice.result('[]');
     return EXIT_CODES.done;
   }
+  const { reportDue, renderDueSummary } = await import('./due/run.ts');
   const { outcomes, exitCode } = await reportDue(entries, options, session, {
     settingsPath: locateConfigFile(session.cwd, config),
     report: (own, connection, muted) => report(own, { connection, session: muted, ownTemplates }),
   });
   const reports = outcomes.flatMap((outcome) => ('published' in outcome ? outcome.published.report : []));
   if (json === true) session.voice.result(JSON.stringify(reports, undefined, 2));
-  if (summary && dryRun !== true)
-    await writeSummary(session, (await loadComment()).renderDueSummary(outcomes));
+  if (summary && dryRun !== true) await writeSummary(session, renderDueSummary(outcomes));
   return exitCode;
 }
 
@@ -114,7 +114,7 @@ async function acceptUntrained(
   session: Session,
 ): Promise<ExitCode> {
   const existing = connection.board && settle(connection.board.then(listComments));
-  const { publishAcceptance } = await loadComment();
+  const { publishAcceptance } = await import('./posting/untrained.ts');
   return publishAcceptance(await existing, { options, connection, session });
 }
 
@@ -128,29 +128,33 @@ async function report(
   }: { connection: Connection; session: Session; ownTemplates: Templates | undefined },
 ): Promise<Published> {
   // A refusal of GitHub's is reported after the job summary is written.
-  const [{ gone, gathered, comment }, existing] = await Promise.all([
+  const [{ gone, gathered }, existing] = await Promise.all([
     gather(options, connection),
     connection.board === undefined ? undefined : settle(connection.board.then(listComments)),
   ]);
-  const templates = ownTemplates ?? (await comment.readTemplates(session.cwd, undefined));
-  const publication = { templates, options, connection, session };
-  if (gathered === undefined) return comment.publishGone(gone, existing, publication);
-  return comment.publishReport(gathered, existing, publication);
+  if (gathered === undefined) {
+    const { publishGone } = await import('./posting/gone.ts');
+    return publishGone(gone, existing, { options, connection, session });
+  }
+  const { publishReport, readTemplates } = await loadComment();
+  const templates = ownTemplates ?? (await readTemplates(session.cwd, undefined));
+  return publishReport(gathered, existing, { templates, options, connection, session });
 }
 
 /** Gathers the sources, and loads the rendering while further answers are under way. */
 async function gather({ sources }: Options, { servers }: Connection) {
   if (sources.taskIds.length === 0) {
     const baseSettings = readBaseSettings(sources, servers, sources.expected?.baseBranch);
-    return { gone: { ids: [], left: [], baseSettings }, comment: await loadComment() };
+    return { gone: { ids: [], left: [], baseSettings } };
   }
   const subject = await readSubject(sources, servers);
   if (subject.gone.length > 0) {
     const { gone: ids, tasks: left, baseSettings } = subject;
-    return { gone: { ids, left, baseSettings }, comment: await loadComment() };
+    return { gone: { ids, left, baseSettings } };
   }
-  const [gathered, comment] = await Promise.all([gatherSources(subject, sources, servers), loadComment()]);
-  return { gathered, comment };
+  const { gatherSources } = await loadSources();
+  const [gathered] = await Promise.all([gatherSources(subject, sources, servers), loadComment()]);
+  return { gathered };
 }
 
 /** Lists the comments. If one may be ours, also asks for our login while other answers are under way. */

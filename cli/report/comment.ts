@@ -2,7 +2,6 @@ import { runInParallel } from '../clearml/tasks.ts';
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
 import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
-import { formatRunUrl } from '../github/event.ts';
 import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, Failure, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
@@ -11,6 +10,7 @@ import { formatCompareUrl, formatTaskUrl } from '../training/task.ts';
 import { describeSettings, type ReportSettings } from './base-settings.ts';
 import type { Connection } from './connection.ts';
 import { closeDue, findAwaited, findOwed, isOver } from './due/owed.ts';
+import type { TaskFailure } from './failure.ts';
 import { hasGate, prepareGateInput } from './gate-input.ts';
 import { composeGateWords, listGateRows } from './gate-table.ts';
 import { renderComment, renderSummary } from './markdown.ts';
@@ -18,14 +18,14 @@ import type { Options } from './options.ts';
 import { MANY_METRICS } from './ports.ts';
 import { type Acceptance, retract } from './posting/accept.ts';
 import { type CommentName, nameComment } from './posting/comment-key.ts';
-import { failGone, findGoneComments, type Gone, renderGone } from './posting/gone.ts';
 import { composeOutputs } from './posting/outputs.ts';
 import { formatShown, isNews } from './posting/shown.ts';
-import { endPendingStatus, publishStatus, readStatus, type Stated } from './posting/status.ts';
+import { publishStatus, readStatus, type Stated } from './posting/status.ts';
+import { tellPlacement } from './posting/tell-placement.ts';
+import { findPromotion, isPromotedByHand } from './promotion/asked.ts';
 import { carryLine } from './promotion/comment-line.ts';
-import { isPromotedByHand, publishPromotion } from './promotion/publish.ts';
 import { rankByMovement } from './ranking/movement.ts';
-import { buildReport, type Report } from './report.ts';
+import { buildReport, hasFailed, type Report } from './report.ts';
 import type { ReportedTask } from './reported-task.ts';
 import { completeSources, type ReportSources } from './sources.ts';
 import type { Templates } from './template.ts';
@@ -33,9 +33,6 @@ import { findForce } from './words/force.ts';
 import { composeCause, composeHeading } from './words/heading.ts';
 import { explainUnknownBranch } from './words/notices.ts';
 
-export { replyWithFailure } from '../github/reply.ts';
-export { renderDueSummary } from './due/summary.ts';
-export { publishAcceptance } from './posting/untrained.ts';
 export { readTemplates } from './template.ts';
 
 /** What a report is published with. */
@@ -87,7 +84,14 @@ export async function publishReport(
     if (exitCode !== EXIT_CODES.done) tellObjection(report, session);
   };
   const promote = async () => {
-    const { promotion, problem } = await publishPromotion(judged, gathered, { ...publication, name });
+    const asked = findPromotion(options);
+    if (asked === undefined) return undefined;
+    const { publishPromotion } = await import('./promotion/publish.ts');
+    const { promotion, problem } = await publishPromotion(judged, gathered, {
+      ...publication,
+      ...asked,
+      name,
+    });
     report = { ...judged, promotion };
     return problem;
   };
@@ -163,10 +167,11 @@ async function beginReport(
   const name = { ...(await nameComment(gathered.tasks, options, session.redact)), nowMs };
   const { lack, whole } = completeSources(gathered, options.sources.rules, connection.servers);
   const settings = describeSettings(gathered, options);
+  const failing = explain(gathered);
   const write = async (accepted: Acceptance | undefined) => {
-    const [sources, compared] = await Promise.all([whole, settings]);
+    const [sources, compared, failure] = await Promise.all([whole, settings, failing]);
     connection.wires.beginPosting();
-    return writeReport(sources, compared, { ...name, accepted }, publication);
+    return writeReport(sources, compared, { ...name, accepted, failure }, publication);
   };
   const written = accepting.then(write);
   // A new comment is posted without the curves; an update adds them.
@@ -174,16 +179,23 @@ async function beginReport(
   const place = async (comments: Settled<readonly PullRequestComment[]>): Promise<Placement> => {
     const listed = takeSettled(comments);
     if (gathered.failure !== undefined) throw gathered.failure;
-    const [compared, accepted] = await Promise.all([settings, accepting]);
+    const [compared, accepted, failure] = await Promise.all([settings, accepting, failing]);
     return placeReport(listed, written, publication, {
       name,
       draft: hasDraft
-        ? () => writeReport(gathered, compared, { ...name, accepted }, publication).text
+        ? () => writeReport(gathered, compared, { ...name, accepted, failure }, publication).text
         : undefined,
     });
   };
   const placing = existing === undefined ? undefined : Promise.allSettled([place(existing)]);
   return { gathered, name, reading, write, written, placing };
+}
+
+/** Why a task failed. The table of causes is large, and most trainings succeed. */
+async function explain(sources: ReportSources): Promise<TaskFailure | undefined> {
+  if (!sources.tasks.some(hasFailed)) return undefined;
+  const { explainFailure } = await import('./failure.ts');
+  return explainFailure(sources);
 }
 
 /** Once a final state was posted, no tick need post it. A tick that posts it again does no harm. */
@@ -209,80 +221,20 @@ function isRefused(reason: unknown): boolean {
   return reason instanceof Failure && reason.exitCode === EXIT_CODES.refused;
 }
 
-/**
- * Writes into the comment, and the job summary, that tasks are gone: otherwise it would always say what they did last. A
- * new comment is posted only for tasks that were named.
- *
- * @param existing the pull request's comments; undefined if nothing is to be posted
- * @throws Failure (not found), or what kept the comment from being written
- */
-export async function publishGone(
-  gone: Gone,
-  existing: Settled<readonly PullRequestComment[]> | undefined,
-  { options, session, connection }: Publication,
-): Promise<never> {
-  const { access, flags, github, target } = options;
-  const { voice, redact } = session;
-  connection.wires.beginPosting();
-  const failure = failGone(gone, target.pullRequest?.number);
-  const isRecreated = options.config.comment === 'recreate';
-  const text = redact(
-    renderGone(gone, {
-      webHost: access.webHost,
-      apiVersion: connection.wires.clearml.apiVersion,
-      runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
-    }),
-  );
-  const body = isRecreated ? `${redact(formatShown('gone'))}\n${text}` : text;
-  // GitHub's failure decides the exit code, and this would not be told.
-  if (existing !== undefined && 'failure' in existing) voice.say(failure.message);
-  const listed = existing === undefined ? undefined : takeSettled(existing);
-  const board = await connection.board;
-  const comments = await findGoneComments(gone, listed, board, options, redact);
-  const endStatus = async (commentUrl: string | undefined) => {
-    const where = { commentUrl, gone };
-    const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
-    // That the tasks are gone decides the exit code.
-    if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
-  };
-  if (flags.dryRun === true) {
-    if (flags.json !== true) for (const { marker } of comments) voice.result(`${marker}\n${body}`);
-    throw failure;
-  }
-  if (listed === undefined || board === undefined) {
-    if (flags.summary) await writeSummary(session, text);
-    await endStatus(undefined);
-    throw failure;
-  }
-  if (flags.summary && comments.length > 0) await writeSummary(session, text);
-  for (const { marker, present } of comments) {
-    const { comment, ...placed } = await placeComment(board, {
-      identity: { markers: [marker, ...present], isKin: () => false },
-      text: Promise.resolve(`${marker}\n${body}\n`),
-      draft: undefined,
-      isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
-      existing: listed,
-      clock: session.clock,
-      giveUpAtMs: connection.wires.postUntilMs,
-      signal: connection.wires.signal,
-    });
-    tellPlacement({ comment, ...placed }, { options, session });
-    await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
-    await endStatus(comment.url);
-    if (flags.json !== true) voice.result(comment.url);
-  }
-  throw failure;
-}
-
 /** Judges the sources, and writes the report and the comment's text. */
 function writeReport(
   sources: ReportSources,
   settings: ReportSettings | undefined,
   {
     accepted,
+    failure,
     key,
     nowMs,
-  }: CommentName & { readonly nowMs: number; readonly accepted: Acceptance | undefined },
+  }: CommentName & {
+    readonly nowMs: number;
+    readonly accepted: Acceptance | undefined;
+    readonly failure: TaskFailure | undefined;
+  },
   { options, session, connection, templates }: Publication,
 ): Written {
   const { access, config, flags, github, target } = options;
@@ -300,6 +252,7 @@ function writeReport(
     repository: target.repository,
     isClosed: github.closedBase !== undefined,
     accepted,
+    failure,
     githubUrl: github.serverUrl,
     runId: github.runId,
     seedParam,
@@ -372,21 +325,4 @@ function tellObjection(report: Report, { voice }: Session): void {
   const text = [writePlain(composeHeading(report)), ...why].join('\n');
   voice.say(`error: ${text}`);
   voice.annotate('error', text);
-}
-
-function tellPlacement(
-  { isNew, lateAuthor, leftOver }: Placement,
-  { options, session }: Pick<Publication, 'options' | 'session'>,
-): void {
-  const number = options.target.pullRequest?.number;
-  session.voice.say(`${isNew ? 'Posted' : 'Updated'} the comment on pull request ${number}`);
-  if (leftOver !== undefined) {
-    session.voice.warn(
-      `the old comment on pull request ${number} was not deleted (${leftOver}): the next report tries again`,
-    );
-  }
-  if (lateAuthor === undefined) return;
-  session.voice.warn(
-    `the token writes as ${lateAuthor}, which only a new comment has shown: set --comment-author '${lateAuthor}' to update the existing comment instead`,
-  );
 }

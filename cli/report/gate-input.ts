@@ -32,7 +32,8 @@ import { type Curves, countReportsPerPoint, restoreExtremes } from './drawing/cu
 import type { ConsoleEnd } from './ports.ts';
 import { isPattern, type RankedMetric } from './ranking/ranking.ts';
 import type { ReportedTask } from './reported-task.ts';
-import type { ReportSources, SourceOptions } from './sources.ts';
+import type { ReportSources } from './sources.ts';
+import type { SourceOptions } from './subject.ts';
 
 /** Whether any metric is gated. */
 export function hasGate(rules: readonly MetricRule[]): boolean {

@@ -26,9 +26,9 @@ import { toVisibleLine } from '../text/quotation.ts';
 import type { Due } from '../training/due.ts';
 import { checkTags, resolveSeedParam } from '../training/names.ts';
 import { readTaskIds } from '../training/task-ids.ts';
-import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/baseline.ts';
+import { DEFAULT_BASELINE, listBaselineRules, parseBaseline } from './baseline/rules.ts';
 import { type DueEntry, parseDueEntries } from './due/entries.ts';
-import type { ExpectedCode, SourceOptions } from './sources.ts';
+import type { ExpectedCode, SourceOptions } from './subject.ts';
 
 interface Flags {
   readonly pr?: string;

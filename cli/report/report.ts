@@ -1,26 +1,18 @@
 import type { GateResult } from '../gate/data.ts';
-import { formatRunUrl } from '../github/event.ts';
+import { formatRunUrl } from '../github/run-url.ts';
 import { EXIT_CODES } from '../shell/failure.ts';
 import { replaceBroken } from '../text/quotation.ts';
-import { findAttemptStart } from '../training/attempt.ts';
-import { type Cause, explainEnd, isAgentShutDown } from '../training/cause/cause.ts';
-import type { Evidence } from '../training/cause/cause-table.ts';
-import { chooseExcerpt } from '../training/console-log.ts';
-import { readEnding } from '../training/ending.ts';
 import { readPodState } from '../training/kubernetes.ts';
 import { type Arrival, judgeArrival } from '../training/params/arrival.ts';
 import { findSilentFrameworks, type SilentFramework } from '../training/reporting.ts';
-import { nameStepFailure } from '../training/steps.ts';
 import {
   isEnded,
   isSuccess,
-  RESET_REASON,
   RUNTIME_KEYS,
   readRetries,
   type TaskStatus,
   wasTakenBack,
 } from '../training/task.ts';
-import { isArchivedUnfinished, isWorkerLost } from '../training/task-life.ts';
 import { type LostParam, listKnownParams, listLostParams } from './arrived.ts';
 import type { ReportSettings } from './base-settings.ts';
 import {
@@ -40,13 +32,15 @@ import {
 } from './comparability.ts';
 import { countReportsPerPoint } from './drawing/curve.ts';
 import type { Plot } from './drawing/plot.ts';
+import type { TaskFailure } from './failure.ts';
 import { describeMetrics, type ReportCurve, type ReportMetric } from './metrics.ts';
 import type { Acceptance } from './posting/accept.ts';
 import type { Promotion } from './promotion/promote.ts';
 import type { ReportFamily } from './ranking/families.ts';
 import type { Tally } from './ranking/tally.ts';
 import type { Artifact, Model, ReportedTask } from './reported-task.ts';
-import type { ReportSources, SourceOptions } from './sources.ts';
+import type { ReportSources } from './sources.ts';
+import type { SourceOptions } from './subject.ts';
 
 /** The verdict of the whole run, the first that holds. */
 export type Verdict = GateResult['verdict'];
@@ -211,12 +205,9 @@ export interface ReportMachine {
 }
 
 /** Why the first failed task failed, with the end of its console. */
-export interface ReportFailure extends Cause {
-  readonly taskId: string;
+export interface ReportFailure extends TaskFailure {
   /** Page of the file at the commit. */
   readonly placeUrl: string | null;
-  /** Lines of the console: from the cause on, or the last ones. */
-  readonly log: readonly string[];
 }
 
 /** What the report compares with, or why there is no baseline. */
@@ -272,6 +263,8 @@ export interface ReportContext extends Pick<SourceOptions, 'rules' | 'seedParam'
   readonly repository?: string | undefined;
   readonly isClosed?: boolean;
   readonly accepted?: Acceptance | undefined;
+  /** Of the first failed task. */
+  readonly failure: TaskFailure | undefined;
   /** Whether no job waits for the tasks that have not ended; default: no. */
   readonly isDue?: boolean;
   readonly githubUrl: string;
@@ -314,7 +307,7 @@ export function buildReport(sources: ReportSources, context: ReportContext): Rep
         state,
       })),
     })),
-    failure: describeFailure(sources, context),
+    failure: describeFailure(tasks, context),
     baseline: describeBaseline(sources.baseline, sources, context),
     anchors: sources.anchors.map((anchor) => ({
       ...describeBaseline(anchor, sources, context),
@@ -389,7 +382,7 @@ function decideVerdict(tasks: readonly TaskState[]): Verdict {
 type TaskState = Pick<ReportedTask, 'status' | 'statusReason' | 'queueId'>;
 
 /** The task has ended without success, or someone has taken it out of its queue. */
-function hasFailed(task: TaskState): boolean {
+export function hasFailed(task: TaskState): boolean {
   return (isEnded(task.status) && !isSuccess(task.status)) || wasTakenBack(task);
 }
 
@@ -537,68 +530,21 @@ function describeReportMachine(task: ReportedTask): ReportMachine {
   };
 }
 
-/** How many lines of the console the report keeps. */
-const LOG_LINES = 60;
-
-function describeFailure({ tasks, log }: ReportSources, context: ReportContext): ReportFailure | null {
-  const task = tasks.find(hasFailed);
-  if (task === undefined) return null;
-  const lines = log?.taskId === task.id ? log.lines : [];
-  const { statusReason, statusMessage, script } = task;
-  const evidence: Evidence = {
-    statusReason,
-    statusMessage,
-    log: lines
-      .slice(findAttemptStart(lines))
-      .filter((line) => !SDK_REMARKS.some((remark) => remark.test(line))),
-    isLogComplete: log?.isWhole ?? false,
-    workingDir: script.workingDir ?? '.',
-  };
-  const ending = readEnding(task.runtime, task.startedAtMs);
-  const cause = explainEnd(findEnd(task, evidence), evidence, ending);
-  if (cause === undefined) return null;
-  const step = task.status === 'failed' ? log?.step : undefined;
-  const excerpt = chooseExcerpt(evidence.log, cause.lines, LOG_LINES);
-  const shown = cause.lines && {
-    first: Math.max(0, cause.lines.first - excerpt.first),
-    last: cause.lines.last - excerpt.first,
-  };
-  return {
-    ...cause,
-    // A step has a script of its own.
-    ...(step && { message: nameStepFailure(step, cause.message), file: undefined, line: undefined }),
-    taskId: task.id,
-    placeUrl: step === undefined ? formatPlaceUrl(cause, task, context) : null,
-    log: excerpt.lines,
-    lines: shown,
-  };
+function describeFailure(tasks: readonly ReportedTask[], context: ReportContext): ReportFailure | null {
+  const { failure } = context;
+  if (failure === undefined) return null;
+  const task = tasks.find(({ id }) => id === failure.taskId);
+  return { ...failure, placeUrl: formatPlaceUrl(failure, task?.script.commit, context) };
 }
 
-/*
- * What the SDK prints about itself in every training's console, as whole lines (SDK 2.1.12: task.py,
- * resource_monitor.py). Any other line may be the training's.
- */
-const SDK_REMARKS = [
-  /^ClearML results page: https?:\/\/\S+\/(?:tasks|experiments)\/[0-9a-f]{32}\/output\/log$/,
-  /^ClearML Monitor: (?:GPU monitoring is not available|GPU monitoring failed getting GPU reading, switching off GPU monitoring|Could not detect iteration reporting, falling back to iterations as seconds-from-start|Reporting detected, reverting back to iteration based reporting)$/,
-  /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml\.resource_monitor - WARNING - Could not fetch GPU stats: /,
-];
-
-function findEnd(
-  task: ReportedTask,
-  evidence: Evidence,
-): 'archived' | 'failed' | 'closed' | 'worker-lost' | 'stopped' | 'dequeued' | 'reset' {
-  if (isArchivedUnfinished(task)) return 'archived';
-  if (task.status === 'failed' || task.status === 'closed') return task.status;
-  if (task.status === 'created') return task.statusReason === RESET_REASON ? 'reset' : 'dequeued';
-  return isWorkerLost(task) || isAgentShutDown(evidence) ? 'worker-lost' : 'stopped';
-}
-
-function formatPlaceUrl(cause: Cause, task: ReportedTask, context: ReportContext): string | null {
-  const { commit } = task.script;
-  if (cause.file === undefined || !isCommitId(commit)) return null;
-  const path = replaceBroken(cause.file).split('/').map(encodeURIComponent).join('/');
-  const line = cause.line === undefined ? '' : `#L${cause.line}`;
+function formatPlaceUrl(
+  { file, line: number }: TaskFailure,
+  commit: string | undefined,
+  context: ReportContext,
+): string | null {
+  if (file === undefined || !isCommitId(commit)) return null;
+  const path = replaceBroken(file).split('/').map(encodeURIComponent).join('/');
+  const line = number === undefined ? '' : `#L${number}`;
   return formatGithubUrl(`blob/${commit}/${path}${line}`, context);
 }
 

@@ -1,13 +1,12 @@
 import * as v from 'valibot';
 import type { CallOptions, ClearmlClient } from '../clearml/client.ts';
-import { entriesOf, TextSchema } from '../clearml/fields.ts';
+import { entriesOf, PAGE_SIZE, TextSchema } from '../clearml/fields.ts';
 import { createLogPageReader, readLogEnd } from '../clearml/log.ts';
 import { readQueues } from '../clearml/queues.ts';
 import {
   findNewestTasks,
   listMetrics,
   listParams,
-  PAGE_SIZE,
   readParams,
   readTasks,
   type TaskField,

@@ -6,7 +6,8 @@ import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { RUNTIME_KEYS } from '../training/task.ts';
 import type { ReportServer, SourceServers } from './ports.ts';
 import type { ReportedTask } from './reported-task.ts';
-import { completeSources, gatherSources, readSubject, type SourceOptions } from './sources.ts';
+import { completeSources, gatherSources } from './sources.ts';
+import { readSubject, type SourceOptions } from './subject.ts';
 
 const HEAD = '3'.repeat(40);
 const PIPELINE = 'p'.repeat(32);

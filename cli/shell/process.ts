@@ -15,8 +15,6 @@ export async function runAsProcess(
   name?: Parameters<typeof openEarly>[1],
 ): Promise<void> {
   if (name !== undefined) openEarly(process.env, name);
-  // A small place for new objects: large answers become garbage at once, and would else fill a third of the memory first.
-  process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
   let program: Program;
   try {
     program = await load();
@@ -24,6 +22,9 @@ export async function runAsProcess(
     explainMissingPackage(error);
     return;
   }
+  // A small place for new objects: large answers become garbage at once, and would else fill a third of the memory first.
+  // Set only now, as loading makes little garbage.
+  process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
   const output = watchOutput();
   const exitCode = await program.main(createWorld());
   // Errors of a stream arrive after the write.

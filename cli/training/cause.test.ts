@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { readFailureConsoles, toEvidence } from '../dev/failure-consoles.ts';
-import { type Cause, explainEnd, formatCause, isAgentShutDown, recogniseFailure } from './cause/cause.ts';
+import { type Cause, explainEnd, isAgentShutDown, recogniseFailure } from './cause/cause.ts';
 import { CAUSE_TABLE, type Evidence } from './cause/cause-table.ts';
+import { formatCause } from './cause/cause-words.ts';
 import { findTraceback } from './cause/traceback.ts';
 import type { EndReason } from './task-life.ts';
 

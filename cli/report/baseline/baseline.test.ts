@@ -2,7 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import type { Ancestor, ListedCommit } from '../../github/client.ts';
 import { RUNTIME_KEYS } from '../../training/task.ts';
 import type { ReportedTask } from '../reported-task.ts';
-import { parseBaseline, selectBranchBaseline, selectTagBaseline, walkFirstParents } from './baseline.ts';
+import { selectBranchBaseline, selectTagBaseline, walkFirstParents } from './baseline.ts';
+import { parseBaseline } from './rules.ts';
 
 const PIPELINE = 'p'.repeat(32);
 

@@ -2,7 +2,7 @@ import type { GithubClient, PullRequestState } from '../../github/client.ts';
 import type { Config } from '../../shell/config.ts';
 import { parseConfigText } from '../../shell/config-file.ts';
 import type { Due } from '../../training/due.ts';
-import { parseBaseline } from '../baseline/baseline.ts';
+import { parseBaseline } from '../baseline/rules.ts';
 import { chooseSources, type Options } from '../options.ts';
 import type { DueEntry } from './entries.ts';
 

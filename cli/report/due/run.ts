@@ -15,6 +15,8 @@ import { closeDue, isOver } from './owed.ts';
 import { type DueGroup, findNote, isReplacedAmong, isReplacedBy } from './replaced.ts';
 import type { DueOutcome } from './summary.ts';
 
+export { renderDueSummary } from './summary.ts';
+
 /** Reports one group of tasks, as a job does that waited for them. */
 type ReportGroup = (options: Options, connection: Connection, session: Session) => Promise<Published>;
 

@@ -3,18 +3,25 @@ import {
   formatMarker,
   hasAnyMarker,
   type PullRequestComment,
+  placeComment,
   selectOwnComments,
 } from '../../github/comments.ts';
-import { EXIT_CODES, Failure } from '../../shell/failure.ts';
+import { formatRunUrl } from '../../github/run-url.ts';
+import { writeOutputs, writeSummary } from '../../github/runner-files.ts';
+import { EXIT_CODES, Failure, type Settled, settle, takeSettled } from '../../shell/failure.ts';
 import type { Redact } from '../../shell/redaction.ts';
 import { writeHeading, writeLine, writeList } from '../../text/markdown.ts';
 import { joinPhrases, link, type Phrase, phrase, words } from '../../text/phrase.ts';
 import { formatTaskUrl } from '../../training/task.ts';
 import type { Options } from '../options.ts';
 import type { ReportedTask } from '../reported-task.ts';
-import type { BaseSettings } from '../sources.ts';
+import type { BaseSettings } from '../subject.ts';
 import { STATUS_WORDS } from '../words/lead.ts';
+import type { AcceptanceQuestion } from './accept.ts';
 import { nameComment } from './comment-key.ts';
+import { formatShown, isNews } from './shown.ts';
+import { endPendingStatus } from './status.ts';
+import { tellPlacement } from './tell-placement.ts';
 
 /** Tasks that ClearML does not have. */
 export interface Gone {
@@ -121,4 +128,69 @@ export function failGone({ ids }: Gone, pullRequest: number | undefined): Failur
         exitCode: EXIT_CODES.notFound,
         remedy: `${GONE_REASON.slice(0, -1)} (CLEARML_API_HOST).`,
       });
+}
+
+/**
+ * Writes into the comment, and the job summary, that tasks are gone: otherwise it would always say what they did last. A
+ * new comment is posted only for tasks that were named.
+ *
+ * @param existing the pull request's comments; undefined if nothing is to be posted
+ * @throws Failure (not found), or what kept the comment from being written
+ */
+export async function publishGone(
+  gone: Gone,
+  existing: Settled<readonly PullRequestComment[]> | undefined,
+  { options, session, connection }: AcceptanceQuestion,
+): Promise<never> {
+  const { access, flags, github, target } = options;
+  const { voice, redact } = session;
+  connection.wires.beginPosting();
+  const failure = failGone(gone, target.pullRequest?.number);
+  const isRecreated = options.config.comment === 'recreate';
+  const text = redact(
+    renderGone(gone, {
+      webHost: access.webHost,
+      apiVersion: connection.wires.clearml.apiVersion,
+      runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
+    }),
+  );
+  const body = isRecreated ? `${redact(formatShown('gone'))}\n${text}` : text;
+  // GitHub's failure decides the exit code, and this would not be told.
+  if (existing !== undefined && 'failure' in existing) voice.say(failure.message);
+  const listed = existing === undefined ? undefined : takeSettled(existing);
+  const board = await connection.board;
+  const comments = await findGoneComments(gone, listed, board, options, redact);
+  const endStatus = async (commentUrl: string | undefined) => {
+    const where = { commentUrl, gone };
+    const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
+    // That the tasks are gone decides the exit code.
+    if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
+  };
+  if (flags.dryRun === true) {
+    if (flags.json !== true) for (const { marker } of comments) voice.result(`${marker}\n${body}`);
+    throw failure;
+  }
+  if (listed === undefined || board === undefined) {
+    if (flags.summary) await writeSummary(session, text);
+    await endStatus(undefined);
+    throw failure;
+  }
+  if (flags.summary && comments.length > 0) await writeSummary(session, text);
+  for (const { marker, present } of comments) {
+    const { comment, ...placed } = await placeComment(board, {
+      identity: { markers: [marker, ...present], isKin: () => false },
+      text: Promise.resolve(`${marker}\n${body}\n`),
+      draft: undefined,
+      isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
+      existing: listed,
+      clock: session.clock,
+      giveUpAtMs: connection.wires.postUntilMs,
+      signal: connection.wires.signal,
+    });
+    tellPlacement({ comment, ...placed }, { options, session });
+    await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
+    await endStatus(comment.url);
+    if (flags.json !== true) voice.result(comment.url);
+  }
+  throw failure;
 }

@@ -1,5 +1,5 @@
 import { formatMarker, type PullRequestComment, placeComment } from '../../github/comments.ts';
-import { formatRunUrl } from '../../github/event.ts';
+import { formatRunUrl } from '../../github/run-url.ts';
 import { writeOutputs } from '../../github/runner-files.ts';
 import {
   EXIT_CODES,
@@ -11,7 +11,7 @@ import {
 } from '../../shell/failure.ts';
 import { writeHeading, writeLine } from '../../text/markdown.ts';
 import { joinPhrases, link, phrase, words } from '../../text/phrase.ts';
-import { readBaseSettings } from '../sources.ts';
+import { readBaseSettings } from '../subject.ts';
 import { composeAcceptance } from '../words/lead.ts';
 import { type Acceptance, type AcceptanceQuestion, failWithoutStatus, retract } from './accept.ts';
 import { nameComment } from './comment-key.ts';

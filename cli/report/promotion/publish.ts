@@ -1,10 +1,9 @@
-import { formatRunUrl } from '../../github/event.ts';
+import { formatRunUrl } from '../../github/run-url.ts';
 import { writeSummary } from '../../github/runner-files.ts';
 import { type Failure, settle } from '../../shell/failure.ts';
 import type { Session } from '../../shell/program.ts';
 import { writeHeading, writeLine } from '../../text/markdown.ts';
 import { joinPhrases, link, words, writePlain } from '../../text/phrase.ts';
-import type { Options } from '../options.ts';
 import type { CommentName } from '../posting/comment-key.ts';
 import type { Report } from '../report.ts';
 import type { ReportSources } from '../sources.ts';
@@ -14,43 +13,16 @@ import { type Promotion, type PromotionQuestion, promote } from './promote.ts';
 import { composePromotion } from './words.ts';
 
 /** What a promotion is decided and told with. */
-interface PublishQuestion extends Omit<PromotionQuestion, 'pushed'> {
+interface PublishQuestion extends PromotionQuestion {
   readonly session: Session;
   /** Tells our comment from those of other pipelines. */
   readonly name: CommentName;
 }
 
 /**
- * Whether to promote, and for which push: where `--promote` asks for it, and where a run of the collecting workflow reports
- * a push whose settings do. A pull request's model is not promoted before the merge.
+ * Promotes, and says in the log, the job summary and the merged pull request's comment what became of it and why.
  *
- * @returns undefined if not
- */
-function findPromotion({
-  flags,
-  github,
-  config,
-  launched,
-}: Options): Pick<PromotionQuestion, 'pushed'> | undefined {
-  const isAsked = flags.promote === true || (launched !== undefined && config.promote !== undefined);
-  const { push, eventName = '' } = github;
-  if (!isAsked) return undefined;
-  if (eventName === 'push') return push && { pushed: { branch: push.branch, commit: push.commit } };
-  const isByHand = launched === undefined && !/^(?:pull_request|merge_group)/.test(eventName);
-  return isByHand ? { pushed: undefined } : undefined;
-}
-
-/** Whether a person promotes a task, at any time: that says nothing of its commit. */
-export function isPromotedByHand(options: Options): boolean {
-  const asked = findPromotion(options);
-  return asked !== undefined && asked.pushed === undefined && options.target.pullRequest === undefined;
-}
-
-/**
- * Promotes if that is asked for, and says in the log, the job summary and the merged pull request's comment what became of
- * it and why.
- *
- * @returns null if nothing is asked for, or a service failed; and what failed, for the exit code
+ * @returns null if it is too early, or a service failed; and what failed, for the exit code
  */
 export async function publishPromotion(
   report: Report,
@@ -58,23 +30,18 @@ export async function publishPromotion(
   question: PublishQuestion,
 ): Promise<{ readonly promotion: Promotion | null; readonly problem?: Failure | undefined }> {
   const { options } = question;
-  const asked = findPromotion(options);
   // What has not ended comes again, in a run of the collecting workflow.
   const isEarly = options.launched !== undefined && decideState(sources.tasks) === 'pending';
-  if (asked === undefined || isEarly) return { promotion: null };
-  const done = await settle(promote(report, sources, { ...question, ...asked }));
+  if (isEarly) return { promotion: null };
+  const done = await settle(promote(report, sources, question));
   if ('failure' in done) return { promotion: null, problem: done.failure };
   const promotion = done.value;
-  const told = await settle(tellPromotion(promotion, report, { ...question, ...asked }));
+  const told = await settle(tellPromotion(promotion, report, question));
   return { promotion, problem: 'failure' in told ? told.failure : undefined };
 }
 
 /** @throws Failure if the pull request's comment could not be written */
-async function tellPromotion(
-  promotion: Promotion,
-  report: Report,
-  question: PublishQuestion & PromotionQuestion,
-): Promise<void> {
+async function tellPromotion(promotion: Promotion, report: Report, question: PublishQuestion): Promise<void> {
   const { options, connection, session, pushed, name } = question;
   const told = composePromotion(promotion);
   session.voice.say(writePlain(told));

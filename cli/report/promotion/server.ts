@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../../clearml/client.ts';
+import { PAGE_SIZE } from '../../clearml/fields.ts';
 import { changeTags } from '../../clearml/tags.ts';
-import { findNewestTasks, findTasks, PAGE_SIZE } from '../../clearml/tasks.ts';
+import { findNewestTasks, findTasks } from '../../clearml/tasks.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { escapeRegExp } from '../../shell/redaction.ts';
 import { isTaskId, RUNTIME_KEYS } from '../../training/task.ts';

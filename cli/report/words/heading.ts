@@ -1,7 +1,7 @@
 import { isChance } from '../../gate/comparison.ts';
 import { formatNumber, formatPair } from '../../text/number-format.ts';
 import { link, type Phrase, phrase, strong, words } from '../../text/phrase.ts';
-import { formatPlace } from '../../training/cause/cause.ts';
+import { formatPlace } from '../../training/cause/cause-words.ts';
 import { findDecisive, judgeEffect, type ReportMetric } from '../metrics.ts';
 import type { Tally } from '../ranking/tally.ts';
 import type { Report, ReportTask } from '../report.ts';
