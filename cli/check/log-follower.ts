@@ -1,6 +1,6 @@
 import { isSetByAgent } from '../clearml/abort.ts';
 import type { Clock } from '../shell/world.ts';
-import { createSetUpFilter, findAttemptStart } from '../training/attempt.ts';
+import { ATTEMPT_STARTS, createSetUpFilter, findAttemptStart } from '../training/attempt.ts';
 import {
   createLogBudget,
   createLogReader,
@@ -50,9 +50,9 @@ export function isLongOver({ task, end, phaseSinceMs }: TaskLife): boolean {
 /** The end of a console, as far as it was read. */
 interface ReadLog {
   /** The newest lines, for finding a cause. */
-  recent: readonly string[];
+  readonly recent: readonly string[];
   /** `recent` is all there is. */
-  isComplete: boolean;
+  readonly isComplete: boolean;
 }
 
 interface FollowOptions {
@@ -70,7 +70,7 @@ export function createLogFollower(options: FollowOptions): LogFollower {
   const reader = createLogReader(options.readPage);
   const budget = createLogBudget();
   const setUp = createSetUpFilter();
-  const log: ReadLog = { recent: [], isComplete: true };
+  const log = createRecentLines();
   let readUpdate: string | undefined;
   let hasLastWords = false;
   /** Whether the request that is under way was sent before the task's end. */
@@ -79,11 +79,15 @@ export function createLogFollower(options: FollowOptions): LogFollower {
   const hasNews = ({ task }: TaskLife) => task !== undefined && task.lastUpdate !== readUpdate;
   const read = () =>
     reader.read((events) => {
-      const lines = events.flatMap(({ text }) => splitLogLines(text, options.keepColors));
-      hasLastWords ||= saysLastWords(lines);
-      keepRecent(log, options.keepColors ? events.flatMap(({ text }) => splitLogLines(text)) : lines);
-      const fitting = budget.take(lines);
-      options.print(options.isShortened ? setUp.take(fitting) : fitting);
+      const shown: string[] = [];
+      // One after the other: of a line that is not shown, nothing is left when the next ones are made.
+      for (const { text } of events) {
+        const lines = splitLogLines(text, options.keepColors);
+        hasLastWords ||= saysLastWords(lines);
+        log.add(options.keepColors ? splitLogLines(text) : lines);
+        for (const line of budget.take(lines)) shown.push(line);
+      }
+      options.print(options.isShortened ? setUp.take(shown) : shown);
     });
 
   return {
@@ -104,7 +108,7 @@ export function createLogFollower(options: FollowOptions): LogFollower {
     },
 
     beginAgain() {
-      Object.assign(log, { recent: [], isComplete: true });
+      log.clear();
       hasLastWords = false;
     },
 
@@ -117,12 +121,33 @@ export function createLogFollower(options: FollowOptions): LogFollower {
   };
 }
 
-function keepRecent(log: ReadLog, lines: readonly string[]): void {
-  // concat, not push(...lines): a page may hold more lines than a call may have arguments.
-  const all = log.recent.concat(lines);
-  const start = findAttemptStart(all);
-  log.isComplete = (log.isComplete || start > 0) && all.length - start <= MAX_RECENT_LINES;
-  log.recent = all.slice(start).slice(-MAX_RECENT_LINES);
+/** The newest lines of a console, from the start of its last attempt on. */
+function createRecentLines() {
+  let lines: string[] = [];
+  let isCut = false;
+  const clear = () => {
+    lines = [];
+    isCut = false;
+  };
+  return {
+    clear,
+    add(more: readonly string[]): void {
+      for (const line of more) {
+        if (ATTEMPT_STARTS.test(line)) clear();
+        lines.push(line);
+      }
+      // Not with each line: that would copy them all each time.
+      if (lines.length <= 2 * MAX_RECENT_LINES) return;
+      lines = lines.slice(-MAX_RECENT_LINES);
+      isCut = true;
+    },
+    get recent() {
+      return lines.slice(-MAX_RECENT_LINES);
+    },
+    get isComplete() {
+      return !isCut && lines.length <= MAX_RECENT_LINES;
+    },
+  };
 }
 
 function saysLastWords(lines: readonly string[]): boolean {
@@ -136,7 +161,7 @@ export function createTailReader(options: {
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }): LogFollower {
-  const log: ReadLog = { recent: [], isComplete: true };
+  const log = { recent: [] as readonly string[], isComplete: true };
   let asked: Promise<LogPage> | undefined;
 
   async function read(): Promise<void> {

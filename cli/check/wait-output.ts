@@ -168,7 +168,8 @@ function printLog({ id }: TaskLife, lines: readonly string[], output: WaitOutput
   const { shownLast, watch, out } = output;
   output.shownLast = { id, lines: (shownLast.id === id ? shownLast.lines : 0) + lines.length };
   const isOneOfMany = watch.lives.length > 1;
-  out.printLog(titleLog(id), isOneOfMany ? lines.map((line) => `[${labelTask(id)}] ${line}`) : lines);
+  const label = labelTask(id);
+  out.printLog(titleLog(id), isOneOfMany ? lines.map((line) => `[${label}] ${line}`) : lines);
 }
 
 function titleLog(id: string): string {
@@ -201,6 +202,7 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   if (life.end === undefined) return;
   causes.set(life.id, left);
   tellOutcome(describeTask(life, output), follower, output);
+  output.followers.delete(life.id);
 }
 
 /** Enqueues the task again, if it may be. Then it has no end. */

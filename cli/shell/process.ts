@@ -24,7 +24,10 @@ export async function runAsProcess(
   }
   // A small place for new objects: large answers become garbage at once, and would else fill a third of the memory first.
   // Set only now, as loading makes little garbage.
-  process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
+  const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+  setFlagsFromString('--semi-space-growth-factor=1');
+  // Garbage may become as much as what is in use. By default it is collected when it is three times that.
+  setFlagsFromString('--heap-growing-percent=100');
   const output = watchOutput();
   const exitCode = await program.main(createWorld());
   // Errors of a stream arrive after the write.

@@ -137,6 +137,22 @@ test('a server that counts more than it gives is not read from the beginning eac
   expect(reads).toBe(3);
 });
 
+test('what is asked for at once is small at first, and then half a megabyte of text or 2,000 events', async () => {
+  const askedFor = async (text: string, count: number) => {
+    const log = createServerLog();
+    const sizes: number[] = [];
+    const reader = createLogReader((afterMs, batchSize) => {
+      sizes.push(batchSize);
+      return log.readPage(afterMs, batchSize);
+    });
+    for (let index = 0; index < count; index += 1) log.add(1000 + index, text);
+    await readTexts(reader);
+    return sizes.slice(0, 3);
+  };
+  expect(await askedFor('x'.repeat(1024), 620)).toEqual([100, 512, 512]);
+  expect(await askedFor('x', 3000)).toEqual([100, 2000, 2000]);
+});
+
 test('a long log does not fill the memory with what was seen', async () => {
   const log = createServerLog();
   const reader = createLogReader(log.readPage);
@@ -167,6 +183,18 @@ test.each<[string, string, string[]]>([
   ['what looks like a command', '::error::x\n##[error]y', ['::error::x', '##[error]y']],
 ])('lines of %s', (_name, message, lines) => {
   expect(splitLogLines(message)).toEqual(lines);
+});
+
+test('no control character passes, alone or beside others', () => {
+  const controls = [...Array(0xa0).keys(), 0x2028, 0x2029]
+    .map((code) => String.fromCharCode(code))
+    .filter(
+      (character) => /[\p{Cc}\p{Zl}\p{Zp}]/u.test(character) && !'\t\n\r\u001b\u009b'.includes(character),
+    );
+  expect(controls).toHaveLength(62);
+  for (const control of controls) expect(splitLogLines(`a${control}b\n`)).toEqual(['ab']);
+  expect(splitLogLines(`a${controls.join('')}b`)).toEqual(['ab']);
+  expect(splitLogLines('a\u001bcb \u009b31mred')).toEqual(['ab red']);
 });
 
 test('on a terminal colours stay, end with their line, and nothing else that controls it does', () => {

@@ -27,8 +27,8 @@ export interface LogReader {
   read(onEvents: (events: readonly LogEvent[]) => void): Promise<void>;
 }
 
-/** How many events to ask for first. */
-const FIRST_BATCH = 500;
+/** How many events to ask for first, of each of several logs at a time. */
+const FIRST_BATCH = 100;
 const MAX_BATCH = 2000;
 /** So many letters of text are to come at once: a page is in memory several times while it is read. */
 const PAGE_LETTERS = 512 * 1024;
@@ -169,6 +169,7 @@ function cyrb53(text: string): number {
 /** A message's lines as a terminal shows them, without control characters and what a carriage return overwrites. */
 export function splitLogLines(message: string, keepColors = false): string[] {
   const lines = message.replace(/\r?\n$/, '').split('\n');
+  if (!UNCLEAN.test(message)) return lines;
   return lines.map((line) => cleanLine(collapseReturns(line), keepColors));
 }
 
@@ -181,6 +182,10 @@ function collapseReturns(line: string): string {
 const COLOR = /(\u001b\[[\d;:]*m)/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it looks for
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+/** What a message has none of whose lines are clean as they are: all controls, and colours and cursor movements begin with one. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it looks for
+const UNCLEAN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]/;
 
 function cleanLine(line: string, keepColors: boolean): string {
   if (!keepColors) return removeControls(line);
@@ -205,31 +210,34 @@ const MAX_TAIL_LINE = 4000;
 export function createLogBudget(budgetBytes = BUDGET_BYTES) {
   let left = budgetBytes;
   let isSpent = false;
-  const overflow: string[] = [];
+  let overflow: readonly string[] = [];
   let droppedLines = 0;
   let droppedBytes = 0;
-  let tail: string[] = [];
+  let tail: readonly string[] = [];
+
+  /** @returns how many of the lines fit */
+  function spend(lines: readonly string[]): number {
+    if (isSpent) return 0;
+    const first = lines.findIndex((line) => {
+      left -= line.length + 1;
+      return left < 0;
+    });
+    isSpent = first >= 0;
+    return isSpent ? first : lines.length;
+  }
 
   return {
     /** @returns the lines that fit */
-    take(lines: readonly string[]): string[] {
-      const fitting: string[] = [];
-      for (const line of lines) {
-        const bytes = line.length + 1;
-        if (!isSpent && bytes <= left) {
-          left -= bytes;
-          fitting.push(line);
-          continue;
-        }
-        isSpent = true;
-        overflow.push(line);
-        if (overflow.length > TAIL_LINES) {
-          droppedLines += 1;
-          droppedBytes += (overflow.shift()?.length ?? 0) + 1;
-        }
+    take(lines: readonly string[]): readonly string[] {
+      const count = spend(lines);
+      const rest = [...overflow, ...lines.slice(count)];
+      for (const { length } of rest.slice(0, -TAIL_LINES)) {
+        droppedLines += 1;
+        droppedBytes += length + 1;
       }
+      overflow = rest.slice(-TAIL_LINES);
       tail = [...tail, ...lines.slice(-TAIL_LINES)].slice(-TAIL_LINES);
-      return fitting;
+      return lines.slice(0, count);
     },
     /** What did not fit: how much was dropped, and the last lines. */
     get rest() {

@@ -6,7 +6,7 @@ import { buildBundles } from '../bundle.ts';
 import { LOADS, type Load } from './loads.ts';
 import { type LoadFigures, type MeasuredLoad, measureLoad } from './measurement.ts';
 import { drawGrowthPicture } from './picture.ts';
-import { formatLoadSection, listCurves } from './section.ts';
+import { describeFigures, formatLoadSection, listCurves } from './section.ts';
 
 let directory: string;
 
@@ -31,6 +31,7 @@ describe('a light load', () => {
   test.each([
     ['tasks', 4, '`completed` 4 times; every line shown'],
     ['lines of the log', 1000, '`completed`; 1,000 lines shown'],
+    ['megabytes a log', 1, '`completed` 12 times; 276,000 lines shown'],
     ['metrics', 10, '10 metrics shown, 0 said to be left out'],
     ['points of a curve', 10, 'a chart of 10 of them'],
     ['comments', 120, 'found and updated'],
@@ -84,6 +85,13 @@ describe('what is shown', () => {
     expect(section).toContain('| 20 things (16 MB) | 8 | 4 |');
     expect(section).toContain(
       'How it grows:\n\n- 10 times as many tasks, 1,000 of them, take 4 times the work and 1 times the memory\n',
+    );
+  });
+
+  test('beside other programs each figure is told as a share of theirs', () => {
+    const before = { ...figures(1000, 4), peakMib: 400, requests: 4010 };
+    expect(describeFigures('tasks', { ...figures(1000, 1), before })).toBe(
+      '1000 tasks: 2.00 s, processor 1.00 s, 100 MiB, 2005 requests; against 8.00 s, processor 4.00 s, 400 MiB, 4010 requests: 0.25, 0.25, 0.25, 0.50 of it',
     );
   });
 

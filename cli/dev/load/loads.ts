@@ -73,7 +73,10 @@ const REQUESTS_AT_ONCE = 20;
 /** As the SDK sends a console: many lines a message, many messages a request. */
 const LINES_A_MESSAGE = 100;
 const MESSAGES_A_REQUEST = 500;
+const MS_A_MESSAGE = 1000;
 const LINES_A_TASK = 10;
+const LONG_LOGS = 12;
+const LINES_A_MEGABYTE = 23_000;
 /** As many as the wait asks for. */
 const TASKS_A_REQUEST = 500;
 
@@ -93,6 +96,14 @@ export const LOADS: readonly Load[] = [
     sizes: [1000, 10_000, 100_000, 1_000_000],
     describe: (size, bytes) => `${size} log lines (${bytes})`,
     prepare: prepareLog,
+  },
+  {
+    program: 'check-task-running',
+    title: 'A wait',
+    unit: 'megabytes a log',
+    sizes: [20],
+    describe: (size) => `${LONG_LOGS} running tasks watched in Actions, each with a log of ${size} MB`,
+    prepare: prepareLongLogs,
   },
   {
     program: 'create-stats-comment',
@@ -134,8 +145,8 @@ export function nameGithubRequest({ method, path }: Pick<SandboxRequest, 'method
   return `${method} ${path}`;
 }
 
-/** All run when they are looked at first; half of them end then, the others after the next look. */
-async function prepareTasks({ sandbox, driver, heard }: Stage, size: number): Promise<PreparedLoad> {
+async function prepareTasks(stage: Stage, size: number): Promise<PreparedLoad> {
+  const { sandbox, driver } = stage;
   const lines = Array.from({ length: LINES_A_TASK }, (_, index) => `epoch ${index}`);
   return {
     async begin() {
@@ -144,21 +155,9 @@ async function prepareTasks({ sandbox, driver, heard }: Stage, size: number): Pr
         await driver.logLines(id, lines);
         return id;
       });
-      const half = Math.ceil(size / 2);
-      const end = (chosen: readonly string[]) =>
-        doAtOnce(chosen.length, (index) => driver.completeTask(chosen[index] ?? ''));
-      const requestsALook = Math.ceil(size / TASKS_A_REQUEST);
-      const waitForLooks = async (looks: number, signal: AbortSignal) => {
-        while (count(heard, 'tasks.get_all') < looks * requestsALook) await sleep(5, undefined, { signal });
-      };
       return {
         starts: [{ args: [ids.join(' ')], env: sandbox.clearml.env }],
-        async meanwhile(signal) {
-          await waitForLooks(1, signal);
-          await end(ids.slice(0, half));
-          await waitForLooks(2, signal);
-          await end(ids.slice(half));
-        },
+        meanwhile: (signal) => endInTwoLooks(ids, stage, signal),
         verify([run]) {
           const completed = count(run?.stdout.split('\n') ?? [], 'completed');
           const shown = run?.stderr.match(/^(?:\[\w+\] )?epoch \d$/gm)?.length;
@@ -171,35 +170,94 @@ async function prepareTasks({ sandbox, driver, heard }: Stage, size: number): Pr
   };
 }
 
+/** All run when they are looked at first; half of them end then, the others after the next look. */
+async function endInTwoLooks(
+  ids: readonly string[],
+  { driver, heard }: Stage,
+  signal: AbortSignal,
+): Promise<void> {
+  const half = Math.ceil(ids.length / 2);
+  const requestsALook = Math.ceil(ids.length / TASKS_A_REQUEST);
+  for (const [looks, chosen] of [ids.slice(0, half), ids.slice(half)].entries()) {
+    while (count(heard, 'tasks.get_all') < (looks + 1) * requestsALook) await sleep(5, undefined, { signal });
+    await doAtOnce(chosen.length, (index) => driver.completeTask(chosen[index] ?? ''));
+  }
+}
+
 async function prepareLog({ sandbox, driver }: Stage, size: number): Promise<PreparedLoad> {
   const id = await startTask(driver);
-  const messages = Array.from({ length: size / LINES_A_MESSAGE }, (_, message) =>
+  const bytes = await writeLog(driver, id, size);
+  await driver.completeTask(id);
+  return {
+    bytes,
+    begin: () => ({
+      starts: [{ args: [id], env: sandbox.clearml.env }],
+      verify([run]) {
+        const { shown, left } = readShownLog(run?.stderr ?? '', id);
+        hold(run?.stdout === 'completed\n', `the wait said ${run?.stdout}`);
+        hold(shown + left === size, `${shown} lines are shown, ${left} said to be left out`);
+        return `\`completed\`; ${format(shown)} lines shown, first and last included, ${format(left)} said to be left out`;
+      },
+    }),
+  };
+}
+
+/** As a workflow's job sees them: the log of each of several tasks is a group of its own. */
+async function prepareLongLogs(stage: Stage, megabytes: number): Promise<PreparedLoad> {
+  const { sandbox, driver } = stage;
+  const lines = megabytes * LINES_A_MEGABYTE;
+  const ids = await doAtOnce(LONG_LOGS, () => startTask(driver));
+  for (const id of ids) await writeLog(driver, id, lines);
+  return {
+    async begin() {
+      for (const id of ids) await driver.call('tasks.started', { task: id, force: true });
+      return {
+        starts: [{ args: [ids.join(' ')], env: { ...sandbox.clearml.env, GITHUB_ACTIONS: 'true' } }],
+        meanwhile: (signal) => endInTwoLooks(ids, stage, signal),
+        verify([run]) {
+          const completed = count(run?.stdout.split('\n') ?? [], 'completed');
+          hold(completed === LONG_LOGS, `${completed} of ${LONG_LOGS} tasks are said to be completed`);
+          const logs = ids.map((id) => readShownLog(run?.stderr ?? '', id, `\\[${id.slice(0, 8)}\\] `));
+          const shown = logs.reduce((sum, log) => sum + log.shown, 0);
+          const left = logs.reduce((sum, log) => sum + log.left, 0);
+          hold(shown + left === LONG_LOGS * lines, `${shown} lines are shown, ${left} said to be left out`);
+          return `\`completed\` ${LONG_LOGS} times; ${format(shown)} lines shown, first and last of each included, ${format(left)} said to be left out`;
+        },
+      };
+    },
+  };
+}
+
+/** @returns its size in bytes */
+async function writeLog(driver: ClearmlDriver, id: string, lines: number): Promise<number> {
+  const messages = Array.from({ length: lines / LINES_A_MESSAGE }, (_, message) =>
     Array.from(
       { length: LINES_A_MESSAGE },
       (__, line) => `step ${message * LINES_A_MESSAGE + line} loss 0.123456 accuracy 0.987654`,
     ).join('\n'),
   );
-  const beganAtMs = Date.now();
+  // Over hours, as a training prints them: the newest ten seconds are read again with each look.
+  const beganAtMs = Date.now() - messages.length * MS_A_MESSAGE;
   for (let first = 0; first < messages.length; first += MESSAGES_A_REQUEST) {
-    await driver.logLines(id, messages.slice(first, first + MESSAGES_A_REQUEST), beganAtMs + first);
+    const batch = messages.slice(first, first + MESSAGES_A_REQUEST);
+    await driver.logLines(id, batch, beganAtMs + first * MS_A_MESSAGE);
   }
-  await driver.completeTask(id);
-  return {
-    bytes: messages.reduce((sum, message) => sum + message.length + 1, 0),
-    begin: () => ({
-      starts: [{ args: [id], env: sandbox.clearml.env }],
-      verify([run]) {
-        const lines = [...(run?.stderr ?? '').matchAll(/^step (\d+) loss/gm)].map(([, step]) => Number(step));
-        const left = Number(
-          /^(\d+) lines \(\d+ bytes\) of the log are left out/m.exec(run?.stderr ?? '')?.[1] ?? 0,
-        );
-        hold(run?.stdout === 'completed\n', `the wait said ${run?.stdout}`);
-        hold(lines[0] === 0 && lines.at(-1) === size - 1, 'first and last line are not both shown');
-        hold(lines.length + left === size, `${lines.length} lines are shown, ${left} said to be left out`);
-        return `\`completed\`; ${format(lines.length)} lines shown, first and last included, ${format(left)} said to be left out`;
-      },
-    }),
-  };
+  return messages.reduce((sum, message) => sum + message.length + 1, 0);
+}
+
+/** How many lines of a task's log are shown, and how many are said to be left out. @throws Error where one is missing */
+function readShownLog(
+  talk: string,
+  id: string,
+  label = '',
+): { readonly shown: number; readonly left: number } {
+  const steps = [...talk.matchAll(new RegExp(`^${label}step (\\d+) loss`, 'gm'))].map(([, step]) =>
+    Number(step),
+  );
+  const rest = new RegExp(`^(\\d+) lines \\(\\d+ bytes\\) of the log are left out here; \\S*${id}`, 'm');
+  const left = Number(rest.exec(talk)?.[1] ?? 0);
+  hold(steps[0] === 0 && steps.at(-1) === steps.length + left - 1, 'first and last line are not both shown');
+  return { shown: steps.length, left };
 }
 
 /** A new comment each turn: each has a key of its own. */

@@ -26,6 +26,8 @@ export interface TurnFigures {
 export interface LoadFigures extends TurnFigures {
   readonly size: number;
   readonly bytes: number | undefined;
+  /** What it costs the programs that these are compared with. */
+  readonly before?: TurnFigures;
 }
 
 /** What a load costs, by its size. */
@@ -43,6 +45,8 @@ export interface MeasurementOptions {
   readonly node: string;
   /** The folder of the built programs. */
   readonly bundles: string;
+  /** Others of an earlier time. They take turns with these. */
+  readonly against?: string | undefined;
   readonly repeats: number;
 }
 
@@ -56,7 +60,7 @@ export async function measureLoad(load: Load, options: MeasurementOptions): Prom
 async function measureSize(
   load: Load,
   size: number,
-  { node, bundles, repeats }: MeasurementOptions,
+  { node, bundles, against, repeats }: MeasurementOptions,
 ): Promise<LoadFigures> {
   const heard: string[] = [];
   const directory = mkdtempSync(join(tmpdir(), 'load-'));
@@ -73,31 +77,38 @@ async function measureSize(
   try {
     const stage = { sandbox, driver: createClearmlDriver(sandbox.clearml.env), directory, heard, cleanups };
     const { bytes, begin } = await load.prepare(stage, size);
-    const turns: TurnFigures[] = [];
+    const folders = against === undefined ? [bundles] : [bundles, against];
+    const sides = folders.map((folder) => ({ folder, turns: [] as TurnFigures[] }));
     for (let count = 0; count < repeats; count += 1) {
-      const turn = await begin();
-      heard.length = 0;
-      try {
-        turns.push(await measureTurn(turn, locateBundle(load.program, bundles), { node, directory, heard }));
-      } catch (error) {
-        throw new Error(`${load.program} failed under ${size} ${load.unit}`, { cause: error });
+      for (const { folder, turns } of sides) {
+        const turn = await begin();
+        heard.length = 0;
+        try {
+          turns.push(await measureTurn(turn, locateBundle(load.program, folder), { node, directory, heard }));
+        } catch (error) {
+          throw new Error(`${load.program} failed under ${size} ${load.unit}`, { cause: error });
+        }
       }
     }
-    const middle = (pick: (turn: TurnFigures) => number) => median(turns.map(pick));
-    return {
-      size,
-      bytes,
-      seconds: middle(({ seconds }) => seconds),
-      processorSeconds: middle(({ processorSeconds }) => processorSeconds),
-      peakMib: middle(({ peakMib }) => peakMib),
-      requests: middle(({ requests }) => requests),
-      outcome: turns.at(-1)?.outcome ?? '',
-    };
+    const [own, before] = sides.map(({ turns }) => findMiddle(turns));
+    if (own === undefined) throw new Error('nothing was measured');
+    return { size, bytes, ...own, ...(before === undefined ? {} : { before }) };
   } finally {
     for (const cleanUp of cleanups) await cleanUp();
     await sandbox.close();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+function findMiddle(turns: readonly TurnFigures[]): TurnFigures {
+  const middle = (pick: (turn: TurnFigures) => number) => median(turns.map(pick));
+  return {
+    seconds: middle(({ seconds }) => seconds),
+    processorSeconds: middle(({ processorSeconds }) => processorSeconds),
+    peakMib: middle(({ peakMib }) => peakMib),
+    requests: middle(({ requests }) => requests),
+    outcome: turns.at(-1)?.outcome ?? '',
+  };
 }
 
 async function measureTurn(

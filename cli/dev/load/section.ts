@@ -1,7 +1,7 @@
 import { formatTable, locatePicture } from '../measurement/readme-part.ts';
 import { formatNumber } from '../measurement/statistics.ts';
 import { format, formatBytes } from './loads.ts';
-import type { LoadFigures, MeasuredLoad } from './measurement.ts';
+import type { LoadFigures, MeasuredLoad, TurnFigures } from './measurement.ts';
 
 /** All that was measured, and with what. */
 export interface LoadResults {
@@ -35,6 +35,23 @@ export function formatLoadSection({ loads, repeats, conditions }: LoadResults): 
     '',
     `![Seconds of the processor and memory of a wait by its tasks and by the lines of the log, of a report by its metrics and by the points of a curve](${locatePicture('load.svg')})`,
   ].join('\n');
+}
+
+/** One line for whoever waits for the measurement; with the shares of what was measured beside it. */
+export function describeFigures(unit: string, { size, outcome, before, ...figures }: LoadFigures): string {
+  const tell = ({ seconds, processorSeconds, peakMib, requests }: Omit<TurnFigures, 'outcome'>) =>
+    `${seconds.toFixed(2)} s, processor ${processorSeconds.toFixed(2)} s, ${peakMib.toFixed(0)} MiB, ${requests} requests`;
+  const own = `${size} ${unit}: ${tell(figures)}`;
+  if (before === undefined) return `${own}; ${outcome}`;
+  const share = (pick: (of: TurnFigures) => number) =>
+    (pick({ ...figures, outcome }) / pick(before)).toFixed(2);
+  const shares = [
+    share(({ seconds }) => seconds),
+    share(({ processorSeconds }) => processorSeconds),
+    share(({ peakMib }) => peakMib),
+    share(({ requests }) => requests),
+  ];
+  return `${own}; against ${tell(before)}: ${shares.join(', ')} of it`;
 }
 
 function formatRow({ load, figures }: MeasuredLoad): string[][] {
