@@ -28,6 +28,8 @@ export interface RunOptions {
   /** The whole environment but PATH and HOME: nothing of ours leaks into a test. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
+  /** Folder of the bundle to run; default: the source, or with TEST_BUNDLES set what `npm run build` has made. */
+  readonly bundles?: string;
   /** Node binary; default: the one that runs us. */
   readonly node?: string;
   /** Called once the process runs. */
@@ -51,12 +53,13 @@ export function locateBundle(program: ProgramName, directory = BUNDLES): string 
  * (`npm run test:bundle`) what the build made of it: the same tests, the same behaviour.
  */
 export async function runProgramProcess(program: ProgramName, options: RunOptions): Promise<ProgramRun> {
+  const bundles = options.bundles ?? (process.env.TEST_BUNDLES ? BUNDLES : undefined);
   const child = spawn(
     options.node ?? process.execPath,
     [
-      ...(process.env.TEST_BUNDLES
-        ? [locateBundle(program)]
-        : ['--import', import.meta.resolve('tsx'), `${ROOT}cli/${program}.ts`]),
+      ...(bundles === undefined
+        ? ['--import', import.meta.resolve('tsx'), `${ROOT}cli/${program}.ts`]
+        : [locateBundle(program, bundles)]),
       ...(options.args ?? []),
     ],
     {

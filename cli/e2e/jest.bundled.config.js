@@ -3,7 +3,7 @@ import everything from '../../jest.config.js';
 // The programs that the tests run as processes are then those that `npm run build` has made.
 process.env.TEST_BUNDLES = '1';
 
-/** The tests that run programs as processes. */
+/** The tests that run programs as processes, but for `killed`, which runs built ones anyway. */
 const FILES = [
   'action-workflow',
   'bundle',
@@ -15,7 +15,6 @@ const FILES = [
   'check-task-wait',
   'comment-gate-process',
   'comment-process',
-  'killed',
   'large-report',
   'launch-process',
   'network',
