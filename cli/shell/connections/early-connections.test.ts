@@ -83,10 +83,21 @@ test('a connection that the server has closed meanwhile is not used', async () =
   expect(sockets.length).toBe(2);
 });
 
-test('nor is one that has been idle for as long as a server may allow', async () => {
-  openEarly(inActions(), 'check-task-running');
+test('one that nobody asks for is closed in time', async () => {
+  openEarly(inActions(), 'check-task-running', 200);
   await waitForConnections(1);
-  expect(takeEarly(origin, performance.now() + 10_001)).toBeUndefined();
+  const [socket] = sockets;
+  await new Promise((resolve) => socket?.resume().once('close', resolve));
+  await sleep(20);
+  expect(takeEarly(origin)).toBeUndefined();
+});
+
+test('one that is used lives on', async () => {
+  openEarly(inActions(), 'check-task-running', 200);
+  await send();
+  await sleep(300);
+  expect((await send()).text).toBe('done');
+  expect(sockets.length).toBe(1);
 });
 
 test('where none could be made, the request says why as it would without', async () => {

@@ -11,21 +11,18 @@ const WANTED = {
   'create-stats-comment': { clearml: 2, github: 4 },
 } as const;
 
-/** Servers close a connection without a request after a minute or so. */
-const MAX_IDLE_MS = 10_000;
-const CONNECT_TIMEOUT_MS = 10_000;
+/** So long one may take to be made, or wait for its request: servers close an idle one after a minute or so. */
+const LIFE_MS = 10_000;
 
 /** ClearML's hosted service. */
 export const HOSTED_CLEARML = 'https://api.clear.ml';
 
 /** A connection under way, or there already. */
 interface EarlyConnection {
-  readonly openedAtMs: number;
   readonly ready: Promise<Socket>;
   isOver: boolean;
   /** Lets it hold the process, as any connection does; until then it does not. */
-  hold(): void;
-  discard(): void;
+  take(): void;
 }
 
 /** By origin. They belong to the process, which has one program. */
@@ -38,29 +35,30 @@ const waiting = new Map<string, EarlyConnection[]>();
 export function openEarly(
   env: Readonly<Record<string, string | undefined>>,
   program: keyof typeof WANTED,
+  lifeMs = LIFE_MS,
 ): void {
   const isProxied = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY'].some((name) => env[name]);
   if (env.GITHUB_ACTIONS !== 'true' || isProxied) return;
   const { clearml, github } = WANTED[program];
-  open(env.CLEARML_API_HOST?.trim() || HOSTED_CLEARML, clearml);
-  open(env.GITHUB_API_URL?.trim() ?? '', github);
+  open(env.CLEARML_API_HOST?.trim() || HOSTED_CLEARML, clearml, lifeMs);
+  open(env.GITHUB_API_URL?.trim() ?? '', github, lifeMs);
 }
 
-function open(address: string, count: number): void {
+function open(address: string, count: number, lifeMs: number): void {
   const url = count > 0 && URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) return;
   waiting.set(
     url.origin,
-    Array.from({ length: count }, () => begin(url)),
+    Array.from({ length: count }, () => begin(url, lifeMs)),
   );
   // Loading it takes about as long as the way to the server and back.
   if (url.protocol === 'https:') setImmediate(() => process.getBuiltinModule('node:tls'));
 }
 
-function begin({ protocol, hostname, port }: URL): EarlyConnection {
+function begin({ protocol, hostname, port }: URL, lifeMs: number): EarlyConnection {
   const isSecure = protocol === 'https:';
   const host = hostname.replace(/^\[(.*)\]$/, '$1');
-  let isHeld = false;
+  let isTaken = false;
   let socket: Socket = connect({
     host,
     port: Number(port) || (isSecure ? 443 : 80),
@@ -69,37 +67,31 @@ function begin({ protocol, hostname, port }: URL): EarlyConnection {
     keepAliveInitialDelay: 60_000,
   });
   socket.unref();
-  const early: EarlyConnection = {
-    openedAtMs: performance.now(),
-    isOver: false,
-    ready: new Promise((resolve, reject) => {
-      const fail = (error?: Error) => {
+  const timer = setTimeout(() => socket.destroy(), lifeMs).unref();
+  const ready = new Promise<Socket>((resolve, reject) => {
+    const watch = (one: Socket) =>
+      one.once('error', reject).once('close', () => {
         early.isOver = true;
-        reject(error ?? new Error('the connection was closed'));
-      };
-      const timer = setTimeout(() => socket.destroy(), CONNECT_TIMEOUT_MS).unref();
-      const finish = () => {
-        clearTimeout(timer);
-        resolve(socket);
-      };
-      socket.once('error', fail).once('close', () => fail());
-      socket.once('connect', () => {
-        if (!isSecure) return finish();
-        socket = secure(socket, host);
-        if (!isHeld) socket.unref();
-        socket
-          .once('error', fail)
-          .once('close', () => fail())
-          .once('secureConnect', finish);
+        reject(new Error('the connection was closed'));
       });
-    }),
-    hold() {
-      isHeld = true;
+    watch(socket).once('connect', () => {
+      if (!isSecure) return resolve(socket);
+      socket = secure(socket, host);
+      if (!isTaken) socket.unref();
+      watch(socket).once('secureConnect', () => resolve(socket));
+    });
+  });
+  const early: EarlyConnection = {
+    ready,
+    isOver: false,
+    take() {
+      isTaken = true;
       socket.ref();
+      void ready.then(() => clearTimeout(timer)).catch(() => undefined);
     },
-    discard: () => void socket.destroy(),
   };
-  early.ready.catch(() => undefined);
+  // Nobody may ask for it.
+  ready.catch(() => undefined);
   return early;
 }
 
@@ -115,16 +107,12 @@ function secure(socket: Socket, host: string): TLSSocket {
 }
 
 /** A connection to an origin that was opened early, if one is left. It may fail: then another one is to be opened. */
-export function takeEarly(origin: string, nowMs = performance.now()): Promise<Socket> | undefined {
-  const those = waiting.get(origin);
-  for (;;) {
-    const early = those?.shift();
-    if (early === undefined) return undefined;
-    if (early.isOver || nowMs - early.openedAtMs > MAX_IDLE_MS) {
-      early.discard();
-      continue;
-    }
-    early.hold();
+export function takeEarly(origin: string): Promise<Socket> | undefined {
+  const those = waiting.get(origin) ?? [];
+  for (let early = those.shift(); early !== undefined; early = those.shift()) {
+    if (early.isOver) continue;
+    early.take();
     return early.ready;
   }
+  return undefined;
 }
