@@ -135,16 +135,26 @@ export interface NameHints {
 
 /** A task can have thousands of metrics, and each is asked about several times. */
 const known = new Map<string, NameHints>();
+/** The same by their words: those of most differ only in a number. */
+const knownWords = new Map<string, NameHints>();
 
 /** Reads a metric's name. */
 export function readName(name: string): NameHints {
   const found = known.get(name);
   if (found !== undefined) return found;
-  const words = splitWords(name);
+  // No measure's name has a third digit.
+  const words = splitWords(name).replace(/([0-9]{2})[0-9]+/g, '$10');
+  const hints = knownWords.get(words) ?? readWords(words);
+  known.set(name, hints);
+  knownWords.set(words, hints);
+  return hints;
+}
+
+function readWords(words: string): NameHints {
   const bookkeeping = isBookkeeping(words);
   const goal = bookkeeping ? undefined : guessGoal(words);
   const data = HELD_OUT.test(words) ? 'held-out' : ABOUT_TRAINING.test(words) ? 'training' : undefined;
-  const hints: NameHints = {
+  return {
     goal,
     isBookkeeping: bookkeeping,
     data,
@@ -156,6 +166,4 @@ export function readName(name: string): NameHints {
       (data === 'training' ? 6 : 0) -
       (bookkeeping ? 30 : 0),
   };
-  known.set(name, hints);
-  return hints;
 }

@@ -104,7 +104,9 @@ export async function publishReport(
   }
   // GitHub keeps the summary of each step, so one of a training that goes on would stay in front of the last.
   const isInterim = report.verdict === 'pending' && exitCode === EXIT_CODES.done && !report.isDue;
-  const isSummed = options.flags.summary && !isInterim;
+  const hasSummary = session.env.GITHUB_STEP_SUMMARY !== undefined;
+  // Thousands of metrics take a while to write.
+  const isSummed = options.flags.summary && !isInterim && hasSummary;
   const sum = () => (isSummed ? writeSummary(session, renderSummary(report, templates.summary)) : undefined);
   // What is accepted is told once it is.
   if (options.flags.accept === undefined) await sum();
@@ -131,8 +133,7 @@ export async function publishReport(
   if (placed?.status === 'rejected') {
     // Later steps get the verdict even without the comment.
     await writeOutputs(session, outputs);
-    if (isSummed && session.env.GITHUB_STEP_SUMMARY !== undefined)
-      session.voice.say('The report is in the job summary');
+    if (isSummed) session.voice.say('The report is in the job summary');
     if (stated !== undefined && 'failure' in stated) session.voice.say(stated.failure.message);
     if (problem !== undefined) session.voice.say(problem.message);
     throw placed.reason;

@@ -262,7 +262,7 @@ function readShownLog(
 
 /** A new comment each turn: each has a key of its own. */
 async function prepareMetrics(
-  { sandbox, driver, heard, cleanups }: Stage,
+  { sandbox, driver, directory, heard, cleanups }: Stage,
   size: number,
 ): Promise<PreparedLoad> {
   const id = await startTask(driver);
@@ -281,7 +281,12 @@ async function prepareMetrics(
       starts: [
         {
           args: [id, '--comment-key', makeKey()],
-          env: { ...sandbox.env, PR_NUMBER: String(PULL), CLEARML_API_HOST: proxy.url },
+          env: {
+            ...sandbox.env,
+            PR_NUMBER: String(PULL),
+            CLEARML_API_HOST: proxy.url,
+            GITHUB_STEP_SUMMARY: join(directory, `${makeKey()}.md`),
+          },
         },
       ],
       verify() {

@@ -40,21 +40,24 @@ export function findFamilies(metrics: readonly ReportMetric[]): ReportFamily[] {
     const title = metric.goal === null ? titleOf(metric.metric) : '';
     // What one side alone has is compared with nothing: beside the others its number would contradict their minimum.
     const side = metric.presence === 'both' ? null : metric.presence;
-    const key = JSON.stringify([nameFamily(metric.metric), title, metric.goal, side]);
+    const key = [metric.goal, side, title, nameFamily(metric.metric)].join('\n');
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [metric]);
     else group.push(metric);
   }
   const sizes = new Map<string, number>();
-  for (const { metric } of metrics) sizes.set(titleOf(metric), (sizes.get(titleOf(metric)) ?? 0) + 1);
+  for (const { metric } of metrics) {
+    const title = titleOf(metric);
+    sizes.set(title, (sizes.get(title) ?? 0) + 1);
+  }
   return [...groups.values()]
     .filter(({ length }) => length >= LEAST_MEMBERS)
     .map((members) => describeFamily(members, sizes));
 }
 
 function titleOf(name: string): string {
-  const [title = ''] = name.split('/', 1);
-  return title;
+  const end = name.indexOf('/');
+  return end < 0 ? name : name.slice(0, end);
 }
 
 /** What members have in common: all but the numbers, or the measure that is their title. */
