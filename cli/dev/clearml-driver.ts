@@ -1,3 +1,5 @@
+import type { AskServer } from '../sandbox/direct-answer.ts';
+
 /** A task document as ClearML gives it; tests look at whatever field they are about. */
 // biome-ignore lint/suspicious/noExplicitAny: the server's documents are open-ended, and a test names the fields it means
 export type TaskDocument = Record<string, any>;
@@ -33,8 +35,15 @@ export interface DeclaredParam {
   readonly description?: string;
 }
 
-/** Speaks to the server that the `CLEARML_*` variables name. */
-export function createClearmlDriver(env: Readonly<Record<string, string>>): ClearmlDriver {
+/**
+ * Speaks to the server that the `CLEARML_*` variables name.
+ *
+ * @param ask asks it in another way than by HTTP
+ */
+export function createClearmlDriver(
+  env: Readonly<Record<string, string>>,
+  ask: AskServer = askByHttp(env.CLEARML_API_HOST ?? ''),
+): ClearmlDriver {
   const credentials = `${env.CLEARML_API_ACCESS_KEY}:${env.CLEARML_API_SECRET_KEY}`;
   const headers = {
     authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
@@ -46,13 +55,14 @@ export function createClearmlDriver(env: Readonly<Record<string, string>>): Clea
     body: string,
     contentType = 'application/json',
   ): Promise<TaskDocument> {
-    const response = await fetch(`${env.CLEARML_API_HOST}/v2.34/${endpoint}`, {
+    const response = await ask({
       method: 'POST',
+      path: `/v2.34/${endpoint}`,
       headers: { ...headers, 'content-type': contentType },
-      body,
+      body: Buffer.from(body),
     });
-    const answer = (await response.json()) as TaskDocument;
-    if (!response.ok) {
+    const answer: TaskDocument = JSON.parse(response.body.toString('utf8'));
+    if (response.status !== 200) {
       const { result_code, result_subcode, result_msg } = answer.meta;
       throw new Error(`${endpoint}: ${result_code}/${result_subcode} ${result_msg}`);
     }
@@ -126,5 +136,20 @@ export function createClearmlDriver(env: Readonly<Record<string, string>>): Clea
     async failTask(id, reason = 'worker execution exit code 1') {
       await call('tasks.failed', { task: id, force: true, status_reason: reason });
     },
+  };
+}
+
+function askByHttp(host: string): AskServer {
+  return async ({ method, path, headers, body }) => {
+    const response = await fetch(`${host}${path}`, {
+      method,
+      headers: headers as Readonly<Record<string, string>>,
+      body: new Uint8Array(body),
+    });
+    return {
+      status: response.status,
+      headers: Object.fromEntries(response.headers),
+      body: Buffer.from(await response.arrayBuffer()),
+    };
   };
 }

@@ -1,20 +1,27 @@
+import { spawn } from 'node:child_process';
+import { on } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+import type { World } from '../shell/world.ts';
 import {
   type Cell,
+  type CellPlan,
   type CellResult,
   FAULTS,
-  listCells,
   REPETITIONS,
-  recordRequests,
-  runCell,
   runCellAsProcess,
   type Scenario,
 } from './fault-matrix.ts';
+import { createScenarios } from './fault-scenarios.ts';
 import { placeFaultRows } from './fault-table.ts';
+import type { ProgramName } from './program-run.ts';
+import { createScratchRepository } from './scratch-repository.ts';
 
+/** The program of the process that runs the cells. */
+const CELLS = fileURLToPath(new URL('fault-cells.ts', import.meta.url));
 const README = new URL('../README.md', import.meta.url);
 const README_TABLE = /(?<=<!-- fault matrix -->\n\n)[\s\S]*?(?=\n\n<!-- end of fault matrix -->)/;
 const KINDS = `${Object.keys(FAULTS).length} faults × ${Object.keys(REPETITIONS).join(', ')}`;
@@ -22,12 +29,9 @@ const KINDS = `${Object.keys(FAULTS).length} faults × ${Object.keys(REPETITIONS
 /** So many processes of the sample run at a time: most of their time they wait. */
 const PARALLEL = 3;
 
-/** A scenario, the cells that are made of its requests, and what came of those that were run. */
-interface Plan {
+/** A scenario, its cells, and what came of those that were run. */
+interface Plan extends CellPlan {
   readonly scenario: Scenario;
-  readonly requests: number;
-  readonly broken: number;
-  readonly cells: readonly Cell[];
   readonly results: Map<Cell, CellResult>;
 }
 
@@ -37,20 +41,31 @@ interface SampledCell {
 }
 
 /**
- * Makes the tests of one program: every cell of its scenarios in this process; a random sample of them as processes of
- * their own, meanwhile; and that the table in `cli/README.md` shows what came of it. With WRITE_FAULT_MATRIX=1 it is written there.
+ * Makes the tests of one program: every cell of its scenarios, in a process of their own; a random sample of them with
+ * the program as a process, meanwhile; and that the table in `cli/README.md` shows what came of it. With
+ * WRITE_FAULT_MATRIX=1 it is written there.
  */
 export function testFaultMatrix(
-  scenarios: readonly Scenario[],
+  program: ProgramName,
+  main: (world: World) => Promise<number>,
   { sampleSize }: { readonly sampleSize: number },
 ): void {
+  const repository = createScratchRepository();
+  const scenarios = createScenarios(program, main, repository);
+  const ending = new AbortController();
+  let cellsProcess: CellsProcess;
   let plans: readonly Plan[] = [];
   let sample: readonly SampledCell[] = [];
   let sampleResults: Promise<ReadonlyMap<Cell, CellResult>> | undefined;
-  const ending = new AbortController();
 
   beforeAll(async () => {
-    plans = await makePlans(scenarios);
+    cellsProcess = startCells(program, ending.signal);
+    plans = (await cellsProcess.plans).map((plan, index) => ({
+      ...plan,
+      scenario: scenarios[index] as Scenario,
+      results: new Map(),
+    }));
+    expect(plans).toHaveLength(scenarios.length);
     sample = drawSample(plans, sampleSize);
     sampleResults = runSample(sample, ending.signal);
   });
@@ -58,15 +73,17 @@ export function testFaultMatrix(
   afterAll(async () => {
     ending.abort();
     await sampleResults;
+    repository.remove();
   });
 
   describe.each(scenarios)('$name', (scenario) => {
     test('comes right, or gives up in time, whatever happens to whichever request', async () => {
       const { cells, results } = plans.find((plan) => plan.scenario === scenario) as Plan;
-      for (const cell of cells) results.set(cell, await runCell(scenario, cell));
+      for (const [index, result] of (await cellsProcess.run(scenario)).entries())
+        results.set(cells[index] as Cell, result);
       const failures = cells.flatMap((cell) => {
-        const problem = results.get(cell)?.problem;
-        return problem === undefined ? [] : [`${describeCell(cell)}: ${problem}`];
+        const result = results.get(cell) ?? { problem: 'not run' };
+        return result.problem === undefined ? [] : [`${describeCell(cell)}: ${result.problem}`];
       });
       expect(failures).toEqual([]);
       expect(cells.length).toBeGreaterThan(40);
@@ -111,23 +128,33 @@ export function testFaultMatrix(
   });
 }
 
-/** A situation that a scenario before has been in is not made again. */
-async function makePlans(scenarios: readonly Scenario[]): Promise<Plan[]> {
-  const plans: Plan[] = [];
-  const known = new Set<string>();
-  for (const scenario of scenarios) {
-    const requests = await recordRequests(scenario);
-    const broken = requests.filter(({ situation, isRepeated }) => !isRepeated && !known.has(situation));
-    for (const { situation } of requests) known.add(situation);
-    plans.push({
-      scenario,
-      requests: requests.length,
-      broken: broken.length,
-      cells: listCells(broken),
-      results: new Map(),
-    });
-  }
-  return plans;
+/** The process that runs the cells of a program. */
+interface CellsProcess {
+  /** Of each scenario, in their order. */
+  readonly plans: Promise<readonly CellPlan[]>;
+  run(scenario: Scenario): Promise<readonly CellResult[]>;
+}
+
+/** Starts a plain Node process for the cells: within Jest each takes a quarter more of the processor. */
+function startCells(program: ProgramName, signal: AbortSignal): CellsProcess {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), CELLS, program], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    serialization: 'advanced',
+  });
+  signal.addEventListener('abort', () => child.connected && child.disconnect());
+  const messages = on(child, 'message', { close: ['disconnect'] });
+  const receive = async () => {
+    const { value } = await messages.next();
+    if (value === undefined) throw new Error('the process of the cells has ended');
+    return value[0];
+  };
+  return {
+    plans: receive(),
+    run(scenario) {
+      child.send(scenario.name);
+      return receive();
+    },
+  };
 }
 
 function drawSample(plans: readonly Plan[], size: number): SampledCell[] {

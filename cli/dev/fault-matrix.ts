@@ -3,6 +3,7 @@ import dns from 'node:dns';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { AskServer } from '../sandbox/direct-answer.ts';
 import type { GithubSandboxOptions } from '../sandbox/github-server.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { systemClock } from '../shell/process.ts';
@@ -10,7 +11,6 @@ import type { World } from '../shell/world.ts';
 import { type ClearmlDriver, createClearmlDriver } from './clearml-driver.ts';
 import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from './fault-proxy.ts';
 import { createPatientClock } from './patient-clock.ts';
-import { noteIndependentProcess } from './processes-under-way.ts';
 import {
   type ProgramName,
   type ProgramRun,
@@ -179,13 +179,35 @@ export function listCells(requests: readonly RecordedRequest[]): Cell[] {
   );
 }
 
+/** The cells that are made of a scenario's requests. */
+export interface CellPlan {
+  readonly requests: number;
+  readonly broken: number;
+  readonly cells: readonly Cell[];
+}
+
+/** Plans every scenario. A situation that a scenario before has been in is not made again. */
+export async function makePlans(
+  scenarios: readonly Scenario[],
+): Promise<Array<CellPlan & { readonly scenario: Scenario }>> {
+  const plans: Array<CellPlan & { readonly scenario: Scenario }> = [];
+  const known = new Set<string>();
+  for (const scenario of scenarios) {
+    const requests = await recordRequests(scenario);
+    const broken = requests.filter(({ situation, isRepeated }) => !isRepeated && !known.has(situation));
+    for (const { situation } of requests) known.add(situation);
+    plans.push({ scenario, requests: requests.length, broken: broken.length, cells: listCells(broken) });
+  }
+  return plans;
+}
+
 /** Runs one cell in a sandbox of its own, in this process, with a clock that jumps. */
 export async function runCell(scenario: Scenario, cell: Cell): Promise<CellResult> {
   return runScenario(scenario, cell, {});
 }
 
 /**
- * Runs one cell in its own sandbox and process, in real time. Cells in this process do not wait for it.
+ * Runs one cell in its own sandbox, and the program as a process, in real time.
  *
  * @param signal kills the process
  */
@@ -198,10 +220,7 @@ export async function runCellAsProcess(
     runProgram: (options) =>
       runProgramProcess(scenario.program, {
         ...options,
-        onStart: ({ pid, kill }) => {
-          noteIndependentProcess(pid);
-          signal.addEventListener('abort', () => kill('SIGKILL'));
-        },
+        onStart: ({ kill }) => signal.addEventListener('abort', () => kill('SIGKILL')),
       }),
   });
 }
@@ -233,7 +252,7 @@ async function runScenario(
   let restoreNames: () => void = () => undefined;
   const folder = await mkdtemp(join(tmpdir(), 'fault-matrix-'));
   try {
-    const driver = createClearmlDriver(sandbox.clearml.env);
+    const driver = createClearmlDriver(sandbox.clearml.env, sandbox.clearml.askApi);
     const prepared = await scenario.prepare({
       sandbox,
       driver,
@@ -241,7 +260,7 @@ async function runScenario(
       run: (main, args, env) =>
         runProgramHere(main, { args, cwd: folder, clock, env: { ...sandbox.env, ...env } }),
     });
-    const breakService = async (service: MatrixRequest['service'], target: string) => {
+    const breakService = async (service: MatrixRequest['service'], target: AskServer) => {
       const counts = new Map<string, number>();
       let left = cell === undefined ? 0 : REPETITIONS[cell.repetition];
       const fault = cell === undefined ? undefined : FAULTS[cell.fault];
@@ -281,10 +300,10 @@ async function runScenario(
         ...prepared.env,
         GITHUB_OUTPUT: outputFile,
         GITHUB_STEP_SUMMARY: summaryFile,
-        CLEARML_API_HOST: secrets.hideIn(await breakService('clearml', sandbox.clearml.apiHost)),
+        CLEARML_API_HOST: secrets.hideIn(await breakService('clearml', sandbox.clearml.askApi)),
         CLEARML_WEB_HOST: secrets.hideIn(sandbox.clearml.webHost),
         GITHUB_SERVER_URL: secrets.hideIn(sandbox.env.GITHUB_SERVER_URL ?? ''),
-        GITHUB_API_URL: secrets.hideIn(await breakService('github', sandbox.github.apiUrl)),
+        GITHUB_API_URL: secrets.hideIn(await breakService('github', sandbox.github.askApi)),
       },
     };
     const beganAtMs = clock.now();

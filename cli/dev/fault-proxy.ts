@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { AskServer } from '../sandbox/direct-answer.ts';
 import { NO_TIME_LIMITS } from '../sandbox/http-limits.ts';
 import { systemClock } from '../shell/process.ts';
 import type { Clock } from '../shell/world.ts';
@@ -64,12 +65,13 @@ export interface FaultProxyOptions {
 }
 
 /**
- * Starts a proxy in front of `target`.
+ * Starts a proxy in front of a server.
  *
+ * @param target its URL; or where it is in this process, what asks it without a second connection
  * @param chooseFault decides each exchange's fate; `index` counts all exchanges from 0
  */
 export async function startFaultProxy(
-  target: string,
+  target: string | AskServer,
   chooseFault: (request: SeenRequest, index: number) => Fault | undefined | Promise<Fault | undefined> = () =>
     undefined,
   { latencyMs = 0, keepsConnections = false, clock = systemClock }: FaultProxyOptions = {},
@@ -78,7 +80,7 @@ export async function startFaultProxy(
   const seen: SeenRequest[] = [];
   const sockets = new Set<Socket>();
   const closing = new AbortController();
-  const base = new URL(target);
+  const ask = typeof target === 'string' ? connectTo(target) : target;
 
   const server = createServer(NO_TIME_LIMITS, (incoming, outgoing) => {
     const chunks: Buffer[] = [];
@@ -124,33 +126,20 @@ export async function startFaultProxy(
         return;
       }
       const forward = () => {
-        const upstream = request(
-          {
-            host: base.hostname,
-            port: base.port,
-            method: incoming.method,
-            path: `${base.pathname.replace(/\/$/, '')}${incoming.url}`,
-            headers: {
-              ...incoming.headers,
-              host: base.host,
-              // A test's clock can't see who decompresses.
-              ...(clock === systemClock ? {} : { 'accept-encoding': 'identity' }),
-            },
-            agent: false,
-          },
+        const headers = {
+          ...incoming.headers,
+          // A test's clock can't see who decompresses.
+          ...(clock === systemClock ? {} : { 'accept-encoding': 'identity' }),
+        };
+        ask({ method: about.method, path: about.path, headers, body }).then(
           (answer) => {
-            const parts: Buffer[] = [];
-            answer.on('data', (part: Buffer) => parts.push(part));
-            answer.on('end', () => {
-              record.answer = `${answer.statusCode} ${Buffer.concat(parts).toString('utf8')}`;
-              const { connection: _, ...headers } = answer.headers;
-              const passed = keepsConnections ? headers : answer.headers;
-              deliver(fault, answer.statusCode ?? 502, passed, Buffer.concat(parts));
-            });
+            record.answer = `${answer.status} ${answer.body.toString('utf8')}`;
+            const { connection: _, ...kept } = answer.headers;
+            const passed = keepsConnections ? kept : { ...kept, connection: 'close' };
+            deliver(fault, answer.status, passed, answer.body);
           },
+          () => socket.destroy(),
         );
-        upstream.on('error', () => incoming.socket.destroy());
-        upstream.end(body);
       };
       if (fault?.kind === 'hold' || latencyMs > 0) {
         const release = hang();
@@ -223,4 +212,36 @@ export async function startFaultProxy(
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Asks a server by HTTP, each time on a connection of its own. */
+function connectTo(target: string): AskServer {
+  const base = new URL(target);
+  return ({ method, path, headers, body }) =>
+    new Promise((resolve, reject) => {
+      const upstream = request(
+        {
+          host: base.hostname,
+          port: base.port,
+          method,
+          path: `${base.pathname.replace(/\/$/, '')}${path}`,
+          headers: { ...headers, host: base.host },
+          agent: false,
+        },
+        (answer) => {
+          const parts: Buffer[] = [];
+          answer.on('data', (part: Buffer) => parts.push(part));
+          answer.on('end', () =>
+            resolve({
+              status: answer.statusCode ?? 502,
+              headers: answer.headers,
+              body: Buffer.concat(parts),
+            }),
+          );
+          answer.on('error', reject);
+        },
+      );
+      upstream.on('error', reject);
+      upstream.end(body);
+    });
 }

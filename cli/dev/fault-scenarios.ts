@@ -9,7 +9,7 @@ import { hashPipeline, hashText } from '../training/pipeline.ts';
 import type { ClearmlDriver } from './clearml-driver.ts';
 import type { MatrixRequest, Outcome, Scenario, Stage } from './fault-matrix.ts';
 import { createPatientClock } from './patient-clock.ts';
-import { runProgramHere } from './program-run.ts';
+import { type ProgramName, runProgramHere } from './program-run.ts';
 import { rememberHistory } from './remembered-history.ts';
 import type { ScratchRepository } from './scratch-repository.ts';
 
@@ -17,6 +17,24 @@ const CLONE_URL = 'https://github.com/acme/digits.git';
 const COMMIT = 'a'.repeat(40);
 const OLDER_COMMIT = 'b'.repeat(40);
 const RUN_ID = '1001';
+
+type Main = (world: World) => Promise<number>;
+
+/**
+ * The scenarios of a program: its main, in each of the ways that make other requests.
+ *
+ * @param repository an empty one; it is committed to now, and not after that
+ */
+export function createScenarios(
+  program: ProgramName,
+  main: Main,
+  repository: ScratchRepository,
+): readonly Scenario[] {
+  if (program === 'launch-training-task') return createLaunchScenarios(main);
+  return program === 'check-task-running'
+    ? createCheckScenarios(main)
+    : createCommentScenarios(main, repository);
+}
 
 /** What the tests of a program that makes them look at; tasks in the order of their creation. */
 async function readTasks({ driver }: Pick<Outcome, 'driver'>) {
@@ -110,8 +128,6 @@ function judgeRecreated(expected: string, outcome: Outcome): string | undefined 
   return second === undefined || isSaid ? undefined : 'two comments, and nothing said';
 }
 
-type Main = (world: World) => Promise<number>;
-
 /** The variables of a tick. */
 const TICK = { GITHUB_ACTIONS: 'true', GITHUB_EVENT_NAME: 'schedule', GITHUB_RUN_ID: '9000' };
 
@@ -155,8 +171,7 @@ async function tickAgain(main: Main, { sandbox }: Outcome, args: readonly string
   return runProgramHere(main, { args, env, cwd: tmpdir(), clock: createPatientClock() });
 }
 
-/** Launch, in each of the ways that make other requests. */
-export function createLaunchScenarios(launch: Main): readonly Scenario[] {
+function createLaunchScenarios(launch: Main): readonly Scenario[] {
   const LAUNCH = { program: 'launch-training-task', main: launch, exitCode: 0, limitMs: 60_000 } as const;
 
   return [
@@ -226,8 +241,7 @@ export function createLaunchScenarios(launch: Main): readonly Scenario[] {
   ];
 }
 
-/** Check, likewise. */
-export function createCheckScenarios(check: Main): readonly Scenario[] {
+function createCheckScenarios(check: Main): readonly Scenario[] {
   const CHECK = { program: 'check-task-running', main: check, exitCode: 0, limitMs: 150_000 } as const;
   const OUTAGE = ['--outage-timeout', '2m', '--poll-interval', '5s'];
 
@@ -341,12 +355,7 @@ export function createCheckScenarios(check: Main): readonly Scenario[] {
   ];
 }
 
-/**
- * Comment, likewise.
- *
- * @param repository an empty one; it is committed to now, and not after that
- */
-export function createCommentScenarios(comment: Main, repository: ScratchRepository): readonly Scenario[] {
+function createCommentScenarios(comment: Main, repository: ScratchRepository): readonly Scenario[] {
   const COMMENT = { program: 'create-stats-comment', main: comment, exitCode: 0, limitMs: 60_000 } as const;
   const base = repository.commit('Train', { 'train.py': 'a' });
   repository.git('checkout', '--quiet', '-b', 'feature');

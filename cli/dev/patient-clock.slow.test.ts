@@ -3,7 +3,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
 import { createPatientClock } from './patient-clock.ts';
-import { noteIndependentProcess } from './processes-under-way.ts';
 import { noteHungConnection } from './requests-under-way.ts';
 
 const YEAR_MS = 365 * 24 * 3600 * 1000;
@@ -73,16 +72,4 @@ test('no time passes while hash after hash is made', async () => {
     clock.sleep(1).then(() => order.push('a millisecond')),
   ]);
   expect(order).toEqual(['the hashes', 'a millisecond']);
-});
-
-test('time does not wait for a process that lives by the wall’s', async () => {
-  const clock = createPatientClock();
-  const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: 'pipe' });
-  noteIndependentProcess(child.pid ?? -1);
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  await clock.sleep(YEAR_MS);
-  expect(child.exitCode).toBe(null);
-  child.stdin.end();
-  await closed;
-  expect(child.exitCode).toBe(0);
 });

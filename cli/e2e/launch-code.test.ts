@@ -1,7 +1,9 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { runProgramProcess } from '../dev/program-run.ts';
+import { createCheckoutReader } from '../github/git.ts';
 import { startGithubSandbox } from '../sandbox/github-server.ts';
 import {
   CLONE_URL,
@@ -326,4 +328,21 @@ describe('the exact code', () => {
     expect(run.exitCode).toBe(2);
     expect(run.stderr).toContain('give repository URL, branch and commit as arguments');
   });
+});
+
+test('git that has said that a folder is no checkout is not asked again', async () => {
+  const started: unknown[] = [];
+  const note = (message: unknown) => started.push(message);
+  subscribe('child_process', note);
+  try {
+    const reader = createCheckoutReader(folder, new AbortController().signal);
+    const commit = 'a'.repeat(40);
+    expect(await reader.readTreeId(commit)).toBe(undefined);
+    expect(await reader.explainUnreadable(commit)).toBe(undefined);
+    expect(await reader.readPath(commit, 'train_model.py')).toBe(undefined);
+    expect(await reader.findRoot()).toBe(undefined);
+    expect(started).toHaveLength(1);
+  } finally {
+    unsubscribe('child_process', note);
+  }
 });

@@ -52,6 +52,8 @@ const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 interface Place {
   readonly cwd: string;
   readonly signal: AbortSignal;
+  /** Git has said that this is no checkout: it is not asked again. */
+  isOutside?: boolean;
 }
 
 async function readCheckout(place: Place): Promise<Checkout> {
@@ -155,6 +157,7 @@ const TRUST_IT = 'Trust it with git config --global --add safe.directory "$PWD"'
 
 /** What git says of a commit that it can't read. Without a checkout, or git, there is nothing to explain. */
 async function explainUnreadable(place: Place, commit: string): Promise<string | undefined> {
+  if (place.isOutside) return undefined;
   const unreadable = `commit ${commit.slice(0, 10)} cannot be read here`;
   try {
     await git(place, 'rev-parse', '--show-toplevel');
@@ -181,10 +184,12 @@ function gitBytes({ cwd, signal }: Place, args: readonly string[]): Promise<Buff
 
 /** As `git`; undefined where git fails. */
 async function tryGit(place: Place, ...args: readonly string[]): Promise<string | undefined> {
+  if (place.isOutside) return undefined;
   try {
     return await git(place, ...args);
-  } catch {
+  } catch (error) {
     place.signal.throwIfAborted();
+    if (/not a git repository/.test((error as Error).message)) place.isOutside = true;
     return undefined;
   }
 }

@@ -4,6 +4,7 @@ import { type ApiListeners, createClearmlApi } from './clearml-api.ts';
 import { createCredentials } from './clearml-auth.ts';
 import { createStore } from './clearml-store.ts';
 import { renderWebPage } from './clearml-web-page.ts';
+import { type AskServer, askDirectly } from './direct-answer.ts';
 import { createFilesServer } from './files-server.ts';
 import { NO_TIME_LIMITS } from './http-limits.ts';
 
@@ -20,6 +21,8 @@ export interface ClearmlSandbox {
   readonly secretKey: string;
   /** The five CLEARML_… variables that make a client use this server. */
   readonly env: Readonly<Record<string, string>>;
+  /** Asks the API without a connection. */
+  readonly askApi: AskServer;
   /** Ends at once, open connections included. */
   close(): Promise<void>;
 }
@@ -95,6 +98,7 @@ export async function startClearmlSandbox(options: ClearmlSandboxOptions = {}): 
       CLEARML_API_ACCESS_KEY: accessKey,
       CLEARML_API_SECRET_KEY: secretKey,
     },
+    askApi: (request) => askDirectly(apiServer, request),
     async close() {
       await Promise.all([apiServer, webServer, filesServer].map(shutDown));
     },

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { type AskServer, askDirectly } from './direct-answer.ts';
 import { formatGithubTime, type GitHistory, openGitHistory } from './git-history.ts';
 import {
   type CommentDocument,
@@ -117,6 +118,8 @@ export interface GithubSandbox {
   readonly readOnlyToken: string;
   /** GITHUB_API_URL, GITHUB_SERVER_URL, GITHUB_REPOSITORY, GH_TOKEN. */
   readonly env: Readonly<Record<string, string>>;
+  /** Asks the API without a connection. */
+  readonly askApi: AskServer;
   readonly comments: (pull: number) => readonly SandboxComment[];
   /** The reactions to a comment, as `author: content`, oldest first. */
   readonly reactions: (comment: number) => readonly string[];
@@ -406,6 +409,7 @@ export async function startGithubSandbox(options: GithubSandboxOptions = {}): Pr
       GITHUB_REPOSITORY: repository,
       GH_TOKEN: token,
     },
+    askApi: (request) => askDirectly(api, request),
     comments: (pull) =>
       comments
         .filter((comment) => comment.pull === pull)
