@@ -1,11 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
-import { subscribe } from 'node:diagnostics_channel';
+import { hearAlone } from './hear-alone.ts';
 
 /** Processes that this one started, until their end has come and their output has been read. */
 const underWay = new Set<ChildProcess>();
 
 // Published before the process has an id (Node, doc/api/diagnostics_channel.md, `child_process`).
-subscribe('child_process', (message) => {
+hearAlone('child_process', (message) => {
   const { process: child } = message as { readonly process: ChildProcess };
   underWay.add(child);
   const end = () => underWay.delete(child);

@@ -1,5 +1,5 @@
-import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
+import { hearAlone } from './hear-alone.ts';
 
 /** What undici's request channels publish (undici, docs/docs/api/DiagnosticsChannel.md); the socket on sendHeaders only. */
 interface RequestMessage {
@@ -29,7 +29,7 @@ function nameConnection(clientPort: number | undefined, serverPort: number | und
 }
 
 function hear(channel: string, act: (message: RequestMessage) => void): void {
-  subscribe(channel, (message) => {
+  hearAlone(channel, (message) => {
     act(message as RequestMessage);
     tellOfRest();
   });

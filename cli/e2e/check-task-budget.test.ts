@@ -115,3 +115,31 @@ test.each([{ args: [] }, { args: ['--no-logs'] }])(
     }
   },
 );
+
+test('each log of 21 tasks is asked for once, after its end, however often they are looked at', async () => {
+  const ids: string[] = [];
+  for (let number = 0; number < 21; number += 1) ids.push(await runTask([`line of ${number}`]));
+  const latency = createLatency();
+  const proxy = await startFaultProxy(sandbox.apiHost, undefined, latency);
+  const count = (endpoint: string) => proxy.seen.filter(({ path }) => path === endpoint).length;
+  const logsAtEnd: number[] = [];
+  const endAfterThreeLooks = async () => {
+    while (count('/tasks.get_all') < 3) await latency.clock.sleep(1000);
+    logsAtEnd.push(count('/events.get_task_log'));
+    for (const id of ids) await driver.completeTask(id);
+  };
+  try {
+    const run = await runProgramHere(main, {
+      args: [...ids, '--poll-interval', '2s'],
+      env: { ...sandbox.env, CLEARML_API_HOST: proxy.url },
+      clock: latency.clock,
+      onStart: () => void endAfterThreeLooks(),
+    });
+    expect(run).toMatchObject({ exitCode: 0, stdout: 'completed\n'.repeat(21) });
+    expect(run.stderr.match(/\bline of \d+$/gm)).toHaveLength(21);
+    expect(logsAtEnd).toEqual([0]);
+    expect(count('/events.get_task_log')).toBe(21);
+  } finally {
+    await proxy.close();
+  }
+});
