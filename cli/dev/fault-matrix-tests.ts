@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { on } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
@@ -17,6 +18,7 @@ import {
 } from './fault-matrix.ts';
 import { createScenarios } from './fault-scenarios.ts';
 import { placeFaultRows } from './fault-table.ts';
+import { findNodeDirectory } from './node-release.ts';
 import type { ProgramName } from './program-run.ts';
 import { createScratchRepository } from './scratch-repository.ts';
 
@@ -59,7 +61,9 @@ export function testFaultMatrix(
   let sampleResults: Promise<ReadonlyMap<Cell, CellResult>> | undefined;
 
   beforeAll(async () => {
-    cellsProcess = startCells(program, ending.signal);
+    const node = await findNodeDirectory(24);
+    if (node === undefined) throw new Error('Node 24 is needed: run this with it');
+    cellsProcess = startCells(join(node, 'node'), program, ending.signal);
     plans = (await cellsProcess.plans).map((plan, index) => ({
       ...plan,
       scenario: scenarios[index] as Scenario,
@@ -135,9 +139,12 @@ interface CellsProcess {
   run(scenario: Scenario): Promise<readonly CellResult[]>;
 }
 
-/** Starts a plain Node process for the cells: within Jest each takes a quarter more of the processor. */
-function startCells(program: ProgramName, signal: AbortSignal): CellsProcess {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), CELLS, program], {
+/**
+ * Starts a plain Node process for the cells: within Jest each takes a quarter more of the processor. Without tsx, whose
+ * thread resolves even what is loaded already: the cells' clock would jump over that time.
+ */
+function startCells(node: string, program: ProgramName, signal: AbortSignal): CellsProcess {
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', CELLS, program], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     serialization: 'advanced',
   });
