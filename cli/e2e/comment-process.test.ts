@@ -55,7 +55,7 @@ describe('the one comment', () => {
     const task = await trainTask();
     const silence = { kind: 'silence', isApplied: true } as const;
     const curves = await startProxy(clearml.apiHost, ({ path }) =>
-      path.includes('/events.scalar') ? silence : undefined,
+      path.includes('scalar_metrics_iter_histogram') ? silence : undefined,
     );
     let kill: () => void = () => undefined;
     const posts = await startProxy(github.apiUrl, ({ method }) => {
