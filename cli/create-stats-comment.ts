@@ -3,7 +3,7 @@ import { runEntry } from './shell/entry.ts';
 import type { ExitCode } from './shell/failure.ts';
 import type { World } from './shell/world.ts';
 
-// Loaded only when it is run: what runs it as a process has switched the compile cache on by then.
+// Loaded only when it is run: what runs it as a process has decided on the compile cache by then.
 const load = () => import('./report/command.ts');
 
 /** Runs the program; the exit code is what it gives. */
