@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { openEarly } from './connections/early-connections.ts';
+import type { ProgramName } from './connections/early-connections.ts';
 import type { Program } from './process.ts';
 
 // A program's entry loads only this file before the compile cache is on: Node strips its types at every start.
@@ -10,7 +10,7 @@ import type { Program } from './process.ts';
 export async function runEntry(
   moduleUrl: string,
   load: () => Promise<Program>,
-  name: Parameters<typeof openEarly>[1],
+  name: ProgramName,
 ): Promise<void> {
   if (!isEntry(moduleUrl)) return;
   cacheCompiledCode(name);
@@ -37,7 +37,7 @@ export function isEntry(moduleUrl: string): boolean {
  * The cache is in node_modules, which is neither committed nor shared: that of `cli` in a copy, that of its parent in a clone.
  * Needs Node 22.8.
  */
-function cacheCompiledCode(name: Parameters<typeof openEarly>[1]): void {
+function cacheCompiledCode(name: ProgramName): void {
   // A bundle has neither this file nor node_modules.
   if (!import.meta.url.endsWith('/shell/entry.ts')) return;
   if (!('enableCompileCache' in nodeModule)) return;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { openEarly } from './connections/early-connections.ts';
+import { openEarly, type ProgramName } from './connections/early-connections.ts';
 import { EXIT_CODES, type ExitCode } from './failure.ts';
 import type { Clock, Signal, World } from './world.ts';
 
@@ -10,10 +10,7 @@ export interface Program {
 }
 
 /** Loads a program (`name`: while its first connections are opened), runs its `main` in this process and takes over its exit code. */
-export async function runAsProcess(
-  load: () => Promise<Program>,
-  name?: Parameters<typeof openEarly>[1],
-): Promise<void> {
+export async function runAsProcess(load: () => Promise<Program>, name?: ProgramName): Promise<void> {
   if (name !== undefined) openEarly(process.env, name);
   let program: Program;
   try {

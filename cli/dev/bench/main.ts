@@ -44,6 +44,8 @@ if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(starts) || star
 }
 const { only } = options;
 if (only !== undefined && only !== 'cold' && only !== 'far') throw new Error('--only takes cold or far');
+// The page would name a folder of this machine.
+if (only === undefined && options.checkout.length > 0) throw new Error('--checkout goes with --only');
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const createSteps = (): Record<Step, StepFigures[]> => ({ launch: [], check: [], comment: [] });

@@ -34,7 +34,7 @@ export interface Gone {
 }
 
 /** A comment to write, by its first line. */
-export interface GoneComment {
+interface GoneComment {
   readonly marker: string;
   /** The first lines that it may have now: several where two comments are left of it. */
   readonly present: readonly string[];
@@ -46,7 +46,7 @@ export interface GoneComment {
  *
  * @param existing the comments on the pull request; undefined if nothing is posted
  */
-export async function findGoneComments(
+async function findGoneComments(
   { ids, left }: Gone,
   existing: readonly PullRequestComment[] | undefined,
   board: CommentBoard | undefined,
@@ -82,7 +82,7 @@ export async function findGoneComments(
 }
 
 /** The Markdown of a comment about tasks that are gone, without its marker. */
-export function renderGone(
+function renderGone(
   { ids, left }: Gone,
   context: {
     readonly webHost: string;
@@ -117,7 +117,7 @@ const GONE_REASON =
   'It was deleted, or it is in another workspace or on another server than those of the credentials.';
 
 /** What the program ends with. */
-export function failGone({ ids }: Gone, pullRequest: number | undefined): Failure {
+function failGone({ ids }: Gone, pullRequest: number | undefined): Failure {
   return ids.length === 0
     ? new Failure(`ClearML has no task of pull request ${pullRequest} and this pipeline`, {
         exitCode: EXIT_CODES.notFound,

@@ -11,6 +11,9 @@ const WANTED = {
   'create-stats-comment': { clearml: 2, github: 4 },
 } as const;
 
+/** A program of ours that runs as a process. */
+export type ProgramName = keyof typeof WANTED;
+
 /** So long one may take to be made, or wait for its request: servers close an idle one after a minute or so. */
 const LIFE_MS = 10_000;
 
@@ -34,7 +37,7 @@ const waiting = new Map<string, EarlyConnection[]>();
  */
 export function openEarly(
   env: Readonly<Record<string, string | undefined>>,
-  program: keyof typeof WANTED,
+  program: ProgramName,
   lifeMs = LIFE_MS,
 ): void {
   const isProxied = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY'].some((name) => env[name]);
