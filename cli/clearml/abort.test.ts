@@ -43,6 +43,7 @@ function createServer(
   );
   const calls: string[] = [];
   const noted: Array<[string, Readonly<Record<string, string>>]> = [];
+  const runtimes = new Map<string, Readonly<Record<string, string>>>();
   const removed: string[] = [];
   const children = new Map<string, Children>();
   const counts = { read: 0, stop: 0, dequeue: 0 };
@@ -70,7 +71,16 @@ function createServer(
           const task = all.get(id);
           return task === undefined
             ? []
-            : [[id, { ...task, user: 'ada', origin: { runtime: {}, tags: users.get(id) ?? [] } }]];
+            : [
+                [
+                  id,
+                  {
+                    ...task,
+                    user: 'ada',
+                    origin: { runtime: runtimes.get(id) ?? {}, tags: users.get(id) ?? [] },
+                  },
+                ],
+              ];
         }),
       );
     },
@@ -85,7 +95,10 @@ function createServer(
     removeEntries: async (ids) => ids.filter((id) => inQueue.delete(id)),
     note: async (ids, { set, remove = [] }) => {
       for (const id of ids) {
-        if (set !== undefined) noted.push([id, set]);
+        if (set !== undefined) {
+          noted.push([id, set]);
+          runtimes.set(id, { ...runtimes.get(id), ...set });
+        }
         removed.push(...remove.map((key) => `${key} of ${id[0]}`));
       }
     },
@@ -103,6 +116,7 @@ function createServer(
     inQueue,
     overtaken,
     noted,
+    runtimes,
     removed,
     users,
     children,
@@ -468,6 +482,24 @@ test('why a task is ended is noted before it is stopped, once, and a note that f
   const note = () =>
     Promise.reject(new Failure('down', { exitCode: EXIT_CODES.unavailable, remedy: 'wait' }));
   expect((await abortTasks({ ...mute.server, note }, [A], options)).ended).toEqual([A]);
+});
+
+test('a note that the SDK overwrites is noted again while the task runs, before the next stop', async () => {
+  const clock = createSimulatedClock();
+  const { server, noted, runtimes } = createServer(
+    clock,
+    { [A]: {} },
+    {
+      stop: (task, id, nth) => {
+        expect(runtimes.get(id)).toHaveProperty('ci_ended');
+        if (nth === 1) runtimes.set(id, { progress: '0' });
+        if (nth === 3) endByAgent(task);
+      },
+    },
+  );
+  await abort(server, [A], clock);
+  expect(noted).toHaveLength(2);
+  expect(runtimes.get(A)).toEqual({ progress: '0', ci_ended: expect.stringContaining('aborted') });
 });
 
 test('the children of a task are ended with it, also those that it starts until its own end', async () => {

@@ -158,6 +158,7 @@ async function pursue(
     isOvertaken = false;
     try {
       const states = await server.readStates([...pending.keys()], signal);
+      for (const [id, effort] of pending) effort.isNoted &&= !isNoteLost(states.get(id));
       await leaveTaken([...pending.keys()], states, seen, server, attempt, signal);
       const steps = { done: [], stop: [], dequeue: [], wait: [] } as Record<Step, string[]>;
       for (const [id, effort] of pending) steps[decideStep(states.get(id), effort, clock.now())].push(id);
@@ -188,7 +189,20 @@ async function pursue(
   }
 }
 
-/** A note that fails is tried again with the next stop. It must not keep a task running. Gives those noted now. */
+/**
+ * The SDK writes back all of `runtime` as it read it, above all in `Task.init`: our note may be gone. An ended task takes
+ * none any more.
+ */
+function isNoteLost(state: AbortState | undefined): boolean {
+  return (
+    state !== undefined && !isEnded(state.status) && state.origin.runtime[RUNTIME_KEYS.ended] === undefined
+  );
+}
+
+/**
+ * A note that fails or gets lost is tried again with the next stop. It must not keep a task running. Gives those noted
+ * now.
+ */
 async function noteOnce(
   ids: readonly string[],
   notes: Readonly<Record<string, string>>,
