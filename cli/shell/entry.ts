@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { ProgramName } from './connections/early-connections.ts';
@@ -13,7 +13,7 @@ export async function runEntry(
   name: ProgramName,
 ): Promise<void> {
   if (!isEntry(moduleUrl)) return;
-  cacheCompiledCode(name);
+  cacheCompiledCode();
   const { runAsProcess } = await import('./process.ts');
   await runAsProcess(load, name);
 }
@@ -31,31 +31,19 @@ export function isEntry(moduleUrl: string): boolean {
 
 /**
  * Caches the compiled code of all files loaded from here on: the next run on this machine starts twice as fast. To write it
- * takes as long as it saves, so it begins with a program's second run: in a job launch and wait run once. The report runs
- * twice, first while the training waits, and begins at once.
+ * takes as long as it saves. A fresh runner, where each program runs once or twice, is left without.
  *
  * The cache is in node_modules, which is neither committed nor shared: that of `cli` in a copy, that of its parent in a clone.
  * Needs Node 22.8.
  */
-function cacheCompiledCode(name: ProgramName): void {
+function cacheCompiledCode(): void {
   // A bundle has neither this file nor node_modules.
   if (!import.meta.url.endsWith('/shell/entry.ts')) return;
-  if (!('enableCompileCache' in nodeModule)) return;
+  if (process.env.GITHUB_ACTIONS === 'true' || !('enableCompileCache' in nodeModule)) return;
   const packages = ['../node_modules', '../../node_modules']
     .map((path) => fileURLToPath(new URL(path, import.meta.url)))
     .find((path) => existsSync(path));
   if (packages === undefined) return;
-  const cache = `${packages}/.cache/clearml-ci-cd`;
-  if (isFirstRun(`${cache}/${name}`) && name !== 'create-stats-comment') return;
   const enable = nodeModule.enableCompileCache as (directory: string) => unknown;
-  enable(cache);
-}
-
-/** Whether no run has left its mark, a folder, yet; leaves it. Where nothing can be written, nothing can be cached either. */
-function isFirstRun(mark: string): boolean {
-  try {
-    return mkdirSync(mark, { recursive: true }) !== undefined;
-  } catch {
-    return true;
-  }
+  enable(`${packages}/.cache/clearml-ci-cd`);
 }

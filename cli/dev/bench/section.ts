@@ -80,7 +80,7 @@ export function formatSection(results: Results): string {
     '',
     `Requests, connections and traffic (both ways, headers included) are those of ClearML and GitHub together. The comment here finds its baseline on the base branch and updates what it posted before. The original's lists the last values in a new comment. The end of a wait was measured with runs of ${results.runSeconds.join(', ')} seconds.`,
     '',
-    `Start-up with warm caches, ${starts[0]?.empty.length ?? 0} starts each: milliseconds to the first request, and the ratio to an empty TypeScript file that runs the same way.`,
+    `Start-up at a keyboard with warm caches, ${starts[0]?.empty.length ?? 0} starts each: milliseconds to the first request, and the ratio to an empty TypeScript file that runs the same way.`,
     '',
     ...formatTable([
       ['', 'empty file', ...STEPS],
