@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,12 +81,29 @@ const standInThatStays = () => `
     console.log('No tasks in queue');
   });`;
 
-test('stopping an agent ends what it started and removes its home', async () => {
+/** The processes that were started with this word among their arguments (Linux only: elsewhere none is found). */
+function listProcesses(word: string): string[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        return command.includes(word) ? [command] : [];
+      } catch {
+        // It has ended meanwhile.
+        return [];
+      }
+    });
+}
+
+test('stopping an agent ends what it started, and what watches over it, and removes its home', async () => {
   const agent = await startClearmlAgent(withStandIn(standInThatStays()));
   await waitForAlive(2);
   const home = /home (.*)/.exec(agent.log())?.[1] ?? '';
   expect(existsSync(home)).toBe(true);
   await agent.stop();
+  expect(listProcesses(home)).toEqual([]);
   await waitForAlive(0);
   expect(existsSync(home)).toBe(false);
 });

@@ -56,7 +56,8 @@ agent.venvs_cache.path: ""
 const INHERITED = /^(PATH|LANG|LC_.*|TZ|PIP_.*|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|https?_proxy)$/i;
 
 const START_TIMEOUT_MS = 300_000;
-const STOP_TIMEOUT_MS = 5_000;
+/** An agent that is killed before it has taken itself off the list of workers stays there. */
+const STOP_TIMEOUT_MS = 60_000;
 
 /**
  * Starts `clearml-agent daemon --foreground` with a home of its own in a temporary directory, so that neither it nor
@@ -122,7 +123,7 @@ export async function startClearmlAgent(options: ClearmlAgentOptions): Promise<C
     killGroup(agent);
     await closed;
     await rm(home, { recursive: true, force: true });
-    guard.release();
+    await guard.release();
   }
 
   const timeout = sleep(START_TIMEOUT_MS, `nothing within ${START_TIMEOUT_MS / 1000} s`, { ref: false });
@@ -156,19 +157,26 @@ async function findPipSettings(python: string): Promise<Record<string, string>> 
 }
 
 /**
- * A shell that waits for the end of its input, which this process holds: where this process is killed, it ends the
- * agent's group and removes its home.
+ * A shell that waits for a word on its input, which this process holds: where this process is killed, none comes, and it
+ * ends the agent's group and removes its home.
  */
-function startGuard(agent: ChildProcess, home: string): { release(): void } {
-  if (agent.pid === undefined) return { release: () => undefined };
+function startGuard(agent: ChildProcess, home: string): { release(): Promise<void> } {
+  if (agent.pid === undefined) return { release: async () => undefined };
   // `-s` because dash takes no `--` after `-KILL`.
-  const script = 'cat > /dev/null; kill -s KILL -- "-$1"; rm -rf -- "$2"';
+  const script = 'read -r _ && exit; kill -s KILL -- "-$1"; rm -rf -- "$2"';
   const guard = spawn('sh', ['-c', script, 'sh', String(agent.pid), home], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   });
+  const ended = new Promise<void>((resolve) => guard.once('exit', () => resolve()));
   guard.unref();
-  return { release: () => void guard.stdin.end() };
+  return {
+    release() {
+      guard.ref();
+      if (!guard.stdin.writableEnded) guard.stdin.end('released\n');
+      return ended;
+    },
+  };
 }
 
 function killGroup(agent: ChildProcess): void {

@@ -14,6 +14,9 @@ export function findBrowser(): string | undefined {
   return places.find((place) => place !== undefined && existsSync(place));
 }
 
+/** What takes a second may take a minute on a busy machine; the default is half of one. */
+const TIMEOUT_MS = 5 * 60_000;
+
 /** A headless Chromium of the machine. */
 export async function openBrowser(): Promise<Browser> {
   const executablePath = findBrowser();
@@ -21,7 +24,7 @@ export async function openBrowser(): Promise<Browser> {
     throw new Error('There is no Chromium: apt-get install chromium, or let CHROMIUM name one.');
   }
   // In a container there is no sandbox to be had, and nothing is loaded but our own text.
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] });
+  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'], timeout: TIMEOUT_MS });
 }
 
 /** A page with mermaid in it, as `window.mermaid`; it loads nothing from anywhere. */
@@ -31,6 +34,7 @@ export async function openMermaidPage(
   theme: 'default' | 'dark',
 ): Promise<Page> {
   const page = await browser.newPage({ viewport: { width: 900, height: 800 }, deviceScaleFactor: 2 });
+  page.setDefaultTimeout(TIMEOUT_MS);
   await page.route('**', (route) => route.abort());
   await page.setContent(html);
   await page.addScriptTag({ content: readFileSync(MERMAID_FILE, 'utf8') });

@@ -1,12 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { main as check } from '../check-task-running.ts';
 import { main as report } from '../create-stats-comment.ts';
 import { buildBundles } from '../dev/bundle.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
-import { type FaultProxy, startFaultProxy } from '../dev/fault-proxy.ts';
+import { type FaultProxy, type SeenRequest, startFaultProxy } from '../dev/fault-proxy.ts';
 import { type ProgramName, type ProgramRun, runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { main as launch } from '../launch-training-task.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
@@ -90,6 +91,10 @@ async function runAndKill(
         kill = () => child.kill('SIGKILL');
       },
     });
+    // What was sent is applied before the step runs again.
+    const isUnderWay = ({ answeredAtMs, fault }: SeenRequest) =>
+      answeredAtMs === undefined && (isApplied || fault !== 'silence');
+    while (proxies.some(({ seen }) => seen.some(isUnderWay))) await sleep(1);
     return { run, requests };
   } finally {
     await Promise.all(proxies.map((proxy) => proxy.close()));

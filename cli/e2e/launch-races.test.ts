@@ -5,11 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { main as checkMain } from '../check/command.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
+import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere } from '../dev/program-run.ts';
 import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
 import { main as launchMain } from '../launch-training-task.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
 import { createHold, type Hold, type RequestGap, type StepDone } from '../sandbox/clearml-steps.ts';
+import { systemClock } from '../shell/process.ts';
+import type { Clock } from '../shell/world.ts';
 
 // Enqueues at the same time, as a real server with several processes carries them out: the sandbox's requests have gaps here.
 
@@ -21,11 +24,19 @@ let hold: Hold;
 let queue: string;
 /** Takes the place of the hold. */
 let pauseAt: ((gap: RequestGap) => Promise<unknown> | undefined) | undefined;
+/** How often somebody has asked for tasks. */
+let looks: number;
 
 beforeEach(async () => {
   hold = createHold();
   pauseAt = undefined;
-  sandbox = await startClearmlSandbox({ atGap: (gap) => (pauseAt ?? hold.atGap)(gap) });
+  looks = 0;
+  sandbox = await startClearmlSandbox({
+    atGap: (gap) => (pauseAt ?? hold.atGap)(gap),
+    onRequest: ({ endpoint }) => {
+      if (endpoint === 'tasks.get_all') looks += 1;
+    },
+  });
   driver = createClearmlDriver(sandbox.env);
   queue = (await driver.call('queues.get_default')).id;
   repository = createScratchRepository();
@@ -53,8 +64,8 @@ function launch({ env, ...options }: Extra = {}) {
   });
 }
 
-function check(args: readonly string[], env: Record<string, string> = {}) {
-  return runProgramHere(checkMain, { cwd: folder, args, env: { ...sandbox.env, ...env } });
+function check(args: readonly string[], env: Record<string, string> = {}, clock: Clock = systemClock) {
+  return runProgramHere(checkMain, { cwd: folder, args, env: { ...sandbox.env, ...env }, clock });
 }
 
 /** The status and id of each task, and the ids in the queue. */
@@ -139,8 +150,10 @@ describe('a launch whose enqueue is overtaken', () => {
     await held.reached;
     await launch();
     await driver.call('queues.get_next_task', { queue });
+    looks = 0;
     held.release();
-    await sleep(300);
+    // It has seen twice that the task is in no queue, and not running yet.
+    while (looks < 2) await sleep(5);
     await driver.call('tasks.started', { task: id });
     expect(await first).toMatchObject({ exitCode: 0, stdout: `${id}\n` });
     expect(await look()).toEqual({ tasks: [['in_progress', id]], entries: [] });
@@ -262,15 +275,17 @@ describe('another change at the same time', () => {
     const task = stdout.trim();
     if (status === 'in_progress') await driver.startTask(task);
     const held = hold.next(endpoint, done);
-    const aborting = check(['--abort', task]);
+    // Its time stands still while anything but waiting goes on, the held request too.
+    const clock = createPatientClock();
+    const aborting = check(['--abort', task], {}, clock);
     await held.reached;
-    const beganAtMs = Date.now();
+    const beganAtMs = clock.now();
     await driver.call(status === 'queued' ? 'tasks.dequeue' : 'tasks.completed', { task });
     held.release();
     const { exitCode, stderr } = await aborting;
     expect(stderr).not.toContain('not confirmed');
     expect(exitCode).toBe(0);
-    // A dequeued draft is watched for two seconds.
-    expect(Date.now() - beganAtMs).toBeLessThan(status === 'queued' ? 3900 : 1500);
+    // It looks again a moment later; and it watches a dequeued draft for two seconds.
+    expect(clock.now() - beganAtMs).toBe(status === 'queued' ? 2250 : 250);
   });
 });

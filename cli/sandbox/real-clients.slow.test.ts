@@ -32,6 +32,8 @@ let agent: ClearmlAgent;
 let installingAgent: ClearmlAgent;
 let onRequest: (request: { endpoint: string; body: unknown }) => void = () => undefined;
 let installedTask: string;
+let patientAgent: ClearmlAgent | undefined;
+let stoppedEarly: ReturnType<typeof stopEarly>;
 
 beforeAll(async () => {
   ({ python } = await preparePythonEnvironment());
@@ -61,12 +63,14 @@ beforeAll(async () => {
       packages: 'install',
     }),
   ]);
-  // It takes longest and runs beside the other tests; the last one looks at what came of it.
+  // Both take longest and run beside the other tests; the last ones look at what came of them.
   installedTask = await enqueueTraining(SHORT, 'install');
+  stoppedEarly = stopEarly();
+  stoppedEarly.catch(() => undefined);
 });
 
 afterAll(async () => {
-  await Promise.all([agent?.stop(), installingAgent?.stop()]);
+  await Promise.all([agent?.stop(), installingAgent?.stop(), patientAgent?.stop()]);
   await sandbox?.close();
   repository?.remove();
   rmSync(home, { recursive: true, force: true });
@@ -247,36 +251,31 @@ test('a stop in the middle of a training stops it', async () => {
   expect(await readLog(id)).toContain('User aborted: stopping task');
 });
 
-test("a stop that comes before the training has started is erased by the agent's own start-up", async () => {
-  // An agent looks after its task every few seconds. A stop between its first look and the start of the training is gone
-  // at its second look.
+/** Stops a task between an agent's first look after it and the start of its training. */
+async function stopEarly(): Promise<{ readonly id: string; readonly message: string }> {
+  const id = await enqueueTraining(SHORT, 'patient');
   const looked = new Promise<void>((resolve) => {
     let isLaunched = false;
     onRequest = ({ endpoint, body }) => {
-      if ((body as TaskDocument | undefined)?.status_message === 'launch by agent') isLaunched = true;
-      else if (isLaunched && endpoint === 'tasks.get_all') resolve();
+      const { task, status_message: message } = (body ?? {}) as TaskDocument;
+      if (task === id && message === 'launch by agent') isLaunched = true;
+      // The other agents look after tasks of theirs.
+      else if (isLaunched && endpoint === 'tasks.get_all' && JSON.stringify(body).includes(id)) resolve();
     };
   });
-  const id = await enqueueTraining(SHORT, 'patient');
-  const patientAgent = await startClearmlAgent({
+  patientAgent = await startClearmlAgent({
     server: sandbox.env,
     python,
     queue: 'patient',
     workerId: 'tests:patient',
     packages: 'prepared',
-    pollIntervalMs: 8_000,
+    // So long may it take until the training starts: at its second look the agent would find the stop.
+    pollIntervalMs: 40_000,
   });
-  try {
-    await looked;
-    await clearml.call('tasks.stop', { task: id });
-    expect((await clearml.getTask(id)).status_message).toBe('stopping');
-    const task = await waitForEnd(id);
-    expect(task.status).toBe('completed');
-    expect(listValues(task)).toEqual(valuesByHand);
-  } finally {
-    await patientAgent.stop();
-  }
-});
+  await looked;
+  await clearml.call('tasks.stop', { task: id });
+  return { id, message: (await clearml.getTask(id)).status_message };
+}
 
 test("the agent installs the repository's requirements, and says so in the task", async () => {
   const task = await waitForEnd(installedTask);
@@ -365,6 +364,17 @@ test('a launched task reaches the training whole: commit, diff, folder, paramete
   } finally {
     launched.remove();
   }
+});
+
+test("a stop that comes before the training has started is erased by the agent's own start-up", async () => {
+  // An agent looks after its task every few seconds. A stop between its first look and the start of the training is gone
+  // at its second look.
+  const { id, message } = await stoppedEarly;
+  expect(message).toBe('stopping');
+  const task = await waitForEnd(id);
+  expect(task.status).toBe('completed');
+  expect(listValues(task)).toEqual(valuesByHand);
+  await patientAgent?.stop();
 });
 
 test('workers are listed while their agents run, and gone when these have stopped', async () => {
