@@ -42,6 +42,12 @@ export interface ClearmlClient {
   readonly apiVersion: string | undefined;
 }
 
+/** The API, as a run asks it until `signal` ends the run. */
+export interface ClearmlServer {
+  readonly client: ClearmlClient;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The server understood the call and refused it. `code` and `subcode` are ClearML's (400/101: no such task). */
 export class ClearmlRefusal extends Failure {
   readonly code: number;

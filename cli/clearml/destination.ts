@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { escapeRegExp } from '../shell/redaction.ts';
 import { isTaskId } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
-import { type ClearmlClient, isRefusal } from './client.ts';
+import { type ClearmlServer, isRefusal } from './client.ts';
 import { CreatedSchema, PAGE_SIZE } from './fields.ts';
 import { findQueues } from './queues.ts';
 
@@ -12,12 +12,6 @@ const ProjectsSchema = v.object({
   projects: v.array(v.object({ id: v.pipe(v.string(), v.minLength(1)), name: v.string() })),
 });
 const QueuesSchema = v.object({ queues: v.array(v.object({ name: v.string() })) });
-
-/** The server, as a run asks it until `signal` ends the run. */
-interface ClearmlServer {
-  readonly client: ClearmlClient;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** The id of the project of exactly this name. */
 export async function findProject(

@@ -1,3 +1,4 @@
+import type { ClearmlServer } from '../clearml/client.ts';
 import { ensureProject } from '../clearml/destination.ts';
 import { enqueueTask } from '../clearml/enqueue.ts';
 import { findEntries, removeEntry } from '../clearml/queues.ts';
@@ -10,20 +11,13 @@ import type { QueueState } from '../training/task-life.ts';
 import { adoptTask } from './adoption.ts';
 import type { LaunchPlan, PlannedTask, TaskDocument } from './plan.ts';
 import { canStandFor, chooseTask } from './reuse.ts';
-import {
-  createTask,
-  deleteDraft,
-  findTasksByKey,
-  type KnownTask,
-  type LaunchServer,
-  markShared,
-} from './server.ts';
+import { createTask, deleteDraft, findTasksByKey, type KnownTask, markShared } from './server.ts';
 import type { Survey } from './survey.ts';
 
 /** A launch under way: what it has to do, and what it has done so far. Taking it back reads that. */
 export interface Launch {
   readonly plan: LaunchPlan;
-  readonly server: LaunchServer;
+  readonly server: ClearmlServer;
   readonly clock: Clock;
   /** Drawn for this launch; on every task it creates. */
   readonly token: string;

@@ -1,3 +1,4 @@
+import type { ClearmlServer } from '../clearml/client.ts';
 import { listProjectNames } from '../clearml/destination.ts';
 import type { TokenRights } from '../github/token-rights.ts';
 import { isActions, readGithubToken } from '../shell/environment.ts';
@@ -13,7 +14,7 @@ import type { PlannedDue } from './due.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import { describeStatus, explainSuperseding } from './result.ts';
 import { explainRefusal } from './reuse.ts';
-import { type LaunchServer, readAccount } from './server.ts';
+import { readAccount } from './server.ts';
 import { type Survey, sortByNearness } from './survey.ts';
 
 /** A dry run does not wait longer for what it can do without. */
@@ -24,7 +25,7 @@ const MAX_NAMES = 3;
 /** What a dry run looks at besides the survey. */
 export interface DoctorTools {
   readonly plan: LaunchPlan;
-  readonly server: LaunchServer;
+  readonly server: ClearmlServer;
   readonly apiHost: string;
   /** Undefined without a token, or where no repository is named. Its session ends early. */
   readonly askForRights: (session: Session) => Promise<TokenRights | undefined>;
@@ -88,7 +89,7 @@ async function probe<T>(
   return settle(withTimeLimit({ clock, timeoutMs: PROBE_TIMEOUT_MS, reason, signal }, work));
 }
 
-function nameVersion({ client }: LaunchServer): string {
+function nameVersion({ client }: ClearmlServer): string {
   return client.apiVersion === undefined ? '' : `, API ${toSingleLine(client.apiVersion, 20)}`;
 }
 

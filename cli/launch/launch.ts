@@ -1,4 +1,4 @@
-import type { Reach } from '../clearml/client.ts';
+import type { ClearmlServer, Reach } from '../clearml/client.ts';
 import type { CheckoutReader } from '../github/git.ts';
 import { writeOutputs } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode } from '../shell/failure.ts';
@@ -12,7 +12,6 @@ import type { LaunchFlags, LaunchOptions } from './options.ts';
 import { type LaunchPlan, planLaunch } from './plan.ts';
 import { findProgramProblem } from './program-file.ts';
 import { formatJson, formatOutputs, tellDryRun, tellSuperseded, tellTasks, type UrlOf } from './result.ts';
-import type { LaunchServer } from './server.ts';
 import { type Destination, type Survey, surveyLaunch } from './survey.ts';
 import { endSuperseded, takeBackLaunch } from './withdrawal.ts';
 
@@ -23,7 +22,7 @@ export interface LaunchInput {
   readonly destination: Promise<Destination>;
   readonly reader: CheckoutReader;
   readonly reach: Reach;
-  readonly server: LaunchServer;
+  readonly server: ClearmlServer;
   /** When to stop trying, ms since 1970. */
   readonly deadlineMs: number;
   /** What the GitHub token may do; for a dry run. */

@@ -1,9 +1,10 @@
+import type { ClearmlServer } from '../clearml/client.ts';
 import { withTimeLimit } from '../shell/time-limit.ts';
 import type { Clock } from '../shell/world.ts';
 import { toSingleLine } from '../text/single-line.ts';
 import { FRONT_END_ADVICE, FRONT_END_NAMES, findLostDefaults } from '../training/params/front-end.ts';
 import type { LaunchPlan } from './plan.ts';
-import { findShownParams, type LaunchServer } from './server.ts';
+import { findShownParams } from './server.ts';
 import type { Survey } from './survey.ts';
 
 /** A launch does not wait longer for what is only a warning. */
@@ -19,7 +20,7 @@ const MAX_NAMES = 5;
 export async function findLostDefaultsProblem(
   plan: LaunchPlan,
   { projectId, reusable }: Survey,
-  server: LaunchServer,
+  server: ClearmlServer,
   clock: Clock,
 ): Promise<string | undefined> {
   const params = new Map(plan.params);

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type ClearmlClient, isRefusal } from '../clearml/client.ts';
+import { type ClearmlServer, isRefusal } from '../clearml/client.ts';
 import { CreatedSchema, TextSchema } from '../clearml/fields.ts';
 import { noteInRuntime } from '../clearml/notes.ts';
 import { findNewestTasks, findTasks, readParams, type TaskFilter, type TaskOf } from '../clearml/tasks.ts';
@@ -21,6 +21,8 @@ const AccountSchema = v.object({
   }),
 });
 
+// ClearML as a launch asks it. Each query checks what it finds: the server silently ignores filters it does not know.
+
 const TASK_FIELDS = [
   'status',
   'created',
@@ -33,12 +35,6 @@ const TASK_FIELDS = [
   'system_tags',
   'runtime',
 ] as const;
-
-/** ClearML as a launch asks it. Each query checks what it finds: the server silently ignores filters it does not know. */
-export interface LaunchServer {
-  readonly client: ClearmlClient;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** A task that exists already. */
 export interface KnownTask {
@@ -64,7 +60,7 @@ export interface KnownTask {
 export async function readAccount({
   client,
   signal,
-}: LaunchServer): Promise<{ user: string; company: string }> {
+}: ClearmlServer): Promise<{ user: string; company: string }> {
   const options = { isRepeatable: true, signal };
   const { user } = await client.call('users.get_current_user', {}, AccountSchema, options);
   return { user: user.name, company: user.company?.name ?? '' };
@@ -72,7 +68,7 @@ export async function readAccount({
 
 /** The tasks of this pipeline with one of these keys. */
 export async function findTasksByKey(
-  server: LaunchServer,
+  server: ClearmlServer,
   keys: readonly string[],
   pipelineHash: string,
 ): Promise<KnownTask[]> {
@@ -88,7 +84,7 @@ export async function findTasksByKey(
 
 /** Drafts, queued and running tasks of this pipeline that the pull request uses. */
 export async function readUnfinished(
-  { client, signal }: LaunchServer,
+  { client, signal }: ClearmlServer,
   of: PullRequestTasks,
 ): Promise<KnownTask[]> {
   return (await findUnfinished(client, of, TASK_FIELDS, { signal })).map(toKnownTask);
@@ -99,7 +95,7 @@ const SHOWN_TASKS = 10;
 
 /** What the newest ended tasks of the pipeline show of the training's params, and those that were run by hand under its name. */
 export async function findShownParams(
-  { client, signal }: LaunchServer,
+  { client, signal }: ClearmlServer,
   projectId: string,
   { pipelineHash, taskName }: { readonly pipelineHash: string; readonly taskName: string },
 ): Promise<Array<ShownParams & { readonly id: string }>> {
@@ -119,14 +115,14 @@ export async function findShownParams(
 }
 
 /** All that the filter finds, oldest first. */
-async function findKnownTasks({ client, signal }: LaunchServer, filter: TaskFilter): Promise<KnownTask[]> {
+async function findKnownTasks({ client, signal }: ClearmlServer, filter: TaskFilter): Promise<KnownTask[]> {
   const oldestFirst = { ...filter, order_by: ['created'] };
   return (await findTasks(client, oldestFirst, TASK_FIELDS, { signal })).map(toKnownTask);
 }
 
 /** Creates a task. `lost`: it is unknown whether it was created. */
 export async function createTask(
-  { client, signal }: LaunchServer,
+  { client, signal }: ClearmlServer,
   task: TaskDocument,
   projectId: string,
 ): Promise<{ readonly id: string } | { readonly lost: Failure }> {
@@ -140,7 +136,7 @@ export async function createTask(
 }
 
 /** Deletes a draft. A task that is not a draft any more, or gone, is left alone. */
-export async function deleteDraft({ client, signal }: LaunchServer, taskId: string): Promise<void> {
+export async function deleteDraft({ client, signal }: ClearmlServer, taskId: string): Promise<void> {
   try {
     await client.call('tasks.delete', { task: taskId }, v.unknown(), { isRepeatable: true, signal });
   } catch (error) {
@@ -150,7 +146,7 @@ export async function deleteDraft({ client, signal }: LaunchServer, taskId: stri
 
 /** Notes on a task of another launch that the launch with this token hands it out too. */
 export async function markShared(
-  { client, signal }: LaunchServer,
+  { client, signal }: ClearmlServer,
   known: Pick<KnownTask, 'id' | 'runtime'>,
   token: string,
 ): Promise<void> {

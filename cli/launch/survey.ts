@@ -1,11 +1,12 @@
 import { distance } from 'fastest-levenshtein';
+import type { ClearmlServer } from '../clearml/client.ts';
 import { findQueue, listQueueNames } from '../clearml/destination.ts';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { formatAgentCommand } from '../training/task.ts';
 import type { QueueState } from '../training/task-life.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import { canStandFor, chooseTask } from './reuse.ts';
-import { findTasksByKey, type KnownTask, type LaunchServer, readUnfinished } from './server.ts';
+import { findTasksByKey, type KnownTask, readUnfinished } from './server.ts';
 import { countEntries, isGivenUp, isSuperseded } from './superseded.ts';
 
 /** What the first look at ClearML shows. */
@@ -36,7 +37,7 @@ export type Destination =
 export async function surveyLaunch(
   plan: LaunchPlan,
   asked: Promise<Destination>,
-  server: LaunchServer,
+  server: ClearmlServer,
 ): Promise<Survey> {
   const { pipelineHash, run } = plan;
   const keys = plan.tasks.map((task) => task.key);
@@ -90,7 +91,7 @@ function requireWorkers(
 async function findOtherQueues(
   tasks: readonly KnownTask[],
   queue: QueueState,
-  server: LaunchServer,
+  server: ClearmlServer,
 ): Promise<Map<string, QueueState>> {
   const waiting = tasks.filter(({ status, queueId }) => status === 'queued' && queueId !== queue.id);
   const ids = new Set(waiting.flatMap(({ queueId }) => queueId ?? []));
@@ -113,7 +114,7 @@ export function sortByNearness(names: readonly string[], name: string, share = 1
     .sort((a, b) => measure(a) - measure(b));
 }
 
-async function failUnknownQueue(name: string, server: LaunchServer): Promise<Failure> {
+async function failUnknownQueue(name: string, server: ClearmlServer): Promise<Failure> {
   const names = sortByNearness(await listQueueNames(server), name);
   const nearest = names.slice(0, 5).map((queue) => `"${queue}"`);
   return new Failure(`there is no queue "${name}"`, {

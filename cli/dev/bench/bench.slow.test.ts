@@ -123,14 +123,20 @@ describe('what is shown', () => {
       [{ name: 'original', title: 'the original' }, figures(10)],
       [{ name: 'release', title: 'as `actions`' }, figures(0.1)],
     ],
-    starts: [{ title: 'source', empty: [0.05], steps: { launch: [0.1], check: [0.1], comment: [0.11] } }],
+    starts: [
+      { title: 'source', rounds: [{ empty: 0.05, steps: { launch: 0.1, check: 0.1, comment: 0.11 } }] },
+    ],
     cold: [
       {
         title: 'this checkout',
-        empty: [0.1],
-        first: { launch: [0.2], check: [0.25], comment: [0.3] },
-        whole: [0.9],
-        processor: { empty: [0.1], whole: [1.1] },
+        rounds: [
+          {
+            empty: 0.1,
+            first: { launch: 0.2, check: 0.25, comment: 0.3 },
+            whole: 0.9,
+            processor: { empty: 0.1, whole: 1.1 },
+          },
+        ],
       },
     ],
     rounds: 1,

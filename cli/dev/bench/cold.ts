@@ -5,17 +5,16 @@ import { runChain, runStep } from './chain.ts';
 import type { Checkout } from './checkout.ts';
 import { createSource, type Side, STEPS, type Step } from './sides.ts';
 
-/** How the programs run where nothing of them is cached, a value a round, in seconds. */
-export interface ColdFigures {
-  readonly title: string;
+/** How the programs run where nothing of them is cached, in seconds. */
+export interface ColdRound {
   /** An empty TypeScript file, to its end. */
-  readonly empty: readonly number[];
+  readonly empty: number;
   /** To the first request, each program the first to be run. */
-  readonly first: Readonly<Record<Step, readonly number[]>>;
+  readonly first: Readonly<Record<Step, number>>;
   /** All three to their ends, one after the other: a later one finds what an earlier one has cached. */
-  readonly whole: readonly number[];
+  readonly whole: number;
   /** What they have worked meanwhile, where the system tells it. */
-  readonly processor: { readonly empty: readonly number[]; readonly whole: readonly number[] };
+  readonly processor: { readonly empty: number; readonly whole: number };
 }
 
 /** A copy as `npm ci` leaves it, to be run on a fresh runner. */
@@ -47,38 +46,8 @@ export async function installCopy(directory: string, node: string, root?: string
   };
 }
 
-/** Measures copies in turns, with Node 24 and without a build. The base branch is trained already. */
-export async function measureCold(
-  checkout: Checkout,
-  copies: ReadonlyArray<readonly [title: string, copy: FreshCopy]>,
-  rounds: number,
-): Promise<ColdFigures[]> {
-  const measured = copies.map(([title, copy]) => ({
-    copy,
-    figures: {
-      title,
-      empty: [] as number[],
-      first: { launch: [] as number[], check: [] as number[], comment: [] as number[] },
-      whole: [] as number[],
-      processor: { empty: [] as number[], whole: [] as number[] },
-    },
-  }));
-  // Once before it counts: the system then holds the files, as after an installation.
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const { copy, figures } of measured) {
-      const { empty, first, whole, processor } = await measureRound(copy, checkout);
-      if (round === 0) continue;
-      figures.empty.push(empty);
-      for (const step of STEPS) figures.first[step].push(first[step]);
-      figures.whole.push(whole);
-      figures.processor.empty.push(processor.empty);
-      figures.processor.whole.push(processor.whole);
-    }
-  }
-  return measured.map(({ figures }) => figures);
-}
-
-async function measureRound({ side, forget }: FreshCopy, checkout: Checkout) {
+/** Runs a copy on a fresh runner, with Node 24 and without a build. The base branch is trained already. */
+export async function measureCold({ side, forget }: FreshCopy, checkout: Checkout): Promise<ColdRound> {
   forget();
   const { file, args, env } = side.empty;
   const empty = await measureProcess(file, args, {

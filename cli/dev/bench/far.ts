@@ -2,17 +2,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../command-run.ts';
 import { runChain } from './chain.ts';
-import type { Checkout } from './checkout.ts';
+import type { Checkout, Way } from './checkout.ts';
 import type { FreshCopy } from './cold.ts';
 import { createRelease, packRelease, STEPS } from './sides.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** The three steps with the servers here and far away over TLS: seconds, a value a round. */
-export interface FarFigures {
-  readonly title: string;
-  readonly near: readonly number[];
-  readonly farTls: readonly number[];
+/** The three steps with the servers here and far away over TLS, in seconds. */
+export interface FarRound {
+  readonly near: number;
+  readonly farTls: number;
 }
 
 /** Builds the actions of a checkout and unpacks them into a folder. They cache nothing. */
@@ -29,25 +28,12 @@ export async function installRelease(directory: string, node: string, root = ROO
   return { side, forget: () => undefined };
 }
 
-/** Measures copies in turns, near and far, each time as on a fresh runner. The base branch is trained already. */
-export async function measureFar(
-  checkout: Checkout,
-  copies: ReadonlyArray<readonly [title: string, copy: FreshCopy]>,
-  rounds: number,
-): Promise<FarFigures[]> {
-  const measured = copies.map(([title, copy]) => ({
-    copy,
-    figures: { title, near: [] as number[], farTls: [] as number[] },
-  }));
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const { copy, figures } of measured) {
-      for (const way of ['near', 'farTls'] as const) {
-        copy.forget();
-        const { steps } = await runChain(copy.side, checkout, checkout[way]);
-        const seconds = STEPS.reduce((sum, step) => sum + steps[step].seconds, 0);
-        if (round > 0) figures[way].push(seconds);
-      }
-    }
-  }
-  return measured.map(({ figures }) => figures);
+/** Runs a copy near and far, each time as on a fresh runner. The base branch is trained already. */
+export async function measureFar({ side, forget }: FreshCopy, checkout: Checkout): Promise<FarRound> {
+  const sumSteps = async (way: Way) => {
+    forget();
+    const { steps } = await runChain(side, checkout, way);
+    return STEPS.reduce((sum, step) => sum + steps[step].seconds, 0);
+  };
+  return { near: await sumSteps(checkout.near), farTls: await sumSteps(checkout.farTls) };
 }

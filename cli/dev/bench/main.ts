@@ -3,15 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildBundles } from '../bundle.ts';
+import { type Measured, measureInTurns } from '../measurement/in-turns.ts';
 import { describeMachine } from '../measurement/machine.ts';
 import { writePicture, writeReadmePart } from '../measurement/readme-part.ts';
 import { median } from '../measurement/statistics.ts';
 import { findNodeDirectory, NODE_RELEASES } from '../node-release.ts';
 import { findPython } from '../required-tools.ts';
 import { measureLateness, runChain, type StepFigures, trainBase } from './chain.ts';
-import { createCheckout, FAR_MS, type Way } from './checkout.ts';
-import { type ColdFigures, type FreshCopy, installCopy, measureCold } from './cold.ts';
-import { type FarFigures, installRelease, measureFar } from './far.ts';
+import { type Checkout, createCheckout, FAR_MS, type Way } from './checkout.ts';
+import { type ColdRound, type FreshCopy, installCopy, measureCold } from './cold.ts';
+import { type FarRound, installRelease, measureFar } from './far.ts';
 import { type Held, measureDetached, measureOriginalWait, measureWait } from './held.ts';
 import { drawChainPicture } from './picture.ts';
 import { formatCold, formatFar, formatSection, type Results } from './section.ts';
@@ -150,23 +151,33 @@ function listRoots(name: string) {
 }
 
 /** The programs start as on a fresh runner. */
-async function measureFresh(node: string): Promise<ColdFigures[]> {
+async function measureFresh(node: string): Promise<Measured<ColdRound>[]> {
   const copies: TitledCopy[] = [];
   for (const [title, folder, root] of listRoots('fresh'))
     copies.push([title, await installCopy(folder, node, root)]);
   if (only === 'cold') await trainFirst(copies);
-  return measureCold(checkout, copies, rounds);
+  return measureCopies(copies, measureCold);
 }
 
 /** The three steps near and far, copied and as actions. */
-async function measureDistance(node: string): Promise<FarFigures[]> {
+async function measureDistance(node: string): Promise<Measured<FarRound>[]> {
   const copies: TitledCopy[] = [];
   for (const [title, folder, root] of listRoots('far')) {
     copies.push([`${title}, copied`, await installCopy(join(folder, 'source'), node, root)]);
     copies.push([`${title}, as actions`, await installRelease(join(folder, 'release'), node, root)]);
   }
   await trainFirst(copies);
-  return measureFar(checkout, copies, rounds);
+  return measureCopies(copies, measureFar);
+}
+
+function measureCopies<Round>(
+  copies: readonly TitledCopy[],
+  measure: (copy: FreshCopy, checkout: Checkout) => Promise<Round>,
+): Promise<Measured<Round>[]> {
+  return measureInTurns(
+    copies.map(([title, copy]) => [title, () => measure(copy, checkout)] as const),
+    rounds,
+  );
 }
 
 async function trainFirst([first]: readonly TitledCopy[]): Promise<void> {

@@ -1,11 +1,12 @@
+import type { Measured } from '../measurement/in-turns.ts';
 import { formatTable, locatePicture } from '../measurement/readme-part.ts';
 import { formatNumber, formatRatio, formatSpread, median } from '../measurement/statistics.ts';
 import type { StepFigures } from './chain.ts';
-import type { ColdFigures } from './cold.ts';
-import type { FarFigures } from './far.ts';
+import type { ColdRound } from './cold.ts';
+import type { FarRound } from './far.ts';
 import type { Held } from './held.ts';
 import { type Side, STEPS, type Step } from './sides.ts';
-import type { StartFigures } from './startup.ts';
+import type { StartRound } from './startup.ts';
 
 type Steps = Readonly<Record<Step, readonly StepFigures[]>>;
 
@@ -24,8 +25,8 @@ export interface Figures {
 export interface Results {
   /** The original first. */
   readonly sides: ReadonlyArray<readonly [Pick<Side, 'name' | 'title'>, Figures]>;
-  readonly starts: readonly StartFigures[];
-  readonly cold: readonly ColdFigures[];
+  readonly starts: ReadonlyArray<Measured<StartRound>>;
+  readonly cold: ReadonlyArray<Measured<ColdRound>>;
   readonly rounds: number;
   readonly farMs: number;
   readonly runSeconds: readonly number[];
@@ -80,18 +81,23 @@ export function formatSection(results: Results): string {
     '',
     `Requests, connections and traffic (both ways, headers included) are those of ClearML and GitHub together. The comment here finds its baseline on the base branch and updates what it posted before. The original's lists the last values in a new comment. The end of a wait was measured with runs of ${results.runSeconds.join(', ')} seconds.`,
     '',
-    `Start-up at a keyboard with warm caches, ${starts[0]?.empty.length ?? 0} starts each: milliseconds to the first request, and the ratio to an empty TypeScript file that runs the same way.`,
+    `Start-up at a keyboard with warm caches, ${starts[0]?.rounds.length ?? 0} starts each: milliseconds to the first request, and the ratio to an empty TypeScript file that runs the same way.`,
     '',
     ...formatTable([
       ['', 'empty file', ...STEPS],
-      ...starts.map(({ title, empty, steps }) => [
-        title,
-        formatSpread(empty, '', 1000),
-        ...STEPS.map(
-          (step) =>
-            `${formatSpread(steps[step], '', 1000)}, ${(median(steps[step]) / median(empty)).toFixed(2)}×`,
-        ),
-      ]),
+      ...starts.map(({ title, rounds: of }) => {
+        const empty = of.map((round) => round.empty);
+        return [
+          title,
+          formatSpread(empty, '', 1000),
+          ...STEPS.map((step) =>
+            besideEmpty(
+              of.map(({ steps }) => steps[step]),
+              empty,
+            ),
+          ),
+        ];
+      }),
     ]),
     '',
     'The copied programs on a fresh runner, with Node 24: an empty temporary folder, nothing cached. Each program is the first to run. All three run to their ends one after the other, so that a later one finds what an earlier one has cached.',
@@ -103,9 +109,7 @@ export function formatSection(results: Results): string {
 }
 
 /** The table of the starts with nothing cached: milliseconds, and ratios to the empty file. */
-export function formatCold(cold: readonly ColdFigures[]): string[] {
-  const cell = (values: readonly number[], empty: readonly number[]) =>
-    `${formatSpread(values, '', 1000)}, ${(median(values) / median(empty)).toFixed(2)}×`;
+export function formatCold(cold: ReadonlyArray<Measured<ColdRound>>): string[] {
   return formatTable([
     [
       'nothing cached',
@@ -114,26 +118,49 @@ export function formatCold(cold: readonly ColdFigures[]): string[] {
       'all three, whole',
       'their processor time',
     ],
-    ...cold.map(({ title, empty, first, whole, processor }) => [
-      title,
-      formatSpread(empty, '', 1000),
-      ...STEPS.map((step) => cell(first[step], empty)),
-      cell(whole, empty),
-      cell(processor.whole, processor.empty),
-    ]),
+    ...cold.map(({ title, rounds }) => {
+      const list = (pick: (round: ColdRound) => number) => rounds.map(pick);
+      const empty = list((round) => round.empty);
+      return [
+        title,
+        formatSpread(empty, '', 1000),
+        ...STEPS.map((step) =>
+          besideEmpty(
+            list(({ first }) => first[step]),
+            empty,
+          ),
+        ),
+        besideEmpty(
+          list(({ whole }) => whole),
+          empty,
+        ),
+        besideEmpty(
+          list(({ processor }) => processor.whole),
+          list(({ processor }) => processor.empty),
+        ),
+      ];
+    }),
   ]);
 }
 
+/** Milliseconds, and the ratio to those of an empty file. */
+function besideEmpty(values: readonly number[], empty: readonly number[]): string {
+  return `${formatSpread(values, '', 1000)}, ${(median(values) / median(empty)).toFixed(2)}×`;
+}
+
 /** The table of the three steps, near and far; the excess is what the distance and TLS add. */
-export function formatFar(far: readonly FarFigures[]): string[] {
+export function formatFar(far: ReadonlyArray<Measured<FarRound>>): string[] {
   return formatTable([
     ['', 'near', 'TLS, far', 'excess'],
-    ...far.map(({ title, near, farTls }) => [
-      title,
-      formatSpread(near, ' s'),
-      formatSpread(farTls, ' s'),
-      `${formatNumber(median(farTls) - median(near))} s`,
-    ]),
+    ...far.map(({ title, rounds }) => {
+      const [near, farTls] = [rounds.map((round) => round.near), rounds.map((round) => round.farTls)];
+      return [
+        title,
+        formatSpread(near, ' s'),
+        formatSpread(farTls, ' s'),
+        `${formatNumber(median(farTls) - median(near))} s`,
+      ];
+    }),
   ]);
 }
 

@@ -1,9 +1,10 @@
 import { fileURLToPath } from 'node:url';
+import { type Measured, measureInTurns } from '../measurement/in-turns.ts';
 import { measureProcess } from '../measurement/measured-process.ts';
 import { locateBundle } from '../program-run.ts';
 import { runStep } from './chain.ts';
 import type { Checkout } from './checkout.ts';
-import { PROGRAMS, STEPS, type Step } from './sides.ts';
+import { PROGRAMS, type Step } from './sides.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const OUTSIDE_ACTIONS = { GITHUB_ACTIONS: '' };
@@ -18,16 +19,14 @@ interface StartWay {
 }
 
 /** Seconds from a process's start: of an empty file to its end, of each program to its first request. */
-export interface StartFigures {
-  readonly title: string;
-  readonly empty: readonly number[];
-  readonly steps: Readonly<Record<Step, readonly number[]>>;
+export interface StartRound {
+  readonly empty: number;
+  readonly steps: Readonly<Record<Step, number>>;
 }
 
 /**
- * How long the programs take to their first request, beside an empty TypeScript file that is run the same way. In turns;
- * once before it counts, so that all caches are full. Outside Actions, where the programs keep what they compiled. A commit
- * that is given to the launch is launched without git.
+ * How long the programs take to their first request, beside an empty TypeScript file that is run the same way, with
+ * full caches: outside Actions, where the programs keep what they compiled. A commit that is given to it is launched without git.
  *
  * @param node a Node 24
  */
@@ -35,7 +34,7 @@ export async function measureStartup(
   checkout: Checkout,
   node: string,
   rounds: number,
-): Promise<StartFigures[]> {
+): Promise<Measured<StartRound>[]> {
   const locateSource = (step: Step) => `${ROOT}cli/${PROGRAMS[step]}.ts`;
   const ways: StartWay[] = [
     { title: `source, Node 24`, node, options: [], locate: locateSource },
@@ -57,23 +56,24 @@ export async function measureStartup(
     check: [id],
     comment: [id],
   };
-  const measured = ways.map((way) => ({
-    way,
-    empty: [] as number[],
-    steps: { launch: [] as number[], check: [] as number[], comment: [] as number[] },
-  }));
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const { way, empty, steps } of measured) {
-      const { node: file, options } = way;
-      const env = checkout.makeEnv(near);
-      const run = await measureProcess(file, [...options, EMPTY], { cwd: checkout.directory, env });
-      if (round > 0) empty.push((run.endedAtMs - run.beganAtMs) / 1000);
-      for (const step of STEPS) {
-        const command = { file, args: [...options, way.locate(step), ...args[step]], env: OUTSIDE_ACTIONS };
-        const { figures } = await runStep(command, checkout, near);
-        if (round > 0) steps[step].push(figures.startSeconds);
-      }
-    }
-  }
-  return measured.map(({ way: { title }, ...figures }) => ({ title, ...figures }));
+  const measureWay = async ({ node: file, options, locate }: StartWay): Promise<StartRound> => {
+    const env = checkout.makeEnv(near);
+    const run = await measureProcess(file, [...options, EMPTY], { cwd: checkout.directory, env });
+    const startStep = async (step: Step) => {
+      const command = { file, args: [...options, locate(step), ...args[step]], env: OUTSIDE_ACTIONS };
+      return (await runStep(command, checkout, near)).figures.startSeconds;
+    };
+    return {
+      empty: (run.endedAtMs - run.beganAtMs) / 1000,
+      steps: {
+        launch: await startStep('launch'),
+        check: await startStep('check'),
+        comment: await startStep('comment'),
+      },
+    };
+  };
+  return measureInTurns(
+    ways.map((way) => [way.title, () => measureWay(way)] as const),
+    rounds,
+  );
 }
