@@ -450,6 +450,17 @@ describe('by hand', () => {
     expect(await promote(undefined, [task], { env })).toMatchObject({ exitCode: 2 });
     expect(await tagsOf(task)).toEqual(NEITHER);
   });
+
+  test('the newest task of a pull request is not promoted, nor one named beside it', async () => {
+    const task = await train(second, { event: 'pull_request', tags: ['pr:7'] });
+    const env = { GITHUB_EVENT_NAME: 'workflow_dispatch', PR_NUMBER: '7' };
+    for (const args of [[], [task], ['--pr', '7', task]]) {
+      const run = await promote(undefined, args, args.length === 3 ? {} : { env });
+      expect(run).toMatchObject({ exitCode: 2 });
+      expect(run.stderr).toContain('--promote does not go with a pull request');
+    }
+    expect(await tagsOf(task)).toEqual(NEITHER);
+  });
 });
 
 describe('publishing', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { makeReportedTask } from '../../dev/made-up-report.ts';
+import { namePromotionTags } from '../../training/names.ts';
 import { RUNTIME_KEYS } from '../../training/task.ts';
 import type { ReportedTask } from '../reported-task.ts';
 import {
@@ -9,13 +10,12 @@ import {
   isOfBranch,
   isTrainedFor,
   listHolders,
-  nameTags,
   pickNewest,
   planRemoval,
   wasProduction,
 } from './decide.ts';
 
-const TAGS = nameTags('production');
+const TAGS = namePromotionTags('production');
 const commitOf = (name: string) => name.repeat(40);
 const treeOf = (name: string) => `7${name.repeat(39)}`;
 /** Newest first. */

@@ -1,5 +1,6 @@
 import type { Ancestor } from '../../github/client.ts';
 import { listMarkedCommits, listMarks } from '../../training/history-mark.ts';
+import type { PromotionTags } from '../../training/names.ts';
 import { isEnded, isHistoryEvent, isSuccess, RUNTIME_KEYS, wasTakenBack } from '../../training/task.ts';
 import { listUses } from '../../training/uses.ts';
 import { listCodeIds } from '../baseline/baseline.ts';
@@ -10,13 +11,6 @@ import type { ReportedTask } from '../reported-task.ts';
 export interface PushedCommit {
   readonly branch: string;
   readonly commit: string;
-}
-
-/** What a model is marked with. */
-export interface PromotionTags {
-  readonly tag: string;
-  /** What the model before it is marked with: the way back. */
-  readonly previous: string;
 }
 
 /** Why a model was promoted, or not. */
@@ -43,11 +37,6 @@ export type PromotionReason =
   | 'older'
   | 'not-on-branch'
   | 'overtaken';
-
-/** The tags that belong together. */
-export function nameTags(tag: string): PromotionTags {
-  return { tag, previous: `${tag}-previous` };
-}
 
 type NamedTask = Pick<ReportedTask, 'runtime' | 'tags' | 'script'>;
 

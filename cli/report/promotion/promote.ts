@@ -1,6 +1,7 @@
 import type { MetricJudgement } from '../../gate/data.ts';
 import type { Ancestor } from '../../github/client.ts';
 import { EXIT_CODES, Failure, failUsage } from '../../shell/failure.ts';
+import { namePromotionTags, type PromotionTags } from '../../training/names.ts';
 import { formatTaskUrl, isSuccess, RUNTIME_KEYS } from '../../training/task.ts';
 import type { Connection } from '../connection.ts';
 import { hasGate } from '../gate-input.ts';
@@ -17,9 +18,7 @@ import {
   isOwn,
   isTrainedFor,
   listHolders,
-  nameTags,
   type PromotionReason,
-  type PromotionTags,
   type PushedCommit,
   pickNewest,
   planRemoval,
@@ -106,7 +105,7 @@ export async function promote(
   const work: Work = {
     ...question,
     server: createPromotionServer(connection.wires.clearml, connection.wires.signal),
-    tags: nameTags(setting.tag),
+    tags: namePromotionTags(setting.tag),
     pipeline: candidate.runtime[RUNTIME_KEYS.pipeline] ?? '',
     candidate,
     listed: undefined,

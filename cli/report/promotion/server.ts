@@ -5,11 +5,12 @@ import { changeTags } from '../../clearml/tags.ts';
 import { findNewestTasks, findTasks } from '../../clearml/tasks.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { escapeRegExp } from '../../shell/redaction.ts';
+import type { PromotionTags } from '../../training/names.ts';
 import { isTaskId, RUNTIME_KEYS } from '../../training/task.ts';
 import { keyOfUse } from '../../training/uses.ts';
 import type { ReportedTask } from '../reported-task.ts';
 import { matchCode, TASK_FIELDS, toReportedTask } from '../server.ts';
-import type { FoundModel, PromotionTags, PushedCommit, TagChange } from './decide.ts';
+import type { FoundModel, PushedCommit, TagChange } from './decide.ts';
 
 /** What a promotion asks ClearML. */
 export interface PromotionServer {
