@@ -225,8 +225,8 @@ describe('what no job waited for', () => {
     const runtime = { ci_due: 'r', [keyOfDue(commit)]: formatDue(due), ...training.runtime };
     return train(commit, { ...training, runtime });
   };
-  const tick = (commit: string, task: string, flags: readonly string[] = []) => {
-    const entries = [{ pullRequest: null, commit, taskIds: [task], state: 'ended' }];
+  const tick = (commit: string, taskIds: string | readonly string[], flags: readonly string[] = []) => {
+    const entries = [{ pullRequest: null, commit, taskIds: [taskIds].flat(), state: 'ended' }];
     const env = { ...prepare(undefined), GITHUB_EVENT_NAME: 'schedule', GITHUB_REF: 'refs/heads/main' };
     const args = ['--due', JSON.stringify(entries), '--config', 'settings.yml', ...flags];
     return runProgramHere(main, { args, env, cwd: directory, clock: createPatientClock() });
@@ -241,6 +241,14 @@ describe('what no job waited for', () => {
     expect(await Promise.all([old, task].map(tagsOf))).toEqual([PREVIOUS, PRODUCTION]);
     expect(readSummary()).toContain('**Promoted.**');
     expect((await driver.getTask(task)).tags).toContain('ci-reported');
+  });
+
+  test('is of the first seed, in whichever order the seeds are listed', async () => {
+    const settings = { [FILE]: `${GATED}seeds: 2\npromote: { tag: production }\n`, 'train.py': 'seeds' };
+    const commit = repository.commit('Promote', settings);
+    const [one, two] = [await trainDue(commit, { seed: 1 }), await trainDue(commit, { seed: 2 })];
+    expect(await tick(commit, [two, one])).toMatchObject({ exitCode: 0 });
+    expect(await Promise.all([one, two].map(tagsOf))).toEqual([PRODUCTION, NEITHER]);
   });
 
   test('without the setting is only reported', async () => {
@@ -260,6 +268,12 @@ describe('what no job waited for', () => {
 });
 
 describe('whose model it is:', () => {
+  /** A task of a pull request, of a commit that no branch has. */
+  const trainUnmerged = (training: Training = {}) => {
+    const runtime = { ci_code: '9'.repeat(40) };
+    return train('8'.repeat(40), { event: 'pull_request', accuracy: 0.99, runtime, ...training });
+  };
+
   test('a clone that copied the tag is no production model, and its own model is left alone', async () => {
     const old = await train(first);
     await promote(first, [old]);
@@ -284,7 +298,7 @@ describe('whose model it is:', () => {
   });
 
   test('what a pull request’s settings have tagged is none before the merge, and loses the tag', async () => {
-    const forged = await train(second, { event: 'pull_request', tags: ['production'], accuracy: 0.99 });
+    const forged = await trainUnmerged({ tags: ['production'] });
     const task = await train(first);
     expect(await promote(first, [task])).toMatchObject({ exitCode: 0, promoted: 'true' });
     expect(await Promise.all([forged, task].map(tagsOf))).toEqual([NEITHER, PRODUCTION]);
@@ -297,7 +311,98 @@ describe('whose model it is:', () => {
     expect(await tagsOf(task)).toEqual(NEITHER);
     const better = await train(third, { accuracy: 0.95 });
     expect(await promote(third, [better])).toMatchObject({ exitCode: 0, promoted: 'true' });
-    expect((await driver.getTask(old)).tags).toEqual(['production-previous']);
+    expect(await tagsOf(old)).toEqual(PREVIOUS);
+  });
+
+  /** As a person tags models on their pages. */
+  const tagModel = async (
+    task: string,
+    tags: { readonly add_tags?: string[]; readonly remove_tags?: string[] },
+  ) => driver.call('models.update_tags', { ids: [await lastModelOf(task)], ...tags });
+
+  test.each(['push', 'pull_request'])(
+    'a model that a person has tagged on its page is what the first push is judged against: of a %s',
+    async (event) => {
+      // What a pull request has trained is known by its files.
+      const [older, old] = [await train(first, { event }), await train(first, { event })];
+      for (const task of [older, old]) await tagModel(task, { add_tags: ['production'] });
+      const worse = await train(second, { accuracy: 0.1 });
+      expect(await promote(second, [worse])).toMatchObject({ exitCode: 0, promoted: 'false' });
+      const better = await train(third, { accuracy: 0.95 });
+      expect(await promote(third, [better])).toMatchObject({ exitCode: 0, promoted: 'true' });
+      expect(await Promise.all([older, old, better].map(tagsOf))).toEqual([NEITHER, PREVIOUS, PRODUCTION]);
+    },
+  );
+
+  test('a way back that a person has taken on the models’ pages counts', async () => {
+    const [good, bad] = [await train(first), await train(second, { accuracy: 0.8 })];
+    await promote(first, [good]);
+    await promote(second, [bad], { settings: '' });
+    await tagModel(bad, { remove_tags: ['production'] });
+    await tagModel(good, { add_tags: ['production'] });
+    const task = await train(third, { accuracy: 0.85 });
+    const run = await promote(third, [task]);
+    expect(run).toMatchObject({ exitCode: 0, promoted: 'false' });
+    expect(run.stderr).toContain(good);
+    expect((await tagsOf(bad))[0]).not.toContain('production');
+  });
+
+  test('a task of a pull request that a person has tagged after the merge counts', async () => {
+    const old = await train(first, { event: 'pull_request', tags: ['production'] });
+    const task = await train(second, { accuracy: 0.1 });
+    expect(await promote(second, [task])).toMatchObject({ exitCode: 0, promoted: 'false' });
+    expect((await driver.getTask(old)).tags).toContain('production');
+  });
+
+  test('a model that the code of a pull request has tagged is none before the merge, and loses the tag', async () => {
+    const forged = await trainUnmerged();
+    await tagModel(forged, { add_tags: ['production'] });
+    const task = await train(first);
+    expect(await promote(first, [task])).toMatchObject({ exitCode: 0, promoted: 'true' });
+    expect(await Promise.all([forged, task].map(tagsOf))).toEqual([NEITHER, PRODUCTION]);
+  });
+});
+
+describe('what nobody would find', () => {
+  const archiveModel = async (task: string) =>
+    driver.call('models.edit', { model: await lastModelOf(task), system_tags: ['archived'] });
+
+  test('is not promoted: an archived model, on a push or by hand', async () => {
+    const [old, task] = [await train(first), await train(second)];
+    await promote(first, [old]);
+    await archiveModel(task);
+    for (const commit of [second, undefined]) {
+      const run = await promote(commit, [task]);
+      expect(run).toMatchObject({ exitCode: 0, promoted: 'false' });
+      expect(run.stderr).toContain('its last one is archived');
+    }
+    expect(await Promise.all([old, task].map(tagsOf))).toEqual([PRODUCTION, NEITHER]);
+  });
+
+  test('is not promoted: the model of an archived task', async () => {
+    const [old, task] = [await train(first), await train(second)];
+    await promote(first, [old]);
+    await driver.call('tasks.edit', { task, system_tags: ['archived'], force: true });
+    const run = await promote(second, [task]);
+    expect(run).toMatchObject({ exitCode: 0, promoted: 'false' });
+    expect(run.stderr).toContain('is archived');
+    expect(await Promise.all([old, task].map(tagsOf))).toEqual([PRODUCTION, NEITHER]);
+  });
+
+  test('is not promoted: a model that is archived meanwhile', async () => {
+    const [old, task] = [await train(first), await train(second)];
+    await promote(first, [old]);
+    let isDone = false;
+    const proxy = await startFaultProxy(clearml.apiHost, ({ path }) => {
+      if (isDone || !path.includes('tasks.update_tags')) return undefined;
+      isDone = true;
+      return { kind: 'hold', until: archiveModel(task) };
+    });
+    const run = await promote(second, [task], { env: { CLEARML_API_HOST: proxy.url } });
+    await proxy.close();
+    expect(run).toMatchObject({ exitCode: 0, promoted: 'false' });
+    expect((await driver.getTask(task)).tags).toEqual([]);
+    expect(await tagsOf(old)).toEqual(PRODUCTION);
   });
 });
 
@@ -343,6 +448,17 @@ describe('by hand', () => {
   ])('%j promotes nothing', async (env) => {
     const task = await train(first);
     expect(await promote(undefined, [task], { env })).toMatchObject({ exitCode: 2 });
+    expect(await tagsOf(task)).toEqual(NEITHER);
+  });
+
+  test('the newest task of a pull request is not promoted, nor one named beside it', async () => {
+    const task = await train(second, { event: 'pull_request', tags: ['pr:7'] });
+    const env = { GITHUB_EVENT_NAME: 'workflow_dispatch', PR_NUMBER: '7' };
+    for (const args of [[], [task], ['--pr', '7', task]]) {
+      const run = await promote(undefined, args, args.length === 3 ? {} : { env });
+      expect(run).toMatchObject({ exitCode: 2 });
+      expect(run.stderr).toContain('--promote does not go with a pull request');
+    }
     expect(await tagsOf(task)).toEqual(NEITHER);
   });
 });

@@ -32,6 +32,7 @@ for (const [branch, text] of [
   ['stated', 'status: ClearML\n'],
   ['detached', 'detach: true\n'],
   ['broken', BROKEN],
+  ['promoting', 'promote: { tag: production }\n'],
 ] as const) {
   repository.git('checkout', '--quiet', '-B', branch, 'bare');
   repository.commit('Set up', { [FILE]: text });
@@ -197,6 +198,26 @@ describe('a pull request that changes what it is judged by', () => {
   });
 });
 
+test.each([
+  ['drops', 'queue: gpu\n', '`{ tag: production }` → not set'],
+  ['renames', 'promote: { tag: "`live" }\n', '`{ tag: production }` → ``{ tag: `live }``'],
+  [
+    'publishes beside',
+    'promote: { tag: production, publish: true }\n',
+    '`{ tag: production }` → `{ tag: production, publish: true }`',
+  ],
+])('a pull request that %s the tag that moves after the merge is flagged', async (_, text, words) => {
+  writeFile(FILE, text);
+  const { body } = await report(await startGithub('promoting'));
+  expect(body).toContain(`> - promote: ${words}`);
+  expect(body).toContain('**This pull request changes what the merge promotes: its settings differ');
+});
+
+test('the tag that moves after the merge is not flagged where it stays', async () => {
+  writeFile(FILE, 'promote: { tag: production, publish: false }\n');
+  expect((await report(await startGithub('promoting'))).settings).toMatchObject({ changes: [] });
+});
+
 describe('the commit status', () => {
   const mayWrite = { contents: 'read', 'pull-requests': 'write', statuses: 'write' } as const;
 
@@ -210,6 +231,7 @@ describe('the commit status', () => {
     expect(github.statuses(head)).toMatchObject([{ context: 'ClearML', state: 'success' }]);
     expect(settings).toMatchObject({ kind: 'changed', changes: [{ setting: 'status', base: 'ClearML' }] });
     expect(body).toContain(`> - status: ${words}`);
+    expect(body).toContain('**This pull request changes how it is reported: its settings differ');
   });
 
   test('is implied by detach, which belongs to what a pull request is judged by', async () => {

@@ -59,6 +59,19 @@ describe('seeds', () => {
     expect(run.stdout).toBe('');
   });
 
+  test.each(['production', 'production-previous'])(
+    'the tag %s, which promote moves, is exit 2',
+    async (tag) => {
+      await setSettings('promote: { tag: production }');
+      const run = await launch(['--tag', tag]);
+      expect(run.exitCode).toBe(2);
+      expect(run.stderr).toContain(`the tag ${tag} is the one that promote moves`);
+      await setSettings(`promote: { tag: production }\ntags: [${tag}]`);
+      expect((await launch()).exitCode).toBe(2);
+      expect(await driver.listTasks()).toEqual([]);
+    },
+  );
+
   test('all options that are malformed are named at once', async () => {
     const run = await launch(['--seeds', 'x', '--param', 'lr', '--project', 'ab', '--working-dir', '..']);
     expect(run.exitCode).toBe(2);

@@ -92,7 +92,7 @@ export async function train(commit: string, training: Training = {}): Promise<st
     runtime: {
       ci_key: `${commit} ${seed}`,
       ci_pipeline: await hashOwn(),
-      ci_code: treeOf(commit),
+      ci_code: training.runtime?.ci_code ?? treeOf(commit),
       ci_event: event,
       ci_run: '42',
       ci_launch: `${commit} ${event}`,

@@ -6,6 +6,7 @@ import {
   checkTags,
   type NameOptions,
   type Names,
+  namePromotionTags,
   resolveEntryPoint,
   resolveNames,
   resolveSeedParam,
@@ -72,7 +73,7 @@ export function resolveLaunchOptions(flags: LaunchFlags, sources: LaunchSources)
   const [params, seeds, tags, names] = checkAll(
     () => resolveParams(flags.param ?? [], config.params ?? {}),
     () => resolveSeeds(flags.seeds, config.seeds),
-    () => resolveTags([...(config.tags ?? []), ...(flags.tag ?? [])]),
+    () => resolveTags([...(config.tags ?? []), ...(flags.tag ?? [])], config),
     () => resolveNames(flags, config, run, code.cloneUrl),
   );
   if (seeds !== undefined && params.has(seedParam.name)) {
@@ -100,8 +101,16 @@ export function resolveLaunchOptions(flags: LaunchFlags, sources: LaunchSources)
   };
 }
 
-function resolveTags(tags: readonly string[]): readonly string[] {
+function resolveTags(tags: readonly string[], { promote }: Pick<Config, 'promote'>): readonly string[] {
   checkTags(tags);
+  const promoted = promote === undefined ? [] : Object.values(namePromotionTags(promote.tag));
+  const taken = tags.find((tag) => promoted.includes(tag));
+  if (taken !== undefined) {
+    throw failUsage(
+      `the tag ${taken} is the one that promote moves`,
+      'After the merge it goes to the model that passes, not to every training. Leave it out of tags.',
+    );
+  }
   const reserved = tags.find(isHistoryMark);
   if (reserved === undefined) return tags;
   throw failUsage(

@@ -156,6 +156,7 @@ export function compareSettings(question: SettingsQuestion): SettingsChange[] {
     ...(names ? compareSetting('task-name', names.base.taskName, names.own.taskName) : []),
     ...compareSetting('status', statusContextOf(base) ?? null, statusContextOf(own) ?? null),
     ...compareSetting('detach', String(base.detach ?? false), String(own.detach ?? false)),
+    ...compareSetting('promote', formatPromote(base), formatPromote(own)),
     ...(isGated ? [...compareRules(question), ...compareWhole(question)] : []),
   ];
 }
@@ -182,6 +183,12 @@ function compareWhole({ own, base, branch, isBaselineGiven }: SettingsQuestion):
   return Object.entries(now ?? {}).flatMap(([key, value]) =>
     compareSetting(key, before?.[key] ?? null, value),
   );
+}
+
+/** As a line of YAML. */
+function formatPromote({ promote }: Config): string | null {
+  if (promote === undefined) return null;
+  return `{ tag: ${promote.tag}${promote.publish ? ', publish: true' : ''} }`;
 }
 
 /** As a line of YAML, without the default branch. */

@@ -169,7 +169,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     () => takeSettled(settings),
     () => readDueEntries(flags, taskIds),
     () => rejectIdleNames(flags, taskIds),
-    () => checkPromote(flags, env),
+    () => checkPromote(flags, env, 'value' in event && namesPullRequest(env, event.value)),
   );
   const target = readTarget(flags, github, env);
   if (reason !== undefined && target.pullRequest === undefined)
@@ -213,14 +213,23 @@ function checkAcceptance(reason: string | undefined): void {
  *
  * @throws Failure (usage)
  */
-function checkPromote({ promote }: Flags, env: Environment): void {
+function checkPromote({ promote, due, pr }: Flags, env: Environment, isPullRequestNamed: boolean): void {
   const { GITHUB_EVENT_NAME: event = '', GITHUB_REF: ref = '' } = env;
+  if (promote !== true) return;
   const isOfTag = event === 'push' && !ref.startsWith('refs/heads/');
-  if (promote !== true || !(isOfTag || /^(?:pull_request|merge_group)/.test(event))) return;
-  throw failUsage(
-    `--promote does not go with the event ${event}${isOfTag ? ' of a tag' : ''}`,
-    'A model is promoted after the merge: on a push to the base branch, or by hand with the task’s id.',
-  );
+  if (isOfTag || /^(?:pull_request|merge_group)/.test(event)) {
+    throw failUsage(
+      `--promote does not go with the event ${event}${isOfTag ? ' of a tag' : ''}`,
+      'A model is promoted after the merge: on a push to the base branch, or by hand with the task’s id.',
+    );
+  }
+  // A run of the collecting workflow promotes nothing of a pull request.
+  if (due === undefined && (pr !== undefined || isPullRequestNamed)) {
+    throw failUsage(
+      '--promote does not go with a pull request',
+      'Give the id of the task to promote, leave --pr out and PR_NUMBER empty.',
+    );
+  }
 }
 
 /**

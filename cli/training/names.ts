@@ -187,3 +187,15 @@ export function checkTags(tags: readonly string[]): void {
     'ClearML keeps such names for operators of its filters. Choose another tag.',
   );
 }
+
+/** What `promote` marks models and their tasks with. */
+export interface PromotionTags {
+  readonly tag: string;
+  /** What the model before it is marked with: the way back. */
+  readonly previous: string;
+}
+
+/** The tags that belong together. */
+export function namePromotionTags(tag: string): PromotionTags {
+  return { tag, previous: `${tag}-previous` };
+}

@@ -4,7 +4,7 @@ import type { Report } from '../report.ts';
 /** What later steps and jobs get of a report. */
 export function composeOutputs(report: Report): Readonly<Record<string, string>> {
   const { promotion } = report;
-  const model = report.tasks[0]?.outputModels.at(-1);
+  const model = promotion?.model ?? report.tasks[0]?.outputModels.at(-1);
   // A training may name anything as its model; the address is made of an id only.
   const url = model?.url ?? '';
   return {

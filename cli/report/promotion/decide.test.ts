@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { makeReportedTask } from '../../dev/made-up-report.ts';
+import { namePromotionTags } from '../../training/names.ts';
 import { RUNTIME_KEYS } from '../../training/task.ts';
 import type { ReportedTask } from '../reported-task.ts';
 import {
@@ -9,13 +10,12 @@ import {
   isOfBranch,
   isTrainedFor,
   listHolders,
-  nameTags,
   pickNewest,
   planRemoval,
   wasProduction,
 } from './decide.ts';
 
-const TAGS = nameTags('production');
+const TAGS = namePromotionTags('production');
 const commitOf = (name: string) => name.repeat(40);
 const treeOf = (name: string) => `7${name.repeat(39)}`;
 /** Newest first. */
@@ -49,10 +49,14 @@ function makeTask(name: string, fields: Partial<ReportedTask> = {}): ReportedTas
 const modelsOf = (...tasks: ReadonlyArray<readonly [ReportedTask, ...string[]]>) =>
   new Map(
     tasks.flatMap(([{ outputModels }, ...tags]) =>
-      outputModels.map(({ id }): [string, FoundModel] => [id, { id, tags, isPublished: false }]),
+      outputModels.map(({ id }): [string, FoundModel] => [
+        id,
+        { id, tags, isPublished: false, isArchived: false, task: undefined },
+      ]),
     ),
   );
 
+const isOnBranch = () => false;
 const PUSH = { branch: 'main', commit: commitOf('b') };
 
 describe('whether a task trains a pushed commit', () => {
@@ -113,31 +117,55 @@ describe('what is the production model', () => {
 
   test('is what carries the tag with its model', () => {
     const [whole, half] = [makeTask('a', { tags }), makeTask('b', { tags })];
-    expect(listHolders([half, whole], modelsOf([whole, 'production'], [half]), TAGS)).toEqual([whole]);
+    expect(listHolders([half, whole], modelsOf([whole, 'production'], [half]), TAGS, isOnBranch)).toEqual([
+      whole,
+    ]);
   });
 
   test('is a task that a person has tagged, if no model carries the tag', () => {
     const tagged = makeTask('a', { tags });
-    expect(listHolders([tagged], modelsOf([tagged]), TAGS)).toEqual([tagged]);
+    expect(listHolders([tagged], modelsOf([tagged]), TAGS, isOnBranch)).toEqual([tagged]);
   });
 
   test.each<[string, Partial<ReportedTask>]>([
     ['a clone', { runtime: { [RUNTIME_KEYS.key]: undefined as unknown as string } }],
     ['one that failed', { status: 'failed' }],
     ['one that is archived', { isArchived: true }],
-    ['one without the tag', { tags: ['production-previous', 'production2'] }],
   ])('is not %s', (_, fields) => {
     const task = makeTask('a', { tags, ...fields });
     if ('runtime' in fields) delete (task.runtime as Record<string, string>)[RUNTIME_KEYS.key];
-    expect(listHolders([task], modelsOf([task, 'production']), TAGS)).toEqual([]);
+    expect(listHolders([task], modelsOf([task, 'production']), TAGS, isOnBranch)).toEqual([]);
   });
 
   test('is none of a pull request’s, before the branch has it', () => {
     const runtime = { [RUNTIME_KEYS.event]: 'pull_request' };
     const own = makeTask('a', { tags, runtime });
-    expect(listHolders([own], modelsOf([own]), TAGS)).toEqual([]);
+    expect(listHolders([own], modelsOf([own]), TAGS, isOnBranch)).toEqual([]);
     const merged = makeTask('a', { tags: [...tags, `base:main:${commitOf('a')}`], runtime });
-    expect(listHolders([own, merged], modelsOf([own], [merged]), TAGS)).toEqual([merged]);
+    expect(listHolders([own, merged], modelsOf([own], [merged]), TAGS, isOnBranch)).toEqual([merged]);
+    expect(listHolders([own], modelsOf([own]), TAGS, () => true)).toEqual([own]);
+  });
+
+  test('is what a person has tagged: the models come first, then the tasks', () => {
+    const [task, model] = [makeTask('a', { tags }), makeTask('b')];
+    expect(listHolders([task, model], modelsOf([task], [model, 'production']), TAGS, isOnBranch)).toEqual([
+      model,
+    ]);
+    const whole = makeTask('a', { tags });
+    const models = modelsOf([whole, 'production'], [model, 'production']);
+    expect(listHolders([model, whole], models, TAGS, isOnBranch)).toEqual([whole]);
+  });
+
+  test('is by a model that its task does not list any more', () => {
+    const task = makeTask('a');
+    const made = { id: 'm', tags, isPublished: false, isArchived: false, task: task.id };
+    expect(listHolders([task], new Map([['m', made]]), TAGS, isOnBranch)).toEqual([task]);
+  });
+
+  test('is none without the tag', () => {
+    const others = ['production-previous', 'production2'];
+    const task = makeTask('a', { tags: others });
+    expect(listHolders([task], modelsOf([task, ...others]), TAGS, isOnBranch)).toEqual([]);
   });
 
   test('was one that was given up halfway', () => {

@@ -1,21 +1,16 @@
 import type { Ancestor } from '../../github/client.ts';
 import { listMarkedCommits, listMarks } from '../../training/history-mark.ts';
+import type { PromotionTags } from '../../training/names.ts';
 import { isEnded, isHistoryEvent, isSuccess, RUNTIME_KEYS, wasTakenBack } from '../../training/task.ts';
 import { listUses } from '../../training/uses.ts';
 import { listCodeIds } from '../baseline/baseline.ts';
+import type { Options } from '../options.ts';
 import type { ReportedTask } from '../reported-task.ts';
 
 /** A commit that was pushed to a branch. */
 export interface PushedCommit {
   readonly branch: string;
   readonly commit: string;
-}
-
-/** What a model is marked with. */
-export interface PromotionTags {
-  readonly tag: string;
-  /** What the model before it is marked with: the way back. */
-  readonly previous: string;
 }
 
 /** Why a model was promoted, or not. */
@@ -29,9 +24,10 @@ export type PromotionReason =
   /** Not promoted: the settings have no tag, or `--dry-run`. */
   | 'off'
   | 'dry-run'
-  /** The training has not ended, or not completed, or made no model. */
+  /** The training has not ended, or not completed; the task is archived; it made no model, or that is gone or archived. */
   | 'pending'
   | 'failed'
+  | 'archived'
   | 'no-model'
   /** The tasks are not known to train the pushed commit. */
   | 'other-code'
@@ -41,11 +37,6 @@ export type PromotionReason =
   | 'older'
   | 'not-on-branch'
   | 'overtaken';
-
-/** The tags that belong together. */
-export function nameTags(tag: string): PromotionTags {
-  return { tag, previous: `${tag}-previous` };
-}
 
 type NamedTask = Pick<ReportedTask, 'runtime' | 'tags' | 'script'>;
 
@@ -122,13 +113,13 @@ export function pickNewest(
   return [...tasks].sort(compare)[0];
 }
 
-/** The task's last output model; undefined if it has none that ClearML still has. */
+/** The task's last output model; undefined if ClearML does not have it any more, or it is archived: nobody would find it. */
 export function findModel(
   task: ReportedTask,
   models: ReadonlyMap<string, FoundModel>,
 ): FoundModel | undefined {
-  const id = task.outputModels.at(-1)?.id;
-  return id === undefined ? undefined : models.get(id);
+  const model = models.get(task.outputModels.at(-1)?.id ?? '');
+  return model?.isArchived === true ? undefined : model;
 }
 
 /** A model as ClearML has it. */
@@ -136,35 +127,52 @@ export interface FoundModel {
   readonly id: string;
   readonly tags: readonly string[];
   readonly isPublished: boolean;
+  readonly isArchived: boolean;
+  /** Which made it. */
+  readonly task: string | undefined;
+}
+
+/** Those of the task's models that carry a tag. */
+function listTagged(
+  { id: task, outputModels }: ReportedTask,
+  models: ReadonlyMap<string, FoundModel>,
+  tag: string,
+): string[] {
+  const outputs = new Set(outputModels.map(({ id }) => id));
+  return [...models.values()]
+    .filter((model) => model.tags.includes(tag) && (model.task === task || outputs.has(model.id)))
+    .map(({ id }) => id);
 }
 
 /**
- * The tasks whose model is the production model: completed ones that carry the tag with their model. If no model does, the
- * tasks alone count, as people tag them; then those of a pull request do not, before the branch has them: its settings
- * could name the tag.
+ * The tasks whose model is the production model: completed ones that carry the tag with their model, as a promotion leaves
+ * them. If there are none, people have tagged: the models that carry the tag count, else the tasks alone. Then those of a pull
+ * request do not, before the branch has them: its settings or its code could name the tag.
+ *
+ * @param isOnBranch whether the branch has the task's code
  */
 export function listHolders(
   tagged: readonly ReportedTask[],
   models: ReadonlyMap<string, FoundModel>,
   { tag }: PromotionTags,
+  isOnBranch: (task: ReportedTask) => boolean,
 ): ReportedTask[] {
-  const holders = tagged.filter(
-    (task) => task.tags.includes(tag) && isSuccess(task.status) && !task.isArchived && isOwn(task),
-  );
-  const withModel = holders.filter(({ outputModels }) =>
-    outputModels.some(({ id }) => models.get(id)?.tags.includes(tag) === true),
-  );
-  return withModel.length > 0 ? withModel : holders.filter(isSettled);
+  const own = tagged.filter((task) => isSuccess(task.status) && !task.isArchived && isOwn(task));
+  const withModel = own.filter((task) => listTagged(task, models, tag).length > 0);
+  const promoted = withModel.filter(({ tags }) => tags.includes(tag));
+  if (promoted.length > 0) return promoted;
+  const isSettled = (task: ReportedTask) => isOfHistory(task) || isOnBranch(task);
+  const byModel = withModel.filter(isSettled);
+  return byModel.length > 0 ? byModel : own.filter((task) => task.tags.includes(tag) && isSettled(task));
 }
 
 /** Whether a task carries the tag and its model does, or was given up by a run that was interrupted then. */
 export function wasProduction(
-  { tags, outputModels }: ReportedTask,
+  task: ReportedTask,
   models: ReadonlyMap<string, FoundModel>,
   { tag, previous }: PromotionTags,
 ): boolean {
-  const has = ({ tags: own }: Pick<FoundModel, 'tags'>) => own.includes(tag) || own.includes(previous);
-  return tags.includes(tag) && outputModels.some(({ id }) => has(models.get(id) ?? { tags: [] }));
+  return task.tags.includes(tag) && [tag, previous].some((one) => listTagged(task, models, one).length > 0);
 }
 
 /** Whether our launch made the task. A clone copies tags, but not what the launch noted. */
@@ -172,7 +180,8 @@ export function isOwn({ runtime }: Pick<ReportedTask, 'runtime'>): boolean {
   return runtime[RUNTIME_KEYS.key] !== undefined && runtime[RUNTIME_KEYS.pipeline] !== undefined;
 }
 
-function isSettled(task: ReportedTask): boolean {
+/** Not of a pull request, or taken over by a branch. */
+function isOfHistory(task: ReportedTask): boolean {
   const event = task.runtime[RUNTIME_KEYS.event];
   return event === 'push' || event === 'launch' || listMarks(task).length > 0;
 }
@@ -188,6 +197,18 @@ export function decideState(
   return tasks.every(({ status }) => isSuccess(status)) ? 'completed' : 'pending';
 }
 
+/** In the order of the settings' seeds: whoever looks takes the same one for the first. */
+export function sortBySeed(
+  tasks: readonly ReportedTask[],
+  { config: { seeds }, sources: { seedParam } }: Pick<Options, 'config' | 'sources'>,
+): ReportedTask[] {
+  const rank = ({ params }: ReportedTask) => {
+    const seed = params[seedParam];
+    return Array.isArray(seeds) ? seeds.map(String).indexOf(seed ?? '') : Number(seed) || 0;
+  };
+  return [...tasks].sort((a, b) => rank(a) - rank(b));
+}
+
 /** A task or a model whose tags change. */
 export interface TagChange {
   readonly task: string;
@@ -201,7 +222,7 @@ export interface TagChange {
  * How the tags are taken from all but one task, in order: first the older way back goes, then the former production model
  * becomes the way back. Models of other tasks are left alone, and one that the kept task shares.
  *
- * @param tagged all tasks with one of the tags, and the promoted one
+ * @param tagged all tasks with one of the tags, themselves or on a model, and the promoted one
  * @param former whose model is the way back from now on; undefined for none
  */
 export function planRemoval(
@@ -211,23 +232,26 @@ export function planRemoval(
   { kept, former }: { readonly kept: ReportedTask; readonly former: string | undefined },
 ): TagChange[] {
   const shared = new Set(kept.outputModels.map(({ id }) => id));
-  const change = (task: ReportedTask, of: string, add: readonly string[]): TagChange => ({
-    task: task.id,
-    models: task.outputModels
-      .map(({ id }) => id)
-      .filter((id) => !shared.has(id) && models.get(id)?.tags.includes(of) === true),
-    add,
-    remove: [of],
-  });
+  const planChange = (task: ReportedTask, of: string): TagChange[] => {
+    const own = listTagged(task, models, of);
+    if (own.length === 0 && !task.tags.includes(of)) return [];
+    const isFormer = of === tag && task.id === former;
+    // Of a task that a person has tagged no model carries the tag.
+    const last = own.length === 0 && isFormer ? findModel(task, models)?.id : undefined;
+    const ids = last === undefined ? own : [last];
+    return [
+      {
+        task: task.id,
+        models: ids.filter((id) => !shared.has(id)),
+        add: isFormer ? [previous] : [],
+        remove: [of],
+      },
+    ];
+  };
   const others = tagged.filter(({ id }) => id !== kept.id);
-  const holders = others.filter(
-    ({ tags, outputModels }) =>
-      tags.includes(tag) || outputModels.some(({ id }) => models.get(id)?.tags.includes(tag) === true),
-  );
-  const older =
-    former === undefined ? [] : others.filter(({ id, tags }) => id !== former && tags.includes(previous));
+  const older = former === undefined ? [] : others.filter(({ id }) => id !== former);
   return [
-    ...older.map((task) => change(task, previous, [])),
-    ...holders.map((task) => change(task, tag, task.id === former ? [previous] : [])),
+    ...older.flatMap((task) => planChange(task, previous)),
+    ...others.flatMap((task) => planChange(task, tag)),
   ];
 }

@@ -3,8 +3,7 @@ import { chooseNewestLaunches } from '../../training/newest-tasks.ts';
 import type { Wires } from '../connection.ts';
 import type { Options } from '../options.ts';
 import { hashOwnPipeline } from '../posting/comment-key.ts';
-import type { ReportedTask } from '../reported-task.ts';
-import { isNamedFor, isOfBranch, isOwn, isTrainedFor, type PushedCommit } from './decide.ts';
+import { isNamedFor, isOfBranch, isOwn, isTrainedFor, type PushedCommit, sortBySeed } from './decide.ts';
 import { createPromotionServer } from './server.ts';
 
 /**
@@ -46,18 +45,6 @@ export async function findPushedTasks(
       'Name the task to promote, or all its seeds: each leg of a matrix has a model of its own.',
     );
   }
-  return sortBySeed(ids, ours, options);
-}
-
-/** In the order of the settings' seeds. */
-function sortBySeed(
-  ids: readonly string[],
-  tasks: ReadonlyMap<string, ReportedTask>,
-  { config: { seeds }, sources: { seedParam } }: Options,
-): string[] {
-  const rank = (id: string) => {
-    const seed = tasks.get(id)?.params[seedParam];
-    return Array.isArray(seeds) ? seeds.map(String).indexOf(seed ?? '') : Number(seed) || 0;
-  };
-  return [...ids].sort((a, b) => rank(a) - rank(b));
+  const chosen = ids.flatMap((id) => ours.get(id) ?? []);
+  return sortBySeed(chosen, options).map(({ id }) => id);
 }

@@ -1,6 +1,7 @@
 import type { MetricJudgement } from '../../gate/data.ts';
 import type { Ancestor } from '../../github/client.ts';
 import { EXIT_CODES, Failure, failUsage } from '../../shell/failure.ts';
+import { namePromotionTags, type PromotionTags } from '../../training/names.ts';
 import { formatTaskUrl, isSuccess, RUNTIME_KEYS } from '../../training/task.ts';
 import type { Connection } from '../connection.ts';
 import { hasGate } from '../gate-input.ts';
@@ -17,12 +18,11 @@ import {
   isOwn,
   isTrainedFor,
   listHolders,
-  nameTags,
   type PromotionReason,
-  type PromotionTags,
   type PushedCommit,
   pickNewest,
   planRemoval,
+  sortBySeed,
   wasProduction,
 } from './decide.ts';
 import { judgePromotion } from './judge.ts';
@@ -32,7 +32,7 @@ import { createPromotionServer, type PromotionServer } from './server.ts';
 export interface Promotion {
   /** The settings' tag; null without the setting. */
   readonly tag: string | null;
-  /** The first task's model is the one that carries the tag now. */
+  /** The first seed's model is the one that carries the tag now. */
   readonly promoted: boolean;
   readonly reason: PromotionReason;
   /** What was pushed; null by hand. */
@@ -83,7 +83,7 @@ interface Outcome {
 }
 
 /**
- * Moves the settings' tag to the first task's model, if that is right: on a push the gate judges it, and a newer commit's
+ * Moves the settings' tag to the first seed's model, if that is right: on a push the gate judges it, and a newer commit's
  * model stays. The tag is added before it is taken away, so there is always a production model.
  *
  * @throws Failure (usage) if a person names a task that can't be promoted; or what a service answered, then nothing moved
@@ -94,22 +94,24 @@ export async function promote(
   sources: ReportSources,
   question: PromotionQuestion,
 ): Promise<Promotion> {
-  const { options, connection } = question;
+  const { options, connection, pushed } = question;
   const setting = options.config.promote;
-  const [candidate] = sources.tasks;
-  if (setting === undefined || candidate === undefined) return describe(report, question, { reason: 'off' });
+  const [candidate] = pushed === undefined ? sources.tasks : sortBySeed(sources.tasks, options);
+  if (candidate === undefined) throw new Error('there is no task to promote');
+  const tell = (outcome: Outcome) => describe(report, candidate, question, outcome);
+  if (setting === undefined) return tell({ reason: 'off' });
   const early = await decideEarly(candidate, sources, question);
-  if (early !== undefined) return describe(report, question, { reason: early });
+  if (early !== undefined) return tell({ reason: early });
   const work: Work = {
     ...question,
     server: createPromotionServer(connection.wires.clearml, connection.wires.signal),
-    tags: nameTags(setting.tag),
+    tags: namePromotionTags(setting.tag),
     pipeline: candidate.runtime[RUNTIME_KEYS.pipeline] ?? '',
     candidate,
     listed: undefined,
     former: undefined,
   };
-  return describe(report, question, await decideAndMove(sources, work));
+  return tell(await decideAndMove(sources, work));
 }
 
 /** What keeps the tasks back before any look at what carries the tag. */
@@ -127,6 +129,7 @@ async function decideEarly(
     if (!isNamed && !tasks.every((task) => isTrainedFor(task, pushed, tree))) return 'other-code';
     const state = decideState(tasks);
     if (state !== 'completed') return state;
+    if (candidate.isArchived) return 'archived';
   }
   return candidate.outputModels.length === 0 ? 'no-model' : undefined;
 }
@@ -155,15 +158,15 @@ async function checkByHand(task: ReportedTask, options: Options): Promise<void> 
 
 async function decideAndMove(sources: ReportSources, work: Work): Promise<Outcome> {
   const { candidate, pushed, options } = work;
-  const first = await look(work);
-  if (findModel(candidate, first.models) === undefined) return { reason: 'no-model' };
-  const others = first.holders.filter(({ id }) => id !== candidate.id);
   const isDry = options.flags.dryRun === true;
   if (pushed !== undefined) {
     if (isDry && work.connection.wires.github === undefined) return { reason: 'dry-run' };
     work.listed = await listBranch(work, pushed.branch);
     if (!work.listed.some(({ commit }) => commit === pushed.commit)) return { reason: 'not-on-branch' };
   }
+  const first = await look(work);
+  if (findModel(candidate, first.models) === undefined) return { reason: 'no-model' };
+  const others = first.holders.filter(({ id }) => id !== candidate.id);
   const former = pickNewest(others, work.listed, pushed?.branch);
   work.former = former;
   const isHolder = first.holders.some(({ id }) => id === candidate.id);
@@ -174,8 +177,8 @@ async function decideAndMove(sources: ReportSources, work: Work): Promise<Outcom
     return outcome;
   }
   if (isDry) return { ...outcome, reason: 'dry-run' };
-  const isKept = await moveTag(first, work);
-  if (!isKept) return { ...outcome, reason: 'overtaken' };
+  const lost = await moveTag(first, work);
+  if (lost !== undefined) return { ...outcome, reason: lost };
   return isHolder && others.length === 0 ? { ...outcome, reason: 'unchanged' } : outcome;
 }
 
@@ -206,11 +209,15 @@ async function judge(
   return { reason: verdict, metrics };
 }
 
-async function look({ server, pipeline, tags, candidate }: Work): Promise<Look> {
-  const tagged = await server.findTagged(pipeline, tags);
-  const ids = [...tagged, candidate].flatMap(({ outputModels }) => outputModels.map(({ id }) => id));
-  const models = await server.readModels(ids);
-  return { tagged, models, holders: listHolders(tagged, models, tags) };
+async function look({ server, pipeline, tags, candidate, listed = [], pushed }: Work): Promise<Look> {
+  const { tasks: tagged, models: carriers } = await server.findTagged(pipeline, tags);
+  const outputs = [...tagged, candidate].flatMap(({ outputModels }) => outputModels);
+  const ours = carriers.filter((model) => tagged.some(({ id }) => id === model.task));
+  // Read after the tasks, as they are marked first.
+  const models = await server.readModels([...outputs, ...ours].map(({ id }) => id));
+  const isOnBranch = (task: ReportedTask) =>
+    pushed !== undefined && findPlace(task, listed, pushed.branch) !== Number.POSITIVE_INFINITY;
+  return { tagged, models, holders: listHolders(tagged, models, tags, isOnBranch) };
 }
 
 /** @throws Failure if GitHub can't be asked: the order of commits is unknown then */
@@ -231,29 +238,35 @@ const MAX_LOOKS = 5;
  * Adds the tag to the candidate and its model, then takes it from all others, and looks whether that is so. Whoever does the
  * same at this moment sees both, and both leave the newer commit's model.
  *
- * @returns whether the candidate kept it
+ * @returns why the candidate has it not; undefined if it has
  */
-async function moveTag(first: Look, work: Work): Promise<boolean> {
-  const { candidate, pushed } = work;
+async function moveTag(first: Look, work: Work): Promise<'overtaken' | 'no-model' | undefined> {
+  const { candidate, pushed, server, tags } = work;
   let now = first;
   for (let looks = 1; looks < MAX_LOOKS; looks += 1) {
-    if (!now.holders.some(({ id }) => id === candidate.id)) await addTag(work, now);
+    if (findModel(candidate, now.models) === undefined) {
+      await server.changeTaskTags({ task: candidate.id, add: [], remove: [tags.tag] });
+      return 'no-model';
+    }
+    const others = now.holders.filter(({ id }) => id !== candidate.id);
+    if (pushed !== undefined && now !== first && others.some((task) => isUnplaced(task, work)))
+      work.listed = await listBranch(work, pushed.branch);
+    const all = [candidate, ...others];
+    const kept = pushed === undefined ? candidate : pickNewest(all, work.listed, pushed.branch);
+    if (kept !== undefined && kept.id !== candidate.id) {
+      await leaveOne(now, kept, work);
+      return 'overtaken';
+    }
+    if (others.length === now.holders.length) await addTag(work, now);
     else {
-      if (pushed !== undefined && now.holders.some((task) => isUnplaced(task, work)))
-        work.listed = await listBranch(work, pushed.branch);
-      const kept = pushed === undefined ? candidate : pickNewest(now.holders, work.listed, pushed.branch);
-      if (kept !== undefined && kept.id !== candidate.id) {
-        await leaveOne(now, kept, work);
-        return false;
-      }
       await publish(work, now);
-      if (!(await leaveOne(now, candidate, work))) return true;
+      if (!(await leaveOne(now, candidate, work))) return undefined;
     }
     now = await look(work);
   }
   // Never none, whoever has taken it away last.
   await addTag(work, now);
-  return true;
+  return undefined;
 }
 
 /** The list of commits is older than a task that somebody promoted since. */
@@ -316,11 +329,12 @@ async function leaveOne({ tagged, models }: Look, kept: ReportedTask, work: Work
 /** The outcome as data. */
 function describe(
   report: Report,
+  candidate: ReportedTask,
   { options, connection, pushed }: PromotionQuestion,
   { reason, former, metrics = [] }: Outcome,
 ): Promotion {
   const { promote: setting } = options.config;
-  const [task] = report.tasks;
+  const task = report.tasks.find(({ id }) => id === candidate.id);
   const model = task?.outputModels.at(-1);
   const promoted = PROMOTES.has(reason);
   const urlOf = (one: ReportedTask) =>

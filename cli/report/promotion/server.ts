@@ -5,16 +5,17 @@ import { changeTags } from '../../clearml/tags.ts';
 import { findNewestTasks, findTasks } from '../../clearml/tasks.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { escapeRegExp } from '../../shell/redaction.ts';
+import type { PromotionTags } from '../../training/names.ts';
 import { isTaskId, RUNTIME_KEYS } from '../../training/task.ts';
 import { keyOfUse } from '../../training/uses.ts';
 import type { ReportedTask } from '../reported-task.ts';
 import { matchCode, TASK_FIELDS, toReportedTask } from '../server.ts';
-import type { FoundModel, PromotionTags, PushedCommit, TagChange } from './decide.ts';
+import type { FoundModel, PushedCommit, TagChange } from './decide.ts';
 
 /** What a promotion asks ClearML. */
 export interface PromotionServer {
-  /** All tasks of the pipeline with one of the tags, with all metrics. */
-  findTagged(pipeline: string, tags: PromotionTags): Promise<readonly ReportedTask[]>;
+  /** All tasks of the pipeline with one of the tags, or that made a model with one; with all metrics. And these models. */
+  findTagged(pipeline: string, tags: PromotionTags): Promise<FoundTagged>;
   /** The newest 500 tasks of the pipeline that may train a pushed commit; without metrics. */
   findTasksOfCommit(
     pipeline: string,
@@ -31,12 +32,21 @@ export interface PromotionServer {
   publishModel(id: string): Promise<void>;
 }
 
+export interface FoundTagged {
+  readonly tasks: readonly ReportedTask[];
+  readonly models: readonly FoundModel[];
+}
+
+const TagsSchema = v.nullish(v.array(v.string()), []);
+
 const ModelsSchema = v.object({
   models: v.array(
     v.object({
       id: v.string(),
-      tags: v.nullish(v.array(v.string()), []),
+      tags: TagsSchema,
+      system_tags: TagsSchema,
       ready: v.nullish(v.boolean(), false),
+      task: v.nullish(v.string()),
     }),
   ),
 });
@@ -44,25 +54,51 @@ const ModelsSchema = v.object({
 /** What a promotion asks of ClearML, over its REST API. */
 export function createPromotionServer(client: ClearmlClient, signal: AbortSignal): PromotionServer {
   const options = { signal };
-  const readPage = async (ids: readonly string[]): Promise<FoundModel[]> => {
-    const query = { id: ids, only_fields: ['id', 'tags', 'ready'], page: 0, page_size: PAGE_SIZE };
+  const readPage = async (filter: Readonly<Record<string, unknown>>, page = 0): Promise<FoundModel[]> => {
+    const fields = ['id', 'tags', 'system_tags', 'ready', 'task'];
+    const query = { ...filter, only_fields: fields, page, page_size: PAGE_SIZE };
     const found = await client.call('models.get_all', query, ModelsSchema, {
       ...options,
       isRepeatable: true,
     });
-    return found.models.map(({ id, tags, ready }) => ({ id, tags, isPublished: ready }));
+    return found.models.map(({ id, tags, system_tags: systemTags, ready, task }) => ({
+      id,
+      tags,
+      isPublished: ready,
+      isArchived: systemTags.includes('archived'),
+      task: task ?? undefined,
+    }));
+  };
+  const findModels = async (filter: Readonly<Record<string, unknown>>): Promise<FoundModel[]> => {
+    const found: FoundModel[] = [];
+    for (let page = 0; ; page += 1) {
+      const models = await readPage(filter, page);
+      found.push(...models);
+      if (models.length < PAGE_SIZE) return found;
+    }
   };
   return {
     async findTagged(pipeline, { tag, previous }) {
-      const filter = { [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline, tags: ['__$any', tag, previous] };
-      const found = await findTasks(client, filter, [...TASK_FIELDS, 'last_metrics'], options);
+      const hasTag = ({ tags }: { readonly tags: readonly string[] }) =>
+        tags.includes(tag) || tags.includes(previous);
+      const ofPipeline = { [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline };
+      const tags = ['__$any', tag, previous];
+      const fields = [...TASK_FIELDS, 'last_metrics'] as const;
+      const [found, anyones] = await Promise.all([
+        findTasks(client, { ...ofPipeline, tags }, fields, options),
+        findModels({ tags }),
+      ]);
+      const models = anyones.filter(hasTag);
+      const tasks = new Map(found.filter(hasTag).map((task) => [task.id, task]));
+      // People tag a model on its page, and not the task. Other pipelines use the tag too.
+      const makers = new Set(models.flatMap(({ task }) => task ?? []).filter((id) => !tasks.has(id)));
+      for (const ids of splitPages([...makers].filter(isTaskId))) {
+        for (const task of await findTasks(client, { ...ofPipeline, id: ids }, fields, options))
+          if (makers.has(task.id)) tasks.set(task.id, task);
+      }
       // The server ignores a filter that it does not know, and then finds everything.
-      return found
-        .map(toReportedTask)
-        .filter(
-          ({ runtime, tags }) =>
-            runtime[RUNTIME_KEYS.pipeline] === pipeline && (tags.includes(tag) || tags.includes(previous)),
-        );
+      const own = [...tasks.values()].map(toReportedTask);
+      return { tasks: own.filter(({ runtime }) => runtime[RUNTIME_KEYS.pipeline] === pipeline), models };
     },
     async findTasksOfCommit(pipeline, { commit }, tree) {
       const { _any_: match } = matchCode([commit, ...(tree === undefined ? [] : [tree])]);
@@ -77,12 +113,10 @@ export function createPromotionServer(client: ClearmlClient, signal: AbortSignal
       return (await findNewestTasks(client, filter, TASK_FIELDS, PAGE_SIZE, options)).map(toReportedTask);
     },
     async readModels(ids) {
-      const wanted = [...new Set(ids)].filter(isTaskId);
       const found = new Map<string, FoundModel>();
-      for (let start = 0; start < wanted.length; start += PAGE_SIZE) {
-        const page = wanted.slice(start, start + PAGE_SIZE);
-        for (const model of await readPage(page)) if (page.includes(model.id)) found.set(model.id, model);
-      }
+      for (const page of splitPages([...new Set(ids)].filter(isTaskId)))
+        for (const model of await readPage({ id: page }))
+          if (page.includes(model.id)) found.set(model.id, model);
       return found;
     },
     async changeTaskTags({ task, add, remove }) {
@@ -110,4 +144,10 @@ export function createPromotionServer(client: ClearmlClient, signal: AbortSignal
       }
     },
   };
+}
+
+function splitPages(ids: readonly string[]): string[][] {
+  const pages: string[][] = [];
+  for (let start = 0; start < ids.length; start += PAGE_SIZE) pages.push(ids.slice(start, start + PAGE_SIZE));
+  return pages;
 }

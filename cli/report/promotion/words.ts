@@ -52,9 +52,11 @@ function composeReason(promotion: Promotion): Phrase[] {
       return [words('The training has not ended.')];
     case 'failed':
       return [words('The training did not complete.')];
+    case 'archived':
+      return [phrase`The ${link(task?.url ?? null, phrase`task ${shorten(task)}`)} is archived.`];
     case 'no-model':
       return [
-        phrase`The ${link(task?.url ?? null, phrase`task ${shorten(task)}`)} has no output model in ClearML.`,
+        phrase`The ${link(task?.url ?? null, phrase`task ${shorten(task)}`)} has no output model in ClearML, or its last one is archived.`,
       ];
     case 'other-code':
       return [phrase`These tasks are not known to train ${short}, which was pushed to ${branch}.`];

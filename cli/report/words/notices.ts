@@ -2,6 +2,7 @@ import { joinPhrases, link, type Phrase, phrase, strong, words } from '../../tex
 import { composeLosses } from '../../training/params/arrival-words.ts';
 import type { SilentFramework } from '../../training/reporting.ts';
 import type { LostParam } from '../arrived.ts';
+import type { ReportSettings } from '../base-settings.ts';
 import { splitFirstRows } from '../gate-table.ts';
 import type { Report, ReportBaseline } from '../report.ts';
 import { composeSetting, nameBaseline, nameCommit } from './lead.ts';
@@ -25,9 +26,7 @@ export function composeSettingsWarning(
   const title =
     kind === 'new'
       ? phrase`This pull request adds the gate: ${branch} has no settings file.`
-      : isGated
-        ? phrase`This pull request changes the settings that judge it: they differ from those of ${branch}.`
-        : phrase`This pull request has another project or task name than ${branch}.`;
+      : composeChange(settings);
   const shown = changes.slice(0, limit).map(({ metric, setting, base, value }) => {
     const of = metric === null ? [] : phrase`${metric} `;
     return phrase`${of}${words(setting)}: ${composeSetting(base)} \u2192 ${composeSetting(value)}`;
@@ -35,6 +34,17 @@ export function composeSettingsWarning(
   const rest = changes.length - shown.length;
   return { title: strong(title), changes: rest > 0 ? [...shown, words(`${rest} more`)] : shown };
 }
+function composeChange({ branch, changes, isGated }: ReportSettings): Phrase {
+  const names = new Set(changes.map(({ setting }) => setting));
+  if (names.size === 1 && names.has('promote'))
+    return phrase`This pull request changes what the merge promotes: its settings differ from those of ${branch}.`;
+  if (isGated)
+    return phrase`This pull request changes the settings that judge it: they differ from those of ${branch}.`;
+  if (names.has('project') || names.has('task-name'))
+    return phrase`This pull request has another project or task name than ${branch}.`;
+  return phrase`This pull request changes how it is reported: its settings differ from those of ${branch}.`;
+}
+
 /** What a reader must know before trusting the numbers, most important first. */
 export function composeNotices(report: Report): Phrase[] {
   const { commit, pullRequest, environment, params, phase, tasks, unread } = report;
