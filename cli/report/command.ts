@@ -142,13 +142,13 @@ async function report(
 }
 
 /** Gathers the sources, and loads the rendering while further answers are under way. */
-async function gather({ sources }: Options, { servers }: Connection) {
+async function gather({ sources, missing }: Options, { servers }: Connection) {
   if (sources.taskIds.length === 0) {
     const baseSettings = readBaseSettings(sources, servers, sources.expected?.baseBranch);
     return { gone: { ids: [], left: [], baseSettings } };
   }
   const subject = await readSubject(sources, servers);
-  if (subject.gone.length > 0) {
+  if (subject.gone.length > 0 || missing > 0) {
     const { gone: ids, tasks: left, baseSettings } = subject;
     return { gone: { ids, left, baseSettings } };
   }

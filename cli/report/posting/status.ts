@@ -153,7 +153,9 @@ export async function endPendingStatus(
   const found = await board.findNewest(commit);
   if (found?.state !== 'pending') return;
   const { targetUrl } = found;
-  if (targetUrl !== commentUrl && !ids.some((id) => targetUrl.includes(id))) return;
+  // Without a comment it leads to one of the launch's tasks, which may be the one that is gone.
+  const isOurs = commentUrl === undefined && options.missing > 0;
+  if (targetUrl !== commentUrl && !ids.some((id) => targetUrl.includes(id)) && !isOurs) return;
   const description = describe(message, session.redact);
   await board.write(commit, { state: 'error', description, targetUrl: commentUrl ?? targetUrl });
 }
