@@ -89,7 +89,7 @@ async function carryOut(
     server,
     clock,
     token,
-    dueNotes: await noteDue(plan, { token, atMs: clock.now() }),
+    dueNotes: await noteDue(plan, { token, atMs: server.client.serverNow() }),
     unnoted: new Set(),
     deadlineMs,
     created: new Set(),
