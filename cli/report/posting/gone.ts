@@ -8,7 +8,14 @@ import {
 } from '../../github/comments.ts';
 import { formatRunUrl } from '../../github/run-url.ts';
 import { writeOutputs, writeSummary } from '../../github/runner-files.ts';
-import { EXIT_CODES, Failure, type Settled, settle, takeSettled } from '../../shell/failure.ts';
+import {
+  EXIT_CODES,
+  type ExitCode,
+  Failure,
+  type Settled,
+  settle,
+  takeSettled,
+} from '../../shell/failure.ts';
 import type { Redact } from '../../shell/redaction.ts';
 import { writeHeading, writeLine, writeList } from '../../text/markdown.ts';
 import { joinPhrases, link, type Phrase, phrase, words } from '../../text/phrase.ts';
@@ -156,13 +163,14 @@ function failGone({ ids, left }: Gone, missing: Missing, pullRequest: number | u
  * new comment is posted only for tasks that were named.
  *
  * @param existing the pull request's comments; undefined if nothing is to be posted
+ * @returns exit code 0 where `--no-gate` finds a pull request without tasks and comments: nobody has launched anything
  * @throws Failure (not found), or what kept the comment from being written
  */
 export async function publishGone(
   gone: Gone,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   { options, session, connection }: AcceptanceQuestion,
-): Promise<never> {
+): Promise<ExitCode> {
   const { access, flags, github, target } = options;
   const { voice, redact } = session;
   connection.wires.beginPosting();
@@ -198,6 +206,10 @@ export async function publishGone(
     if (flags.summary) await writeSummary(session, text);
     await endStatus(undefined);
     throw failure;
+  }
+  if (comments.length === 0 && !flags.gate && flags.json !== true) {
+    voice.say(`Nothing to report: ${failure.message}`);
+    return EXIT_CODES.done;
   }
   if (flags.summary && comments.length > 0) await writeSummary(session, text);
   for (const { marker, present } of comments) {
