@@ -2,7 +2,7 @@ import { type AbortOutcome, abortTasks, createAbortServer } from '../clearml/abo
 import { type ClearmlClient, createClearmlClient, type Reach, useClearml } from '../clearml/client.ts';
 import { findEntries } from '../clearml/queues.ts';
 import { releaseTasks } from '../clearml/release.ts';
-import { findUnfinished } from '../clearml/unfinished.ts';
+import { findUnfinished, findUnfinishedElsewhere } from '../clearml/unfinished.ts';
 import { type GithubRun, namesPullRequest, readEventFile, readGithubRun } from '../github/event.ts';
 import { createCheckoutReader } from '../github/git.ts';
 import { replyWithFailure } from '../github/reply.ts';
@@ -93,7 +93,10 @@ async function abortUntilEnded(
   const server = createWatchServer(client);
   const pipeline = await resolvePipeline(input, session);
   const ownRun = isCancelledRun(input.run, session) ? input.run.runId : undefined;
-  const ids = input.ids.length > 0 ? input.ids : await listUnfinished(client, pipeline, ownRun, signal);
+  const ids =
+    input.ids.length > 0
+      ? input.ids
+      : await listUnfinished(client, pipeline, ownRun, { flags: input.flags, session });
   if (ids.length === 0) {
     const which = ownRun === undefined ? '' : ` that this run launched (${ownRun})`;
     voice.say(`Nothing to abort: pull request ${pipeline?.pullRequest} has no unfinished task${which}`);
@@ -155,7 +158,9 @@ async function chooseOurs(
   const isNamed = ids.length > 0;
   const mayEnd = async ({ status, origin }: WatchedTask): Promise<boolean> => {
     if (isEnded(status)) return true;
-    if (pipeline !== undefined && isOfPullRequest(origin, pipeline)) return true;
+    // Without ids they were found in this repository, whatever the pull request calls its pipeline.
+    const own = isNamed ? pipeline?.pipeline : origin.runtime[RUNTIME_KEYS.pipeline];
+    if (pipeline !== undefined && isOfPullRequest(origin, { ...pipeline, pipeline: own ?? '' })) return true;
     if (!isNamed) return false;
     // A person who names a task at a keyboard means it.
     return !isActions(env) || isOursToAbort(origin, run, () => createWatchServer(client).readUserId(signal));
@@ -206,11 +211,16 @@ function requirePullRequest(ids: readonly string[], isPullRequestNamed: boolean)
   );
 }
 
+/** A pull request's tasks, and whose pull request it is: host/owner/name. */
+interface OwnTasks extends PullRequestTasks {
+  readonly repository: string;
+}
+
 /** The pull request and pipeline whose tasks are meant; undefined where the ids alone say which. */
 async function resolvePipeline(
   { ids, flags, config, run }: AbortInput,
   { cwd, interruption }: Session,
-): Promise<PullRequestTasks | undefined> {
+): Promise<OwnTasks | undefined> {
   const { code, pullRequest, repository } = run;
   if (pullRequest === undefined) return undefined;
   const readRemote = async () => (await createCheckoutReader(cwd, interruption).readCheckout()).cloneUrl;
@@ -220,7 +230,8 @@ async function resolvePipeline(
       (repository === undefined ? await readRemote() : undefined);
     const names = resolveNames(flags, config, run, cloneUrl);
     const pipelineRepository = identifyPipelineRepository(repository, run.serverUrl, cloneUrl);
-    return { pipeline: await hashPipeline({ repository: pipelineRepository, ...names }), pullRequest };
+    const pipeline = await hashPipeline({ repository: pipelineRepository, ...names });
+    return { pipeline, pullRequest, repository: pipelineRepository };
   } catch (error) {
     // Tasks can be named from anywhere, a repository or not.
     if (ids.length > 0 && error instanceof Failure) return undefined;
@@ -240,16 +251,26 @@ function isCancelledRun({ closedBase, comment, eventName, action }: GithubRun, {
   return action !== undefined || eventName === 'workflow_dispatch';
 }
 
-/** Ids of the tasks that a worker runs or will take: not of drafts in no queue. */
+/**
+ * Ids of the tasks that a worker runs or will take: not of drafts in no queue. A pull request that is closed, or whose
+ * training somebody ends by `/abort`, may have renamed its pipeline, unless that is named.
+ */
 async function listUnfinished(
   client: ClearmlClient,
-  of: PullRequestTasks | undefined,
+  of: OwnTasks | undefined,
   ownRun: string | undefined,
-  signal: AbortSignal,
+  {
+    flags,
+    session: { env, interruption: signal },
+  }: Pick<AbortInput, 'flags'> & { readonly session: Session },
 ): Promise<string[]> {
   if (of === undefined) return [];
-  const found = await findUnfinished(client, of, ['status'], { signal });
-  const unfinished = found.filter(
+  const isWhole = isActions(env) && ownRun === undefined && !(flags.project ?? flags.taskName);
+  const [own, others] = await Promise.all([
+    findUnfinished(client, of, ['status'], { signal }),
+    isWhole ? findUnfinishedElsewhere(client, of, of.repository, { signal }) : [],
+  ]);
+  const unfinished = [...own, ...others].filter(
     ({ runtime }) => ownRun === undefined || runtime[RUNTIME_KEYS.run] === ownRun,
   );
   const drafts = unfinished.filter((task) => task.status === 'created').map(({ id }) => id);

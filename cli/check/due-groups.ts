@@ -1,6 +1,6 @@
 import type { ClearmlClient } from '../clearml/client.ts';
 import { findTasks } from '../clearml/tasks.ts';
-import { type Due, listDues } from '../training/due.ts';
+import { type Due, listDues, SEEDS_TAG } from '../training/due.ts';
 import { isSuccess, RUNTIME_KEYS } from '../training/task.ts';
 import { findEnding } from '../training/task-life.ts';
 import type { DueTask } from './due-clock.ts';
@@ -82,7 +82,8 @@ export async function completeSeeds(
 ): Promise<ReadonlyArray<{ readonly id: string }>> {
   const origins = tasks.map(({ task }) => task.origin);
   const pipeline = origins[0]?.runtime[RUNTIME_KEYS.pipeline];
-  const tag = origins.flatMap(({ tags }) => tags).find((one) => /^seeds:[0-9a-f]+$/.test(one));
+  // Launches of before did not note it.
+  const tag = due.seedsTag ?? origins.flatMap(({ tags }) => tags).find((one) => SEEDS_TAG.test(one));
   if (tag === undefined || pipeline === undefined) return [];
   const filter = { tags: [tag], [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline, order_by: ['created'] };
   const found = await findTasks(client, filter, ['status', 'tags', 'system_tags', 'runtime'], { signal });

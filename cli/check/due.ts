@@ -123,7 +123,7 @@ export async function isDetachedByBase(
 async function lookAtDue(tasks: readonly WatchedTask[], tick: Tick): Promise<DueEntry[]> {
   if (tasks.length === 0) return [];
   const waiting = await mendDrafts(tasks, tick);
-  const found = waiting.map((task) => beginDue(task, tick.session.clock.now()));
+  const found = waiting.map((task) => beginDue(task, tick.client.serverNow()));
   await lookAtQueues(found, tick);
   const each = (work: (one: DueTask) => Promise<unknown>) =>
     runInParallel(found, (one) => attempt(() => work(one), tick));
@@ -167,7 +167,7 @@ async function mendDrafts(tasks: readonly WatchedTask[], tick: Tick): Promise<re
 
 /** Counts what waits in queues that nobody serves, and notes it for the next look. */
 async function lookAtQueues(found: readonly DueTask[], tick: Tick): Promise<void> {
-  const { patience, server, clock, signal } = tick.ports;
+  const { patience, server, signal } = tick.ports;
   const queued = found.filter(
     ({ life, dues }) => life.end === undefined && life.phase === 'queued' && dues.length > 0,
   );
@@ -175,7 +175,7 @@ async function lookAtQueues(found: readonly DueTask[], tick: Tick): Promise<void
   if (ids.length === 0) return;
   const queues = await attempt(() => patience.run(() => server.readQueues(ids, signal), signal), tick);
   if (queues === undefined) return;
-  const nowMs = clock.now();
+  const nowMs = tick.client.serverNow();
   await runInParallel(queued, async ({ task, life }) => {
     const before = life.queueSample;
     observeQueue(life, queues.get(task.queueId ?? ''), nowMs);
@@ -195,9 +195,10 @@ async function endIfOverdue(one: DueTask, tick: Tick): Promise<void> {
   const { session, reach } = tick;
   const { clock, voice, interruption: signal } = session;
   if (life.end !== undefined || life.phase === 'draft' || dues.length === 0) return;
-  const overdue = listOverdue(one, clock.now());
+  const nowMs = tick.client.serverNow();
+  const overdue = listOverdue(one, nowMs);
   if (overdue.length === 0) return;
-  const timeout = findDueTimeout(one, clock.now());
+  const timeout = findDueTimeout(one, nowMs);
   if (timeout === undefined || !isOnlyDue(task.origin, dues)) {
     voice.warn(
       `leaving task ${task.id} alone: its time-out has passed for ${nameDues(overdue)}, but others use it too`,

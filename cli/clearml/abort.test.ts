@@ -92,6 +92,7 @@ function createServer(
       apply('dequeue', ids);
       return overtaken.delete('dequeue');
     },
+    now: clock.now,
     removeEntries: async (ids) => ids.filter((id) => inQueue.delete(id)),
     note: async (ids, { set, remove = [] }) => {
       for (const id of ids) {
@@ -282,6 +283,7 @@ test('a deadline passes also while the server keeps a request waiting', async ()
       }),
     stop: async () => false,
     dequeue: async () => false,
+    now: clock.now,
     removeEntries: async () => [],
     note: async () => undefined,
     findChildren: async () => NO_CHILDREN,

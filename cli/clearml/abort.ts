@@ -25,6 +25,8 @@ export interface AbortServer {
   dequeue(ids: readonly string[], reason: string, signal: AbortSignal): Promise<boolean>;
   /** Takes drafts out of the queues that hold them all the same, and gives these drafts. */
   removeEntries(ids: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
+  /** The time by the server's clock, in ms since 1970. */
+  now(): number;
   /** Notes in `runtime` why the tasks are ended. */
   note(ids: readonly string[], notes: Notes, signal: AbortSignal): Promise<void>;
   /** The unfinished children of these tasks: their own, and clones that somebody made of them. */
@@ -161,10 +163,10 @@ async function pursue(
       for (const [id, effort] of pending) effort.isNoted &&= !isNoteLost(states.get(id));
       await leaveTaken([...pending.keys()], states, seen, server, attempt, signal);
       const steps = { done: [], stop: [], dequeue: [], wait: [] } as Record<Step, string[]>;
-      for (const [id, effort] of pending) steps[decideStep(states.get(id), effort, clock.now())].push(id);
+      for (const [id, effort] of pending) steps[decideStep(states.get(id), effort, server.now())].push(id);
       const fresh = await noteOnce(
         [...steps.stop, ...steps.dequeue],
-        noteEnding(ending, clock.now()),
+        noteEnding(ending, server.now()),
         server,
         attempt,
         signal,
@@ -368,6 +370,7 @@ export function createAbortServer(client: ClearmlClient): AbortServer {
       await runInParallel(entries, (entry) => removeEntry(client, entry, { signal }));
       return entries.map(({ taskId }) => taskId);
     },
+    now: client.serverNow,
     note: (ids, notes, signal) => runInParallel(ids, (id) => editRuntime(client, id, notes, { signal })),
     findChildren: (parents, signal) => findChildren(client, parents, signal),
   };

@@ -40,6 +40,11 @@ export interface ClearmlClient {
   ): Promise<T>;
   /** The server's API version (`2.34`); undefined before its first answer. */
   readonly apiVersion: string | undefined;
+  /**
+   * The time by the server's clock, in ms since 1970, as far as its answers tell. What is compared with the server's times,
+   * or by a run on another machine, is taken from it: a runner's own clock may be off by hours.
+   */
+  serverNow(): number;
 }
 
 /** The API, as a run asks it until `signal` ends the run. */
@@ -123,6 +128,7 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
   const authorization = `Basic ${Buffer.from(`${access.accessKey}:${access.secretKey}`).toString('base64')}`;
   const headers = { authorization, 'content-type': 'application/json', accept: 'application/json' };
   let apiVersion: string | undefined;
+  let aheadMs = 0;
 
   return {
     call(endpoint, body, schema, { isRepeatable, signal, timeoutMs = ATTEMPT_TIMEOUT_MS }) {
@@ -138,6 +144,7 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
         read(response) {
           const envelope = openEnvelope(endpoint, response, options);
           if ('reason' in envelope) return envelope;
+          aheadMs = measureAheadMs(response, clock.now(), aheadMs);
           apiVersion ??= envelope.meta.endpoint?.requested_version ?? undefined;
           return readData(endpoint, response.status, envelope, schema, redact);
         },
@@ -154,7 +161,17 @@ export function createClearmlClient(options: ClearmlClientOptions): ClearmlClien
     get apiVersion() {
       return apiVersion;
     },
+    serverNow: () => clock.now() + aheadMs,
   };
+}
+
+/** A header has whole seconds, and an answer may be on its way for some: a smaller difference is none. */
+const MIN_DIFFERENCE_MS = 60_000;
+
+/** How far the server's clock is ahead of ours. Each answer of the real server has the header (all recordings). */
+function measureAheadMs({ headers }: HttpResponse, nowMs: number, knownMs: number): number {
+  const aheadMs = Date.parse(headers.date ?? '') - nowMs;
+  return Math.abs(aheadMs - knownMs) >= MIN_DIFFERENCE_MS ? aheadMs : knownMs;
 }
 
 /** @throws Failure when the server refuses the credentials or a permission is missing */

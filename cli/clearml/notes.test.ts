@@ -11,6 +11,7 @@ function createServer(looks: ReadonlyArray<Record<string, string>>) {
   let nth = 0;
   const client: ClearmlClient = {
     apiVersion: '2.34',
+    serverNow: Date.now,
     async call(endpoint, _body, schema) {
       if (endpoint === 'tasks.edit_runtime') {
         edits += 1;

@@ -9,7 +9,11 @@ const options = { signal: new AbortController().signal };
 
 /** A client whose every answer holds this, checked as the real one does. */
 function answerWith(data: unknown): ClearmlClient {
-  return { apiVersion: undefined, call: async (_endpoint, _body, schema) => v.parse(schema, data) };
+  return {
+    apiVersion: undefined,
+    serverNow: Date.now,
+    call: async (_endpoint, _body, schema) => v.parse(schema, data),
+  };
 }
 
 test.each([[null], ['pr:7'], [['pr:7', 7]]])(

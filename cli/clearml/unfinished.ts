@@ -1,7 +1,39 @@
+import { identifyRepository } from '../shell/git-url.ts';
 import { isUsedByPullRequest, type PullRequestTasks } from '../training/ownership.ts';
+import { hashText } from '../training/pipeline.ts';
 import { RUNTIME_KEYS, type TaskStatus } from '../training/task.ts';
 import type { CallOptions, ClearmlClient } from './client.ts';
 import { findTasks, type TaskField, type TaskOf } from './tasks.ts';
+
+/**
+ * Likewise what was launched for a pull request in this repository's other pipelines: it may have renamed its own. The code
+ * of a branch of the repository tells that it is the repository's, and what is due to it.
+ *
+ * @param repository host/owner/name
+ */
+export async function findUnfinishedElsewhere(
+  client: ClearmlClient,
+  { pipeline, pullRequest }: PullRequestTasks,
+  repository: string,
+  options: Omit<CallOptions, 'isRepeatable'>,
+): Promise<Array<TaskOf<'status' | 'runtime'>>> {
+  const { pullRequest: owner, due } = RUNTIME_KEYS;
+  const filter = {
+    status: UNFINISHED,
+    [`runtime.${owner}`]: String(pullRequest),
+    order_by: ['created'],
+  };
+  const place = await hashText(repository);
+  const fields = ['status', 'runtime', 'script.repository'] as const;
+  return (await findTasks(client, filter, fields, options)).filter(({ status, runtime, script }) => {
+    const { repository: cloneUrl = '' } = script;
+    const isHere = runtime[due] === place || identifyRepository(cloneUrl) === repository;
+    const other = runtime[RUNTIME_KEYS.pipeline] ?? pipeline;
+    return (
+      UNFINISHED.includes(status) && runtime[owner] === String(pullRequest) && isHere && other !== pipeline
+    );
+  });
+}
 
 const UNFINISHED: readonly TaskStatus[] = ['created', 'queued', 'in_progress'];
 

@@ -5,7 +5,7 @@ import { main } from '../check-task-running.ts';
 import { createPatientClock } from '../dev/patient-clock.ts';
 import { runProgramHere } from '../dev/program-run.ts';
 import { startGithubSandbox } from '../sandbox/github-server.ts';
-import { hashPipeline } from '../training/pipeline.ts';
+import { hashPipeline, hashText } from '../training/pipeline.ts';
 import {
   check,
   createQueuedTask,
@@ -133,6 +133,46 @@ describe('--abort', () => {
     expect(await statusOf(own)).toBe('stopped');
     expect(await statusOf(other)).toBe(endsAll ? 'created' : 'queued');
     await driver.call('tasks.delete', { task: other, force: true });
+  });
+
+  const renamed = plan(async () => {
+    const launch = (repository: string, runtime: Record<string, string> = {}) =>
+      createQueuedTask({
+        runtime: { ci_pipeline: 'e'.repeat(32), ci_pull_request: '91', ci_launch: 'token', ...runtime },
+        script: { repository },
+      });
+    const place = await hashText('github.com/acme/digits');
+    const ours = [
+      await launch('https://github.com/acme/digits.git'),
+      await launch('git@github.com:Acme/digits.git'),
+      await launch('https://github.com/mallory/digits.git', { ci_due: place }),
+    ];
+    const others = [
+      await launch('https://github.com/acme/letters.git'),
+      await launch('https://github.com/acme/digits.git', { ci_pull_request: '92' }),
+      await launch('https://github.com/acme/digits.git', { ci_use_92: `${'a'.repeat(40)} topic` }),
+    ];
+    const event = join(folder, 'abort renamed.json');
+    const comment = {
+      action: 'created',
+      issue: { number: 91, pull_request: {} },
+      comment: { body: '/abort' },
+    };
+    await writeFile(event, JSON.stringify(comment));
+    const abort = (...args: string[]) =>
+      check(['--abort', ...args], {
+        env: { ...env, PR_NUMBER: '91', GITHUB_EVENT_NAME: 'issue_comment', GITHUB_EVENT_PATH: event },
+      });
+    const named = await abort('--task-name', 'train_model');
+    return { ours, others, named, run: await abort() };
+  });
+
+  test('for /abort and a closed pull request ends those of a pipeline that it has renamed too', async () => {
+    const { ours, others, named, run } = await renamed();
+    expect(named.stderr).toContain('Nothing to abort');
+    expect(run.exitCode).toBe(0);
+    expect(await Promise.all(ours.map(statusOf))).toEqual(['created', 'created', 'created']);
+    expect(await Promise.all(others.map(statusOf))).toEqual(['queued', 'queued', 'queued']);
   });
 
   const shared = plan(async () => {

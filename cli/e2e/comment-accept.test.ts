@@ -204,6 +204,14 @@ describe('who accepted it', () => {
     expect(statuses()).toEqual([`success: Accepted by ${login}: the data changed`]);
   });
 
+  test('and a mere emoji, which GitHub takes in no status, stay so at the next report', async () => {
+    await replaceGithub(MAY_WRITE);
+    await run([await trainTask(), '--status', 'ClearML', '--accept', '👩‍🔬👍'], inActions());
+    expect(statuses()).toEqual(['success: Accepted by ada: \ufffd']);
+    await run([await trainTask(), '--status', 'ClearML'], inActions());
+    expect(statuses()).toHaveLength(1);
+  });
+
   test('and why stay one quoted line, whatever they hold', async () => {
     await replaceGithub(MAY_WRITE);
     const secret = clearml.env.CLEARML_API_SECRET_KEY ?? '';

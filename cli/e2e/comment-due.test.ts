@@ -482,6 +482,44 @@ describe('a pull request', () => {
   });
 });
 
+describe('a launch of which trainings are gone', () => {
+  test('is not judged by the others: comment and status say so, once, and it is due no more', async () => {
+    await startGithub();
+    const runtime = note({ count: 3 });
+    const left = [
+      await train(head, 0.95, { runtime }),
+      await train(head, 0.96, { runtime, end: 'in_progress' }),
+    ];
+    await collect([entryOf(left, { state: 'running' })]);
+    await driver.completeTask(left[1] ?? '');
+    expect(bodies()).toEqual([expect.stringContaining('is running')]);
+    const { exitCode, stderr } = await collect([entryOf(left)]);
+    expect([exitCode, statesOf()]).toEqual([0, ['ClearML pending', 'ClearML error']]);
+    expect(stderr).toContain('1 of 3 trainings is gone');
+    expect(bodies()).toEqual([expect.stringMatching(/### 1 of 3 trainings is gone\n[\s\S]*never queued/)]);
+    expect(github.statuses(head)[1]).toMatchObject({
+      description: '1 of 3 trainings is gone',
+      targetUrl: expect.stringContaining('issuecomment'),
+    });
+    expect(await tagsOf(left[0] ?? '')).toEqual(['ci-reported', 'ci-reported:7']);
+  });
+
+  test('stays due where GitHub refuses the status, and in a dry run', async () => {
+    await startGithub();
+    const task = await train(head, 0.95, { runtime: note({ count: 2 }), end: 'in_progress' });
+    await collect([entryOf(task, { state: 'running' })]);
+    await driver.completeTask(task);
+    await collect([entryOf(task)], ['--dry-run']);
+    const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
+      method === 'POST' && path.includes('/statuses/')
+        ? { kind: 'answer', status: 403, body: '{"message":"no"}' }
+        : undefined,
+    );
+    const { exitCode } = await collect([entryOf(task)], [], { GITHUB_API_URL: proxy.url });
+    expect([exitCode, await tagsOf(task)]).toEqual([8, []]);
+  });
+});
+
 describe('a launch that a newer one of the same commit has replaced', () => {
   test('is marked, and not reported, whether the newer one is due or not', async () => {
     await startGithub();
@@ -556,6 +594,23 @@ describe('a push', () => {
     expect(bodies()).toEqual([]);
     expect(readSummary()).toContain(`- Commit \`${merged.slice(0, 10)}\`: **Regression**`);
     expect(await tagsOf(task)).toEqual(['ci-reported', `ci-reported:${merged}`]);
+  });
+
+  test('ends its status where a training of it is gone, whichever the status leads to', async () => {
+    await startGithub({ defaultBranch: 'merged' });
+    const base: Due['base'] = { event: 'push', branch: 'merged', previous: first };
+    const notes = noteDue({ to: merged, commit: merged, base, count: 2 });
+    const runtime = { ci_event: 'push', ci_use_branch: use(merged), ...notes };
+    const tasks = [
+      await train(merged, 0.5, { runtime, end: 'in_progress' }),
+      await train(merged, 0.5, { runtime }),
+    ];
+    const of = { pullRequest: null, commit: merged };
+    await collect([entryOf(tasks, { ...of, state: 'running' })]);
+    await driver.call('tasks.delete', { task: tasks[0], force: true });
+    await collect([entryOf(tasks.slice(1), of)]);
+    expect(statesOf(merged)).toEqual(['ClearML pending', 'ClearML error']);
+    expect(await tagsOf(tasks[1] ?? '')).toEqual(['ci-reported', `ci-reported:${merged}`]);
   });
 
   test.each([

@@ -231,6 +231,16 @@ describe('without task ids', () => {
     expect(existsSync(join(directory, 'summary.md'))).toBe(false);
   });
 
+  test('and is no failure with --no-gate: the workflow reports so what is closed or cancelled before any launch', async () => {
+    const env = await beginPull();
+    const { exitCode, stdout, stderr } = await run(['--no-gate'], env);
+    expect([exitCode, stdout]).toEqual([0, '']);
+    expect(stderr).toContain('Nothing to report: ClearML has no task of pull request');
+    expect(stderr).not.toContain('::error');
+    expect((await run(['--no-gate', '--json'], env)).exitCode).toBe(10);
+    expect(readBodies()).toEqual([]);
+  });
+
   test('nor a pull request there is nothing to report: exit 2', async () => {
     const { PR_NUMBER: _, ...env } = await beginPull();
     expect(await run([], env)).toMatchObject({ exitCode: 2 });

@@ -138,6 +138,7 @@ describe('the commit status', () => {
     expect(description.length).toBeLessThanOrEqual(MAX_LENGTH);
     expect(description).not.toMatch(/\p{Cc}|\p{Cs}/u);
     expect(description).not.toContain(secret.slice(0, 12));
+    expect(description).toContain('\ufffd');
   });
 
   test('is the job’s own, where a token of a person posts the comment', async () => {

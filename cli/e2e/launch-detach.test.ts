@@ -154,6 +154,9 @@ describe('a detached launch', () => {
     const run = await launch(['--seeds', '3'], { env: await inGithub() });
     const dues = await Promise.all(run.stdout.trim().split('\n').map(duesOf));
     expect(dues.flat().map(({ count }) => count)).toEqual([3, 3, 3]);
+    const [id = ''] = run.stdout.split('\n');
+    const tag = (await driver.getTask(id)).tags.find((one: string) => one.startsWith('seeds:'));
+    expect(dues.flat().map(({ seedsTag }) => seedsTag)).toEqual([tag, tag, tag]);
     expect(new Set(dues.flat().map(({ launch }) => launch)).size).toBe(1);
   });
 

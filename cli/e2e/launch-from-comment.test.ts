@@ -223,6 +223,22 @@ describe('/train', () => {
     });
   });
 
+  test('is answered by each of two workflows, and neither takes back the other’s answer', async () => {
+    await setSettings('queue: nowhere\n');
+    const run = await comment('/train', { env: { GITHUB_WORKFLOW: 'ClearML commands' } });
+    await setSettings('queue: elsewhere\n');
+    const fraud = { GITHUB_WORKFLOW: 'ClearML fraud --> commands' };
+    const both = await runFor(run.event, { env: fraud });
+    expect(both.answers).toEqual([
+      expect.stringContaining('"nowhere"'),
+      expect.stringContaining('"elsewhere"'),
+    ]);
+    expect(both.answers[1]?.split('\n')[0]).toMatch(/^<!-- \S+ reply: \d+ ClearML%20fraud%20\S+ -->$/);
+    await setSettings('');
+    const again = await runFor(run.event, { env: { ...fraud, GITHUB_RUN_ATTEMPT: '2' } });
+    expect(again.answers).toEqual([expect.stringContaining('"nowhere"')]);
+  });
+
   test('launches all the same where GitHub takes no reaction, and warns', async () => {
     await start({ permissions: { contents: 'read' } });
     const run = await comment('/train');

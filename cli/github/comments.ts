@@ -7,7 +7,12 @@ const MARKER_START = '<!-- clearml-ci-cd comment: ';
 
 /** The HTML comment that identifies our comment. The key is encoded, so that it can't end early or look like another. */
 export function formatMarker(key: string): string {
-  return `${MARKER_START}${encodeURIComponent(replaceBroken(key)).replaceAll('-', '%2D')} -->`;
+  return `${MARKER_START}${encodeKey(key)} -->`;
+}
+
+/** As an HTML comment can hold it, whatever it is. */
+export function encodeKey(key: string): string {
+  return encodeURIComponent(replaceBroken(key)).replaceAll('-', '%2D');
 }
 
 /** Whether a comment's first line is this marker. A quotation of it in a reply does not count. */

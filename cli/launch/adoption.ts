@@ -29,11 +29,11 @@ export async function adoptTask(
   { document }: PlannedTask,
   launch: Launch,
 ): Promise<'done' | 'overtaken' | 'ended'> {
-  const { plan, server, token, clock, dueNotes } = launch;
+  const { plan, server, token, dueNotes } = launch;
   const { client, signal } = server;
   const marks = chooseMarksOfReused(known, plan);
   // Its creator may still fail, and take it back.
-  const isRecent = clock.now() - known.createdMs < RECENT_MS;
+  const isRecent = client.serverNow() - known.createdMs < RECENT_MS;
   const set = {
     [keyOfUse(plan.user)]: formatUse(plan.code),
     ...(marks.all.length === 0 ? {} : { [RUNTIME_KEYS.history]: marks.all.join(' ') }),
@@ -42,7 +42,7 @@ export async function adoptTask(
   };
   const isDraft = known.status === 'created';
   // An ending of before is over: it is about to be queued again.
-  const isOver = isDraft || !isBeingEnded(known.runtime, clock.now());
+  const isOver = isDraft || !isBeingEnded(known.runtime, client.serverNow());
   // This launch's job waits and tells, or the notes say anew what is due.
   const dueKey = keyOfDue(findDueTo(plan.run, plan.code));
   const stale = [...(isOver ? [RUNTIME_KEYS.ended] : []), ...(dueKey in set ? [] : [dueKey])];
@@ -108,7 +108,7 @@ async function isEndedMeanwhile(
     const { status, runtime } = task;
     if (isSuccess(status)) return false;
     if (status === 'created' || isEnded(status)) return true;
-    if (!isBeingEnded(runtime, clock.now())) return false;
+    if (!isBeingEnded(runtime, client.serverNow())) return false;
     if (clock.now() >= untilMs) {
       if (status !== 'queued') return true;
       // Whoever wrote it has given up: it would be told of the task's next end.

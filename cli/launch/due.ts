@@ -4,7 +4,7 @@ import type { Detachment } from '../github/remote-code.ts';
 import { isActions } from '../shell/environment.ts';
 import type { Session } from '../shell/program.ts';
 import { statusContextOf } from '../shell/status-context.ts';
-import { type Due, type DueTo, formatDue, keyOfDue } from '../training/due.ts';
+import { type Due, type DueTo, formatDue, keyOfDue, SEEDS_TAG } from '../training/due.ts';
 import { resolveLimits } from '../training/limits.ts';
 import { hashText } from '../training/pipeline.ts';
 import { isEnded, RUNTIME_KEYS } from '../training/task.ts';
@@ -15,7 +15,7 @@ import type { LaunchOptions } from './options.ts';
 import type { LaunchPlan } from './plan.ts';
 
 /** What a launch is due, before it is under way. */
-export type PlannedDue = Omit<Due, 'launch' | 'count' | 'atMs'>;
+export type PlannedDue = Omit<Due, 'launch' | 'count' | 'seedsTag' | 'atMs'>;
 
 /** Where the report of a launch's final state goes. */
 export function findDueTo({ pullRequest }: GithubRun, { commit }: Pick<Code, 'commit'>): DueTo {
@@ -82,20 +82,18 @@ function describeBase({ eventName, push }: GithubRun, { branch, commit }: Pick<C
 /**
  * The notes for a task's `runtime`; none where nothing is due.
  *
- * @param repository the pipeline's
  * @param launch undefined in a dry run, which draws no token
  */
 export async function noteDue(
-  due: PlannedDue | undefined,
-  repository: string,
-  count: number,
+  { due, repository, tasks, tagsOfReused }: LaunchPlan,
   launch: { readonly token: string; readonly atMs: number } | undefined,
 ): Promise<Readonly<Record<string, string>>> {
   if (due === undefined) return {};
   const { token = '', atMs = 0 } = launch ?? {};
+  const seedsTag = tagsOfReused.find((tag) => SEEDS_TAG.test(tag));
   return {
     [RUNTIME_KEYS.due]: await hashText(repository),
-    [keyOfDue(due.to)]: formatDue({ ...due, count, launch: token, atMs }),
+    [keyOfDue(due.to)]: formatDue({ ...due, count: tasks.length, seedsTag, launch: token, atMs }),
   };
 }
 

@@ -87,7 +87,9 @@ async function reportAllDue(
     settingsPath: locateConfigFile(session.cwd, config),
     report: (own, connection, muted) => report(own, { connection, session: muted, ownTemplates }),
   });
-  const reports = outcomes.flatMap((outcome) => ('published' in outcome ? outcome.published.report : []));
+  const reports = outcomes.flatMap((outcome) =>
+    'published' in outcome ? (outcome.published.report ?? []) : [],
+  );
   if (json === true) session.voice.result(JSON.stringify(reports, undefined, 2));
   if (summary && dryRun !== true) await writeSummary(session, renderDueSummary(outcomes));
   return exitCode;
@@ -134,7 +136,8 @@ async function report(
   ]);
   if (gathered === undefined) {
     const { publishGone } = await import('./posting/gone.ts');
-    return publishGone(gone, existing, { options, connection, session });
+    const exitCode = await publishGone(gone, existing, { options, connection, session });
+    return { report: undefined, exitCode, commentUrl: undefined };
   }
   const { publishReport, readTemplates } = await loadComment();
   const templates = ownTemplates ?? (await readTemplates(session.cwd, undefined));
@@ -142,13 +145,13 @@ async function report(
 }
 
 /** Gathers the sources, and loads the rendering while further answers are under way. */
-async function gather({ sources }: Options, { servers }: Connection) {
+async function gather({ sources, missing }: Options, { servers }: Connection) {
   if (sources.taskIds.length === 0) {
     const baseSettings = readBaseSettings(sources, servers, sources.expected?.baseBranch);
     return { gone: { ids: [], left: [], baseSettings } };
   }
   const subject = await readSubject(sources, servers);
-  if (subject.gone.length > 0) {
+  if (subject.gone.length > 0 || missing > 0) {
     const { gone: ids, tasks: left, baseSettings } = subject;
     return { gone: { ids, left, baseSettings } };
   }

@@ -45,7 +45,8 @@ interface Publication {
 
 /** A report that was published. */
 export interface Published {
-  readonly report: Report;
+  /** Undefined where a pull request has nothing to report. */
+  readonly report: Report | undefined;
   readonly exitCode: ExitCode;
   readonly commentUrl: string | undefined;
 }

@@ -62,6 +62,8 @@ export interface Options {
   readonly due: readonly DueEntry[] | undefined;
   /** The launch whose training this is, if a run of the collecting workflow reports it. */
   readonly launched: Due | undefined;
+  /** How many of that launch's trainings ClearML does not have any more, now that the others are over. */
+  readonly missing: number;
 }
 
 /** Where to post the comment. */
@@ -199,6 +201,7 @@ export async function readOptions(command: Command, { env, cwd, voice }: Session
     }),
     due,
     launched: undefined,
+    missing: 0,
   };
 }
 

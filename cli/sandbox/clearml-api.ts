@@ -255,6 +255,8 @@ export function createClearmlApi(
   return {
     async answer(request, response) {
       const { message } = request;
+      // As all times of the server.
+      response.setHeader('Date', new Date(store.nowMs()).toUTCString());
       const encoding = message.headers['content-encoding'];
       if (encoding) {
         // Recording 054.

@@ -62,6 +62,10 @@ export function createStatusHandlers(options: StatusHandlersOptions): Handlers {
         const message = `description is too long (maximum is ${DESCRIPTION_MAX_CHARACTERS} characters)`;
         throw refuseStatus({ field: 'description', message });
       }
+      // As github.com answers it: ouzi-dev/commit-status-updater#526, unicode-org/jira-github-pr-check#28.
+      if (text !== null && /[\u{10000}-\u{10ffff}]/u.test(text)) {
+        throw refuseStatus({ field: 'description', message: "description doesn't accept 4-byte Unicode" });
+      }
       const context = typeof body.context === 'string' ? body.context : 'default';
       if ([...context].length > TEXT_MAX_CHARACTERS) {
         const message = `context is too long (maximum is ${TEXT_MAX_CHARACTERS} characters)`;

@@ -8,6 +8,7 @@ const due: Due = {
   commit: COMMIT,
   launch: 'l-1',
   count: 3,
+  seedsTag: 'seeds:0a1b2c3d',
   runId: '11',
   base: undefined,
   atMs: 1_000,

@@ -16,6 +16,8 @@ export interface Due {
   readonly launch: string;
   /** How many tasks the launch handed out. Those that had ended already carry no note. */
   readonly count: number;
+  /** The tag of the launch's seeds: a training may replace its own tags. Undefined without seeds. */
+  readonly seedsTag?: string | undefined;
   /** GITHUB_RUN_ID of the launch's run; undefined outside Actions. */
   readonly runId: string | undefined;
   /** Of a push or a merge group: its event, branch, and the branch's commit before it. */
@@ -40,6 +42,9 @@ export interface Due {
   /** Whether a job would have waited, but for `detach`. */
   readonly isDetached: boolean;
 }
+
+/** The tag that the seeds of one training share. */
+export const SEEDS_TAG = /^seeds:[0-9a-f]+$/;
 
 const KEY = /^ci_due_([1-9]\d{0,9}|[0-9a-f]{40}|[0-9a-f]{64})$/;
 
@@ -91,7 +96,7 @@ function toDueTo(name: string): DueTo {
 function readDue(to: DueTo, value: unknown): Due | undefined {
   if (!isRecord(value)) return undefined;
   const { commit, launch, count, runId, base, atMs, timeoutMs, queueTimeoutMs, retries } = value;
-  const { settings, context, isDetached } = value;
+  const { settings, context, isDetached, seedsTag } = value;
   if (typeof commit !== 'string' || !/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(commit)) return undefined;
   if (typeof to === 'string' && to !== commit) return undefined;
   if (typeof launch !== 'string' || launch === '') return undefined;
@@ -106,6 +111,7 @@ function readDue(to: DueTo, value: unknown): Due | undefined {
     commit,
     launch,
     count: total,
+    seedsTag: isText(seedsTag) && SEEDS_TAG.test(seedsTag) ? seedsTag : undefined,
     runId: isText(runId) ? runId : undefined,
     base: source,
     atMs: launchedMs,

@@ -13,6 +13,8 @@ export interface DueSubject {
   readonly launched: Due | undefined;
   /** Undefined without a pull request or a token. */
   readonly pull: PullRequestState | undefined;
+  /** How many of the launch's trainings are gone, where the others are over. */
+  readonly missing: number;
   /** The settings file of this very run, relative to the repository's root: for tasks without a note. */
   readonly settingsPath: string | undefined;
 }
@@ -45,7 +47,7 @@ export async function aimAt(
   host: GithubClient | undefined,
   options: Options,
 ): Promise<Options> {
-  const { entry, launched, pull } = subject;
+  const { entry, launched, missing, pull } = subject;
   const { flags, github, target } = options;
   const { commit, pullRequest: number, taskIds } = entry;
   const base = launched?.base && (await locateBase(launched.base, commit, host));
@@ -88,6 +90,8 @@ export async function aimAt(
     }),
     due: undefined,
     launched,
+    // The comment, and with it what the status leads to, tells of the newer commit.
+    missing: isPast(subject) ? 0 : missing,
   };
 }
 

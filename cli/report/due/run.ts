@@ -1,5 +1,5 @@
 import { runInParallel } from '../../clearml/tasks.ts';
-import { EXIT_CODES, type ExitCode, type Failure, settle } from '../../shell/failure.ts';
+import { EXIT_CODES, type ExitCode, type Failure, settle, takeSettled } from '../../shell/failure.ts';
 import type { Session } from '../../shell/program.ts';
 import { type Due, listOpenDues } from '../../training/due.ts';
 import { RUNTIME_KEYS } from '../../training/task.ts';
@@ -108,23 +108,29 @@ async function reportEntry(
   const others = entries.filter((other) => other !== entry).map((other) => findGroup(other, run));
   const owed = tasks.filter((task) => launched !== undefined && !isReported(task, launched));
   if (launched !== undefined && owed.length === 0) return skip('it was reported already');
-  const drop = async (why: string) => {
+  const isDone = tasks.every(isOver);
+  const close = async () => {
     // What has not ended is found again.
-    if (options.flags.dryRun !== true && tasks.every(isOver))
+    if (options.flags.dryRun !== true && isDone)
       await runInParallel(owed, (task) => closeDue(task, pullRequest ?? commit, wires));
-    return skip(why);
   };
+  const drop = (why: string) => close().then(() => skip(why));
   if (isReplacedBy(group, others) || (await isReplacedOnServer(entry, group, wires)))
     return drop('a newer launch of this commit has taken its place');
   const host = await wires.github;
   const pull = pullRequest === undefined ? undefined : await host?.readPullRequestState(pullRequest);
-  const subject = { entry, launched, pull, settingsPath: run.settingsPath };
+  const missing = isDone && launched !== undefined ? Math.max(0, launched.count - tasks.length) : 0;
+  const subject = { entry, launched, missing, pull, settingsPath: run.settingsPath };
   if (!(await isPushed(subject, host))) return drop('no branch holds it');
-  if (isPast(subject) && !tasks.every(isOver)) return skip('the pull request has a newer commit');
+  if (isPast(subject) && !isDone) return skip('the pull request has a newer commit');
   if (isPast(subject) && tasks.length === 0) return skip('its tasks are gone');
   const own = await aimAt(subject, host, options);
   const connection = connect(own, { ...wires, servers: shareReads(run, pull) });
-  return { published: await run.report(own, connection, muteOutputs(session, options)) };
+  const reported = await settle(run.report(own, connection, muteOutputs(session, options)));
+  // The others are not judged next time either.
+  const isTold = 'failure' in reported && reported.failure.exitCode === EXIT_CODES.notFound;
+  if (isTold && own.missing > 0) await close();
+  return { published: takeSettled(reported) };
 }
 
 /** For so long it may have gone on unseen. */

@@ -29,6 +29,7 @@ function describe(outcome: DueOutcome): Phrase {
   if ('skipped' in outcome) return words(outcome.skipped);
   if ('problem' in outcome) return phrase`${outcome.problem}`;
   const { report, commentUrl } = outcome.published;
+  if (report === undefined) return words('nothing to report');
   const place = commentUrl ?? report.tasks[0]?.url;
   return joinPhrases(
     [

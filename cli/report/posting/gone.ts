@@ -8,7 +8,14 @@ import {
 } from '../../github/comments.ts';
 import { formatRunUrl } from '../../github/run-url.ts';
 import { writeOutputs, writeSummary } from '../../github/runner-files.ts';
-import { EXIT_CODES, Failure, type Settled, settle, takeSettled } from '../../shell/failure.ts';
+import {
+  EXIT_CODES,
+  type ExitCode,
+  Failure,
+  type Settled,
+  settle,
+  takeSettled,
+} from '../../shell/failure.ts';
 import type { Redact } from '../../shell/redaction.ts';
 import { writeHeading, writeLine, writeList } from '../../text/markdown.ts';
 import { joinPhrases, link, type Phrase, phrase, words } from '../../text/phrase.ts';
@@ -25,7 +32,7 @@ import { tellPlacement } from './tell-placement.ts';
 
 /** Tasks that ClearML does not have. */
 export interface Gone {
-  /** None: the pull request has no task at all. */
+  /** None: the pull request has no task at all, or, where some are left, nobody knows any more which they were. */
   readonly ids: readonly string[];
   /** Those that were asked for too and exist. */
   readonly left: readonly ReportedTask[];
@@ -58,7 +65,7 @@ async function findGoneComments(
   const own = { marker, present: [] };
   if (existing === undefined || board === undefined) return [own];
   const firstLineOf = (body: string) => body.split(/\r?\n/, 1)[0]?.trim() ?? '';
-  if (ids.length > 0) {
+  if (ids.length + left.length > 0) {
     if (left.length > 0 || options.flags.commentKey !== undefined) return [own];
     const names = (body: string) => hasAnyMarker(body) && ids.some((id) => body.includes(id));
     const [named] = await selectOwnComments(board, existing, names);
@@ -84,6 +91,7 @@ async function findGoneComments(
 /** The Markdown of a comment about tasks that are gone, without its marker. */
 function renderGone(
   { ids, left }: Gone,
+  missing: Missing,
   context: {
     readonly webHost: string;
     readonly apiVersion: string | undefined;
@@ -93,13 +101,15 @@ function renderGone(
   const [id] = ids;
   const more = ids.length > 1 ? ` and ${ids.length - 1} more` : '';
   const heading: Phrase =
-    id === undefined
-      ? words('This pull request has no task in ClearML')
-      : phrase`ClearML has no task ${id}${words(more)}`;
+    id !== undefined
+      ? phrase`ClearML has no task ${id}${words(more)}`
+      : words(left.length > 0 ? describeMissing(missing) : 'This pull request has no task in ClearML');
   const why =
-    id === undefined
-      ? 'What was reported before was deleted, or goes on for another pull request or branch.'
-      : GONE_REASON;
+    id !== undefined
+      ? GONE_REASON
+      : left.length > 0
+        ? MISSING_REASON
+        : 'What was reported before was deleted, or goes on for another pull request or branch.';
   const states = left.map(
     (task) =>
       phrase`${link(formatTaskUrl(context.webHost, task, context.apiVersion), phrase`${task.id}`)}: ${words(STATUS_WORDS[task.status])}`,
@@ -116,8 +126,26 @@ function renderGone(
 const GONE_REASON =
   'It was deleted, or it is in another workspace or on another server than those of the credentials.';
 
+/** How many trainings of a launch that no job waited for are gone, and of how many. */
+interface Missing {
+  readonly missing: number;
+  readonly of: number;
+}
+
+function describeMissing({ missing, of }: Missing): string {
+  return `${missing} of ${of} trainings ${missing === 1 ? 'is' : 'are'} gone`;
+}
+
+const MISSING_REASON =
+  'Deleted, reset or never queued. The others are not judged alone: run the job that launched them again, or comment /train.';
+
 /** What the program ends with. */
-function failGone({ ids }: Gone, pullRequest: number | undefined): Failure {
+function failGone({ ids, left }: Gone, missing: Missing, pullRequest: number | undefined): Failure {
+  if (ids.length === 0 && left.length > 0)
+    return new Failure(describeMissing(missing), {
+      exitCode: EXIT_CODES.notFound,
+      remedy: MISSING_REASON,
+    });
   return ids.length === 0
     ? new Failure(`ClearML has no task of pull request ${pullRequest} and this pipeline`, {
         exitCode: EXIT_CODES.notFound,
@@ -135,20 +163,22 @@ function failGone({ ids }: Gone, pullRequest: number | undefined): Failure {
  * new comment is posted only for tasks that were named.
  *
  * @param existing the pull request's comments; undefined if nothing is to be posted
+ * @returns exit code 0 where `--no-gate` finds a pull request without tasks and comments: nobody has launched anything
  * @throws Failure (not found), or what kept the comment from being written
  */
 export async function publishGone(
   gone: Gone,
   existing: Settled<readonly PullRequestComment[]> | undefined,
   { options, session, connection }: AcceptanceQuestion,
-): Promise<never> {
+): Promise<ExitCode> {
   const { access, flags, github, target } = options;
   const { voice, redact } = session;
   connection.wires.beginPosting();
-  const failure = failGone(gone, target.pullRequest?.number);
+  const missing = { missing: options.missing, of: options.launched?.count ?? 0 };
+  const failure = failGone(gone, missing, target.pullRequest?.number);
   const isRecreated = options.config.comment === 'recreate';
   const text = redact(
-    renderGone(gone, {
+    renderGone(gone, missing, {
       webHost: access.webHost,
       apiVersion: connection.wires.clearml.apiVersion,
       runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
@@ -163,6 +193,8 @@ export async function publishGone(
   const endStatus = async (commentUrl: string | undefined) => {
     const where = { commentUrl, gone };
     const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
+    // The next tick tries again.
+    if ('failure' in stated && options.missing > 0) throw stated.failure;
     // That the tasks are gone decides the exit code.
     if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
   };
@@ -174,6 +206,10 @@ export async function publishGone(
     if (flags.summary) await writeSummary(session, text);
     await endStatus(undefined);
     throw failure;
+  }
+  if (comments.length === 0 && !flags.gate && flags.json !== true) {
+    voice.say(`Nothing to report: ${failure.message}`);
+    return EXIT_CODES.done;
   }
   if (flags.summary && comments.length > 0) await writeSummary(session, text);
   for (const { marker, present } of comments) {

@@ -153,7 +153,9 @@ export async function endPendingStatus(
   const found = await board.findNewest(commit);
   if (found?.state !== 'pending') return;
   const { targetUrl } = found;
-  if (targetUrl !== commentUrl && !ids.some((id) => targetUrl.includes(id))) return;
+  // Without a comment it leads to one of the launch's tasks, which may be the one that is gone.
+  const isOurs = commentUrl === undefined && options.missing > 0;
+  if (targetUrl !== commentUrl && !ids.some((id) => targetUrl.includes(id)) && !isOurs) return;
   const description = describe(message, session.redact);
   await board.write(commit, { state: 'error', description, targetUrl: commentUrl ?? targetUrl });
 }
@@ -192,9 +194,15 @@ function describeAcceptance({ by, reason }: Acceptance, redact: Redact): string 
   return describe(`Accepted by ${by}: ${reason}`, redact);
 }
 
+/**
+ * An emoji, with all that it is composed of, or another character of four bytes in UTF-8. GitHub takes none in a description
+ * ("description doesn't accept 4-byte Unicode", github.com/ouzi-dev/commit-status-updater/issues/526).
+ */
+const FOUR_BYTES = /(?:[\u{10000}-\u{10ffff}][\u200d\ufe0f]*)+/gu;
+
 /** Secrets go first: half of one is not recognised. */
 function describe(text: string, redact: Redact): string {
-  const line = toSingleLine(redact(text), Number.POSITIVE_INFINITY);
+  const line = toSingleLine(redact(text), Number.POSITIVE_INFINITY).replace(FOUR_BYTES, '\ufffd');
   if (line.length <= MAX_DESCRIPTION_LENGTH) return line;
   let cut = '';
   for (const character of line) {
