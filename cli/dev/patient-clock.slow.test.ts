@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
+import { startClearmlSandbox } from '../sandbox/clearml-server.ts';
+import { createClearmlDriver } from './clearml-driver.ts';
 import { createPatientClock } from './patient-clock.ts';
 import { noteHungConnection } from './requests-under-way.ts';
 
@@ -40,6 +42,23 @@ test('no time passes while a request is on its way', async () => {
     clock.sleep(1).then(() => order.push('a millisecond')),
   ]);
   expect(order).toEqual(['an answer', 'a millisecond']);
+});
+
+test('no time passes until a test has what it asked the sandbox for, however long that is', async () => {
+  const sandbox = await startClearmlSandbox();
+  try {
+    const driver = createClearmlDriver(sandbox.env);
+    const id = await driver.createTask({ comment: 'x'.repeat(10_000_000) });
+    const clock = createPatientClock();
+    const order: string[] = [];
+    await Promise.all([
+      driver.getTask(id).then(({ comment }) => order.push(`${comment.length} letters`)),
+      clock.sleep(1).then(() => order.push('a millisecond')),
+    ]);
+    expect(order).toEqual(['10000000 letters', 'a millisecond']);
+  } finally {
+    await sandbox.close();
+  }
 });
 
 test('a request to which no answer will come is ended by time alone', async () => {

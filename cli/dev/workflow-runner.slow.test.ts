@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parseAnnotations, parseRunnerFile } from './runner-file.ts';
 import { runWorkflowJob, type WorkflowRun, type WorkflowRunOptions } from './workflow-runner.ts';
@@ -243,15 +244,20 @@ describe('cancelling', () => {
   });
 
   test('signals the shell only, then terminates it, then kills it with all it started', async () => {
+    const heard: Readonly<Record<number, string>> = { 1: 'heard-INT', 2: 'heard-TERM' };
+    // However long the shell takes to hear of a signal.
+    const untilHeard = async (ms: number): Promise<void> => {
+      while (!existsSync(join(directory.path, heard[ms] ?? ''))) await sleep(5);
+    };
     const result = await run(
       `
 - run: |
-    trap 'echo INT' INT
-    trap 'echo TERM' TERM
+    trap 'echo INT; touch heard-INT' INT
+    trap 'echo TERM; touch heard-TERM' TERM
     (trap 'echo child' INT TERM; while true; do sleep 0.02; done) &
     touch second-ready
     while true; do sleep 0.02; done`,
-      { ...cancelAt('second-ready'), cancelTimes: { interruptMs: 500, terminateMs: 500 } },
+      { ...cancelAt('second-ready'), cancelTimes: { interruptMs: 1, terminateMs: 2, sleep: untilHeard } },
     );
     expect(stdoutOf(result)).toBe('INT\nTERM\n');
     expect([result.steps[0]?.conclusion, result.steps[0]?.exitCode]).toEqual(['cancelled', null]);

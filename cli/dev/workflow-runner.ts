@@ -100,6 +100,8 @@ export const CANCEL_TIMES: CancelTimes = { interruptMs: 7_500, terminateMs: 2_50
 export interface CancelTimes {
   readonly interruptMs: number;
   readonly terminateMs: number;
+  /** Default: the machine's timers. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<unknown>;
 }
 
 const STEP_KEYS = [
@@ -400,8 +402,9 @@ async function cancelShell(
     });
   }
   if (ended.aborted) return false;
+  const { sleep: pause = (ms, signal) => sleep(ms, undefined, { signal }) } = times;
   const wait = async (ms: number): Promise<void> => {
-    await sleep(ms, undefined, { signal: ended }).catch(() => undefined);
+    await pause(ms, ended).catch(() => undefined);
   };
   child.kill('SIGINT');
   await wait(times.interruptMs);

@@ -4,19 +4,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { main } from '../check-task-running.ts';
 import { type ClearmlAgent, startClearmlAgent } from '../dev/clearml-agent.ts';
 import { type ClearmlDriver, createClearmlDriver } from '../dev/clearml-driver.ts';
-import { runProgramProcess } from '../dev/program-run.ts';
+import { runProgramHere, runProgramProcess } from '../dev/program-run.ts';
 import { preparePythonEnvironment } from '../dev/python-environment.ts';
 import { createScratchRepository, type ScratchRepository } from '../dev/scratch-repository.ts';
 import { runWorkflowJob } from '../dev/workflow-runner.ts';
 import { type ClearmlSandbox, startClearmlSandbox } from '../sandbox/clearml-server.ts';
+import { systemClock } from '../shell/process.ts';
 
 // What ends a training that a real agent runs. At more moments, and again and again: dev/prove-abort.ts.
 
-/** A stop that is undone is undone within six seconds of the agent's start (measured). */
-const START_AFTERMATH_MS = 7000;
-/** Once the training has called Task.init nothing undoes a stop. */
+/** Once the agent has left the task nothing undoes a stop. */
 const AFTERMATH_MS = 1500;
 
 const TRAINING = `from clearml import Task
@@ -33,6 +33,8 @@ let repository: ScratchRepository;
 let commit: string;
 let folder: string;
 let agents: ClearmlAgent[] = [];
+/** Hears which tasks somebody has asked for. */
+let onLook: (body: string) => void = () => undefined;
 /** Has an agent of its own, and goes on while the other tests run. */
 let cancelled: ReturnType<typeof cancelWhenTaken>;
 
@@ -41,7 +43,9 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'check-agent-'));
   repository = createScratchRepository();
   commit = repository.commit('A long training', { 'train_model.py': TRAINING, 'requirements.txt': '' });
-  sandbox = await startClearmlSandbox();
+  sandbox = await startClearmlSandbox({
+    onRequest: ({ endpoint, body }) => endpoint === 'tasks.get_all' && onLook(JSON.stringify(body)),
+  });
   driver = createClearmlDriver(sandbox.env);
   const start = (queue: string, pollIntervalMs: number) =>
     startClearmlAgent({
@@ -65,10 +69,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A task as run 1000 of the workflow launches it. */
-async function launchTask(queue: string): Promise<string> {
-  const { queues } = await driver.call('queues.get_all', { name: `^${queue}$` });
-  const id = await driver.createTask({
+/** A draft as run 1000 of the workflow makes it. */
+function createDraft(): Promise<string> {
+  return driver.createTask({
     name: 'train',
     runtime: { ci_launch: 'token', ci_run: '1000', ci_pull_request: '7' },
     tags: ['ci', 'pr:7'],
@@ -80,55 +83,49 @@ async function launchTask(queue: string): Promise<string> {
       working_dir: '.',
     },
   });
-  await driver.call('tasks.enqueue', { task: id, queue: queues[0].id });
-  return id;
+}
+
+async function enqueue(task: string, queue: string): Promise<void> {
+  const { queues } = await driver.call('queues.get_all', { name: `^${queue}$` });
+  await driver.call('tasks.enqueue', { task, queue: queues[0].id });
 }
 
 async function waitUntilTaken(id: string): Promise<void> {
   while ((await driver.getTask(id)).status !== 'in_progress') await sleep(20);
 }
 
-/** It has ended, stays so, and prints nothing any more. */
-async function expectToStayEnded(id: string, aftermathMs = AFTERMATH_MS): Promise<void> {
+/** It has ended, its agent turns to the next, and it stays ended and prints nothing any more. */
+async function expectToStayEnded(id: string, agent: ClearmlAgent | undefined): Promise<void> {
+  expect((await driver.getTask(id)).status).toBe('stopped');
+  const isLeft = new RegExp(`DONE: Running task '${id}'[^]*No tasks in queue`, 'i');
+  while (!isLeft.test(agent?.log() ?? '')) await sleep(20);
   const countMessages = async () => (await driver.call('events.get_task_log', { task: id })).total;
-  const [task, messages] = [await driver.getTask(id), await countMessages()];
-  expect(task).toMatchObject({ status: 'stopped', status_message: expect.stringContaining('clearml-agent') });
-  await sleep(aftermathMs);
+  const messages = await countMessages();
+  await sleep(AFTERMATH_MS);
   expect((await driver.getTask(id)).status).toBe('stopped');
   expect(await countMessages()).toBe(messages);
 }
 
 const inActions = () => ({ ...sandbox.env, GITHUB_ACTIONS: 'true', GITHUB_RUN_ID: '1000' });
 
-/** Runs the program in the midst of a training. */
-async function checkTraining(
-  args: readonly string[],
-  onTraining: (kill: (signal: NodeJS.Signals) => void) => void,
-) {
-  const id = await launchTask('fast');
-  let kill: (signal: NodeJS.Signals) => void = () => undefined;
+/** Calls back once, in the midst of the training. */
+function onceTraining(act: () => void): (text: string) => void {
   let isTraining = false;
-  const run = await runProgramProcess('check-task-running', {
-    args: [id, '--poll-interval', '300ms', ...args],
-    cwd: folder,
-    env: inActions(),
-    onStart: (process) => {
-      kill = process.kill;
-    },
-    onStderr: (text) => {
-      if (isTraining || !/^epoch 3$/m.test(text)) return;
-      isTraining = true;
-      onTraining(kill);
-    },
-  });
-  return { id, run };
+  return (text) => {
+    if (isTraining || !/^epoch 3$/m.test(text)) return;
+    isTraining = true;
+    act();
+  };
 }
 
 /** Runs two steps as the runner does, and cancels the run when the agent has just taken the task. */
 async function cancelWhenTaken() {
-  const id = await launchTask('slow');
+  const id = await createDraft();
   const cancel = new AbortController();
   const command = `exec "$NODE" --import "$TSX" "$PROGRAM"`;
+  const looked = new Promise<void>((resolve) => {
+    onLook = (body) => body.includes(id) && resolve();
+  });
   const running = runWorkflowJob({
     workflow: `
 on: push
@@ -155,32 +152,58 @@ jobs:
     workspace: folder,
     cancel: cancel.signal,
   });
+  // By then it handles signals.
+  await looked;
+  await enqueue(id, 'slow');
   await waitUntilTaken(id);
   cancel.abort();
   return { id, ...(await running) };
 }
 
 test('a time-out in the midst of a training ends it', async () => {
-  const { id, run } = await checkTraining(['--timeout', '12s'], () => undefined);
+  const id = await createDraft();
+  await enqueue(id, 'fast');
+  let leapMs = 0;
+  const run = await runProgramHere(main, {
+    args: [id, '--poll-interval', '300ms', '--timeout', '1h'],
+    cwd: folder,
+    env: inActions(),
+    // However long the agent takes until it trains.
+    clock: { ...systemClock, now: () => Date.now() + leapMs },
+    onStderr: onceTraining(() => {
+      leapMs = 3_600_000;
+    }),
+  });
   expect(run).toMatchObject({ exitCode: 124, stdout: 'stopped\n' });
   expect(run.stderr).toMatch(/^Process aborted by user$/m);
-  await expectToStayEnded(id);
+  await expectToStayEnded(id, agents[1]);
 });
 
 test('a signal in the midst of a training ends it within the time that a runner gives', async () => {
+  const id = await createDraft();
+  await enqueue(id, 'fast');
+  let kill: (signal: NodeJS.Signals) => void = () => undefined;
   let signalledAtMs = 0;
-  const { id, run } = await checkTraining([], (kill) => {
-    signalledAtMs = Date.now();
-    kill('SIGTERM');
+  const run = await runProgramProcess('check-task-running', {
+    args: [id, '--poll-interval', '300ms'],
+    cwd: folder,
+    env: inActions(),
+    onStart: (process) => {
+      kill = process.kill;
+    },
+    onStderr: onceTraining(() => {
+      signalledAtMs = Date.now();
+      kill('SIGTERM');
+    }),
   });
   expect(run).toMatchObject({ exitCode: 143, stdout: 'stopped\n' });
   expect(Date.now() - signalledAtMs).toBeLessThan(9500);
-  await expectToStayEnded(id);
+  await expectToStayEnded(id, agents[1]);
 });
 
 test('a run that is cancelled when an agent has just taken its task leaves nothing running', async () => {
   const { id, conclusion, steps } = await cancelled;
   expect(conclusion).toBe('cancelled');
   expect(steps.map((step) => step.exitCode)).toEqual([130, 0]);
-  await expectToStayEnded(id, START_AFTERMATH_MS);
+  await expectToStayEnded(id, agents[0]);
 });
