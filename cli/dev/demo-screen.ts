@@ -106,7 +106,9 @@ export function createDemoScreen(
       for (const text of lines) line(`  ${text.startsWith('-') ? red(text) : green(text)}`);
     },
     program(name, args) {
-      line(`\n${bold(`$ ${shortenIds([name, ...args].join(' '))}`)}`);
+      // How node and tsx are found on this machine tells nobody anything.
+      const shown = args.map((arg) => (/\s/.test(arg) ? `'${arg.replace(/^.*\/(\S+)\.ts"/, '$1')}'` : arg));
+      line(`\n${bold(`$ ${shortenIds([name, ...shown].join(' '))}`)}`);
       const { beganAt } = begin(name);
       const condense = createCondenser((text) => line(dim(`  ${text}`)), showBriefly);
       return {

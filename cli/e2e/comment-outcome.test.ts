@@ -182,8 +182,8 @@ describe('what comes of it', () => {
     expect(exitCode).toBe(2);
     expect(stderr.split('\n')).toEqual([
       'error: CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set; GH_TOKEN (or GITHUB_TOKEN) is not set; GITHUB_REPOSITORY is not set (or give --repo); PR_NUMBER is not set (or give --pr), and no event names a pull request',
-      expect.stringMatching(/^Create credentials in ClearML .* put them into the environment/),
-      'Set them in the environment or in a .env file here (.env.example shows how). Or add --dry-run, which posts nothing.',
+      expect.stringMatching(/^Create credentials in ClearML .*\. Put them into the environment,/),
+      'Set them in the environment, or as NAME=value in a .env file here. Or add --dry-run, which posts nothing.',
       '',
     ]);
   });
@@ -230,7 +230,7 @@ describe('what comes of it', () => {
   });
 
   test.each([
-    ['outside Actions', { PR_NUMBER: '' }, 'Set it in the environment '],
+    ['outside Actions', { PR_NUMBER: '' }, 'Set it in the environment, '],
     ['in Actions', { PR_NUMBER: '', GITHUB_ACTIONS: 'true' }, 'In a workflow, pass it to this step '],
     ['in Actions without a token', { GH_TOKEN: '', GITHUB_ACTIONS: 'true' }, 'pass the job’s own token'],
   ])('one that is missing alone is one, with where to put it %s', async (_, variables, remedy) => {

@@ -356,8 +356,7 @@ function failUsage(message: string, remedy: string): Failure {
 
 function explainSetting(env: Environment, missing: number, lacksToken: boolean): string {
   const what = missing === 1 ? 'it' : 'them';
-  if (!isActions(env))
-    return `Set ${what} in the environment or in a .env file here (.env.example shows how).`;
+  if (!isActions(env)) return `Set ${what} in the environment, or as NAME=value in a .env file here.`;
   return lacksToken
     ? 'In a workflow, pass the job’s own token to this step: GH_TOKEN under `env`.'
     : `In a workflow, pass ${what} to this step under \`env\`.`;

@@ -181,6 +181,25 @@ test.each([
 });
 
 test.each([
+  ['promote: production', 'promote must be { tag: … } or { tag: …, publish: true }'],
+  ['promote:', 'promote must be { tag: … } or { tag: …, publish: true }'],
+  ['promote: [production]', 'promote must be { tag: … } or { tag: …, publish: true }'],
+  ['promote: { publish: true }', 'promote.tag is required'],
+  [
+    'baseline: { branch: main, tag: a }',
+    'baseline must be one of { branch: …, runs: … }, { task: ID } or { tag: … }; to compare with several, list them',
+  ],
+  ['baseline: { tag: a, runs: 3 }', 'baseline.runs is not a setting'],
+])(
+  'what is wrong with the form of a setting is said, and not what the file already has: %s',
+  async (text, mistake) => {
+    const message = await readMistakes(text);
+    expect(message).toContain(mistake);
+    expect(message).not.toContain('did you mean');
+  },
+);
+
+test.each([
   ['params: { lr: ~ }', 'params.lr must be a text, a number, true or false, or { value: …, type: … }'],
   ['params: { lr: [1, 2] }', 'params.lr must be a text, a number, true or false, or { value: …, type: … }'],
   ['params: { lr: { type: bool } }', 'params.lr must be a text, a number, true or false, or { value: …'],

@@ -34,7 +34,7 @@ export function parseConfigYaml(name: string, text: string): Config {
       message: `${formatPath(issue.path)} ${issue.message}${suggestKey(issue)}`,
     }));
   const remedy =
-    'templates/README.md describes all settings. An editor can check them with templates/clearml-ci.schema.json.';
+    "clearml-ci-cd's templates/README.md describes all settings. An editor can check them with templates/clearml-ci.schema.json.";
   throw failConfig(name, mistakes, remedy);
 }
 
@@ -117,7 +117,8 @@ function suggestKey({ path, knownKeys = [] }: ConfigIssue): string {
   const measure = (known: string) => (sort(known) === sort(key) ? 1 : distance(known, key));
   const [near] = knownKeys
     .map((known) => ({ known, far: measure(known) }))
-    .filter(({ known, far }) => far <= Math.max(1, known.length / 3))
+    // A setting of another form, as `runs` beside `task`, is not what was meant.
+    .filter(({ known, far }) => known !== path.at(-1) && far <= Math.max(1, known.length / 3))
     .sort((a, b) => a.far - b.far);
   return near === undefined ? '' : `; did you mean ${near.known}?`;
 }

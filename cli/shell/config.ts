@@ -65,7 +65,7 @@ const UnknownKey = v.pipe(
   v.check(() => false, UNKNOWN_KEY_WORDS),
 );
 
-/** Like `v.strictObject`, which names only the first unknown key. This one names all of them. */
+/** Like `v.strictObject`, which names only the first unknown key. This one names all of them. It is for records only. */
 function mapping<const Entries extends v.ObjectEntries>(entries: Entries) {
   const schema = v.objectWithRest(entries, UnknownKey, 'is required');
   return schema as unknown as v.StrictObjectSchema<Entries, 'is required'>;
@@ -80,16 +80,19 @@ const Flag = v.boolean('must be true or false');
 const OWN_TAG =
   /^(?:-|__\$|(?:pr|base|base-until|branch|seeds|ci-reported):|(?:ci|ci-reported|taken-over)$)|\p{Cc}/u;
 
-const Promote = mapping({
-  tag: v.pipe(
-    Text,
-    v.check(
-      (tag) => !OWN_TAG.test(tag),
-      'must be a tag of your own: none that the programs set (ci, pr:…, base:…), nor one that begins with "-" or "__$"',
+const Promote = v.pipe(
+  v.custom<Record<string, unknown>>(isRecord, 'must be { tag: … } or { tag: …, publish: true }'),
+  mapping({
+    tag: v.pipe(
+      Text,
+      v.check(
+        (tag) => !OWN_TAG.test(tag),
+        'must be a tag of your own: none that the programs set (ci, pr:…, base:…), nor one that begins with "-" or "__$"',
+      ),
     ),
-  ),
-  publish: v.optional(Flag, false),
-});
+    publish: v.optional(Flag, false),
+  }),
+);
 
 const TextList = v.array(Text, 'must be a list');
 
@@ -235,6 +238,8 @@ const BASELINE_WORDS = '{ branch: …, runs: … }, { task: ID } or { tag: … }
 /** Lazy, so that a mistake is reported for the form that was meant. */
 const OneBaseline = v.lazy((input) => {
   if (!isRecord(input)) return v.never(`must be ${BASELINE_WORDS}`);
+  if (['task', 'tag', 'branch'].filter((form) => form in input).length > 1)
+    return v.never(`must be one of ${BASELINE_WORDS}; to compare with several, list them`);
   if ('task' in input) return BASELINE_FORMS.task;
   if ('tag' in input) return BASELINE_FORMS.tag;
   return BASELINE_FORMS.branch;
@@ -375,7 +380,7 @@ function listKeys(path: ReadonlyArray<string | number>): readonly string[] {
   if (path.length === 1) return Object.keys(ConfigSchema.pipe[1].entries);
   if (path[0] === 'metrics') return Object.keys(MetricSchema.pipe[1].entries);
   if (path[0] === 'params') return Object.keys(TypedParam.entries);
-  if (path[0] === 'promote') return Object.keys(Promote.entries);
+  if (path[0] === 'promote') return Object.keys(Promote.pipe[1].entries);
   return Object.values(BASELINE_FORMS).flatMap((form) =>
     'entries' in form ? Object.keys(form.entries) : [],
   );

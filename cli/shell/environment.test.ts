@@ -37,14 +37,14 @@ test('all that is wrong with how ClearML is to be reached is said at once, and w
   const text = explainRefusal({ CLEARML_API_HOST: 'clearml.example.com', CLEARML_WEB_HOST: 'ftp://a' });
   expect(text.split('\n')).toEqual([
     'CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY are not set; CLEARML_API_HOST is not an http(s) URL; CLEARML_WEB_HOST is not an http(s) URL',
-    expect.stringMatching(/^Create credentials .* and put them into the environment/),
+    expect.stringMatching(/^Create credentials .*\. Put them into the environment/),
     expect.stringContaining('with its scheme'),
   ]);
 });
 
 test('a key that is missing alone is one', () => {
   const key = { CLEARML_API_ACCESS_KEY: 'a' };
-  expect(explainRefusal(key)).toMatch(/^CLEARML_API_SECRET_KEY is not set\nPut it into the environment /);
+  expect(explainRefusal(key)).toMatch(/^CLEARML_API_SECRET_KEY is not set\nPut it into the environment, or /);
   expect(explainRefusal({ ...key, GITHUB_ACTIONS: 'true' })).toMatch(
     /\nThe workflow reads it from the repository secret SECRET_KEY /,
   );

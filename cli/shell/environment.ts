@@ -50,8 +50,8 @@ function readKeys(env: Environment): Pick<ClearmlAccess, 'accessKey' | 'secretKe
     isActions(env)
       ? `The workflow reads ${isBoth ? 'them from the repository secrets' : 'it from the repository secret'} ${missing.join(' and ')} (Settings > Secrets and variables > Actions). Pull requests from forks and by Dependabot get no secrets.`
       : isBoth
-        ? 'Create credentials in ClearML (Settings > Workspace > Create new credentials) and put them into the environment or into a .env file here; .env.example shows how.'
-        : 'Put it into the environment or into a .env file here; .env.example shows how. ClearML creates both keys as a pair (Settings > Workspace > Create new credentials).',
+        ? 'Create credentials in ClearML (Settings > Workspace > Create new credentials). Put them into the environment, or as NAME=value lines into a .env file here.'
+        : 'Put it into the environment, or as a NAME=value line into a .env file here. ClearML creates both keys as a pair (Settings > Workspace > Create new credentials).',
   );
 }
 

@@ -129,7 +129,8 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
     source:
       'CPython 3.14, argparse.py; jsonargparse 4.53, _namespace.py; clearml 2.1.12, args.py and jsonargs_bind.py',
     pattern: /'Namespace' object has no attribute '|\bKey "[^"]+" not found in namespace\b/,
-    advice: `Usually an argument was renamed or removed, and the code still reads it. If not, it lost its default. ${FRONT_END_ADVICE.subparsers} ${FRONT_END_ADVICE.jsonargparse}`,
+    advice:
+      'Usually an argument was renamed or removed, and the code still reads it. If the launch gives params, the argument may have lost its default: with argparse\'s subparsers, name the command in the entry point (--entry-point "train.py COMMAND"); with jsonargparse or LightningCLI, connect a dict instead (task.connect).',
   },
   {
     source: 'CPython 3.11 to 3.14',
