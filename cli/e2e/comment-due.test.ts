@@ -482,6 +482,18 @@ describe('a pull request', () => {
   });
 });
 
+test('a training that somebody archives while it waits has ended: it is told, and is due no more', async () => {
+  await startGithub();
+  const task = await train(head, 0.9, { runtime: note(), end: 'queued' });
+  await collect([entryOf(task, { state: 'running' })]);
+  await driver.call('tasks.archive', { tasks: [task] });
+  await collect([entryOf(task)]);
+  expect(bodies()).toEqual([expect.stringContaining('archived')]);
+  expect(statesOf()).toEqual(['ClearML pending', 'ClearML failure']);
+  const { runtime } = await driver.getTask(task);
+  expect([runtime.ci_due, runtime.ci_due_7]).toEqual([undefined, undefined]);
+});
+
 describe('a launch of which trainings are gone', () => {
   test('is not judged by the others: comment and status say so, once, and it is due no more', async () => {
     await startGithub();
