@@ -37,3 +37,16 @@ test.each<[string, Array<Record<string, string>>, number]>([
   expect((await noteInRuntime(client, TASK, notes, {}))?.runtime).toEqual(looks.at(-1));
   expect(countEdits()).toBe(edits);
 });
+
+test('a note that the SDK overwrites a moment later, with what it had read before, is written again', async () => {
+  const looks = [{ shared: 'mine' }];
+  const { client, countEdits } = createServer(looks);
+  const pauses: number[] = [];
+  const sleep = async (ms: number) => {
+    pauses.push(ms);
+    looks[0] = pauses.length === 1 ? { shared: 'before' } : { shared: 'mine' };
+  };
+  const notes = { set: { shared: 'mine' }, before: { shared: 'before' } };
+  expect((await noteInRuntime(client, TASK, notes, { sleep }))?.runtime).toEqual({ shared: 'mine' });
+  expect([countEdits(), pauses]).toEqual([2, [500, 500]]);
+});

@@ -12,22 +12,31 @@ export interface Notes {
 
 /** The SDK of a running training now and then writes back all of `runtime` as it read it: a note may get lost. */
 const MAX_ATTEMPTS = 3;
+/** So long the SDK may take from reading to writing (findings/clearml-runtime-write-back.sh): two requests. */
+const WRITE_BACK_MS = 500;
 
 /**
  * Notes something in an unfinished task's `runtime`, where the agent leaves it alone. It is read back, and noted again if
  * it got lost. Once a task has ended, the server takes tags only.
  *
+ * @param sleep waits until what the SDK of a running task has read before the note is written back
  * @returns the task as it was read back; undefined where it has ended or is gone, or the server can't do it (before API 2.34)
  */
 export async function noteInRuntime(
   client: ClearmlClient,
   taskId: string,
   notes: Notes,
-  options: Omit<CallOptions, 'isRepeatable'>,
+  {
+    sleep,
+    ...options
+  }: Omit<CallOptions, 'isRepeatable'> & {
+    readonly sleep?: ((ms: number) => Promise<void>) | undefined;
+  },
 ): Promise<TaskOf<'status' | 'runtime'> | undefined> {
   const { set = {}, remove = [], before } = notes;
   for (let attempt = 1; ; attempt += 1) {
     if (!(await editRuntime(client, taskId, notes, options))) return undefined;
+    await sleep?.(WRITE_BACK_MS);
     const task = (await readTasks(client, [taskId], ['status', 'runtime'], options)).get(taskId);
     if (task === undefined) return undefined;
     const { runtime } = task;

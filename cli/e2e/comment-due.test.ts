@@ -456,6 +456,24 @@ describe('a pull request', () => {
     expect([bodies().length, await tagsOf(task)]).toEqual([1, []]);
   });
 
+  test('whose conversation is locked gets its status, exit 8 says why, and no later run tries again', async () => {
+    await startGithub();
+    const task = await train(head, 0.95, { runtime: note() });
+    const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
+      method !== 'GET' && path.includes('/comments')
+        ? {
+            kind: 'answer',
+            status: 403,
+            body: '{"message":"Unable to create comment because issue is locked."}',
+          }
+        : undefined,
+    );
+    const { exitCode, stderr } = await collect([entryOf(task)], [], { GITHUB_API_URL: proxy.url });
+    expect([exitCode, statesOf()]).toEqual([8, ['ClearML success']]);
+    expect(stderr).toContain('Unlock it');
+    expect(await tagsOf(task)).toEqual(['ci-reported', 'ci-reported:7']);
+  });
+
   test('whose draft a launch takes again while it is reported stays due', async () => {
     await startGithub();
     const task = await train(head, 0.95, { end: 'queued', runtime: note() });
@@ -480,6 +498,18 @@ describe('a pull request', () => {
     expect(stderr).toContain(`ClearML has no task ${'e'.repeat(32)}`);
     expect(bodies()).toEqual([expect.stringContaining('ClearML has no task')]);
   });
+});
+
+test('a training that somebody archives while it waits has ended: it is told, and is due no more', async () => {
+  await startGithub();
+  const task = await train(head, 0.9, { runtime: note(), end: 'queued' });
+  await collect([entryOf(task, { state: 'running' })]);
+  await driver.call('tasks.archive', { tasks: [task] });
+  await collect([entryOf(task)]);
+  expect(bodies()).toEqual([expect.stringContaining('archived')]);
+  expect(statesOf()).toEqual(['ClearML pending', 'ClearML failure']);
+  const { runtime } = await driver.getTask(task);
+  expect([runtime.ci_due, runtime.ci_due_7]).toEqual([undefined, undefined]);
 });
 
 describe('a launch of which trainings are gone', () => {

@@ -2,7 +2,7 @@ import type { Octokit } from '@octokit/rest';
 import * as v from 'valibot';
 import { EXIT_CODES, Failure } from '../shell/failure.ts';
 import { AnswerLost } from '../shell/retry.ts';
-import type { CommentBoard, PullRequestComment } from './comments.ts';
+import { ClosedConversation, type CommentBoard, type PullRequestComment } from './comments.ts';
 import { ask, GithubRefusal } from './transport.ts';
 
 const PAGE_SIZE = 100;
@@ -151,7 +151,8 @@ function explainWriteRefusal(error: unknown): unknown {
     return error;
   }
   const closed = CLOSED_CONVERSATIONS.find(({ answer }) => answer.test(error.answer));
-  return new Failure(`GitHub refuses the comment: ${error.answer}`, {
+  const Refusal = closed === undefined ? Failure : ClosedConversation;
+  return new Refusal(`GitHub refuses the comment: ${error.answer}`, {
     exitCode: EXIT_CODES.refused,
     remedy:
       closed?.remedy ??

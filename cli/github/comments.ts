@@ -15,6 +15,9 @@ export function encodeKey(key: string): string {
   return encodeURIComponent(replaceBroken(key)).replaceAll('-', '%2D');
 }
 
+/** The conversation takes no comment from this token, whatever its permissions: it is locked, for example. */
+export class ClosedConversation extends Failure {}
+
 /** Whether a comment's first line is this marker. A quotation of it in a reply does not count. */
 export function hasMarker(body: string, marker: string): boolean {
   const [firstLine = ''] = body.split(/\r?\n/, 1);

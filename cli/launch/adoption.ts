@@ -29,7 +29,7 @@ export async function adoptTask(
   { document }: PlannedTask,
   launch: Launch,
 ): Promise<'done' | 'overtaken' | 'ended'> {
-  const { plan, server, token, dueNotes } = launch;
+  const { plan, server, token, clock, dueNotes } = launch;
   const { client, signal } = server;
   const marks = chooseMarksOfReused(known, plan);
   // Its creator may still fail, and take it back.
@@ -50,7 +50,9 @@ export async function adoptTask(
   const isNoted =
     remove.length === 0 && Object.entries(set).every(([key, value]) => known.runtime[key] === value);
   if (!isEnded(known.status) && !isNoted) {
-    const noted = await noteInRuntime(client, known.id, { set, remove, before: known.runtime }, { signal });
+    const sleep = known.status === 'in_progress' ? (ms: number) => clock.sleep(ms, signal) : undefined;
+    const notes = { set, remove, before: known.runtime };
+    const noted = await noteInRuntime(client, known.id, notes, { signal, sleep });
     if (!isDraft && (await isEndedMeanwhile(known.id, noted, launch))) return 'ended';
     if (dueKey in set && noted?.runtime[dueKey] === undefined) launch.unnoted.add(known.id);
   }

@@ -1,7 +1,12 @@
 import { runInParallel } from '../clearml/tasks.ts';
 import { DEFAULT_ALPHA } from '../gate/data.ts';
 import { judgeGate } from '../gate/judge.ts';
-import { type Placement, type PullRequestComment, placeComment } from '../github/comments.ts';
+import {
+  ClosedConversation,
+  type Placement,
+  type PullRequestComment,
+  placeComment,
+} from '../github/comments.ts';
 import { writeOutputs, writeSummary } from '../github/runner-files.ts';
 import { EXIT_CODES, type ExitCode, Failure, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import type { Session } from '../shell/program.ts';
@@ -137,6 +142,10 @@ export async function publishReport(
     if (isSummed) session.voice.say('The report is in the job summary');
     if (stated !== undefined && 'failure' in stated) session.voice.say(stated.failure.message);
     if (problem !== undefined) session.voice.say(problem.message);
+    // Each tick would try again, for ever. The commit status has told the end.
+    const isFutile = options.launched !== undefined && placed.reason instanceof ClosedConversation;
+    if (isFutile && stated !== undefined && 'value' in stated)
+      await closeDues(gathered.tasks, stated.value, publication);
     throw placed.reason;
   }
   if (placed !== undefined) tellPlacement(placed.value, publication);
