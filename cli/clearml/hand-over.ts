@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { UsedCode } from '../training/uses.ts';
+import type { CodeLocation } from '../github/event.ts';
 import { type CallOptions, type ClearmlClient, isRefusal } from './client.ts';
 import { findEntries } from './queues.ts';
 import type { TaskOf } from './tasks.ts';
@@ -13,7 +13,7 @@ import type { TaskOf } from './tasks.ts';
 export async function handOverCode(
   client: ClearmlClient,
   task: Pick<TaskOf<'status' | 'script'>, 'id' | 'status' | 'script'>,
-  { commit, branch, cloneUrl }: UsedCode,
+  { commit, branch, cloneUrl }: CodeLocation,
   { comment, ...options }: Omit<CallOptions, 'isRepeatable'> & { readonly comment?: string | undefined },
 ): Promise<'done' | 'overtaken'> {
   // The server replaces the whole script.

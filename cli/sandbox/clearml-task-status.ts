@@ -161,7 +161,7 @@ export function* dequeueTask(store: Store, task: TaskDocument, change: Dequeuing
 const workerTimeoutMs = 600_000;
 
 /** Whether the server thinks that a worker runs the task. */
-export function isRunByWorker(store: Store, task: TaskDocument): boolean {
+function isRunByWorker(store: Store, task: TaskDocument): boolean {
   return task.last_worker !== undefined && store.nowMs() - Date.parse(task.last_update) < workerTimeoutMs;
 }
 

@@ -1,18 +1,13 @@
+import type { CodeLocation } from '../github/event.ts';
+
 /**
  * Who uses a task: a pull request's number, a push to a `branch`, a merge `queue`, or a launch by `hand` (dispatches and
  * schedules too).
  */
 export type User = number | 'branch' | 'hand' | 'queue';
 
-/** The code that a user's launch named. A waiting task trains one of them: an agent fetches branches, never a bare commit. */
-export interface UsedCode {
-  readonly commit: string;
-  readonly branch: string;
-  readonly cloneUrl: string;
-}
-
 /** What a task's script names. */
-export type ScriptCode = { readonly [Name in keyof UsedCode]: string | undefined };
+export type ScriptCode = { readonly [Name in keyof CodeLocation]: string | undefined };
 
 const KEY = /^ci_use_(\d+|branch|hand|queue)$/;
 const VALUE = /^([0-9a-f]{40,64}) (\S+) (\S+)$/;
@@ -32,14 +27,14 @@ export function keyOfUse(user: User): string {
 }
 
 /** The value under that key. */
-export function formatUse({ commit, branch, cloneUrl }: UsedCode): string {
+export function formatUse({ commit, branch, cloneUrl }: CodeLocation): string {
   return `${commit} ${branch} ${cloneUrl}`;
 }
 
 /** The users that a task's `runtime` names, with the code they want; undefined where that can't be read. */
-export function listUses(runtime: Readonly<Record<string, string>>): Map<User, UsedCode | undefined> {
+export function listUses(runtime: Readonly<Record<string, string>>): Map<User, CodeLocation | undefined> {
   return new Map(
-    Object.entries(runtime).flatMap(([key, value]): Array<[User, UsedCode | undefined]> => {
+    Object.entries(runtime).flatMap(([key, value]): Array<[User, CodeLocation | undefined]> => {
       const name = KEY.exec(key)?.[1];
       if (name === undefined) return [];
       const [, commit, branch, cloneUrl] = VALUE.exec(value) ?? [];
@@ -61,7 +56,10 @@ export function mayChooseCode(user: User, runtime: Readonly<Record<string, strin
 }
 
 /** The code that a waiting task is to train once a user has given it up: what it trains now where a user wants that. */
-export function chooseCode(runtime: Readonly<Record<string, string>>, now: ScriptCode): UsedCode | undefined {
+export function chooseCode(
+  runtime: Readonly<Record<string, string>>,
+  now: ScriptCode,
+): CodeLocation | undefined {
   const wanted = [...listUses(runtime)]
     .sort(([a], [b]) => rankUser(b) - rankUser(a))
     .flatMap(([, code]) => code ?? []);

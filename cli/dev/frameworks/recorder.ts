@@ -171,10 +171,7 @@ const NOISE =
   /^(?:initialised|connected|TRAINED WITH) |ClearML results page|ClearML new version|^\s*$|UserWarning|it\/s\]|GPU|^Matplotlib is building|^Ultralytics \d/;
 
 /** The last lines, with the folders of this machine by other names. */
-export function cleanConsole(
-  output: string,
-  folders: ReadonlyArray<readonly [string, string]>,
-): readonly string[] {
+function cleanConsole(output: string, folders: ReadonlyArray<readonly [string, string]>): readonly string[] {
   const lines = output.split('\n').filter((line) => !NOISE.test(line));
   return lines.slice(-LAST_LINES).map((line) => {
     const named = folders.reduce((text, [from, to]) => text.replaceAll(from, to), line);

@@ -15,7 +15,7 @@ export type Curves = ReadonlyMap<string, ReadonlyMap<string, Curve>>;
  *
  * @returns the number itself beyond the range of float32
  */
-export function toCurvePrecision(value: number): number {
+function toCurvePrecision(value: number): number {
   const rounded = Math.fround(value);
   return Number.isFinite(rounded) ? rounded : value;
 }

@@ -18,8 +18,8 @@ export interface Plot {
 }
 
 /** Larger plots are unreadable in a comment. */
-export const MAX_PLOT_COLUMNS = 14;
-export const MAX_PLOT_ROWS = 30;
+const MAX_PLOT_COLUMNS = 14;
+const MAX_PLOT_ROWS = 30;
 
 const Cell = v.union([v.string(), v.number(), v.boolean(), v.null()]);
 /** pandas writes each column's name as a list, one entry per level of its index. */

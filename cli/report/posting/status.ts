@@ -183,7 +183,7 @@ export function chooseState(report: Report): CommitStatus['state'] {
 }
 
 /** The comment's first line without Markdown, cut to what GitHub takes. */
-export function describeVerdict(report: Report, redact: Redact): string {
+function describeVerdict(report: Report, redact: Redact): string {
   const line = toSingleLine(redact(writePlain(composeHeading(report))), Number.POSITIVE_INFINITY);
   // A training chooses its own name: it must not read as an acceptance.
   return describe(/^accepted/i.test(line) ? `Training ${line}` : line, redact);

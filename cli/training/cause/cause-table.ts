@@ -3,7 +3,7 @@ import { FRONT_END_ADVICE } from '../params/front-end.ts';
 import { isOutOfMemory } from './out-of-memory.ts';
 import { type Ending, findTraceback, type LineRange } from './traceback.ts';
 import { findFaultPlace } from './traceback-parser.ts';
-import { MOST_LAST_LINES, PROGRESS, PROGRESS_BAR } from './traceback-table.ts';
+import { type KnownWords, MOST_LAST_LINES, PROGRESS, PROGRESS_BAR } from './traceback-table.ts';
 
 export type CauseKind =
   | 'training'
@@ -84,17 +84,11 @@ const SIGINT = 2;
 const SIGKILL = 9;
 const SIGTERM = 15;
 
-/** Words of a console, and where they come from. */
-interface Words {
-  readonly source: string;
-  readonly pattern: RegExp;
-}
-
 /** The agent's, before it sets up the task. */
 const SETUP_STARTS = /^Executing task id \[[0-9a-f]{32}\]:/;
 
 /** What helps, by the words of an exception or of what the agent ran. */
-const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
+const ADVICE: ReadonlyArray<KnownWords & { readonly advice: string }> = [
   {
     source: 'torch 2.11 (DataLoader.cpp, MapAllocator.cpp), NCCL 2.27 (shmutils.cc)',
     pattern:
@@ -130,7 +124,7 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
       'CPython 3.14, argparse.py; jsonargparse 4.53, _namespace.py; clearml 2.1.12, args.py and jsonargs_bind.py',
     pattern: /'Namespace' object has no attribute '|\bKey "[^"]+" not found in namespace\b/,
     advice:
-      'Usually an argument was renamed or removed, and the code still reads it. If the launch gives params, the argument may have lost its default: with argparse\'s subparsers, name the command in the entry point (--entry-point "train.py COMMAND"); with jsonargparse or LightningCLI, connect a dict instead (task.connect).',
+      "Usually an argument was renamed or removed, and the code still reads it. With argparse's subparsers, jsonargparse or LightningCLI, one param of the launch discards all other arguments: connect a dict instead (task.connect).",
   },
   {
     source: 'CPython 3.11 to 3.14',
@@ -141,7 +135,7 @@ const ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
 ];
 
 /** What helps where a front end refuses its arguments. An agent passes none but those of the entry point. */
-const ARGUMENT_ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
+const ARGUMENT_ADVICE: ReadonlyArray<KnownWords & { readonly advice: string }> = [
   {
     source: 'click 8.5, core.py; typer 0.29; clearml 2.1.12, click_bind.py',
     pattern: /\bMissing command\b/,
@@ -160,7 +154,7 @@ const ARGUMENT_ADVICE: ReadonlyArray<Words & { readonly advice: string }> = [
 const CLICK_FRAME = /^\s*File "[^"]*[\\/]click[\\/]core\.py", line \d+/;
 
 /** Lines that only stand in a log if a process was killed. */
-const KILLED_LINES: readonly Words[] = [
+const KILLED_LINES: readonly KnownWords[] = [
   {
     source: 'Linux 6, mm/oom_kill.c',
     pattern:
@@ -185,7 +179,7 @@ const KILLED_LINES: readonly Words[] = [
 const TERMINATE = /^terminate called after throwing an instance of '([^']{1,300})'/;
 
 /** What native libraries print right before they end the process for lack of memory. */
-const NATIVE_MEMORY_ERRORS: readonly Words[] = [
+const NATIVE_MEMORY_ERRORS: readonly KnownWords[] = [
   { source: 'libstdc++', pattern: TERMINATE },
   { source: 'Rust 1.90, library/std/src/alloc.rs', pattern: /^memory allocation of \d+ bytes failed/ },
   { source: 'GCC 15, libgomp/alloc.c', pattern: /^libgomp: Out of memory allocating \d+ bytes/ },
@@ -216,7 +210,7 @@ const HYDRA_ERROR = 'Error executing job with overrides';
 const HYDRA_HINT = 'Set the environment variable HYDRA_FULL_ERROR=1';
 
 /** Lines after the last one of a program. */
-const CLOSING_LINES: readonly Words[] = [
+const CLOSING_LINES: readonly KnownWords[] = [
   {
     source: 'clearml-agent 3.0.3',
     pattern: /^Process (?:failed|completed|aborted|terminated)\b|^User aborted: /,

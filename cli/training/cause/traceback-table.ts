@@ -1,11 +1,11 @@
 /** Words of a console, and where they come from: a library with its version, or a document. */
-interface Words {
+export interface KnownWords {
   readonly source: string;
   readonly pattern: RegExp;
 }
 
 /** What launchers put before each line that a process prints. */
-export const LINE_PREFIXES: ReadonlyArray<Words & { readonly isTime?: boolean }> = [
+export const LINE_PREFIXES: ReadonlyArray<KnownWords & { readonly isTime?: boolean }> = [
   {
     source:
       'docker logs --timestamps; kubectl logs --timestamps; logging of CPython 3.14: each line has another one',
@@ -38,7 +38,7 @@ export const LINE_PREFIXES: ReadonlyArray<Words & { readonly isTime?: boolean }>
 export type Role = 'main' | 'child' | 'thread' | 'aside';
 
 /** Lines that introduce a traceback, and what they say of it. */
-export const INTRODUCTIONS: ReadonlyArray<Words & { readonly role: Exclude<Role, 'main'> }> = [
+export const INTRODUCTIONS: ReadonlyArray<KnownWords & { readonly role: Exclude<Role, 'main'> }> = [
   {
     source: 'CPython 3.8 to 3.14, errors.c: of __del__, atexit, callbacks',
     pattern: /^Exception ignored (?:in|while|on)\b/,
@@ -83,13 +83,13 @@ export const CAUSE_LINK = /^\s*The above exception was the direct cause of the f
 export const CONTEXT_LINK = /^\s*During handling of the above exception, another exception occurred:\s*$/;
 
 /** A traceback that travelled from another process inside the exception of this name. */
-export const REMOTE_TRACEBACK: Words = {
+export const REMOTE_TRACEBACK: KnownWords = {
   source: 'CPython 3.11 to 3.14, multiprocessing/pool.py, concurrent.futures; joblib 1.4; multiprocess 0.70',
   pattern: /RemoteTraceback\b/,
 };
 
 /** Exceptions that only say that something else failed: a child process, or what they were raised from. */
-export const WRAPPERS: ReadonlyArray<Words & { readonly isParallel?: boolean }> = [
+export const WRAPPERS: ReadonlyArray<KnownWords & { readonly isParallel?: boolean }> = [
   {
     source: 'torch 2.11, distributed/elastic/multiprocessing/errors; accelerate 1.10 launches with it',
     pattern: /\bChildFailedError\b/,
@@ -155,7 +155,7 @@ export const SIGNALS: Readonly<Record<string, number>> = {
 };
 
 /** How a launcher says that a process ended: by a signal's name or an exit code. */
-export const CHILD_ENDS: readonly Words[] = [
+export const CHILD_ENDS: readonly KnownWords[] = [
   { source: 'torch 2.11, multiprocessing/spawn.py', pattern: /\bterminated with signal (SIG[A-Z]+)/ },
   { source: 'CPython 3.11 to 3.14, subprocess.py', pattern: /\bdied with <Signals\.(SIG[A-Z]+)/ },
   {
@@ -175,7 +175,7 @@ export const CHILD_ENDS: readonly Words[] = [
 ];
 
 /** Raised because another process of the same training has failed. */
-export const SECONDARY: Words = {
+export const SECONDARY: KnownWords = {
   source: 'torch 2.11, c10d (NCCL, Gloo) and elastic; CPython 3.11 to 3.14; vLLM 0.10',
   pattern:
     /\b(?:DistBackendError|DistNetworkError|DistStoreError|SignalException|EngineDeadError)\b|^(?:BrokenPipeError|Connection\w*Error|EOFError|KeyboardInterrupt)\b|\bConnection (?:closed|reset) by (?:remote )?peer\b|\bncclRemoteError\b|\bWatchdog caught collective\b/,
@@ -185,7 +185,7 @@ export const SECONDARY: Words = {
 export const WAIT_ENDED = /^_?queue\.Empty\b/;
 
 /** What follows an exception and is no part of its message. */
-export const MESSAGE_ENDS: readonly Words[] = [
+export const MESSAGE_ENDS: readonly KnownWords[] = [
   {
     source: 'clearml-agent 3.0.3, worker.py',
     pattern: /^Process (?:failed, exit code|completed|aborted|terminated) /,
@@ -207,7 +207,7 @@ export const RECOVERY =
   /^(?:[^\s\w]{1,4}\s?)?(?:retry(?:ing)?|trying again|falling back|continuing|resuming|skipping)\b/i;
 
 /** What launchers print when they end the other processes of a training, which may have gone on until then. */
-export const PARALLEL_ENDS: readonly Words[] = [
+export const PARALLEL_ENDS: readonly KnownWords[] = [
   { source: 'DeepSpeed 0.18, launcher/launch.py', pattern: /\blaunch\.py:\d+:sigkill_handler\]/ },
   { source: 'torch 2.11, elastic/multiprocessing/api.py', pattern: /\bSending process \d+ closing signal\b/ },
   {
@@ -225,7 +225,7 @@ export const MOST_LINES_OF_OTHERS = 40;
 export const MOST_LINES_BETWEEN = 5;
 
 /** Lines that say nothing of a program's progress, however many. */
-export const AFTERMATH: readonly Words[] = [
+export const AFTERMATH: readonly KnownWords[] = [
   { source: 'torch 2.11, CUDA kernels', pattern: /\bAssertion `.{1,200}` failed\.?$/ },
   { source: 'torch 2.11, c10/util/Backtrace.cpp', pattern: /^frame #\d+: / },
   {
