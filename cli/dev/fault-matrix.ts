@@ -250,6 +250,8 @@ async function runScenario(
   });
   const proxies: FaultProxy[] = [];
   let restoreNames: () => void = () => undefined;
+  /** When the program is at work: of a process from its first request on, as a busy machine takes long to start one. */
+  let beganAtMs: number | undefined;
   const folder = await mkdtemp(join(tmpdir(), 'fault-matrix-'));
   try {
     const driver = createClearmlDriver(sandbox.clearml.env, sandbox.clearml.askApi);
@@ -269,6 +271,7 @@ async function runScenario(
         const endpoint = nameEndpoint(service, method, path);
         const nth = (counts.get(endpoint) ?? 0) + 1;
         counts.set(endpoint, nth);
+        beganAtMs ??= clock.now();
         const request = { service, endpoint, nth };
         onRequest(request, seen, clock.now());
         await prepared.meanwhile?.(request);
@@ -306,9 +309,9 @@ async function runScenario(
         GITHUB_API_URL: secrets.hideIn(await breakService('github', sandbox.github.askApi)),
       },
     };
-    const beganAtMs = clock.now();
+    if (runProgram === undefined) beganAtMs = clock.now();
     const run = await (runProgram?.(options) ?? runProgramHere(scenario.main, { ...options, clock }));
-    const tookMs = clock.now() - beganAtMs;
+    const tookMs = clock.now() - (beganAtMs ?? clock.now());
     const written = {
       stdout: run.stdout,
       stderr: run.stderr,
