@@ -222,7 +222,7 @@ function readData<T>(
   if (parsed.success) return { answer: parsed.output };
   const issue = parsed.issues[0];
   return {
-    reason: `its answer has another shape than expected (${v.getDotPath(issue) ?? 'data'}: ${toSingleLine(redact(issue.message))})`,
+    reason: `something of another shape came instead (${v.getDotPath(issue) ?? 'data'}: ${toSingleLine(redact(issue.message))})`,
     remedy: 'The server is older or newer than API 2.34, or something in between changes its answers.',
     mayHaveLanded: true,
     maxAttempts: 3,
@@ -270,7 +270,7 @@ function describeNonsense(response: HttpResponse): NoAnswer {
         ? 'something that is not JSON'
         : "JSON that is not ClearML's";
   return {
-    reason: `it answered with ${what} (HTTP ${status})`,
+    reason: `${what} came instead (HTTP ${status})`,
     remedy:
       'CLEARML_API_HOST must name the API server (https://api.…, port 8008), not the web page (https://app.…, port 8080). A login page or a proxy in between may also answer so.',
     mayHaveLanded: true,

@@ -66,8 +66,8 @@ Queue       "default": 2 workers, 1 busy; 1 task waits
 Tasks       seed 1: new, number 2 in the queue: there is none of the same code, params and surroundings
             seed 2: new, number 3 in the queue: there is none of the same code, params and surroundings
 Superseded  Task ${older.id} of an older commit would be ended: it is superseded
-Comment     unknown: GitHub does not tell of an app's token; it needs pull-requests: write. The log's "Set up job" lists those of GITHUB_TOKEN
-Status      unknown: GitHub does not tell of an app's token; it needs statuses: write. The log's "Set up job" lists those of GITHUB_TOKEN
+Comment     unknown: GitHub does not say what an app's token may do; it needs pull-requests: write. The log's "Set up job" lists those of GITHUB_TOKEN
+Status      unknown: GitHub does not say what an app's token may do; it needs statuses: write. The log's "Set up job" lists those of GITHUB_TOKEN
 `,
   );
 });
@@ -210,8 +210,8 @@ describe('what the token may do', () => {
     [
       'that is fine-grained',
       () => github.addUser('bob', 'write', 'fine-grained'),
-      'unknown: GitHub does not tell of a fine-grained token; it needs pull-requests: write',
-      'unknown: GitHub does not tell of a fine-grained token; it needs statuses: write',
+      'unknown: GitHub does not say what a fine-grained token may do; it needs pull-requests: write',
+      'unknown: GitHub does not say what a fine-grained token may do; it needs statuses: write',
     ],
   ])('one %s', async (_, makeToken, comment, status) => {
     const { found } = await look([], { GH_TOKEN: makeToken() });
@@ -222,7 +222,9 @@ describe('what the token may do', () => {
     const env = { GH_TOKEN: github.addUser('ada', 'write'), GITHUB_TOKEN: github.token };
     const { found } = await look([], env);
     expect(found.Comment).toEqual(['allowed: the token has the scope repo']);
-    expect(found.Status).toEqual([expect.stringMatching(/^unknown: GitHub does not tell of an app's token/)]);
+    expect(found.Status).toEqual([
+      expect.stringMatching(/^unknown: GitHub does not say what an app's token may do/),
+    ]);
     const wrong = await look([], { ...env, GITHUB_TOKEN: 'ghp_wrong' });
     expect(wrong.found.Comment).toEqual(['allowed: the token has the scope repo']);
     expect(wrong.found.Status).toEqual(['refused: GitHub refuses the token: Bad credentials']);

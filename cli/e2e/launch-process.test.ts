@@ -95,8 +95,8 @@ describe('as a process', () => {
     const env = await breakRequests(() => ({ kind: 'answer', status: 404, body: '<html>app</html>' }));
     const result = await run([], { env });
     expect(result.exitCode).toBe(9);
-    expect(result.stderr).toContain(
-      'it answered with a web page (HTTP 404)\nCLEARML_API_HOST must name the API server',
+    expect(result.stderr).toMatch(
+      /did not answer \S+: a web page came instead \(HTTP 404\)\nCLEARML_API_HOST must name the API server/,
     );
   });
 

@@ -6,7 +6,7 @@ import { readPackageVersion } from '../shell/files.ts';
 import { identifyRepository } from '../shell/git-url.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
-import { createLimitWait, formatRetry } from '../shell/retry.ts';
+import { createLimitWait, createRetryTeller } from '../shell/retry.ts';
 import { createGithubClient } from './client.ts';
 import type { CodeLocation, GithubRun } from './event.ts';
 import { judgeTokenRights, type TokenRights } from './token-rights.ts';
@@ -189,7 +189,7 @@ export async function askGithub<T>(
       version: readPackageVersion(),
       giveUpAt: () => giveUpAtMs + limitWait.waitedMs,
       limitWait,
-      onRetry: (retry) => session.voice.say(formatRetry(retry)),
+      onRetry: createRetryTeller(session.voice.say, session.clock),
       signal,
     });
     return await ask(client);

@@ -6,8 +6,8 @@ const READER = { pull: true, push: false };
 const WRITER = { pull: true, push: true };
 
 test.each<[string, Partial<RepositoryAccess>, boolean | undefined, boolean | undefined, string]>([
-  ["a job's token", { role: NO_ONE }, undefined, undefined, "of an app's token"],
-  ['a server that tells no role', { role: undefined }, undefined, undefined, "of an app's token"],
+  ["a job's token", { role: NO_ONE }, undefined, undefined, "what an app's token may do"],
+  ['a server that tells no role', { role: undefined }, undefined, undefined, "what an app's token may do"],
   ['a classic token of a writer', { role: WRITER, scopes: ['repo'] }, true, true, 'the scope repo'],
   ['a classic token of an outsider', { role: READER, scopes: ['repo'] }, true, false, 'may not push'],
   [

@@ -33,7 +33,7 @@ export function judgeTokenRights({ isPrivate, isArchived, role, scopes }: Reposi
   }
   if (role?.pull !== true) {
     const why = (permission: string) =>
-      `GitHub does not tell of an app's token; it needs ${permission}: write`;
+      `GitHub does not say what an app's token may do; it needs ${permission}: write`;
     return {
       comment: { isGranted: undefined, why: why('pull-requests') },
       statuses: { isGranted: undefined, why: why('statuses') },
@@ -43,7 +43,7 @@ export function judgeTokenRights({ isPrivate, isArchived, role, scopes }: Reposi
     if (scopes === undefined)
       return {
         isGranted: undefined,
-        why: `GitHub does not tell of a fine-grained token; it needs ${permission}: write`,
+        why: `GitHub does not say what a fine-grained token may do; it needs ${permission}: write`,
       };
     const held = needed.find((scope) => scopes.includes(scope));
     return held === undefined

@@ -107,7 +107,7 @@ function readAnswer(
   }
   if (status < 400) {
     return {
-      reason: `it answered with a redirect (HTTP ${status})`,
+      reason: `a redirect came instead (HTTP ${status})`,
       remedy:
         'The repository was renamed or moved, or GITHUB_API_URL is not the API: correct GITHUB_REPOSITORY or it.',
       mayHaveLanded: false,

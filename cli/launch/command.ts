@@ -8,7 +8,7 @@ import { checkAll, type ExitCode, Failure, failUsage, settle, takeSettled } from
 import { readPackageVersion, readRequirementsFile } from '../shell/files.ts';
 import { formatHelpEnd } from '../shell/help.ts';
 import { Command, readFlags, runProgram, type Session } from '../shell/program.ts';
-import { createLimitWait, formatRetry } from '../shell/retry.ts';
+import { createLimitWait, createRetryTeller } from '../shell/retry.ts';
 import type { World } from '../shell/world.ts';
 import {
   type CodeArguments,
@@ -182,7 +182,7 @@ async function beginToLaunch(
     ...reach,
     giveUpAt: () => deadlineMs + limitWait.waitedMs,
     limitWait,
-    onRetry: (retry) => session.voice.say(formatRetry(retry)),
+    onRetry: createRetryTeller(session.voice.say, session.clock),
   });
   const server = { client, signal: session.interruption };
   const destination = Promise.all([

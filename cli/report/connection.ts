@@ -6,7 +6,7 @@ import type { StatusBoard } from '../github/statuses.ts';
 import { readPackageVersion } from '../shell/files.ts';
 import { createHttp } from '../shell/http.ts';
 import type { Session } from '../shell/program.ts';
-import { createLimitWait, formatRetry, type Retry } from '../shell/retry.ts';
+import { createLimitWait, createRetryTeller } from '../shell/retry.ts';
 import type { Options } from './options.ts';
 import type { SourceServers } from './ports.ts';
 import { createReportServer } from './server.ts';
@@ -74,7 +74,7 @@ export function openWires({ access, due, flags, github, target }: Options, sessi
     random,
     giveUpAt: () => giveUpAtMs + limitWait.waitedMs,
     limitWait,
-    onRetry: (retry: Retry) => voice.say(formatRetry(retry)),
+    onRetry: createRetryTeller(voice.say, clock),
   };
   const clearml = createClearmlClient({ ...shared, access });
   const openClient = (of: string, as: string) =>

@@ -1,7 +1,14 @@
 import { expect, test } from '@jest/globals';
 import { createSimulatedClock } from '../dev/simulated-clock.ts';
 import { type HttpResponse, TransportError } from './http.ts';
-import { askUntilAnswered, createLimitWait, formatRetry, type LimitWait, type NoAnswer } from './retry.ts';
+import {
+  askUntilAnswered,
+  createLimitWait,
+  createRetryTeller,
+  formatRetry,
+  type LimitWait,
+  type NoAnswer,
+} from './retry.ts';
 
 /** Asks a service that gives these answers, one after the other and then the last one for ever. */
 function play(
@@ -67,6 +74,31 @@ test('each line about a repetition names service, request, reason and which try 
   expect(lines).toEqual([
     'Service GET /***/thing: connection refused by ***; trying again in 1s (try 2 of 10)',
     'Service GET /***/thing: connection refused by ***; trying again in 1s (try 3 of 10)',
+  ]);
+});
+
+test('of requests that wait for the same service for the same reason the first speaks, until it is silent', () => {
+  let nowMs = 0;
+  const lines: string[] = [];
+  const tell = createRetryTeller((line) => void lines.push(line), { now: () => nowMs });
+  const fail = (request: string, attempt: number, reason = 'no route') =>
+    tell({ request, reason, pauseMs: 1000, attempt, attempts: 9 });
+  fail('ClearML a', 2);
+  fail('ClearML b', 2);
+  fail('GitHub a', 2);
+  fail('ClearML b', 2, 'HTTP 502');
+  nowMs = 11_000;
+  fail('ClearML a', 3);
+  fail('ClearML b', 3);
+  nowMs = 22_500;
+  fail('ClearML b', 4);
+  fail('ClearML a', 2);
+  expect(lines.map((line) => line.replace('trying again in 1s ', ''))).toEqual([
+    'ClearML a: no route; (try 2 of 9)',
+    'GitHub a: no route; (try 2 of 9)',
+    'ClearML b: HTTP 502; (try 2 of 9)',
+    'ClearML a: no route; (try 3 of 9)',
+    'ClearML b: no route; (try 4 of 9)',
   ]);
 });
 

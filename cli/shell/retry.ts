@@ -35,6 +35,27 @@ export function formatRetry({ request, reason, pauseMs, attempt, attempts }: Ret
   return `${request}: ${reason}; trying again in ${pause} (try ${attempt} of ${attempts})`;
 }
 
+/** A request that is silent for longer than its pause and one attempt has got its answer, or given up. */
+const LONGEST_ATTEMPT_MS = 10_000;
+
+/** Tells of repetitions. Of requests that one service leaves without an answer for the same reason, the first speaks for all. */
+export function createRetryTeller(
+  say: (line: string) => void,
+  clock: Pick<Clock, 'now'>,
+): (retry: Retry) => void {
+  const speakers = new Map<string, { readonly request: string; readonly untilMs: number }>();
+  return (retry) => {
+    const { request, reason, pauseMs } = retry;
+    const [service] = request.split(' ', 1);
+    const trouble = `${service}: ${reason}`;
+    const speaker = speakers.get(trouble);
+    const nowMs = clock.now();
+    if (speaker !== undefined && speaker.request !== request && nowMs < speaker.untilMs) return;
+    speakers.set(trouble, { request, untilMs: nowMs + pauseMs + LONGEST_ATTEMPT_MS });
+    say(formatRetry(retry));
+  };
+}
+
 /** The one wait for a rate limit that a program allows itself. All its requests share it, and its deadlines move with it. */
 export interface LimitWait {
   /** In ms; 0 before it. */
