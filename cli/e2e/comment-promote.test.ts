@@ -363,7 +363,7 @@ describe('whose model it is:', () => {
   });
 });
 
-describe('what nobody would find', () => {
+describe('what is archived', () => {
   const archiveModel = async (task: string) =>
     driver.call('models.edit', { model: await lastModelOf(task), system_tags: ['archived'] });
 
@@ -386,6 +386,14 @@ describe('what nobody would find', () => {
     const run = await promote(second, [task]);
     expect(run).toMatchObject({ exitCode: 0, promoted: 'false' });
     expect(run.stderr).toContain('is archived');
+    expect(await Promise.all([old, task].map(tagsOf))).toEqual([PRODUCTION, NEITHER]);
+  });
+
+  test('is what the push is judged against, if only its task is archived: the model is served', async () => {
+    const [old, task] = [await train(first), await train(second, { accuracy: 0.1 })];
+    await promote(first, [old]);
+    await driver.call('tasks.edit', { task: old, system_tags: ['archived'], force: true });
+    expect(await promote(second, [task])).toMatchObject({ exitCode: 0, promoted: 'false' });
     expect(await Promise.all([old, task].map(tagsOf))).toEqual([PRODUCTION, NEITHER]);
   });
 
@@ -523,7 +531,7 @@ describe('interrupted', () => {
     const [old, half] = [await train(first), await train(second)];
     await promote(first, [old]);
     const proxy = await startFaultProxy(clearml.apiHost, ({ path, body }) =>
-      path.includes('update_tags') && body.includes('production-previous')
+      path.includes('update_tags') && body.includes('"add_tags":["production-previous"]')
         ? { kind: 'answer', status: 403, body: '{}' }
         : undefined,
     );
@@ -536,6 +544,42 @@ describe('interrupted', () => {
   });
 });
 
+function createGate() {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/**
+ * Runs two promotions at once: the slow one is held at the chosen request until the fast one is done.
+ *
+ * @returns whether there was such a request
+ */
+async function race(
+  slow: (env: Readonly<Record<string, string>>) => Promise<unknown>,
+  fast: () => Promise<unknown>,
+  isChosen: (path: string, index: number) => boolean,
+): Promise<boolean> {
+  const until = createGate();
+  const held = createGate();
+  let isHeld = false;
+  const proxy = await startFaultProxy(clearml.apiHost, ({ path }, index) => {
+    if (isHeld || !isChosen(path, index)) return undefined;
+    isHeld = true;
+    held.open();
+    return { kind: 'hold', until: until.opened };
+  });
+  const done = slow({ CLEARML_API_HOST: proxy.url }).finally(held.open);
+  await held.opened;
+  if (isHeld) await fast();
+  until.open();
+  await done;
+  await proxy.close();
+  return isHeld;
+}
+
 describe('two pushes at once', () => {
   test.each([
     ['older', second, third],
@@ -546,33 +590,16 @@ describe('two pushes at once', () => {
       const tasks = new Map<string, string>();
       for (const commit of [first, second, third]) tasks.set(commit, await train(commit, { runtime }));
       const all = [...tasks.values()];
-      await mark(tasks.get(first) ?? '');
-      let goOn: () => void = () => undefined;
-      const until = new Promise<void>((resolve) => {
-        goOn = resolve;
-      });
-      let isHeld = false;
-      const held = new Promise<void>((resolve) => {
-        void startFaultProxy(clearml.apiHost, (__, index) => {
-          if (index !== at) return undefined;
-          isHeld = true;
-          resolve();
-          return { kind: 'hold', until };
-        }).then(async (proxy) => {
-          const env = { CLEARML_API_HOST: proxy.url };
-          slowRun = promote(slow, [tasks.get(slow) ?? ''], { env, isBeside: true }).finally(resolve);
-          await slowRun;
-          await proxy.close();
-        });
-      });
-      let slowRun: Promise<unknown> = Promise.resolve();
-      await held;
-      if (isHeld) {
-        await promote(fast, [tasks.get(fast) ?? ''], { isBeside: true });
-        expect(await countHolders(all)).toBeGreaterThan(0);
-      }
-      goOn();
-      await slowRun;
+      const idOf = (commit: string) => tasks.get(commit) ?? '';
+      await mark(idOf(first));
+      const isHeld = await race(
+        (env) => promote(slow, [idOf(slow)], { env, isBeside: true }),
+        async () => {
+          await promote(fast, [idOf(fast)], { isBeside: true });
+          expect(await countHolders(all)).toBeGreaterThan(0);
+        },
+        (_path, index) => index === at,
+      );
       if (!isHeld) break;
       const tags = await Promise.all(all.map(tagsOf));
       expect({ at, third: tags[2], others: tags.slice(0, 2).flat(2).includes('production') }).toEqual({
@@ -580,6 +607,42 @@ describe('two pushes at once', () => {
         third: PRODUCTION,
         others: false,
       });
+    }
+  });
+});
+
+describe('a push, and a person who goes back at once', () => {
+  test.each(['the person', 'the push'])('end with one model, wherever %s looks again late', async (slow) => {
+    for (let at = 0; ; at += 1) {
+      const [old, now, next] = [await train(first), await train(second), await train(third)];
+      await mark(now);
+      const back = (env = {}) => promote(undefined, [old], { env, isBeside: true });
+      const push = (env = {}) => promote(third, [next], { env, isBeside: true });
+      let hasMoved = false;
+      let looks = 0;
+      const isHeld = await race(
+        slow === 'the push' ? push : back,
+        slow === 'the push' ? back : push,
+        (path) => {
+          hasMoved ||= path.includes('update_tags');
+          if (!hasMoved || !path.includes('models.get_all')) return false;
+          looks += 1;
+          return looks > at;
+        },
+      );
+      const all = [old, now, next];
+      const tags = (await Promise.all(all.map(tagsOf))).flat(2);
+      expect({
+        at,
+        holders: await countHolders(all),
+        marks: tags.filter((tag) => tag === 'production'),
+      }).toEqual({
+        at,
+        holders: 1,
+        marks: ['production', 'production'],
+      });
+      if (!isHeld) break;
+      for (const task of all) await driver.call('tasks.delete', { task, force: true });
     }
   });
 });

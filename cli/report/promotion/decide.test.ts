@@ -130,7 +130,6 @@ describe('what is the production model', () => {
   test.each<[string, Partial<ReportedTask>]>([
     ['a clone', { runtime: { [RUNTIME_KEYS.key]: undefined as unknown as string } }],
     ['one that failed', { status: 'failed' }],
-    ['one that is archived', { isArchived: true }],
   ])('is not %s', (_, fields) => {
     const task = makeTask('a', { tags, ...fields });
     if ('runtime' in fields) delete (task.runtime as Record<string, string>)[RUNTIME_KEYS.key];
@@ -160,6 +159,15 @@ describe('what is the production model', () => {
     const task = makeTask('a');
     const made = { id: 'm', tags, isPublished: false, isArchived: false, task: task.id };
     expect(listHolders([task], new Map([['m', made]]), TAGS, isOnBranch)).toEqual([task]);
+  });
+
+  test('is that of an archived task, unless the model is archived too', () => {
+    const task = makeTask('a', { tags, isArchived: true });
+    const models = modelsOf([task, 'production']);
+    expect(listHolders([task], models, TAGS, isOnBranch)).toEqual([task]);
+    const archived = new Map([...models].map(([id, model]) => [id, { ...model, isArchived: true }]));
+    expect(listHolders([task], archived, TAGS, isOnBranch)).toEqual([]);
+    expect(listHolders([task], modelsOf([task]), TAGS, isOnBranch)).toEqual([]);
   });
 
   test('is none without the tag', () => {

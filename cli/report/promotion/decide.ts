@@ -157,7 +157,12 @@ export function listHolders(
   { tag }: PromotionTags,
   isOnBranch: (task: ReportedTask) => boolean,
 ): ReportedTask[] {
-  const own = tagged.filter((task) => isSuccess(task.status) && !task.isArchived && isOwn(task));
+  // Whoever archives a task leaves its model, which goes on to be served.
+  const isServed = (task: ReportedTask) =>
+    listTagged(task, models, tag).some((id) => models.get(id)?.isArchived === false);
+  const own = tagged.filter(
+    (task) => isSuccess(task.status) && (!task.isArchived || isServed(task)) && isOwn(task),
+  );
   const withModel = own.filter((task) => listTagged(task, models, tag).length > 0);
   const promoted = withModel.filter(({ tags }) => tags.includes(tag));
   if (promoted.length > 0) return promoted;

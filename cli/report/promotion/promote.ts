@@ -232,7 +232,7 @@ async function listBranch({ connection }: Work, branch: string): Promise<readonl
 }
 
 /** So often at most: somebody else may do the same at this moment, and undo it. */
-const MAX_LOOKS = 5;
+const MAX_LOOKS = 8;
 
 /**
  * Adds the tag to the candidate and its model, then takes it from all others, and looks whether that is so. Whoever does the
@@ -274,20 +274,13 @@ function isUnplaced(task: ReportedTask, { listed = [], pushed }: Work): boolean 
   return pushed !== undefined && findPlace(task, listed, pushed.branch) === Number.POSITIVE_INFINITY;
 }
 
-/** Marks the candidate, then its model. What is so already costs nothing. */
-async function addTag({ candidate, server, tags }: Work, { tagged, models }: Look): Promise<void> {
-  const { tag, previous } = tags;
+/** Marks the candidate, then its model. Either may have the mark as last seen, and have lost it since. */
+async function addTag({ candidate, server, tags }: Work, { models }: Look): Promise<void> {
   const model = findModel(candidate, models);
   if (model === undefined) return;
-  const planChange = (has: readonly string[]) => ({
-    add: has.includes(tag) ? [] : [tag],
-    remove: has.includes(previous) ? [previous] : [],
-  });
-  const isChange = ({ add, remove }: ReturnType<typeof planChange>) => add.length + remove.length > 0;
-  const ofTask = planChange(tagged.find(({ id }) => id === candidate.id)?.tags ?? []);
-  if (isChange(ofTask)) await server.changeTaskTags({ task: candidate.id, ...ofTask });
-  const ofModel = planChange(model.tags);
-  if (isChange(ofModel)) await server.changeModelTags({ models: [model.id], ...ofModel });
+  const change = { add: [tags.tag], remove: [tags.previous] };
+  await server.changeTaskTags({ task: candidate.id, ...change });
+  await server.changeModelTags({ models: [model.id], ...change });
 }
 
 async function publish({ candidate, server, options }: Work, { models }: Look): Promise<void> {
