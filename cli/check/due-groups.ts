@@ -88,14 +88,22 @@ export async function completeSeeds(
   const filter = { tags: [tag], [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline, order_by: ['created'] };
   const found = await findTasks(client, filter, ['status', 'tags', 'system_tags', 'runtime'], { signal });
   const known = new Set(origins.map(({ runtime }) => runtime[RUNTIME_KEYS.key]));
-  const chosen = new Map<string, { readonly id: string }>();
-  for (const { id, status, tags, system_tags: systemTags, runtime } of found) {
+  const ranked = found.flatMap(({ id, status, tags, system_tags: systemTags, runtime }) => {
     const key = runtime[RUNTIME_KEYS.key];
     const isOurs = tags.includes(tag) && runtime[RUNTIME_KEYS.pipeline] === pipeline;
-    const isNoted = listDues(runtime).some(({ to, launch }) => to === due.to && launch === due.launch);
-    const isReused = isSuccess(status) && !systemTags.includes('archived');
-    if (key === undefined || known.has(key) || chosen.has(key) || !isOurs || !(isNoted || isReused)) continue;
-    chosen.set(key, { id });
-  }
+    if (key === undefined || known.has(key) || !isOurs) return [];
+    const notes = listDues(runtime).filter(({ to }) => to === due.to);
+    // The first that holds counts most.
+    const signs = [
+      notes.some(({ launch }) => launch === due.launch),
+      isSuccess(status) && !systemTags.includes('archived'),
+      // Of two launches at the same time, each may have left its note on some.
+      notes.some(({ commit }) => commit === due.commit),
+    ];
+    return signs.includes(true) ? [{ id, key, rank: signs.indexOf(true) }] : [];
+  });
+  const chosen = new Map<string, { readonly id: string }>();
+  for (const { id, key } of ranked.sort((a, b) => a.rank - b.rank))
+    if (!chosen.has(key)) chosen.set(key, { id });
   return [...chosen.values()].slice(0, due.count - tasks.length);
 }

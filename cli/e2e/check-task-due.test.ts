@@ -162,6 +162,22 @@ describe('a look at all that is due', () => {
     expect(entries[0]?.state).toBe('running');
   });
 
+  test('names a seed that failed though a launch at the same time has left its note on it', async () => {
+    await launchDetached(7, ['--seeds', '3']).catch(() => undefined);
+    const ids = (await driver.listTasks()).map(({ id }) => id);
+    for (const id of ids) await driver.startTask(id);
+    const [failed = ''] = ids;
+    const { runtime } = await driver.getTask(failed);
+    const other = { ...JSON.parse(runtime.ci_due_7), launch: 'other', atMs: 1 };
+    const note = { ci_due_7: JSON.stringify(other) };
+    await driver.call('tasks.edit_runtime', { task: failed, add_or_update: note });
+    await driver.failTask(failed);
+    for (const id of ids.slice(1)) await driver.completeTask(id);
+    const { entries, stderr } = await tick();
+    expect(entries.map(({ taskIds }) => [...taskIds].sort())).toContainEqual([...ids].sort());
+    expect(stderr).not.toContain("can't be found");
+  });
+
   test('says that seeds are gone, and tells the others', async () => {
     await launchDetached(7, ['--seeds', '3']).catch(() => undefined);
     const [gone, ...left] = (await driver.listTasks()).map(({ id }) => id);

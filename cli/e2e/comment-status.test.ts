@@ -180,6 +180,23 @@ describe('a status that GitHub refuses', () => {
     expect(stderr).toContain('statuses: write');
   });
 
+  test.each([
+    ['No commit found for SHA: 1', 'check GITHUB_REPOSITORY'],
+    ["Validation Failed: context doesn't accept 4-byte Unicode", 'by the setting status or by --status'],
+  ])('as a mistake (%s) is exit 9, with what to change', async (message, remedy) => {
+    await replaceGithub(MAY_WRITE);
+    const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
+      method === 'POST' && path.includes('/statuses/')
+        ? { kind: 'answer', status: 422, body: JSON.stringify({ message }) }
+        : undefined,
+    );
+    const env = makeEnv({ GITHUB_API_URL: proxy.url });
+    const { exitCode, stderr } = await run([await trainTask(), ...STATUS], env);
+    expect(exitCode).toBe(9);
+    expect(stderr).toContain(message);
+    expect(stderr).toContain(remedy);
+  });
+
   test('of a conversation that takes no comment is written, and leads to the task', async () => {
     await replaceGithub({ ...MAY_WRITE, permissions: { contents: 'read', statuses: 'write' } });
     const task = await trainTask();

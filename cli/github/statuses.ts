@@ -118,7 +118,9 @@ function explainRefusal(error: unknown, context: string): unknown {
     remedy: isMaximum
       ? 'GitHub takes 1,000 statuses of one context on a commit: push another commit.'
       : status === 422
-        ? 'The commit must be in this repository or in a fork of it: check GITHUB_REPOSITORY (--repo).'
+        ? /no commit found/i.test(answer)
+          ? 'The commit must be in this repository or in a fork of it: check GITHUB_REPOSITORY (--repo).'
+          : 'Most likely GitHub takes no such name: change it, by the setting status or by --status.'
         : /archived/i.test(answer)
           ? 'The repository is archived, so it takes no status: unarchive it (Settings > General > Danger Zone).'
           : "The job's token needs the permission statuses: write: add it under `permissions` of the workflow's job. Pull requests from forks and by Dependabot always get a read-only token.",
