@@ -190,10 +190,14 @@ export async function startFaultProxy(
   function refuse(): void {
     if (!server.listening) return;
     server.close();
-    later(60, () => {
-      if (!isClosed) server.listen(port, '127.0.0.1');
-    });
+    later(60, open);
   }
+
+  function open(): void {
+    if (!isClosed) server.listen(port, '127.0.0.1');
+  }
+  // Another process may have got the port meanwhile: until it is free again.
+  server.on('error', () => later(60, open));
 
   function later(ms: number, action: () => void): void {
     void clock.sleep(ms, closing.signal).then(action, () => undefined);
