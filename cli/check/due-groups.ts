@@ -82,7 +82,7 @@ export async function completeSeeds(
 ): Promise<ReadonlyArray<{ readonly id: string }>> {
   const origins = tasks.map(({ task }) => task.origin);
   const pipeline = origins[0]?.runtime[RUNTIME_KEYS.pipeline];
-  // Launches of before did not note it.
+  // A launch by an older version did not note it.
   const tag = due.seedsTag ?? origins.flatMap(({ tags }) => tags).find((one) => SEEDS_TAG.test(one));
   if (tag === undefined || pipeline === undefined) return [];
   const filter = { tags: [tag], [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline, order_by: ['created'] };

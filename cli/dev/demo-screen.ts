@@ -107,7 +107,7 @@ export function createDemoScreen(
     },
     program(name, args) {
       // How node and tsx are found on this machine tells nobody anything.
-      const shown = args.map((arg) => (/\s/.test(arg) ? `'${arg.replace(/^.*\/(\S+)\.ts"/, '$1')}'` : arg));
+      const shown = args.map((arg) => (/"/.test(arg) ? `'${arg.replace(/^.*\/(\S+)\.ts"/, '$1')}'` : arg));
       line(`\n${bold(`$ ${shortenIds([name, ...shown].join(' '))}`)}`);
       const { beganAt } = begin(name);
       const condense = createCondenser((text) => line(dim(`  ${text}`)), showBriefly);
