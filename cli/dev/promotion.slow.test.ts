@@ -58,3 +58,17 @@ test('Model.query_models gives the production model before and after a move, and
   expect(await query('production')).toEqual([[await lastModelOf(old), false]]);
   expect(await query('production-previous')).toEqual(promoted);
 });
+
+test('Model.query_models gives no archived model, so none is promoted', async () => {
+  const [first, second] = commits;
+  const [old, task] = [await train(first), await train(second)];
+  await promote(first, [old]);
+  const model = await lastModelOf(task);
+  await driver.call('models.update_tags', { ids: [model], add_tags: ['archived one'] });
+  await driver.call('models.edit', { model, system_tags: ['archived'] });
+  expect(await query('archived one')).toEqual([]);
+  expect(await promote(second, [task])).toMatchObject({ promoted: 'false' });
+  const found = await query('production');
+  expect(found).toContainEqual([await lastModelOf(old), false]);
+  expect(JSON.stringify(found)).not.toContain(model);
+});

@@ -41,6 +41,8 @@ describe('on a push', () => {
     expect(await tagsOf(task)).toEqual(PRODUCTION);
     expect(readOutput('model-id')).toBe(await lastModelOf(task));
     for (const text of [run.stderr, run.summary]) expect(text).toContain('nothing was compared');
+    // HTML ends at a blank line only.
+    expect(run.summary).toContain('</details>\n\n### Promotion\n\n**Promoted.**');
   });
 
   test('a pass takes the tag from the model before, which is the way back', async () => {

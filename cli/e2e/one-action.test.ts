@@ -83,7 +83,7 @@ describe('a run without keys', () => {
       stdout: '',
       annotations: [{ level: 'notice', title: 'Nothing was trained', message: expect.stringMatching(words) }],
     });
-    expect(ended.summary).toBe(`Nothing was trained. ${ended.annotations[0]?.message}\n`);
+    expect(ended.summary).toBe(`Nothing was trained. ${ended.annotations[0]?.message}\n\n`);
     expect(requests).toEqual([]);
   });
 

@@ -27,9 +27,9 @@ function formatValues(values: Readonly<Record<string, string>>): string {
     .join('');
 }
 
-/** Adds Markdown to the job summary. Does nothing outside Actions. */
+/** Adds Markdown to the job summary, and a blank line: HTML at its end would take in what is added next. Does nothing outside Actions. */
 export async function writeSummary(owner: Owner, markdown: string): Promise<void> {
-  await appendToRunnerFile(owner, 'GITHUB_STEP_SUMMARY', `${markdown.trimEnd()}\n`);
+  await appendToRunnerFile(owner, 'GITHUB_STEP_SUMMARY', `${markdown.trimEnd()}\n\n`);
 }
 
 async function appendToRunnerFile(
