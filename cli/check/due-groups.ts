@@ -95,6 +95,7 @@ export async function completeSeeds(
     const notes = listDues(runtime).filter(({ to }) => to === due.to);
     // The first that holds counts most.
     const signs = [
+      due.reused?.includes(id) === true,
       notes.some(({ launch }) => launch === due.launch),
       isSuccess(status) && !systemTags.includes('archived'),
       // Of two launches at the same time, each may have left its note on some.

@@ -162,6 +162,23 @@ describe('a look at all that is due', () => {
     expect(entries[0]?.state).toBe('running');
   });
 
+  test('names the seed that was reused, and none of the same training that was not asked for', async () => {
+    await launchTask(['--seeds', '3'], await describePullRequest(7)).catch(() => undefined);
+    const ids = (await driver.listTasks()).map(({ id }) => id);
+    for (const id of ids) {
+      await driver.startTask(id);
+      await driver.completeTask(id);
+    }
+    for (const seed of ['1', '2', '3']) {
+      const { stdout } = await launch(['--detach', '--seeds', `${seed},9`], {
+        env: await describePullRequest(7, { id: `100${seed}` }),
+      });
+      const launched = stdout.trim().split('\n');
+      const { entries } = await tick();
+      expect(entries.map(({ taskIds }) => taskIds)).toContainEqual(launched);
+    }
+  });
+
   test('names a seed that failed though a launch at the same time has left its note on it', async () => {
     await launchDetached(7, ['--seeds', '3']).catch(() => undefined);
     const ids = (await driver.listTasks()).map(({ id }) => id);

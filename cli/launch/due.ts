@@ -13,9 +13,10 @@ import type { Launch } from './create-and-enqueue.ts';
 import type { LaunchInput } from './launch.ts';
 import type { LaunchOptions } from './options.ts';
 import type { LaunchPlan } from './plan.ts';
+import type { Survey } from './survey.ts';
 
 /** What a launch is due, before it is under way. */
-export type PlannedDue = Omit<Due, 'launch' | 'count' | 'seedsTag' | 'atMs'>;
+export type PlannedDue = Omit<Due, 'launch' | 'count' | 'seedsTag' | 'reused' | 'atMs'>;
 
 /** Where the report of a launch's final state goes. */
 export function findDueTo({ pullRequest }: GithubRun, { commit }: Pick<Code, 'commit'>): DueTo {
@@ -86,14 +87,17 @@ function describeBase({ eventName, push }: GithubRun, { branch, commit }: Pick<C
  */
 export async function noteDue(
   { due, repository, tasks, tagsOfReused }: LaunchPlan,
+  { reusable }: Pick<Survey, 'reusable'>,
   launch: { readonly token: string; readonly atMs: number } | undefined,
 ): Promise<Readonly<Record<string, string>>> {
   if (due === undefined) return {};
   const { token = '', atMs = 0 } = launch ?? {};
   const seedsTag = tagsOfReused.find((tag) => SEEDS_TAG.test(tag));
+  const ended = [...reusable.values()].flatMap(({ id, status }) => (isEnded(status) ? [id] : []));
+  const reused = ended.length === 0 ? undefined : ended;
   return {
     [RUNTIME_KEYS.due]: await hashText(repository),
-    [keyOfDue(due.to)]: formatDue({ ...due, count: tasks.length, seedsTag, launch: token, atMs }),
+    [keyOfDue(due.to)]: formatDue({ ...due, count: tasks.length, seedsTag, reused, launch: token, atMs }),
   };
 }
 

@@ -56,7 +56,7 @@ export async function launchTasks(input: LaunchInput, session: Session): Promise
   const told = findLostDefaultsProblem(plan, survey, server, session.clock).then((problem) => {
     if (problem !== undefined) session.voice.warn(problem);
   });
-  if (isDry) tellDryRun(plan, survey, await noteDue(plan, undefined), session);
+  if (isDry) tellDryRun(plan, survey, await noteDue(plan, survey, undefined), session);
   else await carryOut(plan, survey, input, session).finally(() => told);
   await told;
   const problem = await uncollected;
@@ -88,7 +88,7 @@ async function carryOut(
     server,
     clock,
     token,
-    dueNotes: await noteDue(plan, { token, atMs: server.client.serverNow() }),
+    dueNotes: await noteDue(plan, survey, { token, atMs: server.client.serverNow() }),
     unnoted: new Set(),
     deadlineMs,
     created: new Set(),

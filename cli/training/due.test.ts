@@ -9,6 +9,7 @@ const due: Due = {
   launch: 'l-1',
   count: 3,
   seedsTag: 'seeds:0a1b2c3d',
+  reused: ['e'.repeat(32)],
   runId: '11',
   base: undefined,
   atMs: 1_000,

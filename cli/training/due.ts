@@ -1,5 +1,6 @@
 import { isRecord, parseJson } from '../shell/json.ts';
 import { isStatusContext } from '../shell/status-context.ts';
+import { isTaskId } from './task.ts';
 
 // What is due: trainings that no job waits for. The launch notes it in a task's `runtime` for each pull request apart. Once
 // a task has ended the server takes no notes but tags, so a tag says that the final state was reported.
@@ -18,6 +19,8 @@ export interface Due {
   readonly count: number;
   /** The tag of the launch's seeds: a training may replace its own tags. Undefined without seeds. */
   readonly seedsTag?: string | undefined;
+  /** Ids of the seeds that had ended when the launch looked, and were reused. */
+  readonly reused?: readonly string[] | undefined;
   /** GITHUB_RUN_ID of the launch's run; undefined outside Actions. */
   readonly runId: string | undefined;
   /** Of a push or a merge group: its event, branch, and the branch's commit before it. */
@@ -96,7 +99,7 @@ function toDueTo(name: string): DueTo {
 function readDue(to: DueTo, value: unknown): Due | undefined {
   if (!isRecord(value)) return undefined;
   const { commit, launch, count, runId, base, atMs, timeoutMs, queueTimeoutMs, retries } = value;
-  const { settings, context, isDetached, seedsTag } = value;
+  const { settings, context, isDetached, seedsTag, reused } = value;
   if (typeof commit !== 'string' || !/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(commit)) return undefined;
   if (typeof to === 'string' && to !== commit) return undefined;
   if (typeof launch !== 'string' || launch === '') return undefined;
@@ -112,6 +115,9 @@ function readDue(to: DueTo, value: unknown): Due | undefined {
     launch,
     count: total,
     seedsTag: isText(seedsTag) && SEEDS_TAG.test(seedsTag) ? seedsTag : undefined,
+    reused: Array.isArray(reused)
+      ? reused.filter((id: unknown): id is string => typeof id === 'string' && isTaskId(id))
+      : undefined,
     runId: isText(runId) ? runId : undefined,
     base: source,
     atMs: launchedMs,
