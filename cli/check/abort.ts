@@ -73,7 +73,7 @@ export async function answerAbort(failure: Failure, session: Session): Promise<v
 }
 
 interface AbortInput {
-  /** None: every unfinished task of this pull request and pipeline. */
+  /** None: every unfinished task of this pull request. */
   readonly ids: readonly string[];
   readonly flags: CheckFlags;
   readonly config: Config;

@@ -76,7 +76,7 @@ export function createCommand(): Command {
     .optionsGroup('Abort:')
     .option(
       '--abort',
-      'end the tasks instead of waiting for them; without ids, every unfinished task of this pull request and pipeline (in a cancelled run: those that it launched)',
+      'end the tasks instead of waiting for them; without ids, every unfinished task of this pull request (in a cancelled run: those that it launched)',
     )
     .option('--project <name>', "with --abort and no ids: the pipeline's project")
     .option('--task-name <name>', "with --abort and no ids: the pipeline's task name")

@@ -11,7 +11,7 @@ export interface ColdRound {
   readonly empty: number;
   /** To the first request, each program the first to be run. */
   readonly first: Readonly<Record<Step, number>>;
-  /** All three to their ends, one after the other: a later one finds what an earlier one has cached. */
+  /** All three to their ends, one after the other. */
   readonly whole: number;
   /** What they have worked meanwhile, where the system tells it. */
   readonly processor: { readonly empty: number; readonly whole: number };

@@ -100,7 +100,7 @@ export function formatSection(results: Results): string {
       }),
     ]),
     '',
-    'The copied programs on a fresh runner, with Node 24: an empty temporary folder, nothing cached. Each program is the first to run. All three run to their ends one after the other, so that a later one finds what an earlier one has cached.',
+    'The copied programs on a fresh runner, with Node 24: an empty temporary folder, nothing cached. Each program is the first to run. All three run to their ends one after the other.',
     '',
     ...formatCold(cold),
     '',
