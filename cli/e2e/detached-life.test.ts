@@ -43,13 +43,14 @@ const requests = { clearml: 0, github: 0 };
 const node24 = await findNodeDirectory(24);
 const testOnNode24 = node24 === undefined ? test.skip : test;
 
-/** A training that reports an accuracy once the file `name` is there. */
+/** A training that makes the file `name.begun`, and reports an accuracy once the file `name` is there. */
 function training(name: string, accuracy: number): Record<string, string> {
   return {
     'train_model.py': `import os, time
 from clearml import Task
 task = Task.init(project_name='digits', task_name='digits', reuse_last_task_id=False)
 print('waiting', flush=True)
+open(${JSON.stringify(join(folder, `${name}.begun`))}, 'w').close()
 while not os.path.exists(${JSON.stringify(join(folder, name))}):
     time.sleep(0.1)
 task.get_logger().report_scalar('test_accuracy', 'accuracy', ${accuracy}, 0)
@@ -60,6 +61,11 @@ print('trained', flush=True)
 }
 
 const end = (name: string) => writeFileSync(join(folder, name), '');
+
+/** Until a training runs. Ended while it fetches its code, an agent leaves a lock in its copy that fails the next one's. */
+async function waitUntilBegun(name: string): Promise<void> {
+  while (!existsSync(join(folder, `${name}.begun`))) await sleep(100);
+}
 
 beforeAll(async () => {
   const { python } = await preparePythonEnvironment();
@@ -239,7 +245,7 @@ describe('a detached pull request', () => {
     const first = branchOff('topic', training('first', 0.95));
     sandbox.github.addPull({ number: 8, headRef: 'topic', baseRef: 'main', author: 'ada' });
     const firstId = await open(8, 'topic');
-    await waitFor(firstId, 'in_progress');
+    await waitUntilBegun('first');
 
     repository.git('checkout', '--quiet', 'topic');
     const second = repository.commit('Worse', training('second', 0.5));
@@ -307,7 +313,7 @@ describe('a detached pull request', () => {
     });
     sandbox.github.addPull({ number: 9, headRef: 'slow', baseRef: 'main' });
     const id = await open(9, 'slow');
-    await waitFor(id, 'in_progress');
+    await waitUntilBegun('never');
     await sleep(1000);
     expect(dueOf(await collect())).toEqual([{ pullRequest: 9, commit, taskIds: [id], state: 'timeout' }]);
     expect((await driver.getTask(id)).status).toBe('stopped');
