@@ -6,7 +6,7 @@ import { noteInRuntime } from './notes.ts';
 const TASK = 'a'.repeat(32);
 
 /** A server whose task has one of these in `runtime` at each look; and how often something was noted. */
-function createServer(looks: ReadonlyArray<Record<string, string>>) {
+function createServer(looks: ReadonlyArray<Record<string, string>>, status = 'queued') {
   let edits = 0;
   let nth = 0;
   const client: ClearmlClient = {
@@ -19,7 +19,7 @@ function createServer(looks: ReadonlyArray<Record<string, string>>) {
       }
       nth += 1;
       return v.parse(schema, {
-        tasks: [{ id: TASK, status: 'queued', runtime: looks[nth - 1] ?? looks.at(-1) }],
+        tasks: [{ id: TASK, status, runtime: looks[nth - 1] ?? looks.at(-1) }],
       });
     },
   };
@@ -38,15 +38,29 @@ test.each<[string, Array<Record<string, string>>, number]>([
   expect(countEdits()).toBe(edits);
 });
 
-test('a note that the SDK overwrites a moment later, with what it had read before, is written again', async () => {
-  const looks = [{ shared: 'mine' }];
-  const { client, countEdits } = createServer(looks);
-  const pauses: number[] = [];
-  const sleep = async (ms: number) => {
-    pauses.push(ms);
-    looks[0] = pauses.length === 1 ? { shared: 'before' } : { shared: 'mine' };
-  };
-  const notes = { set: { shared: 'mine' }, before: { shared: 'before' } };
-  expect((await noteInRuntime(client, TASK, notes, { sleep }))?.runtime).toEqual({ shared: 'mine' });
-  expect([countEdits(), pauses]).toEqual([2, [500, 500]]);
+test.each([
+  ['was running', true],
+  ['has just begun', false],
+])(
+  'a note that the SDK of a task that %s overwrites a moment later, with what it had read before, is written again',
+  async (_, isRunning) => {
+    const looks = [{ shared: 'mine' }];
+    const { client, countEdits } = createServer(looks, 'in_progress');
+    const pauses: number[] = [];
+    const sleep = async (ms: number) => {
+      pauses.push(ms);
+      looks[0] = pauses.length === 1 ? { shared: 'before' } : { shared: 'mine' };
+    };
+    const notes = { set: { shared: 'mine' }, before: { shared: 'before' } };
+    const noted = await noteInRuntime(client, TASK, notes, { sleep, isRunning });
+    expect(noted?.runtime).toEqual({ shared: 'mine' });
+    expect([countEdits(), pauses]).toEqual([2, [500, 500]]);
+  },
+);
+
+test('nobody waits for a task that only waits itself', async () => {
+  const { client, countEdits } = createServer([{ shared: 'mine' }]);
+  const sleep = () => Promise.reject(new Error('it waits'));
+  await noteInRuntime(client, TASK, { set: { shared: 'mine' } }, { sleep });
+  expect(countEdits()).toBe(1);
 });

@@ -20,6 +20,7 @@ const WRITE_BACK_MS = 500;
  * it got lost. Once a task has ended, the server takes tags only.
  *
  * @param sleep waits until what the SDK of a running task has read before the note is written back
+ * @param isRunning whether the task was running when last seen. One that is found to run now has just begun: it writes most then
  * @returns the task as it was read back; undefined where it has ended or is gone, or the server can't do it (before API 2.34)
  */
 export async function noteInRuntime(
@@ -28,16 +29,24 @@ export async function noteInRuntime(
   notes: Notes,
   {
     sleep,
+    isRunning = false,
     ...options
   }: Omit<CallOptions, 'isRepeatable'> & {
     readonly sleep?: ((ms: number) => Promise<void>) | undefined;
+    readonly isRunning?: boolean;
   },
 ): Promise<TaskOf<'status' | 'runtime'> | undefined> {
   const { set = {}, remove = [], before } = notes;
+  const look = async () => (await readTasks(client, [taskId], ['status', 'runtime'], options)).get(taskId);
+  let mayWrite = isRunning;
   for (let attempt = 1; ; attempt += 1) {
     if (!(await editRuntime(client, taskId, notes, options))) return undefined;
-    await sleep?.(WRITE_BACK_MS);
-    const task = (await readTasks(client, [taskId], ['status', 'runtime'], options)).get(taskId);
+    let task = mayWrite ? undefined : await look();
+    if (sleep !== undefined) mayWrite ||= task?.status === 'in_progress';
+    if (mayWrite) {
+      await sleep?.(WRITE_BACK_MS);
+      task = await look();
+    }
     if (task === undefined) return undefined;
     const { runtime } = task;
     // Launches at the same time would else overwrite each other in turn.

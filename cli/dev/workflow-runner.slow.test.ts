@@ -245,9 +245,9 @@ describe('cancelling', () => {
 
   test('signals the shell only, then terminates it, then kills it with all it started', async () => {
     const heard: Readonly<Record<number, string>> = { 1: 'heard-INT', 2: 'heard-TERM' };
-    // However long the shell takes to hear of a signal.
-    const untilHeard = async (ms: number): Promise<void> => {
-      while (!existsSync(join(directory.path, heard[ms] ?? ''))) await sleep(5);
+    // However long the shell takes to hear of a signal, if it lives.
+    const untilHeard = async (ms: number, signal: AbortSignal): Promise<void> => {
+      while (!signal.aborted && !existsSync(join(directory.path, heard[ms] ?? ''))) await sleep(5);
     };
     const result = await run(
       `

@@ -89,6 +89,15 @@ describe('on a push', () => {
     expect(await Promise.all([old, task].map(tagsOf))).toEqual([NEITHER, PRODUCTION]);
   });
 
+  test('an older training of the same commit leaves the newer one’s model', async () => {
+    const [old, task] = [await train(first), await train(first)];
+    await promote(first, [task]);
+    const run = await promote(first, [old]);
+    expect(run).toMatchObject({ exitCode: 0, promoted: 'false' });
+    expect(run.stderr).toContain('or a newer training of this one, carries the tag');
+    expect(await Promise.all([old, task].map(tagsOf))).toEqual([NEITHER, PRODUCTION]);
+  });
+
   test('a revert is a newer commit: its old task is promoted again', async () => {
     const [good, bad] = ['d', 'e'].map((text) => repository.commit('Train', { 'train.py': text })) as [
       string,
@@ -336,6 +345,24 @@ describe('whose model it is:', () => {
     },
   );
 
+  test.each(['push', 'pull_request'])(
+    'a model that a person has tagged on its page is the way back from one that is promoted by hand: of a %s',
+    async (event) => {
+      const [old, task] = [await train(first, { event }), await train(second)];
+      await tagModel(old, { add_tags: ['production'] });
+      expect(await promote(undefined, [task])).toMatchObject({ exitCode: 0, promoted: 'true' });
+      expect(await Promise.all([old, task].map(tagsOf))).toEqual([PREVIOUS, PRODUCTION]);
+    },
+  );
+
+  test('by hand too, what the code of a pull request has tagged is no way back in place of the branch’s', async () => {
+    const [old, task] = [await train(first), await train(second)];
+    const forged = await trainUnmerged();
+    for (const one of [old, forged]) await tagModel(one, { add_tags: ['production'] });
+    expect(await promote(undefined, [task])).toMatchObject({ exitCode: 0, promoted: 'true' });
+    expect(await Promise.all([old, forged, task].map(tagsOf))).toEqual([PREVIOUS, NEITHER, PRODUCTION]);
+  });
+
   test('a way back that a person has taken on the models’ pages counts', async () => {
     const [good, bad] = [await train(first), await train(second, { accuracy: 0.8 })];
     await promote(first, [good]);
@@ -399,21 +426,24 @@ describe('what is archived', () => {
     expect(await Promise.all([old, task].map(tagsOf))).toEqual([PRODUCTION, NEITHER]);
   });
 
-  test('is not promoted: a model that is archived meanwhile', async () => {
-    const [old, task] = [await train(first), await train(second)];
-    await promote(first, [old]);
-    let isDone = false;
-    const proxy = await startFaultProxy(clearml.apiHost, ({ path }) => {
-      if (isDone || !path.includes('tasks.update_tags')) return undefined;
-      isDone = true;
-      return { kind: 'hold', until: archiveModel(task) };
-    });
-    const run = await promote(second, [task], { env: { CLEARML_API_HOST: proxy.url } });
-    await proxy.close();
-    expect(run).toMatchObject({ exitCode: 0, promoted: 'false' });
-    expect((await driver.getTask(task)).tags).toEqual([]);
-    expect(await tagsOf(old)).toEqual(PRODUCTION);
-  });
+  test.each(['tasks.update_tags', 'models.update_tags'])(
+    'is not promoted: a model that is archived meanwhile, before %s',
+    async (endpoint) => {
+      const [old, task] = [await train(first), await train(second)];
+      await promote(first, [old]);
+      let isDone = false;
+      const proxy = await startFaultProxy(clearml.apiHost, ({ path }) => {
+        if (isDone || !path.includes(endpoint)) return undefined;
+        isDone = true;
+        return { kind: 'hold', until: archiveModel(task) };
+      });
+      const run = await promote(second, [task], { env: { CLEARML_API_HOST: proxy.url } });
+      await proxy.close();
+      expect(run).toMatchObject({ exitCode: 0, promoted: 'false' });
+      // Whoever takes it out of the archive must not have two production models.
+      expect(await Promise.all([old, task].map(tagsOf))).toEqual([PRODUCTION, NEITHER]);
+    },
+  );
 });
 
 describe('by hand', () => {
@@ -468,6 +498,7 @@ describe('by hand', () => {
       const run = await promote(undefined, args, args.length === 3 ? {} : { env });
       expect(run).toMatchObject({ exitCode: 2 });
       expect(run.stderr).toContain('--promote does not go with a pull request');
+      expect(run.stderr).toContain('Leave --pr out and PR_NUMBER empty. By hand, give the task’s id.');
     }
     expect(await tagsOf(task)).toEqual(NEITHER);
   });

@@ -108,25 +108,30 @@ describe('a detached launch', () => {
     expect((await duesOf(id)).map(({ to }) => to)).toEqual([7]);
   });
 
-  test('notes it on a training that runs, though the SDK writes back what it had read just before', async () => {
-    await branchOff('detach: true\n', 'detach: true\n');
-    const { id } = await launchTask(['--no-detach'], await inGithub(7));
-    await driver.startTask(id);
-    const { runtime } = await driver.getTask(id);
-    let writing: Promise<unknown> | undefined;
-    const writeBack = async () => {
-      await clock.sleep(200);
-      await driver.call('tasks.edit', { task: id, force: true, runtime: { ...runtime, progress: '5' } });
-    };
-    const env = await breakRequests((endpoint) => {
-      if (endpoint === 'tasks.edit_runtime') writing ??= writeBack();
-      return undefined;
-    });
-    await launchTask([], { ...(await inGithub(8)), ...env });
-    await writing;
-    expect(await duesOf(id)).toMatchObject([{ to: 8 }]);
-    expect((await driver.getTask(id)).runtime.progress).toBe('5');
-  });
+  test.each(['runs', 'starts at that moment'])(
+    'notes it on a training that %s, though the SDK writes back what it had read just before',
+    async (when) => {
+      await branchOff('detach: true\n', 'detach: true\n');
+      const { id } = await launchTask(['--no-detach'], await inGithub(7));
+      if (when === 'runs') await driver.startTask(id);
+      const { runtime } = await driver.getTask(id);
+      let writing: Promise<unknown> | undefined;
+      const writeBack = async () => {
+        await clock.sleep(200);
+        await driver.call('tasks.edit', { task: id, force: true, runtime: { ...runtime, progress: '5' } });
+      };
+      const env = await breakRequests((endpoint) => {
+        if (endpoint !== 'tasks.edit_runtime' || writing !== undefined) return undefined;
+        const started = when === 'runs' ? Promise.resolve() : driver.startTask(id);
+        writing = started.then(writeBack);
+        return { kind: 'hold', until: started };
+      });
+      await launchTask([], { ...(await inGithub(8)), ...env });
+      await writing;
+      expect(await duesOf(id)).toMatchObject([{ to: 8 }]);
+      expect((await driver.getTask(id)).runtime.progress).toBe('5');
+    },
+  );
 
   test('takes off what says that an earlier run of the task was reported', async () => {
     await branchOff('detach: true\n', 'detach: true\n');

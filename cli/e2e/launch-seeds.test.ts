@@ -65,7 +65,8 @@ describe('seeds', () => {
       await setSettings('promote: { tag: production }');
       const run = await launch(['--tag', tag]);
       expect(run.exitCode).toBe(2);
-      expect(run.stderr).toContain(`the tag ${tag} is the one that promote moves`);
+      expect(run.stderr).toContain(`promote moves the tag ${tag}`);
+      expect(run.stderr).toContain('only one model of the pipeline carries it');
       await setSettings(`promote: { tag: production }\ntags: [${tag}]`);
       expect((await launch()).exitCode).toBe(2);
       expect(await driver.listTasks()).toEqual([]);

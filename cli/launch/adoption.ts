@@ -50,9 +50,12 @@ export async function adoptTask(
   const isNoted =
     remove.length === 0 && Object.entries(set).every(([key, value]) => known.runtime[key] === value);
   if (!isEnded(known.status) && !isNoted) {
-    const sleep = known.status === 'in_progress' ? (ms: number) => clock.sleep(ms, signal) : undefined;
     const notes = { set, remove, before: known.runtime };
-    const noted = await noteInRuntime(client, known.id, notes, { signal, sleep });
+    const noted = await noteInRuntime(client, known.id, notes, {
+      signal,
+      sleep: (ms) => clock.sleep(ms, signal),
+      isRunning: known.status === 'in_progress',
+    });
     if (!isDraft && (await isEndedMeanwhile(known.id, noted, launch))) return 'ended';
     if (dueKey in set && noted?.runtime[dueKey] === undefined) launch.unnoted.add(known.id);
   }

@@ -107,8 +107,8 @@ function resolveTags(tags: readonly string[], { promote }: Pick<Config, 'promote
   const taken = tags.find((tag) => promoted.includes(tag));
   if (taken !== undefined) {
     throw failUsage(
-      `the tag ${taken} is the one that promote moves`,
-      'After the merge it goes to the model that passes, not to every training. Leave it out of tags.',
+      `promote moves the tag ${taken}`,
+      'Leave it out of tags: only one model of the pipeline carries it.',
     );
   }
   const reserved = tags.find(isHistoryMark);

@@ -230,7 +230,7 @@ function checkPromote({ promote, due, pr }: Flags, env: Environment, isPullReque
   if (due === undefined && (pr !== undefined || isPullRequestNamed)) {
     throw failUsage(
       '--promote does not go with a pull request',
-      'Give the id of the task to promote, leave --pr out and PR_NUMBER empty.',
+      'Leave --pr out and PR_NUMBER empty. By hand, give the task’s id.',
     );
   }
 }

@@ -102,6 +102,26 @@ test('of requests that wait for the same service for the same reason the first s
   ]);
 });
 
+test('of requests with the same words too the first of each round speaks', () => {
+  let nowMs = 0;
+  const lines: string[] = [];
+  const tell = createRetryTeller((line) => void lines.push(line), { now: () => nowMs });
+  const fail = (attempt: number) =>
+    tell({ request: 'ClearML tasks.create', reason: 'no route', pauseMs: 1000, attempt, attempts: 9 });
+  for (const attempt of [2, 3, 4]) {
+    for (let seed = 1; seed <= 8; seed += 1) fail(attempt);
+    nowMs += 1500;
+  }
+  nowMs = 20_000;
+  fail(2);
+  expect(lines.map((line) => /\(try .*\)/.exec(line)?.[0])).toEqual([
+    '(try 2 of 9)',
+    '(try 3 of 9)',
+    '(try 4 of 9)',
+    '(try 2 of 9)',
+  ]);
+});
+
 test('the number of tries is the service’s own where it has one, and what fits into the time else', async () => {
   const own = play([{ reason: 'HTTP 500', remedy: '', mayHaveLanded: false, maxAttempts: 3 }]);
   await expect(own.ask()).rejects.toThrow('Service did not answer: HTTP 500');

@@ -38,20 +38,24 @@ export function formatRetry({ request, reason, pauseMs, attempt, attempts }: Ret
 /** A request that is silent for longer than its pause and one attempt has got its answer, or given up. */
 const LONGEST_ATTEMPT_MS = 10_000;
 
-/** Tells of repetitions. Of requests that one service leaves without an answer for the same reason, the first speaks for all. */
+/**
+ * Tells of repetitions. Of requests that one service leaves without an answer for the same reason, the first speaks for all,
+ * and of several with the same words the first of each round.
+ */
 export function createRetryTeller(
   say: (line: string) => void,
   clock: Pick<Clock, 'now'>,
 ): (retry: Retry) => void {
-  const speakers = new Map<string, { readonly request: string; readonly untilMs: number }>();
+  const speakers = new Map<string, Pick<Retry, 'request' | 'attempt'> & { readonly untilMs: number }>();
   return (retry) => {
-    const { request, reason, pauseMs } = retry;
+    const { request, reason, pauseMs, attempt } = retry;
     const [service] = request.split(' ', 1);
     const trouble = `${service}: ${reason}`;
     const speaker = speakers.get(trouble);
     const nowMs = clock.now();
-    if (speaker !== undefined && speaker.request !== request && nowMs < speaker.untilMs) return;
-    speakers.set(trouble, { request, untilMs: nowMs + pauseMs + LONGEST_ATTEMPT_MS });
+    const isFresh = speaker !== undefined && nowMs < speaker.untilMs;
+    if (isFresh && (speaker.request !== request || attempt <= speaker.attempt)) return;
+    speakers.set(trouble, { request, attempt, untilMs: nowMs + pauseMs + LONGEST_ATTEMPT_MS });
     say(formatRetry(retry));
   };
 }

@@ -215,9 +215,15 @@ async function look({ server, pipeline, tags, candidate, listed = [], pushed }: 
   const ours = carriers.filter((model) => tagged.some(({ id }) => id === model.task));
   // Read after the tasks, as they are marked first.
   const models = await server.readModels([...outputs, ...ours].map(({ id }) => id));
-  const isOnBranch = (task: ReportedTask) =>
-    pushed !== undefined && findPlace(task, listed, pushed.branch) !== Number.POSITIVE_INFINITY;
-  return { tagged, models, holders: listHolders(tagged, models, tags, isOnBranch) };
+  const list = (isOnBranch: (task: ReportedTask) => boolean) => listHolders(tagged, models, tags, isOnBranch);
+  if (pushed !== undefined) {
+    const { branch } = pushed;
+    const isOnBranch = (task: ReportedTask) => findPlace(task, listed, branch) !== Number.POSITIVE_INFINITY;
+    return { tagged, models, holders: list(isOnBranch) };
+  }
+  // By hand no branch tells what was merged, so a pull request's counts only where nothing else does.
+  const sure = list(() => false);
+  return { tagged, models, holders: sure.length > 0 ? sure : list(() => true) };
 }
 
 /** @throws Failure if GitHub can't be asked: the order of commits is unknown then */
@@ -245,7 +251,10 @@ async function moveTag(first: Look, work: Work): Promise<'overtaken' | 'no-model
   let now = first;
   for (let looks = 1; looks < MAX_LOOKS; looks += 1) {
     if (findModel(candidate, now.models) === undefined) {
-      await server.changeTaskTags({ task: candidate.id, add: [], remove: [tags.tag] });
+      const change = { add: [], remove: [tags.tag] };
+      const models = candidate.outputModels.slice(-1).map(({ id }) => id);
+      await server.changeModelTags({ models, ...change });
+      await server.changeTaskTags({ task: candidate.id, ...change });
       return 'no-model';
     }
     const others = now.holders.filter(({ id }) => id !== candidate.id);

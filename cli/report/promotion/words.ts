@@ -75,9 +75,7 @@ function composeReason(promotion: Promotion): Phrase[] {
     case 'not-on-branch':
       return [phrase`Commit ${short} is not among the newest 100 commits of ${branch}.`];
     case 'overtaken':
-      return [
-        phrase`A newer commit of ${branch}, or a newer training of this one, was promoted at the same time.`,
-      ];
+      return [phrase`A newer commit of ${branch}, or a newer training of this one, carries the tag.`];
   }
 }
 

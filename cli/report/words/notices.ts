@@ -34,6 +34,8 @@ export function composeSettingsWarning(
   const rest = changes.length - shown.length;
   return { title: strong(title), changes: rest > 0 ? [...shown, words(`${rest} more`)] : shown };
 }
+
+/** What differs in the settings, by what it touches. */
 function composeChange({ branch, changes, isGated }: ReportSettings): Phrase {
   const names = new Set(changes.map(({ setting }) => setting));
   if (names.size === 1 && names.has('promote'))

@@ -123,8 +123,7 @@ const ADVICE: ReadonlyArray<KnownWords & { readonly advice: string }> = [
     source:
       'CPython 3.14, argparse.py; jsonargparse 4.53, _namespace.py; clearml 2.1.12, args.py and jsonargs_bind.py',
     pattern: /'Namespace' object has no attribute '|\bKey "[^"]+" not found in namespace\b/,
-    advice:
-      "Usually an argument was renamed or removed, and the code still reads it. With argparse's subparsers, jsonargparse or LightningCLI, one param of the launch discards all other arguments: connect a dict instead (task.connect).",
+    advice: `Usually an argument was renamed or removed, and the code still reads it. ${FRONT_END_ADVICE.subparsers} ${FRONT_END_ADVICE.jsonargparse}`,
   },
   {
     source: 'CPython 3.11 to 3.14',
