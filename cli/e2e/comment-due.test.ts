@@ -570,6 +570,38 @@ describe('a launch that a newer one of the same commit has replaced', () => {
     expect([bodies(), await tagsOf(late)]).toEqual([before, ['ci-reported', 'ci-reported:7']]);
   });
 
+  test.each<[string, End]>([
+    ['runs', 'in_progress'],
+    ['has ended', 'completed'],
+  ])('is not taken for the newer one, which reuses some of its seeds and %s', async (_, end) => {
+    await startGithub();
+    const older = note({ launch: 'old', count: 5 });
+    const newer = note({ launch: 'new', count: 3, atMs: Date.UTC(2026, 0, 2) });
+    const shared = [await train(head, 0.91, { runtime: newer }), await train(head, 0.92, { runtime: newer })];
+    const old = await train(head, 0.93, { runtime: older });
+    const own = await train(head, 0.95, { runtime: newer, end });
+    const entries = [entryOf([...shared, old]), entryOf([...shared, own])];
+    const { exitCode, stderr } = await collect(entries);
+    expect([exitCode, stderr]).toEqual([
+      0,
+      expect.stringMatching(/a newer launch of this commit has taken its place/),
+    ]);
+    const isOver = end === 'completed';
+    expect(statesOf()).toEqual([isOver ? 'ClearML success' : 'ClearML pending']);
+    const done = ['ci-reported', 'ci-reported:7'];
+    expect(await tagsOf(old)).toEqual(done);
+    for (const task of [...shared, own]) expect(await tagsOf(task)).toEqual(isOver ? done : []);
+  });
+
+  test('is not marked by a report of the older one, whose seeds it has taken meanwhile', async () => {
+    await startGithub();
+    const older = note({ launch: 'old', count: 2, atMs: Date.UTC(2026, 0, 2) });
+    const shared = await train(head, 0.91, { runtime: note({ launch: 'new' }) });
+    const old = await train(head, 0.93, { runtime: older });
+    await collect([entryOf([shared, old])]);
+    expect([await tagsOf(old), await tagsOf(shared)]).toEqual([['ci-reported', 'ci-reported:7'], []]);
+  });
+
   test('is reported where the other only has newer tasks: it was launched again, and reused its own', async () => {
     await startGithub();
     const reused = await train(head, 0.95, { runtime: note({ launch: 'again', atMs: Date.now() + 60_000 }) });

@@ -161,7 +161,7 @@ function findTask(id: string, { tasks, wires }: DueRun): ReportedTask | undefine
 }
 
 function isReported(task: ReportedTask, launched: Due): boolean {
-  return !listOpenDues(task).some(({ to, commit }) => to === launched.to && commit === launched.commit);
+  return !listOpenDues(task).some(({ to, launch }) => to === launched.to && launch === launched.launch);
 }
 
 async function isReplacedOnServer(
