@@ -106,6 +106,7 @@ function readDue(to: DueTo, value: unknown): Due | undefined {
   const numbers = [count, atMs, timeoutMs, queueTimeoutMs];
   if (!numbers.every((number) => typeof number === 'number' && Number.isFinite(number) && number > 0))
     return undefined;
+  if (!Number.isSafeInteger(count)) return undefined;
   const [total, launchedMs, runLimitMs, queueLimitMs] = numbers as [number, number, number, number];
   const source = readBase(base);
   if ((typeof to === 'string') !== (source !== undefined)) return undefined;
