@@ -169,7 +169,8 @@ function failGone({ ids, left }: Gone, missing: Missing, pullRequest: number | u
  * new comment is posted only for tasks that were named.
  *
  * @param existing the pull request's comments; undefined if nothing is to be posted
- * @returns exit code 0 where `--no-gate` finds a pull request without tasks and comments: nobody has launched anything
+ * @returns exit code 0 where `--no-gate` finds a pull request without tasks and comments: nobody has launched anything.
+ *   With `--json` there would be no document
  * @throws Failure (not found), or what kept the comment from being written
  */
 export async function publishGone(
@@ -205,6 +206,12 @@ export async function publishGone(
     // That the tasks are gone decides the exit code.
     if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
   };
+  // A dry run reads no comments, and takes it that there is none.
+  const isUnseen = flags.dryRun === true ? gone.ids.length + gone.left.length === 0 : comments.length === 0;
+  if (isUnseen && !flags.gate && flags.json !== true) {
+    voice.say(`Nothing to report: ${failure.message}`);
+    return EXIT_CODES.done;
+  }
   if (flags.dryRun === true) {
     if (flags.json !== true) for (const { marker } of comments) voice.result(`${marker}\n${body}`);
     throw failure;
@@ -213,10 +220,6 @@ export async function publishGone(
     if (flags.summary) await writeSummary(session, text);
     await endStatus(undefined);
     throw failure;
-  }
-  if (comments.length === 0 && !flags.gate && flags.json !== true) {
-    voice.say(`Nothing to report: ${failure.message}`);
-    return EXIT_CODES.done;
   }
   if (flags.summary && comments.length > 0) await writeSummary(session, text);
   for (const { marker, present } of comments) {
