@@ -207,8 +207,11 @@ describe('a status that GitHub refuses', () => {
 
   test.each([
     ['No commit found for SHA: 1', 'check GITHUB_REPOSITORY'],
-    ["Validation Failed: context doesn't accept 4-byte Unicode", 'by the setting status or by --status'],
-  ])('as a mistake (%s) is exit 9, with what to change', async (message, remedy) => {
+    [
+      "Validation Failed: context doesn't accept 4-byte Unicode",
+      'GitHub probably refuses this name. Choose another, by the setting status',
+    ],
+  ])('as a mistake (%s) is exit 2, with what to change', async (message, remedy) => {
     await replaceGithub(MAY_WRITE);
     const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
       method === 'POST' && path.includes('/statuses/')
@@ -217,7 +220,7 @@ describe('a status that GitHub refuses', () => {
     );
     const env = makeEnv({ GITHUB_API_URL: proxy.url });
     const { exitCode, stderr } = await run([await trainTask(), ...STATUS], env);
-    expect(exitCode).toBe(9);
+    expect(exitCode).toBe(2);
     expect(stderr).toContain(message);
     expect(stderr).toContain(remedy);
   });

@@ -92,7 +92,8 @@ export async function readStatus(
  * verdict changes: GitHub keeps every status. What somebody has accepted stays accepted.
  *
  * @param report undefined if there is nothing but an acceptance
- * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context
+ * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context, or GitHub does
+ *   not take it
  */
 export async function publishStatus(
   report: Report | undefined,
