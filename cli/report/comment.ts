@@ -168,7 +168,7 @@ async function beginReport(
   const { options, session, connection } = publication;
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   // One time for both texts: a draft that lacks nothing needs no update.
-  const nowMs = session.clock.now();
+  const nowMs = connection.wires.clearml.serverNow();
   const reading = settle(
     isPromotedByHand(options) ? Promise.resolve(undefined) : readStatus(gathered, publication),
   );

@@ -31,7 +31,7 @@ export interface Due {
         readonly previous: string | undefined;
       }
     | undefined;
-  /** When it was launched, ms since 1970, by the launch's clock. */
+  /** When it was launched, ms since 1970, by the server's clock. */
   readonly atMs: number;
   /** The time-outs in ms. */
   readonly timeoutMs: number;
