@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import * as v from 'valibot';
-import type { ClearmlClient } from './client.ts';
-import { noteInRuntime } from './notes.ts';
+import { type ClearmlClient, ClearmlRefusal } from './client.ts';
+import { editRuntime, noteInRuntime } from './notes.ts';
 
 const TASK = 'a'.repeat(32);
 
@@ -36,6 +36,18 @@ test.each<[string, Array<Record<string, string>>, number]>([
   const notes = { set: { shared: 'mine' }, before: { shared: 'before' } };
   expect((await noteInRuntime(client, TASK, notes, {}))?.runtime).toEqual(looks.at(-1));
   expect(countEdits()).toBe(edits);
+});
+
+test.each([
+  ['has ended', 400, 110, false],
+  ['is gone', 400, 101, false],
+  ['is on a server that takes no notes', 404, 0, undefined],
+] as const)('a task that %s is not noted on', async (_, code, subcode, outcome) => {
+  const { client } = createServer([{}]);
+  const call = async (endpoint: string) => {
+    throw new ClearmlRefusal(endpoint, code, subcode, 'no');
+  };
+  expect(await editRuntime({ ...client, call }, TASK, { remove: ['x'] }, {})).toBe(outcome);
 });
 
 test('a note that the SDK overwrites a moment later, with what it had read before, is written again', async () => {
