@@ -128,7 +128,7 @@ async function abortUntilEnded(
     const task = latest.get(id) ?? found.get(id);
     if (task === undefined) return [];
     const url = formatTaskUrl(reach.access.webHost, task, client.apiVersion);
-    return [describeTask(task, url, clock.now())];
+    return [describeTask(task, url, client.serverNow())];
   });
   for (const task of tasks)
     if (outcome.ended.includes(task.id)) voice.say(`Task ${task.id} has ended: ${task.status}`);

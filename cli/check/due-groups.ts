@@ -1,5 +1,5 @@
 import type { ClearmlClient } from '../clearml/client.ts';
-import { findTasks } from '../clearml/tasks.ts';
+import { findTasks, type TaskOf } from '../clearml/tasks.ts';
 import { type Due, listDues, SEEDS_TAG } from '../training/due.ts';
 import { isSuccess, RUNTIME_KEYS } from '../training/task.ts';
 import { findEnding } from '../training/task-life.ts';
@@ -33,12 +33,14 @@ export function groupDues(found: readonly DueTask[]): DueGroup[] {
   return [...groups.values()].sort((a, b) => a.due.atMs - b.due.atMs);
 }
 
-/** @param further tasks of the group that carry no note, as they had ended before the launch */
-export function describeGroup(
-  { due, tasks }: DueGroup,
-  further: ReadonlyArray<{ readonly id: string }>,
-): DueEntry {
-  const isOver = tasks.every(({ life }) => life.end !== undefined);
+/** A task of a launch that does not carry its note. */
+export type Further = TaskOf<'status'>;
+
+/** @param further had ended before the launch, or another launch has left its own note on them since */
+export function describeGroup({ due, tasks }: DueGroup, further: readonly Further[]): DueEntry {
+  const isOver =
+    tasks.every(({ life }) => life.end !== undefined) &&
+    further.every(({ status }) => status !== 'queued' && status !== 'in_progress');
   return {
     pullRequest: typeof due.to === 'number' ? due.to : null,
     commit: due.commit,
@@ -73,13 +75,14 @@ function hasTimedOut({ task, life }: DueTask): boolean {
 }
 
 /**
- * The trainings of a launch of several seeds that carry no note: they had ended before, and were reused. One request.
+ * The trainings of a launch of several seeds that do not carry its note: most had ended before, and were reused. One
+ * request.
  */
 export async function completeSeeds(
   { due, tasks }: DueGroup,
   client: ClearmlClient,
   signal: AbortSignal,
-): Promise<ReadonlyArray<{ readonly id: string }>> {
+): Promise<readonly Further[]> {
   const origins = tasks.map(({ task }) => task.origin);
   const pipeline = origins[0]?.runtime[RUNTIME_KEYS.pipeline];
   // A launch by an older version did not note it.
@@ -101,10 +104,10 @@ export async function completeSeeds(
       // Of two launches at the same time, each may have left its note on some.
       notes.some(({ commit }) => commit === due.commit),
     ];
-    return signs.includes(true) ? [{ id, key, rank: signs.indexOf(true) }] : [];
+    return signs.includes(true) ? [{ id, status, key, rank: signs.indexOf(true) }] : [];
   });
-  const chosen = new Map<string, { readonly id: string }>();
-  for (const { id, key } of ranked.sort((a, b) => a.rank - b.rank))
-    if (!chosen.has(key)) chosen.set(key, { id });
+  const chosen = new Map<string, Further>();
+  for (const { id, status, key } of ranked.sort((a, b) => a.rank - b.rank))
+    if (!chosen.has(key)) chosen.set(key, { id, status });
   return [...chosen.values()].slice(0, due.count - tasks.length);
 }

@@ -37,6 +37,7 @@ import {
   type DueEntry,
   type DueGroup,
   describeGroup,
+  type Further,
   groupDues,
 } from './due-groups.ts';
 import { createHastyClient, END_TIMEOUT_MS, TAKEN_MEANWHILE, tellEnding } from './early-end.ts';
@@ -272,10 +273,7 @@ async function forget({ task, life, dues }: DueTask, { client, ports, session }:
 }
 
 /** The seeds that had ended before the launch carry no note. */
-async function completeGroup(
-  group: DueGroup,
-  { client, ports, session }: Tick,
-): Promise<ReadonlyArray<{ readonly id: string }>> {
+async function completeGroup(group: DueGroup, { client, ports, session }: Tick): Promise<readonly Further[]> {
   const { due, tasks } = group;
   if (tasks.length >= due.count) return [];
   const further = await completeSeeds(group, client, ports.signal);

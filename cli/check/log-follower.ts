@@ -39,12 +39,15 @@ const RECENT_END_MS = 30_000;
 const LAST_WORDS =
   /^(?:Process (?:completed successfully|failed, exit code|aborted by user|terminated by user)|clearml_agent: ERROR: )/;
 
-/** Whether the task and its agent had finished before our first look. */
-export function isLongOver({ task, end, phaseSinceMs }: TaskLife): boolean {
+/**
+ * Whether the task and its agent had finished before our first look.
+ *
+ * @param aheadMs how far the server's clock is ahead of ours
+ */
+export function isLongOver({ task, end, phaseSinceMs }: TaskLife, aheadMs: number): boolean {
   const { statusChangedAtMs } = task ?? {};
-  return (
-    end !== undefined && statusChangedAtMs !== undefined && phaseSinceMs - statusChangedAtMs >= RECENT_END_MS
-  );
+  if (end === undefined || statusChangedAtMs === undefined) return false;
+  return phaseSinceMs + aheadMs - statusChangedAtMs >= RECENT_END_MS;
 }
 
 /** The end of a console, as far as it was read. */
@@ -57,6 +60,7 @@ interface ReadLog {
 
 interface FollowOptions {
   readonly readPage: ReadLogPage;
+  /** The server's. */
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly keepColors: boolean;

@@ -109,8 +109,8 @@ export function describeTasks(output: WaitOutput): CheckedTask[] {
   return output.watch.lives.map((life) => describeTask(life, output));
 }
 
-function describeTask(life: TaskLife, { urlOf, causes, session }: WaitOutput): CheckedTask {
-  return describeChecked(life, urlOf(life), causes.get(life.id), session.clock.now());
+function describeTask(life: TaskLife, { urlOf, causes, client }: WaitOutput): CheckedTask {
+  return describeChecked(life, urlOf(life), causes.get(life.id), client.serverNow());
 }
 
 /** Whether there may be something to report of the task. */
@@ -134,7 +134,8 @@ function findFollower(life: TaskLife, output: WaitOutput): LogFollower {
   const known = output.followers.get(life.id);
   if (known !== undefined) return known;
   const { client, session } = output;
-  const { patience, clock, signal } = output.watch.ports;
+  const { patience, signal } = output.watch.ports;
+  const clock = { ...output.watch.ports.clock, now: client.serverNow };
   const ask = (read: () => Promise<LogPage>) => patience.run(read, signal).catch(passOverDeleted);
   const readPage = createLogPageReader(client, life.id, signal);
   const { log } = output.options;
@@ -178,7 +179,7 @@ function titleLog(id: string): string {
 
 /** The task has ended: reads the rest of its log, finds the cause, and reports both. */
 async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
-  const { out, urlOf, causes } = output;
+  const { out, urlOf, causes, client, session } = output;
   const follower = findFollower(life, output);
   if (hasLog(life)) await follower.finish(life);
   const { droppedLines, droppedBytes, tail } = follower.shown.rest;
@@ -192,7 +193,8 @@ async function tellEnd(life: TaskLife, output: WaitOutput): Promise<void> {
   }
   printLog(life, tail, output);
   out.endLog(titleLog(life.id));
-  if (life.end === 'failed' && !isLongOver(life)) await readFinalReason(life, output);
+  if (life.end === 'failed' && !isLongOver(life, client.serverNow() - session.clock.now()))
+    await readFinalReason(life, output);
   // Only the console tells it from a stop by a person.
   if (life.end === 'stopped' && (await loadCauses()).isAgentShutDown(gatherEvidence(life, follower, output)))
     life.end = 'worker-lost';

@@ -60,7 +60,7 @@ async function tellDetached(
   seen: ReadonlyMap<string, WatchedTask>,
   { flags, reach, client, session }: WaitTools,
 ): Promise<void> {
-  const nowMs = session.clock.now();
+  const nowMs = client.serverNow();
   const urlOf = (task: WatchedTask) => formatTaskUrl(reach.access.webHost, task, client.apiVersion);
   const tasks = lives.flatMap((life): CheckedTask[] => {
     const task = seen.get(life.id);

@@ -102,6 +102,7 @@ function createServer(
         }
         removed.push(...remove.map((key) => `${key} of ${id[0]}`));
       }
+      return true;
     },
     findChildren: async (parents) => {
       const found = [...parents.keys()].flatMap((id) => children.get(id) ?? []);
@@ -285,7 +286,7 @@ test('a deadline passes also while the server keeps a request waiting', async ()
     dequeue: async () => false,
     now: clock.now,
     removeEntries: async () => [],
-    note: async () => undefined,
+    note: async () => true,
     findChildren: async () => NO_CHILDREN,
   };
   const outcome = await abort(silent, [A], clock, { deadlineMs: clock.now() + 9000 });
@@ -484,6 +485,32 @@ test('why a task is ended is noted before it is stopped, once, and a note that f
   const note = () =>
     Promise.reject(new Failure('down', { exitCode: EXIT_CODES.unavailable, remedy: 'wait' }));
   expect((await abortTasks({ ...mute.server, note }, [A], options)).ended).toEqual([A]);
+});
+
+test('a server that takes no notes is asked once, and the tasks end all the same', async () => {
+  const clock = createSimulatedClock();
+  const { server, counts, all } = createServer(
+    clock,
+    { [A]: {}, [B]: {} },
+    {
+      stop: (task, _, nth) => {
+        if (nth > 5) endByAgent(task);
+      },
+    },
+  );
+  const asked: string[] = [];
+  const note = async (ids: readonly string[]) => {
+    asked.push(...ids);
+    return false;
+  };
+  const seen = new Map([A, B].map((id) => [id, { runtime: {}, tags: [] }]));
+  const { ended } = await abort({ ...server, note }, [...all.keys()], clock, { seen });
+  expect([[...ended].sort(), asked]).toEqual([
+    [A, B],
+    [A, B],
+  ]);
+  // One look for each round, and one after the first note.
+  expect(counts.read).toBe(counts.stop + 2);
 });
 
 test('a note that the SDK overwrites is noted again while the task runs, before the next stop', async () => {

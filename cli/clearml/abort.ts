@@ -27,8 +27,8 @@ export interface AbortServer {
   removeEntries(ids: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
   /** The time by the server's clock, in ms since 1970. */
   now(): number;
-  /** Notes in `runtime` why the tasks are ended. */
-  note(ids: readonly string[], notes: Notes, signal: AbortSignal): Promise<void>;
+  /** Notes in `runtime` why the tasks are ended. Gives false where the server takes no notes (before API 2.34). */
+  note(ids: readonly string[], notes: Notes, signal: AbortSignal): Promise<boolean>;
   /** The unfinished children of these tasks: their own, and clones that somebody made of them. */
   findChildren(parents: ReadonlyMap<string, AbortState>, signal: AbortSignal): Promise<Children>;
 }
@@ -121,6 +121,7 @@ export async function abortTasks(
     children: new Set(),
     clones: new Set(),
     taken: [],
+    takesNotes: true,
     lastError: undefined,
   };
   const reason = new Error('the deadline has passed');
@@ -132,7 +133,7 @@ export async function abortTasks(
   } catch (error) {
     if (error !== reason) throw error;
   }
-  const { pending, children, clones, ...rest } = attempt;
+  const { pending, children, clones, takesNotes: _, ...rest } = attempt;
   return { ...rest, unconfirmed: [...pending.keys()], children: [...children], clones: [...clones] };
 }
 
@@ -143,6 +144,7 @@ interface Attempt {
   readonly children: Set<string>;
   readonly clones: Set<string>;
   readonly taken: string[];
+  takesNotes: boolean;
   lastError: Failure | undefined;
 }
 
@@ -209,15 +211,18 @@ async function noteOnce(
   ids: readonly string[],
   notes: Readonly<Record<string, string>>,
   server: AbortServer,
-  { pending }: Attempt,
+  attempt: Attempt,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
+  const { pending, takesNotes } = attempt;
   const efforts = ids.flatMap((id) => pending.get(id) ?? []);
   const fresh = ids.filter((id) => pending.get(id)?.isNoted === false);
-  if (fresh.length === 0) return [];
+  if (fresh.length === 0 || !takesNotes) return [];
   const noted = await settle(server.note(fresh, { set: notes }, signal));
-  if ('value' in noted) for (const effort of efforts) effort.isNoted = true;
-  else if (noted.failure.exitCode === EXIT_CODES.refused) throw noted.failure;
+  if ('value' in noted) {
+    attempt.takesNotes = noted.value;
+    for (const effort of efforts) effort.isNoted = true;
+  } else if (noted.failure.exitCode === EXIT_CODES.refused) throw noted.failure;
   return fresh;
 }
 
@@ -371,7 +376,13 @@ export function createAbortServer(client: ClearmlClient): AbortServer {
       return entries.map(({ taskId }) => taskId);
     },
     now: client.serverNow,
-    note: (ids, notes, signal) => runInParallel(ids, (id) => editRuntime(client, id, notes, { signal })),
+    async note(ids, notes, signal) {
+      let isTaken = true;
+      await runInParallel(ids, async (id) => {
+        if ((await editRuntime(client, id, notes, { signal })) === undefined) isTaken = false;
+      });
+      return isTaken;
+    },
     findChildren: (parents, signal) => findChildren(client, parents, signal),
   };
 }

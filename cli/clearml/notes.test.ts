@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import * as v from 'valibot';
-import type { ClearmlClient } from './client.ts';
-import { noteInRuntime } from './notes.ts';
+import { type ClearmlClient, ClearmlRefusal } from './client.ts';
+import { editRuntime, noteInRuntime } from './notes.ts';
 
 const TASK = 'a'.repeat(32);
 
@@ -63,4 +63,16 @@ test('nobody waits for a task that only waits itself', async () => {
   const sleep = () => Promise.reject(new Error('it waits'));
   await noteInRuntime(client, TASK, { set: { shared: 'mine' } }, { sleep });
   expect(countEdits()).toBe(1);
+});
+
+test.each([
+  ['has ended', 400, 110, false],
+  ['is gone', 400, 101, false],
+  ['is on a server that takes no notes', 404, 0, undefined],
+] as const)('a task that %s is not noted on', async (_, code, subcode, outcome) => {
+  const { client } = createServer([{}]);
+  const call = async (endpoint: string) => {
+    throw new ClearmlRefusal(endpoint, code, subcode, 'no');
+  };
+  expect(await editRuntime({ ...client, call }, TASK, { remove: ['x'] }, {})).toBe(outcome);
 });

@@ -59,13 +59,17 @@ export async function noteInRuntime(
   }
 }
 
-/** The same without a second look. */
+/**
+ * The same without a second look.
+ *
+ * @returns false where the task has ended or is gone; undefined where the server can't do it (before API 2.34)
+ */
 export async function editRuntime(
   client: ClearmlClient,
   taskId: string,
   { set = {}, remove = [] }: Notes,
   options: Omit<CallOptions, 'isRepeatable'>,
-): Promise<boolean> {
+): Promise<boolean | undefined> {
   const body = {
     task: taskId,
     ...(Object.keys(set).length === 0 ? {} : { add_or_update: set }),
@@ -75,7 +79,8 @@ export async function editRuntime(
     await client.call('tasks.edit_runtime', body, v.unknown(), { ...options, isRepeatable: true });
     return true;
   } catch (error) {
-    if (isRefusal(error, 'no such task', 'wrong status') || isUnknownEndpoint(error)) return false;
+    if (isRefusal(error, 'no such task', 'wrong status')) return false;
+    if (isUnknownEndpoint(error)) return undefined;
     throw error;
   }
 }

@@ -19,7 +19,7 @@ import {
 setUpLaunches();
 
 /** A check that would wait for an hour if it waited. */
-async function look(args: readonly string[], env: Record<string, string> = {}) {
+async function look(args: readonly string[], env: Record<string, string> = {}, aheadMs = 0) {
   const output = `${folder}/output-${Math.random()}`;
   await writeFile(output, '');
   const startedMs = clock.now();
@@ -27,7 +27,7 @@ async function look(args: readonly string[], env: Record<string, string> = {}) {
     args,
     env: { ...sandbox.env, ...env, GITHUB_OUTPUT: output },
     cwd: repository.directory,
-    clock,
+    clock: { ...clock, now: () => clock.now() + aheadMs },
   });
   const outputs = await readFile(output, 'utf8');
   return { ...run, outputs, hasWaited: clock.now() - startedMs > 20 * 60_000 };
@@ -54,6 +54,38 @@ describe('with --detach', () => {
       status: 'in_progress',
       cause: null,
     });
+  });
+
+  test('the duration is by the server’s clock: a runner’s may be off by hours', async () => {
+    const { id } = await launchTask(['--detach'], await describePullRequest(7));
+    await driver.startTask(id);
+    await clock.sleep(60_000);
+    const { stdout } = await look([id, '--detach', '--json'], {}, 3 * 3_600_000);
+    const { durationSeconds } = JSON.parse(stdout).tasks[0];
+    expect(durationSeconds).toBeGreaterThanOrEqual(59);
+    expect(durationSeconds).toBeLessThan(180);
+  });
+
+  test.each([0, 3, -3])('the agent’s last words are waited for, with a runner %d h ahead', async (hours) => {
+    const { id } = await launchTask([], await describePullRequest(7));
+    await driver.startTask(id);
+    await driver.logLines(id, ['Working tree is ready']);
+    await driver.call('tasks.failed', {
+      task: id,
+      force: true,
+      status_reason: 'worker execution exit code 128',
+      status_message: 'Changed by clearml-agent at w:0',
+    });
+    const env = await breakRequests((endpoint, nth) =>
+      endpoint === 'events.get_task_log' && nth === 2
+        ? {
+            kind: 'hold',
+            until: driver.logLines(id, ['ERROR: No matching distribution found for torch==99']),
+          }
+        : undefined,
+    );
+    const { stderr } = await look([id], env, hours * 3_600_000);
+    expect(stderr).toContain('torch==99');
   });
 
   test('says where nobody reports, as the launch was not detached', async () => {

@@ -195,6 +195,22 @@ describe('a look at all that is due', () => {
     expect(stderr).not.toContain("can't be found");
   });
 
+  test('tells that a launch is not over while a seed runs that another launch has left its note on', async () => {
+    await launchDetached(7, ['--seeds', '2']).catch(() => undefined);
+    const [running = '', ended = ''] = (await driver.listTasks()).map(({ id }) => id);
+    for (const id of [running, ended]) await driver.startTask(id);
+    await driver.completeTask(ended);
+    const { runtime } = await driver.getTask(running);
+    const other = { ...JSON.parse(runtime.ci_due_7), launch: 'other' };
+    const note = { ci_due_7: JSON.stringify(other) };
+    await driver.call('tasks.edit_runtime', { task: running, add_or_update: note });
+    const { entries } = await tick();
+    expect(entries.map(({ taskIds, state }) => [taskIds.length, state])).toEqual([
+      [2, 'running'],
+      [2, 'running'],
+    ]);
+  });
+
   test('says that seeds are gone, and tells the others', async () => {
     await launchDetached(7, ['--seeds', '3']).catch(() => undefined);
     const [gone, ...left] = (await driver.listTasks()).map(({ id }) => id);

@@ -146,6 +146,17 @@ const tagsOf = async (task: string) =>
 const statesOf = (sha = head) => github.statuses(sha).map(({ context, state }) => `${context} ${state}`);
 const bodies = (pull = 7) => github.comments(pull).map(({ body }) => body);
 
+const lockConversation = () =>
+  startProxy(github.apiUrl, ({ method, path }) =>
+    method !== 'GET' && path.includes('/comments')
+      ? {
+          kind: 'answer',
+          status: 403,
+          body: '{"message":"Unable to create comment because issue is locked."}',
+        }
+      : undefined,
+  );
+
 describe('what no job waits for', () => {
   test('is nothing: then nothing is asked', async () => {
     const asked: string[] = [];
@@ -456,22 +467,23 @@ describe('a pull request', () => {
     expect([bodies().length, await tagsOf(task)]).toEqual([1, []]);
   });
 
-  test('whose conversation is locked gets its status, exit 8 says why, and no later run tries again', async () => {
+  test('whose conversation is locked gets its status, exit 8 says why once, and not while it trains', async () => {
     await startGithub();
-    const task = await train(head, 0.95, { runtime: note() });
-    const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
-      method !== 'GET' && path.includes('/comments')
-        ? {
-            kind: 'answer',
-            status: 403,
-            body: '{"message":"Unable to create comment because issue is locked."}',
-          }
-        : undefined,
-    );
-    const { exitCode, stderr } = await collect([entryOf(task)], [], { GITHUB_API_URL: proxy.url });
-    expect([exitCode, statesOf()]).toEqual([8, ['ClearML success']]);
+    const task = await train(head, 0.95, { runtime: note(), end: 'in_progress' });
+    const env = { GITHUB_API_URL: (await lockConversation()).url };
+    for (const _ of ['once', 'again']) {
+      const { exitCode, stderr } = await collect([entryOf(task, { state: 'running' })], [], env);
+      expect([exitCode, statesOf()]).toEqual([0, ['ClearML pending']]);
+      expect(stderr).toContain('Unlock it');
+      expect(stderr).not.toContain('::error');
+    }
+    expect(readSummary()).toContain('GitHub refuses the comment');
+    await driver.completeTask(task);
+    const { exitCode, stderr } = await collect([entryOf(task)], [], env);
+    expect([exitCode, statesOf()]).toEqual([8, ['ClearML pending', 'ClearML success']]);
     expect(stderr).toContain('Unlock it');
     expect(await tagsOf(task)).toEqual(['ci-reported', 'ci-reported:7']);
+    expect(await collect([entryOf(task)], [], env)).toMatchObject({ exitCode: 0 });
   });
 
   test('whose draft a launch takes again while it is reported stays due', async () => {
@@ -526,12 +538,56 @@ describe('a launch of which trainings are gone', () => {
     const { exitCode, stderr } = await collect([entryOf(left)]);
     expect([exitCode, statesOf()]).toEqual([0, ['ClearML pending', 'ClearML error']]);
     expect(stderr).toContain('1 of 3 trainings is gone');
-    expect(bodies()).toEqual([expect.stringMatching(/### 1 of 3 trainings is gone\n[\s\S]*never queued/)]);
+    expect(bodies()).toEqual([
+      expect.stringMatching(/### 1 of 3 trainings is gone\n[\s\S]*never queued[\s\S]*, or comment \/train/),
+    ]);
     expect(github.statuses(head)[1]).toMatchObject({
       description: '1 of 3 trainings is gone',
       targetUrl: expect.stringContaining('issuecomment'),
     });
     expect(await tagsOf(left[0] ?? '')).toEqual(['ci-reported', 'ci-reported:7']);
+  });
+
+  test('ends its status though the conversation is locked, and is due no more', async () => {
+    await startGithub();
+    const task = await train(head, 0.95, { runtime: note({ count: 2 }), end: 'in_progress' });
+    await collect([entryOf(task, { state: 'running' })]);
+    await driver.completeTask(task);
+    const env = { GITHUB_API_URL: (await lockConversation()).url };
+    const { exitCode, stderr } = await collect([entryOf(task)], [], env);
+    expect([exitCode, statesOf()]).toEqual([8, ['ClearML pending', 'ClearML error']]);
+    expect(stderr).toContain('Unlock it');
+    expect(await tagsOf(task)).toEqual(['ci-reported', 'ci-reported:7']);
+    expect(await collect([entryOf(task)], [], env)).toMatchObject({ exitCode: 0 });
+  });
+
+  test('ends its status where the comment that it leads to is posted anew', async () => {
+    await startGithub({
+      pulls: [{ ...PULL, baseRef: 'recreating', headSha: head, headRepository: 'fork/digits' }],
+    });
+    const task = await train(head, 0.95, { runtime: note({ count: 2 }), end: 'in_progress' });
+    await collect([entryOf(task, { state: 'running' })]);
+    await driver.completeTask(task);
+    await collect([entryOf(task)]);
+    expect(statesOf()).toEqual(['ClearML pending', 'ClearML error']);
+    expect(github.statuses(head)[1]?.targetUrl).toContain(`issuecomment-${github.comments(7)[0]?.id}`);
+  });
+
+  test('is not judged by the others either once the pull request has a newer commit', async () => {
+    await startGithub({ pulls: [{ ...PULL, headSha: older }] });
+    const runtime = note({ commit: older, count: 3 });
+    const task = await train(older, 0.95, { runtime });
+    const open = await train(older, 0.95, { runtime, end: 'in_progress' });
+    await collect([entryOf([task, open], { commit: older, state: 'running' })]);
+    await driver.completeTask(open);
+    expect(statesOf(older)).toEqual(['ClearML pending']);
+    github.setPullHead(7, head);
+    const before = bodies();
+    const { exitCode, stderr } = await collect([entryOf([task, open], { commit: older })]);
+    expect([exitCode, statesOf(older)]).toEqual([0, ['ClearML pending', 'ClearML error']]);
+    expect(stderr).toContain('1 of 3 trainings is gone');
+    expect(bodies()).toEqual(before);
+    expect(await tagsOf(task)).toEqual(['ci-reported', 'ci-reported:7']);
   });
 
   test('stays due where GitHub refuses the status, and in a dry run', async () => {
@@ -568,6 +624,38 @@ describe('a launch that a newer one of the same commit has replaced', () => {
     const before = bodies();
     await collect([entryOf(late)]);
     expect([bodies(), await tagsOf(late)]).toEqual([before, ['ci-reported', 'ci-reported:7']]);
+  });
+
+  test.each<[string, End]>([
+    ['runs', 'in_progress'],
+    ['has ended', 'completed'],
+  ])('is not taken for the newer one, which reuses some of its seeds and %s', async (_, end) => {
+    await startGithub();
+    const older = note({ launch: 'old', count: 5 });
+    const newer = note({ launch: 'new', count: 3, atMs: Date.UTC(2026, 0, 2) });
+    const shared = [await train(head, 0.91, { runtime: newer }), await train(head, 0.92, { runtime: newer })];
+    const old = await train(head, 0.93, { runtime: older });
+    const own = await train(head, 0.95, { runtime: newer, end });
+    const entries = [entryOf([...shared, old]), entryOf([...shared, own])];
+    const { exitCode, stderr } = await collect(entries);
+    expect([exitCode, stderr]).toEqual([
+      0,
+      expect.stringMatching(/a newer launch of this commit has taken its place/),
+    ]);
+    const isOver = end === 'completed';
+    expect(statesOf()).toEqual([isOver ? 'ClearML success' : 'ClearML pending']);
+    const done = ['ci-reported', 'ci-reported:7'];
+    expect(await tagsOf(old)).toEqual(done);
+    for (const task of [...shared, own]) expect(await tagsOf(task)).toEqual(isOver ? done : []);
+  });
+
+  test('is not marked by a report of the older one, whose seeds it has taken meanwhile', async () => {
+    await startGithub();
+    const older = note({ launch: 'old', count: 2, atMs: Date.UTC(2026, 0, 2) });
+    const shared = await train(head, 0.91, { runtime: note({ launch: 'new' }) });
+    const old = await train(head, 0.93, { runtime: older });
+    await collect([entryOf([shared, old])]);
+    expect([await tagsOf(old), await tagsOf(shared)]).toEqual([['ci-reported', 'ci-reported:7'], []]);
   });
 
   test('is reported where the other only has newer tasks: it was launched again, and reused its own', async () => {
@@ -638,7 +726,9 @@ describe('a push', () => {
     const of = { pullRequest: null, commit: merged };
     await collect([entryOf(tasks, { ...of, state: 'running' })]);
     await driver.call('tasks.delete', { task: tasks[0], force: true });
-    await collect([entryOf(tasks.slice(1), of)]);
+    const { stderr } = await collect([entryOf(tasks.slice(1), of)]);
+    expect(stderr).toContain('run the job that launched them again.');
+    expect(stderr).not.toContain('/train');
     expect(statesOf(merged)).toEqual(['ClearML pending', 'ClearML error']);
     expect(await tagsOf(tasks[1] ?? '')).toEqual(['ci-reported', `ci-reported:${merged}`]);
   });

@@ -233,11 +233,16 @@ describe('without task ids', () => {
 
   test('and is no failure with --no-gate: the workflow reports so what is closed or cancelled before any launch', async () => {
     const env = await beginPull();
+    // With --json there is no document to print.
+    expect(await run(['--no-gate', '--json', '--dry-run'], env)).toMatchObject({ exitCode: 10, stdout: '' });
+    const dry = await run(['--no-gate', '--dry-run'], env);
+    expect(dry).toMatchObject({ exitCode: 0, stdout: '' });
+    expect(dry.stderr).toContain('Nothing to report: ClearML has no task of pull request');
     const { exitCode, stdout, stderr } = await run(['--no-gate'], env);
     expect([exitCode, stdout]).toEqual([0, '']);
     expect(stderr).toContain('Nothing to report: ClearML has no task of pull request');
     expect(stderr).not.toContain('::error');
-    expect((await run(['--no-gate', '--json'], env)).exitCode).toBe(10);
+    expect(await run(['--no-gate', '--json'], env)).toMatchObject({ exitCode: 10, stdout: '' });
     expect(readBodies()).toEqual([]);
   });
 

@@ -44,6 +44,16 @@ describe('what comes of it', () => {
     });
   });
 
+  test('durations, GPU hours and the time of the report are by the server’s clock: a runner’s may be off by hours', async () => {
+    const task = await trainTask(0.9, 'in_progress', { runtime: { gpu_count: '1' } });
+    const clock = createPatientClock();
+    const now = () => clock.now() + 3 * 3_600_000;
+    const report = JSON.parse((await run([task, '--json'], makeEnv(), { ...clock, now })).stdout);
+    expect(report.tasks[0].durationSeconds).toBeLessThan(120);
+    expect(report.tasks[0].gpuHours).toBeLessThan(0.1);
+    expect(Math.abs(report.reportedAtMs - Date.now())).toBeLessThan(120_000);
+  });
+
   test('the first task’s last output model is an output, with its page; both are empty without one', async () => {
     const addModel = async (task: string, name: string): Promise<string> => {
       const { id } = await driver.call('models.create', { name, uri: `https://files.test/${name}`, task });

@@ -129,6 +129,31 @@ describe('the commit status', () => {
     expect(latest()?.description).toBe(`ClearML has no task ${task}`);
   });
 
+  test.each([
+    ['is posted anew', 'comment: recreate\n', false],
+    ['can’t be changed, as the conversation is locked', '', true],
+  ])('likewise where the comment that it leads to %s', async (_, settings, isLocked) => {
+    await replaceGithub(MAY_WRITE);
+    writeSettings(settings);
+    const task = await trainTask(0.9, 'in_progress');
+    const env = makeEnv({ PR_COMMIT: HEAD });
+    const args = [task, ...STATUS, '--config', 'settings.yml'];
+    await run(args, env);
+    await driver.call('tasks.delete', { task, force: true });
+    const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
+      isLocked && method !== 'GET' && path.includes('/comments')
+        ? {
+            kind: 'answer',
+            status: 403,
+            body: '{"message":"Unable to create comment because issue is locked."}',
+          }
+        : undefined,
+    );
+    const { exitCode } = await run(args, { ...env, GITHUB_API_URL: proxy.url });
+    expect([exitCode, statesOf()]).toEqual([isLocked ? 8 : 10, ['pending', 'error']]);
+    expect(latest()?.targetUrl).toContain(`issuecomment-${github.comments(7)[0]?.id}`);
+  });
+
   test('is one plain line of at most 140 characters, whatever the names say', async () => {
     await replaceGithub(MAY_WRITE);
     const secret = clearml.env.CLEARML_API_SECRET_KEY ?? '';
@@ -182,8 +207,11 @@ describe('a status that GitHub refuses', () => {
 
   test.each([
     ['No commit found for SHA: 1', 'check GITHUB_REPOSITORY'],
-    ["Validation Failed: context doesn't accept 4-byte Unicode", 'by the setting status or by --status'],
-  ])('as a mistake (%s) is exit 9, with what to change', async (message, remedy) => {
+    [
+      "Validation Failed: context doesn't accept 4-byte Unicode",
+      'GitHub probably refuses this name. Choose another, by the setting status',
+    ],
+  ])('as a mistake (%s) is exit 2, with what to change', async (message, remedy) => {
     await replaceGithub(MAY_WRITE);
     const proxy = await startProxy(github.apiUrl, ({ method, path }) =>
       method === 'POST' && path.includes('/statuses/')
@@ -192,7 +220,7 @@ describe('a status that GitHub refuses', () => {
     );
     const env = makeEnv({ GITHUB_API_URL: proxy.url });
     const { exitCode, stderr } = await run([await trainTask(), ...STATUS], env);
-    expect(exitCode).toBe(9);
+    expect(exitCode).toBe(2);
     expect(stderr).toContain(message);
     expect(stderr).toContain(remedy);
   });

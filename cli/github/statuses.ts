@@ -30,7 +30,7 @@ export interface FoundStatus {
 export interface StatusBoard {
   /** The commit's newest one that this kind of account wrote; undefined if it has none. */
   findNewest(commit: string): Promise<FoundStatus | undefined>;
-  /** @throws Failure (refused) naming the permission, or why GitHub does not take it */
+  /** @throws Failure (refused) naming the permission, or (usage) why GitHub does not take it */
   write(commit: string, status: CommitStatus): Promise<void>;
 }
 
@@ -114,13 +114,13 @@ function explainRefusal(error: unknown, context: string): unknown {
   if (status !== 403 && status !== 404 && status !== 422) return error;
   const isMaximum = /maximum number of statuses/i.test(answer);
   return new Failure(`GitHub refuses the commit status ${context}: ${answer}`, {
-    exitCode: status === 422 ? EXIT_CODES.unavailable : EXIT_CODES.refused,
+    exitCode: status === 422 ? EXIT_CODES.usage : EXIT_CODES.refused,
     remedy: isMaximum
       ? 'GitHub takes 1,000 statuses of one context on a commit: push another commit.'
       : status === 422
         ? /no commit found/i.test(answer)
           ? 'The commit must be in this repository or in a fork of it: check GITHUB_REPOSITORY (--repo).'
-          : 'Most likely GitHub takes no such name: change it, by the setting status or by --status.'
+          : 'GitHub probably refuses this name. Choose another, by the setting status or by --status.'
         : /archived/i.test(answer)
           ? 'The repository is archived, so it takes no status: unarchive it (Settings > General > Danger Zone).'
           : "The job's token needs the permission statuses: write: add it under `permissions` of the workflow's job. Pull requests from forks and by Dependabot always get a read-only token.",

@@ -13,7 +13,7 @@ import { findDueTo } from './due.ts';
 import type { LaunchPlan, PlannedTask } from './plan.ts';
 import type { KnownTask } from './server.ts';
 
-/** A launch takes a minute at most. The server's clock may differ from ours. */
+/** A launch takes a minute at most. */
 const RECENT_MS = 5 * 60_000;
 
 /**

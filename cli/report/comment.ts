@@ -168,7 +168,7 @@ async function beginReport(
   const { options, session, connection } = publication;
   const gathered = { ...unordered, ranked: rankByMovement(unordered, options.sources.rules) };
   // One time for both texts: a draft that lacks nothing needs no update.
-  const nowMs = session.clock.now();
+  const nowMs = connection.wires.clearml.serverNow();
   const reading = settle(
     isPromotedByHand(options) ? Promise.resolve(undefined) : readStatus(gathered, publication),
   );
@@ -218,6 +218,8 @@ async function closeDues(
   if (!tasks.every(isOver)) return;
   await runInParallel(tasks, async (task) => {
     const due = findOwed(task, options);
+    // A newer launch may have taken it: that one is reported by itself.
+    if (options.launched !== undefined && due?.launch !== options.launched.launch) return;
     // A tick that knows no commit for the status finds out no more next time. A job may know less than a tick.
     const isStated = status === undefined || status.commit === due?.commit;
     const isLast = options.launched !== undefined && status?.commit === undefined;

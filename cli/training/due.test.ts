@@ -61,6 +61,8 @@ describe('what is due', () => {
         { commit: 'main' },
         { launch: '' },
         { count: 0 },
+        { count: 2.5 },
+        { count: 1e308 },
         { timeoutMs: '1h' },
         { atMs: null },
         { base: { event: 'push', branch: 'main' } },

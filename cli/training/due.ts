@@ -31,7 +31,7 @@ export interface Due {
         readonly previous: string | undefined;
       }
     | undefined;
-  /** When it was launched, ms since 1970, by the launch's clock. */
+  /** When it was launched, ms since 1970, by the server's clock. */
   readonly atMs: number;
   /** The time-outs in ms. */
   readonly timeoutMs: number;
@@ -106,6 +106,7 @@ function readDue(to: DueTo, value: unknown): Due | undefined {
   const numbers = [count, atMs, timeoutMs, queueTimeoutMs];
   if (!numbers.every((number) => typeof number === 'number' && Number.isFinite(number) && number > 0))
     return undefined;
+  if (!Number.isSafeInteger(count)) return undefined;
   const [total, launchedMs, runLimitMs, queueLimitMs] = numbers as [number, number, number, number];
   const source = readBase(base);
   if ((typeof to === 'string') !== (source !== undefined)) return undefined;

@@ -31,7 +31,10 @@ export interface Ending {
   readonly url?: string | undefined;
 }
 
-/** A task that began to run this much later was launched again since. Our clock may differ from the server's. */
+/**
+ * A task that began to run this much later was launched again since. Clocks that differ by less than a minute count as
+ * equal.
+ */
 const LATER_MS = 10 * 60_000;
 
 /** The notes for a task that is about to be ended at this time, in ms since 1970. */

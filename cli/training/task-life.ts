@@ -281,7 +281,7 @@ export function findDeadlineMs(life: TaskLife, limits: Limits): number {
   return sample.atMs + limits.queueTimeoutMs - life.queueWaitMs;
 }
 
-/** How long the training ran, in ms; 0 if it never started. */
+/** How long the training ran, in ms; 0 if it never started. `nowMs` is by the server's clock, as the task's times are. */
 export function measureRunMs(life: TaskLife, nowMs: number): number {
   const { task } = life;
   if (task?.startedAtMs === undefined || task.status === 'created' || task.status === 'queued') return 0;

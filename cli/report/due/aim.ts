@@ -90,8 +90,7 @@ export async function aimAt(
     }),
     due: undefined,
     launched,
-    // The comment, and with it what the status leads to, tells of the newer commit.
-    missing: isPast(subject) ? 0 : missing,
+    missing,
   };
 }
 

@@ -10,14 +10,17 @@ export interface DueGroup {
   readonly launched: Due | undefined;
 }
 
-/** The note that tasks carry for this pull request or commit; undefined if there is none. */
+/**
+ * The note that tasks carry for this pull request or commit, that of the launch they are listed for: its own tasks come
+ * last, and seeds that it reused may carry another launch's. Undefined if there is none.
+ */
 export function findNote(
   tasks: ReadonlyArray<Pick<ReportedTask, 'runtime'>>,
   { to, commit }: Pick<Due, 'to' | 'commit'>,
 ): Due | undefined {
   return tasks
     .flatMap(({ runtime }) => listDues(runtime))
-    .find((due) => due.to === to && due.commit === commit);
+    .findLast((due) => due.to === to && due.commit === commit);
 }
 
 /** Whether one of these launches trains the same commit for the same pull request, and is newer. */

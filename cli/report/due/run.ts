@@ -1,4 +1,5 @@
 import { runInParallel } from '../../clearml/tasks.ts';
+import { ClosedConversation } from '../../github/comments.ts';
 import { EXIT_CODES, type ExitCode, type Failure, settle, takeSettled } from '../../shell/failure.ts';
 import type { Session } from '../../shell/program.ts';
 import { type Due, listOpenDues } from '../../training/due.ts';
@@ -127,9 +128,17 @@ async function reportEntry(
   const own = await aimAt(subject, host, options);
   const connection = connect(own, { ...wires, servers: shareReads(run, pull) });
   const reported = await settle(run.report(own, connection, muteOutputs(session, options)));
-  // The others are not judged next time either.
-  const isTold = 'failure' in reported && reported.failure.exitCode === EXIT_CODES.notFound;
-  if (isTold && own.missing > 0) await close();
+  if ('failure' in reported) {
+    const { failure } = reported;
+    const isClosed = failure instanceof ClosedConversation;
+    // Each look at a training that goes on would fail.
+    if (isClosed && !isDone) {
+      session.voice.warn(`${nameEntry(entry)}: ${failure.message}\n${failure.remedy}`);
+      return { skipped: failure.message };
+    }
+    // The others are not judged next time either.
+    if (own.missing > 0 && (isClosed || failure.exitCode === EXIT_CODES.notFound)) await close();
+  }
   return { published: takeSettled(reported) };
 }
 
@@ -161,7 +170,7 @@ function findTask(id: string, { tasks, wires }: DueRun): ReportedTask | undefine
 }
 
 function isReported(task: ReportedTask, launched: Due): boolean {
-  return !listOpenDues(task).some(({ to, commit }) => to === launched.to && commit === launched.commit);
+  return !listOpenDues(task).some(({ to, launch }) => to === launched.to && launch === launched.launch);
 }
 
 async function isReplacedOnServer(

@@ -1,7 +1,9 @@
 import {
+  ClosedConversation,
   type CommentBoard,
   formatMarker,
   hasAnyMarker,
+  hasMarker,
   type PullRequestComment,
   placeComment,
   selectOwnComments,
@@ -96,6 +98,7 @@ function renderGone(
     readonly webHost: string;
     readonly apiVersion: string | undefined;
     readonly runUrl: string | undefined;
+    readonly pullRequest: number | undefined;
   },
 ): string {
   const [id] = ids;
@@ -108,7 +111,7 @@ function renderGone(
     id !== undefined
       ? GONE_REASON
       : left.length > 0
-        ? MISSING_REASON
+        ? explainMissing(context.pullRequest)
         : 'What was reported before was deleted, or goes on for another pull request or branch.';
   const states = left.map(
     (task) =>
@@ -136,15 +139,18 @@ function describeMissing({ missing, of }: Missing): string {
   return `${missing} of ${of} trainings ${missing === 1 ? 'is' : 'are'} gone`;
 }
 
-const MISSING_REASON =
-  'Deleted, reset or never queued. The others are not judged alone: run the job that launched them again, or comment /train.';
+/** A push has no conversation in which to comment. */
+function explainMissing(pullRequest: number | undefined): string {
+  const orComment = pullRequest === undefined ? '' : ', or comment /train';
+  return `Deleted, reset or never queued. The others are not judged alone: run the job that launched them again${orComment}.`;
+}
 
 /** What the program ends with. */
 function failGone({ ids, left }: Gone, missing: Missing, pullRequest: number | undefined): Failure {
   if (ids.length === 0 && left.length > 0)
     return new Failure(describeMissing(missing), {
       exitCode: EXIT_CODES.notFound,
-      remedy: MISSING_REASON,
+      remedy: explainMissing(pullRequest),
     });
   return ids.length === 0
     ? new Failure(`ClearML has no task of pull request ${pullRequest} and this pipeline`, {
@@ -163,7 +169,8 @@ function failGone({ ids, left }: Gone, missing: Missing, pullRequest: number | u
  * new comment is posted only for tasks that were named.
  *
  * @param existing the pull request's comments; undefined if nothing is to be posted
- * @returns exit code 0 where `--no-gate` finds a pull request without tasks and comments: nobody has launched anything
+ * @returns exit code 0 where `--no-gate` finds a pull request without tasks and comments: nobody has launched anything.
+ *   With `--json` there would be no document
  * @throws Failure (not found), or what kept the comment from being written
  */
 export async function publishGone(
@@ -182,6 +189,7 @@ export async function publishGone(
       webHost: access.webHost,
       apiVersion: connection.wires.clearml.apiVersion,
       runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
+      pullRequest: target.pullRequest?.number,
     }),
   );
   const body = isRecreated ? `${redact(formatShown('gone'))}\n${text}` : text;
@@ -190,14 +198,20 @@ export async function publishGone(
   const listed = existing === undefined ? undefined : takeSettled(existing);
   const board = await connection.board;
   const comments = await findGoneComments(gone, listed, board, options, redact);
-  const endStatus = async (commentUrl: string | undefined) => {
-    const where = { commentUrl, gone };
+  const endStatus = async (commentUrl: string | undefined, former: readonly string[] = []) => {
+    const where = { commentUrl, former, gone };
     const stated = await settle(endPendingStatus(failure.message, where, { options, connection, session }));
     // The next tick tries again.
     if ('failure' in stated && options.missing > 0) throw stated.failure;
     // That the tasks are gone decides the exit code.
     if ('failure' in stated) voice.warn(`${stated.failure.message}\n${stated.failure.remedy}`);
   };
+  // A dry run reads no comments, and takes it that there is none.
+  const isUnseen = flags.dryRun === true ? gone.ids.length + gone.left.length === 0 : comments.length === 0;
+  if (isUnseen && !flags.gate && flags.json !== true) {
+    voice.say(`Nothing to report: ${failure.message}`);
+    return EXIT_CODES.done;
+  }
   if (flags.dryRun === true) {
     if (flags.json !== true) for (const { marker } of comments) voice.result(`${marker}\n${body}`);
     throw failure;
@@ -207,25 +221,29 @@ export async function publishGone(
     await endStatus(undefined);
     throw failure;
   }
-  if (comments.length === 0 && !flags.gate && flags.json !== true) {
-    voice.say(`Nothing to report: ${failure.message}`);
-    return EXIT_CODES.done;
-  }
   if (flags.summary && comments.length > 0) await writeSummary(session, text);
   for (const { marker, present } of comments) {
-    const { comment, ...placed } = await placeComment(board, {
-      identity: { markers: [marker, ...present], isKin: () => false },
-      text: Promise.resolve(`${marker}\n${body}\n`),
-      draft: undefined,
-      isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
-      existing: listed,
-      clock: session.clock,
-      giveUpAtMs: connection.wires.postUntilMs,
-      signal: connection.wires.signal,
-    });
+    const markers = [marker, ...present];
+    const former = listed.flatMap((one) => (markers.some((own) => hasMarker(one.body, own)) ? one.url : []));
+    const posted = await settle(
+      placeComment(board, {
+        identity: { markers, isKin: () => false },
+        text: Promise.resolve(`${marker}\n${body}\n`),
+        draft: undefined,
+        isNews: isRecreated ? async (shown) => isNews(shown, 'gone', redact) : undefined,
+        existing: listed,
+        clock: session.clock,
+        giveUpAtMs: connection.wires.postUntilMs,
+        signal: connection.wires.signal,
+      }),
+    );
+    // The status tells it then.
+    if ('failure' in posted && posted.failure instanceof ClosedConversation)
+      await endStatus(undefined, former);
+    const { comment, ...placed } = takeSettled(posted);
     tellPlacement({ comment, ...placed }, { options, session });
     await writeOutputs(session, { 'comment-url': comment.url, 'comment-id': String(comment.id) });
-    await endStatus(comment.url);
+    await endStatus(comment.url, former);
     if (flags.json !== true) voice.result(comment.url);
   }
   throw failure;

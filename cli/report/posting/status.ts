@@ -92,7 +92,8 @@ export async function readStatus(
  * verdict changes: GitHub keeps every status. What somebody has accepted stays accepted.
  *
  * @param report undefined if there is nothing but an acceptance
- * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context
+ * @throws Failure (refused) naming the permission, or (usage) if another pipeline writes the same context, or GitHub does
+ *   not take it
  */
 export async function publishStatus(
   report: Report | undefined,
@@ -135,14 +136,20 @@ export async function publishStatus(
  *
  * @param message what was found, for the description
  * @param commentUrl where that is told; undefined without a pull request
+ * @param former where the tasks were reported before
  * @param gone the tasks: without a comment, the status leads to one of them
  */
 export async function endPendingStatus(
   message: string,
   {
     commentUrl,
+    former,
     gone: { ids, baseSettings },
-  }: { readonly commentUrl: string | undefined; readonly gone: Pick<Gone, 'ids' | 'baseSettings'> },
+  }: {
+    readonly commentUrl: string | undefined;
+    readonly former: readonly string[];
+    readonly gone: Pick<Gone, 'ids' | 'baseSettings'>;
+  },
   { options, connection, session }: Pick<StatusQuestion, 'options' | 'connection' | 'session'>,
 ): Promise<void> {
   const commit = options.sources.expected?.headCommit ?? options.target.commit;
@@ -153,9 +160,9 @@ export async function endPendingStatus(
   const found = await board.findNewest(commit);
   if (found?.state !== 'pending') return;
   const { targetUrl } = found;
-  // Without a comment it leads to one of the launch's tasks, which may be the one that is gone.
-  const isOurs = commentUrl === undefined && options.missing > 0;
-  if (targetUrl !== commentUrl && !ids.some((id) => targetUrl.includes(id)) && !isOurs) return;
+  // It leads to a comment, or to one of the launch's tasks, which may be the one that is gone.
+  const isReported = [commentUrl, ...former].includes(targetUrl);
+  if (!isReported && !ids.some((id) => targetUrl.includes(id)) && options.missing === 0) return;
   const description = describe(message, session.redact);
   await board.write(commit, { state: 'error', description, targetUrl: commentUrl ?? targetUrl });
 }

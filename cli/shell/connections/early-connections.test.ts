@@ -66,21 +66,12 @@ test('GitHub is connected with for the report only', async () => {
 test.each([
   ['outside Actions, where a .env file may name another server', { GITHUB_ACTIONS: undefined }],
   ['where there is a proxy', { HTTPS_PROXY: 'http://127.0.0.1:9' }],
-  ['by an action that has nothing to report', { INPUT_DUE: '[]' }],
   ['for a host that is no URL', { CLEARML_API_HOST: 'localhost:8008' }],
 ])('nothing is opened %s', async (_, env) => {
   openEarly({ ...inActions(), ...env }, 'launch-training-task');
   await sleep(50);
   expect(sockets.length).toBe(0);
   expect(takeEarly(origin)).toBeUndefined();
-});
-
-test('nothing is opened for an empty --due', async () => {
-  process.argv.push('--due', '[]');
-  openEarly(inActions(), 'create-stats-comment');
-  process.argv.splice(-2);
-  await sleep(50);
-  expect(sockets.length).toBe(0);
 });
 
 test('a connection that the server has closed meanwhile is not used', async () => {

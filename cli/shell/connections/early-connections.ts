@@ -33,8 +33,7 @@ const waiting = new Map<string, EarlyConnection[]>();
 
 /**
  * Opens connections to the servers that a program asks first. In Actions only, as a `.env` file may name others
- * elsewhere; not where there is a proxy, or `--due` (an action's input `due`) names nothing to report. Nothing fails here:
- * whoever needs a connection that did not come opens one.
+ * elsewhere; not where there is a proxy. Nothing fails here: whoever needs a connection that did not come opens one.
  */
 export function openEarly(
   env: Readonly<Record<string, string | undefined>>,
@@ -42,8 +41,7 @@ export function openEarly(
   lifeMs = LIFE_MS,
 ): void {
   const isProxied = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY'].some((name) => env[name]);
-  const isIdle = env.INPUT_DUE?.trim() === '[]' || process.argv.includes('[]');
-  if (env.GITHUB_ACTIONS !== 'true' || isProxied || isIdle) return;
+  if (env.GITHUB_ACTIONS !== 'true' || isProxied) return;
   const { clearml, github } = WANTED[program];
   open(env.CLEARML_API_HOST?.trim() || HOSTED_CLEARML, clearml, lifeMs);
   open(env.GITHUB_API_URL?.trim() ?? '', github, lifeMs);
