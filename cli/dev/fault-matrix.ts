@@ -7,7 +7,7 @@ import type { AskServer } from '../sandbox/direct-answer.ts';
 import type { GithubSandboxOptions } from '../sandbox/github-server.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { systemClock } from '../shell/process.ts';
-import type { World } from '../shell/world.ts';
+import type { Clock, World } from '../shell/world.ts';
 import { type ClearmlDriver, createClearmlDriver } from './clearml-driver.ts';
 import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from './fault-proxy.ts';
 import { createPatientClock } from './patient-clock.ts';
@@ -115,6 +115,8 @@ export interface Outcome {
   readonly scenario: Scenario;
   readonly sandbox: Sandbox;
   readonly driver: ClearmlDriver;
+  /** The wall's, where the program ran as a process: no other passes while processes run. */
+  readonly clock: Clock;
   readonly exitCode: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -330,7 +332,7 @@ async function runScenario(
     );
     const problems = [
       ...leaks.map(([place]) => `a secret leaked into ${place}`),
-      await scenario.judge({ ...run, scenario, sandbox, driver }),
+      await scenario.judge({ ...run, scenario, sandbox, driver, clock }),
       tookMs > scenario.limitMs + (cell && isUnhintedLimit(cell) ? LIMIT_WAIT_MS : 0)
         ? `it took ${Math.round(tookMs / 1000)} s`
         : undefined,

@@ -8,7 +8,6 @@ import { type Due, formatDue, keyOfDue, listOpenDues } from '../training/due.ts'
 import { hashPipeline, hashText } from '../training/pipeline.ts';
 import type { ClearmlDriver } from './clearml-driver.ts';
 import type { MatrixRequest, Outcome, Scenario, Stage } from './fault-matrix.ts';
-import { createPatientClock } from './patient-clock.ts';
 import { type ProgramName, runProgramHere } from './program-run.ts';
 import { rememberHistory } from './remembered-history.ts';
 import type { ScratchRepository } from './scratch-repository.ts';
@@ -166,9 +165,9 @@ async function noteDetached(
 }
 
 /** Another tick, that nothing disturbs. */
-async function tickAgain(main: Main, { sandbox }: Outcome, args: readonly string[]) {
+async function tickAgain(main: Main, { sandbox, clock }: Outcome, args: readonly string[]) {
   const env = { ...sandbox.env, ...TICK };
-  return runProgramHere(main, { args, env, cwd: tmpdir(), clock: createPatientClock() });
+  return runProgramHere(main, { args, env, cwd: tmpdir(), clock });
 }
 
 function createLaunchScenarios(launch: Main): readonly Scenario[] {
