@@ -89,7 +89,8 @@ test.each([
 test.each([{ args: [] }, { args: ['--no-logs'] }])(
   '20 tasks that failed long ago are not looked at again for their reasons, with options $args',
   async ({ args }) => {
-    const earlier = await startClearmlSandbox({ now: () => Date.now() - 60_000 });
+    let agoMs = 60_000;
+    const earlier = await startClearmlSandbox({ now: () => Date.now() - agoMs });
     const past = createClearmlDriver(earlier.env);
     const latency = createLatency();
     const proxy = await startFaultProxy(earlier.apiHost, undefined, latency);
@@ -102,6 +103,7 @@ test.each([{ args: [] }, { args: ['--no-logs'] }])(
         await past.failTask(id);
         ids.push(id);
       }
+      agoMs = 0;
       const env = { ...earlier.env, CLEARML_API_HOST: proxy.url };
       const run = await runProgramHere(main, { args: [...ids, ...args], env, clock: latency.clock });
       expect(run).toMatchObject({ exitCode: 3, stdout: 'failed\n'.repeat(20) });
