@@ -92,27 +92,14 @@ async function findGoneComments(
 
 /** The Markdown of a comment about tasks that are gone, without its marker. */
 function renderGone(
-  { ids, left }: Gone,
-  missing: Missing,
+  left: Gone['left'],
+  { heading, why }: Explanation,
   context: {
     readonly webHost: string;
     readonly apiVersion: string | undefined;
     readonly runUrl: string | undefined;
-    readonly pullRequest: number | undefined;
   },
 ): string {
-  const [id] = ids;
-  const more = ids.length > 1 ? ` and ${ids.length - 1} more` : '';
-  const heading: Phrase =
-    id !== undefined
-      ? phrase`ClearML has no task ${id}${words(more)}`
-      : words(left.length > 0 ? describeMissing(missing) : 'This pull request has no task in ClearML');
-  const why =
-    id !== undefined
-      ? GONE_REASON
-      : left.length > 0
-        ? explainMissing(context.pullRequest)
-        : 'What was reported before was deleted, or goes on for another pull request or branch.';
   const states = left.map(
     (task) =>
       phrase`${link(formatTaskUrl(context.webHost, task, context.apiVersion), phrase`${task.id}`)}: ${words(STATUS_WORDS[task.status])}`,
@@ -129,39 +116,44 @@ function renderGone(
 const GONE_REASON =
   'It was deleted, or it is in another workspace or on another server than those of the credentials.';
 
-/** How many trainings of a launch that no job waited for are gone, and of how many. */
-interface Missing {
-  readonly missing: number;
-  readonly of: number;
+/** What the comment says of it, and what the program ends with. */
+interface Explanation {
+  readonly heading: Phrase;
+  readonly why: string;
+  readonly failure: Failure;
 }
 
-function describeMissing({ missing, of }: Missing): string {
-  return `${missing} of ${of} trainings ${missing === 1 ? 'is' : 'are'} gone`;
-}
-
-/** A push has no conversation in which to comment. */
-function explainMissing(pullRequest: number | undefined): string {
-  const orComment = pullRequest === undefined ? '' : ', or comment /train';
-  return `Deleted, reset or never queued. The others are not judged alone: run the job that launched them again${orComment}.`;
-}
-
-/** What the program ends with. */
-function failGone({ ids, left }: Gone, missing: Missing, pullRequest: number | undefined): Failure {
-  if (ids.length === 0 && left.length > 0)
-    return new Failure(describeMissing(missing), {
-      exitCode: EXIT_CODES.notFound,
-      remedy: explainMissing(pullRequest),
-    });
-  return ids.length === 0
-    ? new Failure(`ClearML has no task of pull request ${pullRequest} and this pipeline`, {
-        exitCode: EXIT_CODES.notFound,
-        remedy:
-          'Its tasks were deleted, or no run has launched one. The settings name the pipeline: check project and task-name.',
-      })
-    : new Failure(`ClearML has no task ${ids.join(', ')}`, {
-        exitCode: EXIT_CODES.notFound,
-        remedy: `${GONE_REASON.slice(0, -1)} (CLEARML_API_HOST).`,
-      });
+function explainGone({ ids, left }: Gone, { missing, launched, target }: Options): Explanation {
+  const pullRequest = target.pullRequest?.number;
+  const fail = (message: string, remedy: string) =>
+    new Failure(message, { exitCode: EXIT_CODES.notFound, remedy });
+  const [id] = ids;
+  if (id !== undefined) {
+    const more = ids.length > 1 ? ` and ${ids.length - 1} more` : '';
+    return {
+      heading: phrase`ClearML has no task ${id}${words(more)}`,
+      why: GONE_REASON,
+      failure: fail(
+        `ClearML has no task ${ids.join(', ')}`,
+        `${GONE_REASON.slice(0, -1)} (CLEARML_API_HOST).`,
+      ),
+    };
+  }
+  if (left.length > 0) {
+    const message = `${missing} of ${launched?.count ?? 0} trainings ${missing === 1 ? 'is' : 'are'} gone`;
+    // A push has no conversation in which to comment.
+    const orComment = pullRequest === undefined ? '' : ', or comment /train';
+    const why = `Deleted, reset or never queued. The others are not judged alone: run the job that launched them again${orComment}.`;
+    return { heading: words(message), why, failure: fail(message, why) };
+  }
+  return {
+    heading: words('This pull request has no task in ClearML'),
+    why: 'What was reported before was deleted, or goes on for another pull request or branch.',
+    failure: fail(
+      `ClearML has no task of pull request ${pullRequest} and this pipeline`,
+      'Its tasks were deleted, or no run has launched one. The settings name the pipeline: check project and task-name.',
+    ),
+  };
 }
 
 /**
@@ -181,15 +173,14 @@ export async function publishGone(
   const { access, flags, github, target } = options;
   const { voice, redact } = session;
   connection.wires.beginPosting();
-  const missing = { missing: options.missing, of: options.launched?.count ?? 0 };
-  const failure = failGone(gone, missing, target.pullRequest?.number);
+  const explanation = explainGone(gone, options);
+  const { failure } = explanation;
   const isRecreated = options.config.comment === 'recreate';
   const text = redact(
-    renderGone(gone, missing, {
+    renderGone(gone.left, explanation, {
       webHost: access.webHost,
       apiVersion: connection.wires.clearml.apiVersion,
       runUrl: formatRunUrl({ ...github, repository: target.pullRequest?.repository }),
-      pullRequest: target.pullRequest?.number,
     }),
   );
   const body = isRecreated ? `${redact(formatShown('gone'))}\n${text}` : text;
