@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { type ClearmlClient, isRefusal } from '../../clearml/client.ts';
 import { PAGE_SIZE } from '../../clearml/fields.ts';
 import { changeTags } from '../../clearml/tags.ts';
-import { findNewestTasks, findTasks } from '../../clearml/tasks.ts';
+import { findNewestTasks, findTasks, readTasks } from '../../clearml/tasks.ts';
 import { EXIT_CODES, Failure } from '../../shell/failure.ts';
 import { escapeRegExp } from '../../shell/redaction.ts';
 import type { PromotionTags } from '../../training/names.ts';
@@ -81,21 +81,17 @@ export function createPromotionServer(client: ClearmlClient, signal: AbortSignal
     async findTagged(pipeline, { tag, previous }) {
       const hasTag = ({ tags }: { readonly tags: readonly string[] }) =>
         tags.includes(tag) || tags.includes(previous);
-      const ofPipeline = { [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline };
       const tags = ['__$any', tag, previous];
       const fields = [...TASK_FIELDS, 'last_metrics'] as const;
       const [found, anyones] = await Promise.all([
-        findTasks(client, { ...ofPipeline, tags }, fields, options),
+        findTasks(client, { [`runtime.${RUNTIME_KEYS.pipeline}`]: pipeline, tags }, fields, options),
         findModels({ tags }),
       ]);
       const models = anyones.filter(hasTag);
       const tasks = new Map(found.filter(hasTag).map((task) => [task.id, task]));
       // People tag a model on its page, and not the task. Other pipelines use the tag too.
-      const makers = new Set(models.flatMap(({ task }) => task ?? []).filter((id) => !tasks.has(id)));
-      for (const ids of splitPages([...makers].filter(isTaskId))) {
-        for (const task of await findTasks(client, { ...ofPipeline, id: ids }, fields, options))
-          if (makers.has(task.id)) tasks.set(task.id, task);
-      }
+      const makers = models.flatMap(({ task }) => task ?? []).filter((id) => isTaskId(id) && !tasks.has(id));
+      for (const [id, task] of await readTasks(client, makers, fields, options)) tasks.set(id, task);
       // The server ignores a filter that it does not know, and then finds everything.
       const own = [...tasks.values()].map(toReportedTask);
       return { tasks: own.filter(({ runtime }) => runtime[RUNTIME_KEYS.pipeline] === pipeline), models };
@@ -114,9 +110,12 @@ export function createPromotionServer(client: ClearmlClient, signal: AbortSignal
     },
     async readModels(ids) {
       const found = new Map<string, FoundModel>();
-      for (const page of splitPages([...new Set(ids)].filter(isTaskId)))
+      const wanted = [...new Set(ids)].filter(isTaskId);
+      for (let start = 0; start < wanted.length; start += PAGE_SIZE) {
+        const page = wanted.slice(start, start + PAGE_SIZE);
         for (const model of await readPage({ id: page }))
           if (page.includes(model.id)) found.set(model.id, model);
+      }
       return found;
     },
     async changeTaskTags({ task, add, remove }) {
@@ -144,10 +143,4 @@ export function createPromotionServer(client: ClearmlClient, signal: AbortSignal
       }
     },
   };
-}
-
-function splitPages(ids: readonly string[]): string[][] {
-  const pages: string[][] = [];
-  for (let start = 0; start < ids.length; start += PAGE_SIZE) pages.push(ids.slice(start, start + PAGE_SIZE));
-  return pages;
 }
